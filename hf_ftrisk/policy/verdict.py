@@ -1,0 +1,77 @@
+"""The words a judgement is given in: verdict, ruling, diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+Severity = Literal["fatal", "warning", "info"]
+
+
+class Verdict(StrEnum):
+    """What to do with a run."""
+
+    GO = "GO"
+    NO_GO = "NO_GO"
+    UNDECIDED = "UNDECIDED"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One named failure, the numbers it fired on, and one concrete change.
+
+    Args:
+        name: short stable name, such as ``"diverging"``.
+        message: one sentence with the numbers.
+        advice: one concrete change.
+        severity: ``"fatal"`` a certain failure, ``"warning"`` likely to hurt, ``"info"`` a hint.
+        evidence: signal name -> value the rule fired on.
+    """
+
+    name: str
+    message: str
+    advice: str
+    severity: Severity = "warning"
+    evidence: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {
+            "name": self.name,
+            "message": self.message,
+            "advice": self.advice,
+            "severity": self.severity,
+            "evidence": dict(self.evidence),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Diagnosis:
+        """Diagnosis from `to_dict`'s form."""
+        return cls(
+            name=data["name"],
+            message=data["message"],
+            advice=data["advice"],
+            severity=data["severity"],
+            evidence=dict(data["evidence"]),
+        )
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """A verdict with what it rests on.
+
+    Args:
+        verdict: GO, NO_GO or UNDECIDED.
+        reason: one paragraph for a person, with the numbers.
+        prob_good: forecast probability of a good end, None when it could not be computed.
+        floor: probability below which a run is stopped, None when the rule cannot stop yet.
+        certain: the failure is certain (non-finite loss, nothing trainable, ...), not a forecast.
+    """
+
+    verdict: Verdict
+    reason: str
+    prob_good: float | None = None
+    floor: float | None = None
+    certain: bool = False

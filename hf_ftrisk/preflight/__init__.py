@@ -1,0 +1,1 @@
+"""Probe any Trainer before it trains, and leave no trace."""

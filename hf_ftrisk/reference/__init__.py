@@ -1,0 +1,1 @@
+"""Packaged reference runs and priors, with their provenance."""

@@ -1,0 +1,1 @@
+"""Signals known before (static) and early in (dynamic) a run, as dict[str, float]."""
