@@ -18,21 +18,81 @@ MetricKind = Literal["rate", "loss", "correlation", "real"]
 
 # The last word of a metric's name decides its direction and range. "rate" metrics live in
 # [0, 1], "correlation" in [-1, 1], "loss" in (0, inf), "real" anywhere.
-_RATES_UP = (
-    "accuracy acc f1 precision recall auc auroc auprc em exact_match map ndcg mrr iou dice "
-    "top5 top1 accuracies sensitivity specificity"
-).split()
-_RATES_DOWN = "wer cer ter error error_rate eer brier".split()
-_CORRELATIONS = (
-    "pearson spearman pearsonr spearmanr kendall matthews_correlation matthews mcc corr "
-    "correlation kappa"
-).split()
-_LOSSES = (
-    "loss perplexity ppl nll mse rmse mae mape cross_entropy xent kl bits_per_byte bpb"
-).split()
-_REALS_UP = (
-    "bleu sacrebleu rouge rouge1 rouge2 rougel rougelsum meteor chrf reward rewards margins score r2"
-).split()
+_RATES_UP = frozenset(
+    {
+        "accuracy",
+        "acc",
+        "f1",
+        "precision",
+        "recall",
+        "auc",
+        "auroc",
+        "auprc",
+        "em",
+        "exact_match",
+        "map",
+        "ndcg",
+        "mrr",
+        "iou",
+        "dice",
+        "top5",
+        "top1",
+        "accuracies",
+        "sensitivity",
+        "specificity",
+    }
+)
+_RATES_DOWN = frozenset({"wer", "cer", "ter", "error", "error_rate", "eer", "brier"})
+_CORRELATIONS = frozenset(
+    {
+        "pearson",
+        "spearman",
+        "pearsonr",
+        "spearmanr",
+        "kendall",
+        "matthews_correlation",
+        "matthews",
+        "mcc",
+        "corr",
+        "correlation",
+        "kappa",
+    }
+)
+_LOSSES = frozenset(
+    {
+        "loss",
+        "perplexity",
+        "ppl",
+        "nll",
+        "mse",
+        "rmse",
+        "mae",
+        "mape",
+        "cross_entropy",
+        "xent",
+        "kl",
+        "bits_per_byte",
+        "bpb",
+    }
+)
+_REALS_UP = frozenset(
+    {
+        "bleu",
+        "sacrebleu",
+        "rouge",
+        "rouge1",
+        "rouge2",
+        "rougel",
+        "rougelsum",
+        "meteor",
+        "chrf",
+        "reward",
+        "rewards",
+        "margins",
+        "score",
+        "r2",
+    }
+)
 
 _COMPARISON = re.compile(r"^\s*([A-Za-z_][\w./-]*)\s*(?:(>=|<=|>|<)\s*([^\s]+))?\s*$")
 
@@ -100,7 +160,7 @@ class Goal:
 
     Example:
         >>> Goal("accuracy", target=0.85)
-        Goal(metric='eval_accuracy', target=0.85, greater_is_better=True, kind='rate', tolerance=0.03)
+        Goal(metric='eval_accuracy', target=0.85, greater_is_better=True, ...)
         >>> Goal.parse("eval_loss<=0.7").meets(0.65)
         True
     """

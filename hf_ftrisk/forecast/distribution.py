@@ -1,4 +1,4 @@
-"""A forecast as a full predictive distribution of one number: the final value of the goal metric."""
+"""A forecast: the full predictive distribution of a run's final goal metric."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The paper's mathematics: risk decomposition, decay, optimal depth, regimes. numpy and scipy only."""
+"""The paper's mathematics: decomposition, decay, optimal depth, regimes (no torch)."""
