@@ -48,6 +48,8 @@ class RunRecord:
         learning_rate: (n_train,) learning rate in use; NaN where not logged.
         eval_step: (n_evals,) steps of the evaluations, increasing.
         evals: metric name (``eval_...``) -> (n_evals,) values; NaN where not evaluated.
+        nan_steps: name (``loss``, ``grad_norm``, ``eval_...``) -> (n,) steps at which NaN itself
+            was logged: the columns alone cannot tell that from "not logged".
         schedule: (max_steps,) planned learning rate of every step, None if unknown.
         steps_per_epoch: optimiser steps in one pass over the data, None if unknown.
         status: ``"finished"`` reached its planned end, ``"running"`` still goes on (or is cut
@@ -70,6 +72,7 @@ class RunRecord:
     learning_rate: np.ndarray = field(default_factory=_empty)
     eval_step: np.ndarray = field(default_factory=_empty)
     evals: Mapping[str, np.ndarray] = field(default_factory=dict)
+    nan_steps: Mapping[str, np.ndarray] = field(default_factory=dict)
     schedule: np.ndarray | None = None
     steps_per_epoch: float | None = None
     status: Status = "finished"
@@ -105,6 +108,8 @@ class RunRecord:
             if column.shape != eval_step.shape:
                 raise ValueError(f"{name} has shape {column.shape}, expected {eval_step.shape}")
         object.__setattr__(self, "evals", columns)
+        nan_steps = {k: np.asarray(v, dtype=np.float64) for k, v in self.nan_steps.items()}
+        object.__setattr__(self, "nan_steps", nan_steps)
         for name in ("train_step", "eval_step"):
             steps = getattr(self, name)
             if not np.all(np.isfinite(steps)) or np.any(np.diff(steps) <= 0):
@@ -188,6 +193,12 @@ class RunRecord:
         train_steps = sorted(train)
         eval_steps = sorted(evals)
         names = sorted({name for row in evals.values() for name in row})
+        nan_steps: dict[str, list[float]] = {}
+        for rows in (train, evals):
+            for step in sorted(rows):
+                for name, value in rows[step].items():
+                    if math.isnan(value):
+                        nan_steps.setdefault(name, []).append(step)
         nan = math.nan
         return cls(
             max_steps=max_steps,
@@ -197,6 +208,7 @@ class RunRecord:
             learning_rate=np.array([train[s].get("learning_rate", nan) for s in train_steps]),
             eval_step=np.array(eval_steps),
             evals={m: np.array([evals[s].get(m, nan) for s in eval_steps]) for m in names},
+            nan_steps={name: np.array(steps) for name, steps in nan_steps.items()},
             **fields,
         )
 
@@ -230,6 +242,11 @@ class RunRecord:
             learning_rate=self.learning_rate[seen_train],
             eval_step=self.eval_step[seen_eval],
             evals={name: column[seen_eval] for name, column in self.evals.items()},
+            nan_steps={
+                name: steps[steps <= step]
+                for name, steps in self.nan_steps.items()
+                if np.any(steps <= step)
+            },
             status=self.status if whole else "running",
             final=self.final if whole else {},
         )
@@ -238,7 +255,7 @@ class RunRecord:
         """Steps and values (n,), (n,) of one evaluation metric where it was evaluated.
 
         An empty pair when the metric was never evaluated. NaN of a diverged model is dropped as
-        well: see `diverged`.
+        well: `nan_steps` has their steps.
         """
         column = self.evals.get(metric)
         if column is None:
@@ -305,6 +322,7 @@ class RunRecord:
             "learning_rate": _to_list(self.learning_rate),
             "eval_step": _to_list(self.eval_step),
             "evals": {name: _to_list(column) for name, column in self.evals.items()},
+            "nan_steps": {name: _to_list(steps) for name, steps in self.nan_steps.items()},
             "schedule": None if self.schedule is None else _to_list(self.schedule),
             "steps_per_epoch": self.steps_per_epoch,
             "status": self.status,
@@ -335,6 +353,8 @@ class RunRecord:
         for name in ("train_step", "train_loss", "grad_norm", "learning_rate", "eval_step"):
             fields[name] = _from_list(fields.get(name, []))
         fields["evals"] = {k: _from_list(v) for k, v in (fields.get("evals") or {}).items()}
+        nan_steps = fields.get("nan_steps") or {}
+        fields["nan_steps"] = {k: _from_list(v) for k, v in nan_steps.items()}
         if fields.get("schedule") is not None:
             fields["schedule"] = _from_list(fields["schedule"])
         return cls(**fields)

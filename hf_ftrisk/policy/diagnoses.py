@@ -1,0 +1,165 @@
+"""Named failures of a run: the numbers a diagnosis fired on, and one concrete change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.failures import certain_failure
+from hf_ftrisk.policy.verdict import Diagnosis
+from hf_ftrisk.record import RunRecord
+
+# Logged values a window needs before its median says anything about the loss.
+WINDOW = 5
+# Share of the run that must be seen before "it has not learnt" means anything.
+MIN_PROGRESS = 0.1
+
+
+def diagnose(
+    record: RunRecord,
+    goal: Goal,
+    *,
+    forecast: Forecast | None = None,
+    signals: Mapping[str, float] | None = None,
+) -> tuple[Diagnosis, ...]:
+    """Named failures of a run so far, the most severe first; empty when nothing is wrong.
+
+    Args:
+        record: the run so far.
+        goal: what it is judged by.
+        forecast: its forecast.
+        signals: static and dynamic signals of the run, name -> value.
+    """
+    failure = certain_failure(record)
+    found = [
+        failure,
+        None if failure else diverging(record),
+        None if failure else not_learning(record, goal),
+        collapsed(record, goal),
+        overfitting(record, goal),
+    ]
+    order = {"fatal": 0, "warning": 1, "info": 2}
+    kept = [diagnosis for diagnosis in found if diagnosis is not None]
+    return tuple(sorted(kept, key=lambda diagnosis: order[diagnosis.severity]))
+
+
+def _is_rl(record: RunRecord) -> bool:
+    return bool(record.settings.get("reinforcement_learning"))
+
+
+def _spread(values: np.ndarray) -> float:
+    """Noise of a curve: robust standard deviation of its successive differences, over root 2."""
+    if values.size < 3:
+        return 0.0
+    steps = np.diff(values)
+    return float(1.4826 * np.median(np.abs(steps - np.median(steps))) / np.sqrt(2.0))
+
+
+def diverging(record: RunRecord) -> Diagnosis | None:
+    """Training loss above where it began, after it had been lower, by more than its noise."""
+    steps, loss = record.train_curve()
+    finite = np.isfinite(loss)
+    steps, loss = steps[finite], loss[finite]
+    if _is_rl(record) or loss.size < 3 * WINDOW:
+        return None
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(loss, WINDOW), axis=1)
+    first, lowest, last = float(medians[0]), float(medians.min()), float(medians[-1])
+    noise = _spread(loss) / np.sqrt(WINDOW)
+    drop = max(first - lowest, 0.0)
+    if last <= first or last - lowest <= max(6.0 * noise, 0.5 * drop, 0.1 * abs(lowest)):
+        return None
+    at = int(steps[int(np.argmin(medians)) + WINDOW // 2])
+    return Diagnosis(
+        name="diverging",
+        message=f"The training loss rose from {lowest:.3g} at step {at} to {last:.3g} at step "
+        f"{int(steps[-1])}; it began at {first:.3g}.",
+        advice="Lower the learning rate by a factor of 3 to 10, or warm up over 6-10 % of the "
+        "steps.",
+        evidence={"first": first, "lowest": lowest, "last": last, "lowest_step": float(at)},
+    )
+
+
+def not_learning(record: RunRecord, goal: Goal) -> Diagnosis | None:
+    """Neither training loss nor goal metric moved by more than their noise."""
+    _, loss = record.train_curve()
+    loss = loss[np.isfinite(loss)]
+    if _is_rl(record) or record.progress < MIN_PROGRESS or loss.size < 2 * WINDOW:
+        return None
+    first, last = float(np.median(loss[:WINDOW])), float(np.median(loss[-WINDOW:]))
+    noise = _spread(loss) / np.sqrt(WINDOW)
+    if abs(first - last) > max(3.0 * noise, 0.02 * abs(first)):
+        return None
+    _, values = record.curve(goal.metric)
+    baseline = record.baseline(goal)
+    if values.size and baseline is not None and goal.is_better(float(values[-1]), baseline):
+        return None
+    rates = record.learning_rate[np.isfinite(record.learning_rate)]
+    rate = f" (highest learning rate so far {rates.max():.2g})" if rates.size else ""
+    return Diagnosis(
+        name="not_learning",
+        message=f"The training loss is {last:.3g} after {record.progress:.0%} of the run, "
+        f"{first:.3g} at its start: no change beyond its noise of {noise:.2g}.",
+        advice=f"Raise the learning rate by a factor of 3 to 10{rate}; if that changes nothing, "
+        "check that the trained parameters reach the loss.",
+        evidence={"first": first, "last": last, "noise": noise, "progress": record.progress},
+    )
+
+
+def collapsed(record: RunRecord, goal: Goal) -> Diagnosis | None:
+    """Accuracy exactly at the majority rate, or a correlation of 0, at evaluation after another."""
+    _, values = record.curve(goal.metric)
+    if values.size < 2 or goal.kind not in ("rate", "correlation"):
+        return None
+    constant = 0.0 if goal.kind == "correlation" else record.baseline(goal)
+    if constant is None:
+        return None
+    stuck = np.abs(values - constant) < 1e-6 + 1e-4 * abs(constant)
+    count = int(stuck[::-1].cumprod().sum())
+    if count < 2:
+        return None
+    return Diagnosis(
+        name="collapsed",
+        message=f"{goal.metric} is {values[-1]:.4g} in the last {count} evaluations, the value of "
+        "a model that always predicts one class.",
+        advice="Restart with another seed and bias-corrected AdamW, a learning rate two to five "
+        "times lower and warm-up over 10 % of the steps.",
+        evidence={"value": float(values[-1]), "evaluations": float(count)},
+    )
+
+
+def overfitting(record: RunRecord, goal: Goal) -> Diagnosis | None:
+    """Evaluation loss rising from its lowest point while the training loss still falls."""
+    steps, loss = record.curve("eval_loss")
+    kept = np.isfinite(loss)
+    steps, loss = steps[kept], loss[kept]
+    _, train = record.train_curve()
+    if loss.size < 3 or _is_rl(record):
+        return None
+    low = int(np.argmin(loss))
+    lowest, last = float(loss[low]), float(loss[-1])
+    if low > loss.size - 3 or last < 1.05 * lowest or np.any(loss[low + 1 :] < 1.01 * lowest):
+        return None
+    if train.size >= 2 * WINDOW and np.median(train[-WINDOW:]) > np.median(train[:WINDOW]):
+        return None
+    _, values = record.curve(goal.metric)
+    better = (
+        goal.metric != "eval_loss"
+        and values.size > low + 1
+        and goal.is_better(float(values[-1]), float(values[low]))
+    )
+    return Diagnosis(
+        name="overfitting",
+        message=f"eval_loss rose from {lowest:.3g} at step {int(steps[low])} to {last:.3g} at step "
+        f"{int(steps[-1])}"
+        + (f", while {goal.metric} still improved to {values[-1]:.4g}." if better else "."),
+        advice=f"Choose the checkpoint by {goal.metric}: load_best_model_at_end=True, "
+        f"metric_for_best_model={goal.metric.removeprefix('eval_')!r}."
+        if better
+        else f"Stop near step {int(steps[low])}, or keep the best checkpoint with "
+        "load_best_model_at_end=True.",
+        severity="info" if better else "warning",
+        evidence={"lowest": lowest, "lowest_step": float(steps[low]), "last": last},
+    )

@@ -1,0 +1,86 @@
+"""The stopping rule and its guarantee."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from hf_ftrisk import Forecast, Goal, RunRecord
+from hf_ftrisk.policy import StoppingRule, Verdict, look_steps
+
+GOAL = Goal("eval_accuracy", target=0.5)
+
+
+class LastValue:
+    """Forecast: normal around the last evaluation."""
+
+    def predict(self, record: RunRecord, goal: Goal) -> Forecast:
+        _, values = record.curve(goal.metric)
+        centre = values[-1] if values.size else 0.5
+        spread = np.linspace(-2.0, 2.0, 201) * 0.1
+        return Forecast(centre + spread, step=record.last_step)
+
+
+def walk(seed: int, drift: float = 0.0, looks: int = 20) -> RunRecord:
+    """Accuracy on a random walk from 0.5: its end is good half of the time."""
+    rng = np.random.default_rng(seed)
+    values = 0.5 + drift + np.cumsum(rng.normal(0, 0.04, looks))
+    return RunRecord(
+        max_steps=looks * 10,
+        eval_step=np.arange(1, looks + 1) * 10.0,
+        evals={"eval_accuracy": values},
+    )
+
+
+def test_the_floor_is_the_kth_smallest_score():
+    rule = StoppingRule(GOAL, LastValue(), 0.25, scores=(0.4, 0.1, 0.3, 0.2, 0.5, 0.6, 0.7))
+    assert rule.rank == 2
+    assert rule.floor == 0.2
+
+
+@pytest.mark.parametrize(("delta", "needed"), [(0.05, 19), (0.1, 9), (0.3, 3), (0.5, 1)])
+def test_a_rule_can_stop_from_one_over_delta_good_runs_on(delta, needed):
+    for n in range(needed + 2):
+        rule = StoppingRule(GOAL, LastValue(), delta, scores=(0.5,) * n)
+        assert rule.can_stop == (n >= needed)
+        assert rule.missing_runs == max(0, needed - n)
+
+
+def test_a_rule_without_enough_runs_says_how_many_are_missing():
+    rule = StoppingRule.from_runs([walk(s, drift=0.2) for s in range(3)], GOAL, LastValue())
+    ruling = rule.judge(walk(9).prefix(50))
+    assert ruling.verdict is not Verdict.NO_GO
+    assert f"{rule.missing_runs} more" in ruling.reason
+
+
+@pytest.mark.parametrize("bad", [0.0, 1.0, -0.1, math.nan])
+def test_a_false_stop_rate_outside_the_unit_interval_is_refused(bad):
+    with pytest.raises(ValueError, match="false_stop_rate"):
+        StoppingRule.from_runs([], GOAL, LastValue(), bad)
+
+
+def test_good_runs_are_stopped_at_most_as_often_as_allowed():
+    delta, stopped, good = 0.2, 0, 0
+    for trial in range(60):
+        runs = [walk(1000 * trial + s) for s in range(40)]
+        rule = StoppingRule.from_runs(runs, GOAL, LastValue(), delta)
+        for seed in range(40, 50):
+            run = walk(1000 * trial + seed)
+            if run.outcome(GOAL) < 0.5:
+                continue
+            good += 1
+            looks = look_steps(run.max_steps, run.eval_step)
+            stopped += any(rule.decide(run.prefix(s)) is Verdict.NO_GO for s in looks)
+    assert good > 200
+    assert stopped / good <= delta + 3 * math.sqrt(delta * (1 - delta) / good)
+    assert stopped / good >= delta / 3  # and the allowance is used, not left unused
+
+
+def test_looks_cover_evaluations_and_a_geometric_grid_but_not_the_end():
+    looks = look_steps(100, [30, 60, 100])
+    assert {30, 60} <= set(looks)
+    assert looks.max() < 100
+    assert looks.min() == 5
+    assert np.all(np.diff(looks) > 0)
