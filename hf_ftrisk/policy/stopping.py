@@ -231,7 +231,7 @@ def default_rule(
     *,
     fit: Fit | None = None,
 ) -> StoppingRule:
-    """The rule from the history when that is enough, else from the packaged reference runs.
+    """The rule calibrated on the history; without enough of it the rule cannot stop yet.
 
     Args:
         goal: what a run is judged by.
@@ -240,13 +240,4 @@ def default_rule(
         false_stop_rate: allowed chance that a good run is stopped.
         fit: builds a forecaster from runs, for the cross-fitting of `StoppingRule.from_runs`.
     """
-    from hf_ftrisk.reference import load_reference
-
-    own = StoppingRule.from_runs(history or (), goal, forecaster, false_stop_rate, fit=fit)
-    if own.can_stop:
-        return own
-    reference = [run for run in load_reference() if run.has_outcome(goal)]
-    if not reference:
-        return own
-    pooled = StoppingRule.from_runs(reference, goal, forecaster, false_stop_rate, fit=fit)
-    return pooled if pooled.can_stop else own
+    return StoppingRule.from_runs(history or (), goal, forecaster, false_stop_rate, fit=fit)
