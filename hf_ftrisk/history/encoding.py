@@ -92,14 +92,13 @@ def decode(run: EncodedRun) -> RunRecord:
     head: Any = json.loads(run.head)
     if not isinstance(head, dict):
         raise ValueError("the head of a stored run must be an object")
-    evals = {c.name: _doubles(c.values) for c in run.columns if c.kind == "eval"}
-    train = {c.name: _doubles(c.values) for c in run.columns if c.kind == "train"}
-    schedules = [_doubles(c.values) for c in run.columns if c.kind == "schedule"]
+    columns = {(c.kind, c.name): _doubles(c.values) for c in run.columns}
+    fields: dict[str, Any] = {name: columns["train", name] for name in TRAIN_COLUMNS}
     return RunRecord(
-        eval_step=evals.pop("eval_step"),
-        evals=evals,
-        schedule=schedules[0] if schedules else None,
-        **train,
+        **fields,
+        eval_step=columns["eval", "eval_step"],
+        evals={n: v for (kind, n), v in columns.items() if kind == "eval" and n != "eval_step"},
+        schedule=columns.get(("schedule", "schedule")),
         **head,
     )
 
