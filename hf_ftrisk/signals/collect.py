@@ -1,0 +1,231 @@
+"""Signals and batches of a Trainer that has not trained yet, leaving no trace on it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from hf_ftrisk.signals.compatibility import (
+    Deadline,
+    LossFunction,
+    Update,
+    compatibility_signals,
+)
+from hf_ftrisk.signals.dataset import dataset_signals
+from hf_ftrisk.signals.frozen import random_states_kept
+from hf_ftrisk.signals.sample import DataSample, sample_rows
+
+_SCALARS = (str, int, float, bool, bytes, type(None))
+
+
+@dataclass(frozen=True, eq=False)
+class CollatedSample:
+    """Rows of one data set as the Trainer's own collator batches them.
+
+    Args:
+        batches: collated batches on the CPU, in the order of the rows.
+        n_rows: rows of the whole set, None for a stream.
+        texts: texts of the rows where the data set still holds them.
+    """
+
+    batches: tuple[dict[str, Any], ...] = ()
+    n_rows: int | None = None
+    texts: tuple[str, ...] = field(default=())
+
+
+def shadow_trainer(trainer: Any) -> Any:
+    """A shallow copy of the Trainer whose plain bookkeeping is its own.
+
+    Trainers such as TRL's count tokens and keep metric lists in ``compute_loss``; on the copy
+    that leaves no trace. Model, data and arguments are shared.
+    """
+    shadow = copy.copy(trainer)
+    for name, value in vars(trainer).items():
+        if _is_plain(value) and not isinstance(value, _SCALARS):
+            setattr(shadow, name, copy.deepcopy(value))
+    return shadow
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_plain(v) for v in value.values())
+    if isinstance(value, list | tuple | set):
+        return all(_is_plain(v) for v in value)
+    return isinstance(value, _SCALARS)
+
+
+def trainer_loss(trainer: Any) -> LossFunction:
+    """The Trainer's own ``compute_loss`` as a function of model and batch, without bookkeeping."""
+    shadow = shadow_trainer(trainer)
+
+    def loss(model: torch.nn.Module, batch: dict[str, Any]) -> torch.Tensor:
+        inputs = shadow._prepare_inputs(dict(batch))
+        with shadow.compute_loss_context_manager():
+            value = shadow.compute_loss(model, inputs)
+        assert isinstance(value, torch.Tensor)
+        return value
+
+    return loss
+
+
+def collated_sample(
+    trainer: Any,
+    data: Any,
+    *,
+    max_rows: int,
+    batch_size: int,
+    seed: int,
+    seconds: float | None = None,
+) -> CollatedSample:
+    """At most `max_rows` rows of `data`, batched by the Trainer's collator on this process alone.
+
+    Columns the model does not take are dropped as the Trainer drops them. No data loader is built,
+    so the accelerator keeps no trace of it, and the random states stay.
+    """
+    if data is None:
+        return CollatedSample()
+    rows, n_rows = sample_rows(data, max_rows, seed, seconds)
+    collate = trainer._get_collator_with_removed_columns(trainer.data_collator)
+    texts = tuple(_text(row) for row in rows)
+    with random_states_kept():
+        batches = tuple(
+            dict(collate([_plain_row(row) for row in rows[i : i + batch_size]]))
+            for i in range(0, len(rows), batch_size)
+        )
+    return CollatedSample(batches, n_rows, texts if any(texts) else ())
+
+
+def _plain_row(row: Any) -> Any:
+    return dict(row) if isinstance(row, Mapping) else row
+
+
+def _text(row: Any) -> str:
+    if not isinstance(row, Mapping):
+        return ""
+    return " ".join(value for value in row.values() if isinstance(value, str))
+
+
+def data_sample(
+    sample: CollatedSample, *, max_length: int | None, encoder_decoder: bool
+) -> DataSample:
+    """The rows of collated batches, padding removed, as the data-set signals read them."""
+    rows = [row for batch in sample.batches for row in batch_to_rows(batch)]
+    texts = sample.texts if len(sample.texts) == len(rows) else None
+    return DataSample.from_rows(
+        rows,
+        n_rows=sample.n_rows,
+        max_length=max_length,
+        texts=texts,
+        encoder_decoder=encoder_decoder,
+    )
+
+
+def batch_to_rows(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One mapping of arrays for each row of a batch of tensors."""
+    names = [
+        name
+        for name in ("input_ids", "attention_mask", "labels")
+        if isinstance(batch.get(name), torch.Tensor) and batch[name].ndim
+    ]
+    columns = {name: batch[name].numpy(force=True) for name in names}
+    n_rows = min((len(column) for column in columns.values()), default=0)
+    return [{name: columns[name][i] for name in names} for i in range(n_rows)]
+
+
+def length_limit(trainer: Any) -> int | None:
+    """Tokens a row is cut at: the Trainer's ``max_length``, else the tokenizer's; None if unknown.
+
+    A tokenizer without a limit reports a huge one, which counts as unknown.
+    """
+    for owner, name in (
+        (trainer.args, "max_length"),
+        (trainer.processing_class, "model_max_length"),
+    ):
+        value = getattr(owner, name, None)
+        if isinstance(value, int) and 0 < value < 10**6:
+            return value
+    return None
+
+
+def first_eval_set(trainer: Any) -> Any:
+    """The evaluation set; the first one when the Trainer holds several by name."""
+    data = trainer.eval_dataset
+    if isinstance(data, dict):
+        return next(iter(data.values()), None)
+    return data
+
+
+def trainer_signals(
+    trainer: Any,
+    *,
+    max_rows: int = 1000,
+    max_batches: int = 32,
+    max_gradient_batches: int = 8,
+    seconds: float | None = 30.0,
+    seed: int | None = None,
+) -> dict[str, float]:
+    """Data-set and compatibility signals of a Trainer before it trains; no trace is left on it.
+
+    Args:
+        trainer: any Trainer whose model fits one process.
+        max_rows: rows of either set for the data-set signals.
+        max_batches: batches of either set that the model sees.
+        max_gradient_batches: batches of either set the gradient is taken on.
+        seconds: time for reading each set, and for the model's part; several processes agree on
+            when it has passed.
+        seed: seed of the sampling; None: the Trainer's ``data_seed`` or ``seed``.
+
+    Returns:
+        Signals by name; those that the data or the model do not allow are missing. Every process
+        computes the same rows and so the same values.
+    """
+    if seed is None:
+        seed = trainer.args.data_seed if trainer.args.data_seed is not None else trainer.args.seed
+    batch_size = trainer.args.per_device_train_batch_size
+    several = trainer.accelerator.num_processes > 1
+    read_seconds = None if several else seconds
+    train, held_out = (
+        collated_sample(
+            trainer, data, max_rows=max_rows, batch_size=batch_size, seed=seed, seconds=read_seconds
+        )
+        for data in (trainer.train_dataset, first_eval_set(trainer))
+    )
+    config = getattr(trainer.model, "config", None)
+    encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))
+    limit = length_limit(trainer)
+    samples = [
+        data_sample(part, max_length=limit, encoder_decoder=encoder_decoder)
+        for part in (train, held_out)
+    ]
+    signals = dataset_signals(samples[0], samples[1] if len(samples[1]) else None)
+    tokens = None
+    if samples[0].n_rows and samples[0].lengths.size:
+        tokens = float(samples[0].lengths.mean()) * samples[0].n_rows
+    return signals | compatibility_signals(
+        trainer.model,
+        train.batches[:max_batches],
+        held_out.batches[:max_batches],
+        loss=trainer_loss(trainer),
+        learning_rate=trainer.args.learning_rate,
+        update=first_update(trainer),
+        train_tokens=tokens,
+        max_gradient_batches=max_gradient_batches,
+        deadline=Deadline(seconds, _agreement(trainer) if several else None),
+    )
+
+
+def first_update(trainer: Any) -> Update:
+    """Direction of the optimiser's first step: the gradient for SGD, its sign for the rest."""
+    return "gradient" if "sgd" in str(trainer.args.optim).lower() else "sign"
+
+
+def _agreement(trainer: Any) -> Any:
+    def agree(late: bool) -> bool:
+        flag = torch.tensor([float(late)], device=trainer.accelerator.device)
+        return bool(trainer.accelerator.reduce(flag, reduction="sum").item() > 0)
+
+    return agree

@@ -1,0 +1,432 @@
+"""Signals of a frozen model on a bounded sample of batches. The model is left untouched.
+
+| signal | definition | unit | range | source |
+|---|---|---|---|---|
+| ``zero_shot_loss`` | loss of the untrained model on evaluation batches, mean over rows | nats | \
+>= 0 | - |
+| ``zero_shot_loss_std`` | its spread between rows: standard deviation of batch losses times \
+sqrt(rows in a batch) | nats | >= 0 | - |
+| ``zero_shot_accuracy`` | accuracy of the untrained model on evaluation rows | share | [0, 1] | - |
+| ``uniform_loss`` | log(classes): loss of a uniform guess | nats | >= 0 | - |
+| ``perplexity`` | exp of the loss on a scored token (of the responses, prompts being masked) | - \
+| >= 1 | Jelinek et al. 1977 |
+| ``log_me`` | evidence of a linear model on frozen features | nats per row | any | \
+You et al. 2021 |
+| ``h_score`` | between-class against total variance of frozen features | - | [0, classes - 1] | \
+Bao et al. 2019 |
+| ``linear_probe_accuracy`` | accuracy on evaluation rows of logistic regression on frozen \
+features | share | [0, 1] | Alain and Bengio 2017 |
+| ``gradient_norm`` | norm of the mean training gradient | gradient norm | >= 0 | - |
+| ``gradient_snr`` | squared norm of the true gradient / variance of one batch's gradient, both \
+unbiased; about 0 or below: one batch tells nothing | - | >= -1/n_batches | McCandlish et al. 2018 |
+| ``noise_scale`` | rows in a batch above which a larger batch stops helping, tr(cov)/|G|^2; \
+absent when |G|^2 is not above 0 | rows | > 0 | McCandlish et al. 2018, appendix A |
+| ``gradient_consistency`` | mean cosine between gradients of different training batches | - | \
+[-1, 1] | Sankararaman et al. 2020 (gradient confusion) |
+| ``train_eval_gradient_cosine`` | cosine between the mean training and evaluation gradients | - | \
+[-1, 1] | Fort et al. 2019 (stiffness) |
+| ``predicted_gain`` | first-order drop of the evaluation loss by one step of the training \
+gradient at the peak learning rate: eta <u, g_eval>, u = sign(g_train) for Adam (its first step), \
+g_train for SGD | nats | any | Taylor expansion |
+| ``trainable_parameters``, ``trainable_share`` | parameters that require a gradient | -, share | \
+>= 0, [0, 1] | - |
+| ``lora_rank`` | largest rank of the LoRA adapters | - | >= 1 | Hu et al. 2022 |
+| ``lora_parameters_per_token`` | adapter parameters / training tokens: capacity against data | \
+parameters per token | >= 0 | - |
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from hf_ftrisk.signals.frozen import frozen
+from hf_ftrisk.signals.transfer import h_score, linear_probe_accuracy, log_me
+
+Batch = Mapping[str, Any]
+LossFunction = Callable[[torch.nn.Module, dict[str, Any]], torch.Tensor]
+Update = Literal["sign", "gradient"]
+
+IGNORED_LABEL = -100
+MAX_COORDINATES = 1_000_000
+
+
+@dataclass
+class Deadline:
+    """Ends bounded work: true once `seconds` have passed, agreed on by every rank through `agree`.
+
+    Args:
+        seconds: time from now on; None: no limit.
+        agree: turns this rank's answer into everyone's; several ranks that run collectives must
+            not disagree about how many batches they look at.
+    """
+
+    seconds: float | None = None
+    agree: Callable[[bool], bool] | None = None
+
+    def __post_init__(self) -> None:
+        self._end = math.inf if self.seconds is None else time.monotonic() + self.seconds
+
+    def passed(self) -> bool:
+        late = time.monotonic() > self._end
+        return self.agree(late) if self.agree is not None and self.seconds is not None else late
+
+
+def model_loss(model: torch.nn.Module, batch: dict[str, Any]) -> torch.Tensor:
+    """The loss the model itself returns, as a Trainer takes it."""
+    outputs = model(**batch)
+    loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs[0]
+    assert isinstance(loss, torch.Tensor)
+    return loss
+
+
+def compatibility_signals(
+    model: torch.nn.Module,
+    train_batches: Sequence[Batch],
+    eval_batches: Sequence[Batch],
+    *,
+    loss: LossFunction = model_loss,
+    learning_rate: float | None = None,
+    update: Update = "sign",
+    train_tokens: float | None = None,
+    max_gradient_batches: int = 8,
+    max_coordinates: int = MAX_COORDINATES,
+    deadline: Deadline | None = None,
+) -> dict[str, float]:
+    """All signals of the module's table that the model and the batches allow.
+
+    Args:
+        model: any module; weights, buffers, gradients, modes and random states stay as they are.
+        train_batches: collated training batches; the model sees each of them once, forward.
+        eval_batches: collated evaluation batches; each of them twice.
+        loss: loss of a model on a batch; default: the one the model returns.
+        learning_rate: peak learning rate, for predicted_gain.
+        update: first step of the optimiser, ``"sign"`` (Adam and its kin) or ``"gradient"`` (SGD).
+        train_tokens: tokens of the whole training set, for lora_parameters_per_token.
+        max_gradient_batches: batches of either list the gradient is taken on.
+        max_coordinates: gradient coordinates kept of each batch; more parameters are thinned out
+            evenly, and squared norms scaled up by the share kept.
+        deadline: when to stop looking at further batches.
+    """
+    deadline = deadline or Deadline()
+    with frozen(model):
+        signals = capacity_signals(model, train_tokens)
+        signals |= zero_shot_signals(model, eval_batches, loss=loss, deadline=deadline)
+        signals |= feature_signals(model, train_batches, eval_batches, deadline=deadline)
+        train_gradients, eval_gradients = (
+            batch_gradients(model, part[:max_gradient_batches], loss, max_coordinates, deadline)
+            for part in (train_batches, eval_batches)
+        )
+    rows = float(np.mean([batch_rows(b) for b in train_batches])) if train_batches else 0.0
+    signals |= gradient_signals(
+        train_gradients, eval_gradients, rows, learning_rate=learning_rate, update=update
+    )
+    return {name: value for name, value in signals.items() if math.isfinite(value)}
+
+
+def batch_rows(batch: Batch) -> int:
+    """Rows of a batch: the first dimension of its first tensor."""
+    for value in batch.values():
+        if isinstance(value, torch.Tensor) and value.ndim:
+            return int(value.shape[0])
+    return 1
+
+
+def on_device(batch: Any, device: torch.device) -> Any:
+    """The batch with every tensor on `device`."""
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        return {name: on_device(value, device) for name, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        return type(batch)(on_device(value, device) for value in batch)
+    return batch
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Device of the model's first parameter; the CPU for a model without any."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+def row_classes(batch: Batch) -> torch.Tensor | None:
+    """(n_rows,) class indices of a batch, None when its labels are of another kind."""
+    labels = batch.get("labels")
+    if not isinstance(labels, torch.Tensor) or labels.is_floating_point():
+        return None
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    return labels if labels.ndim == 1 else None
+
+
+# --- zero-shot -----------------------------------------------------------------------------------
+
+
+def zero_shot_signals(
+    model: torch.nn.Module,
+    batches: Sequence[Batch],
+    *,
+    loss: LossFunction = model_loss,
+    deadline: Deadline | None = None,
+) -> dict[str, float]:
+    """Loss (and accuracy, perplexity) of the model as it is, on evaluation batches."""
+    deadline = deadline or Deadline()
+    device = device_of(model)
+    losses: list[float] = []
+    rows: list[int] = []
+    scored: list[int] = []
+    hits = 0
+    n_classified = n_classes = 0
+    for batch in batches:
+        if losses and deadline.passed():
+            break
+        inputs = on_device(batch, device)
+        classes = row_classes(inputs)
+        with torch.no_grad():
+            losses.append(float(loss(model, dict(inputs)).detach().float().mean()))
+            logits = _logits(model, inputs) if classes is not None else None
+        rows.append(batch_rows(batch))
+        scored.append(_scored_tokens(batch))
+        if logits is not None and classes is not None and logits.ndim == 2 and logits.shape[1] > 1:
+            kept = classes >= 0
+            hits += int((logits.argmax(dim=1)[kept] == classes[kept]).sum())
+            n_classified += int(kept.sum())
+            n_classes = int(logits.shape[1])
+    if not losses:
+        return {}
+    weights = np.array(rows, dtype=np.float64)
+    values = np.array(losses)
+    signals = {"zero_shot_loss": float(np.average(values, weights=weights))}
+    if len(losses) > 1:
+        spread = math.sqrt(float(np.average(weights))) * float(values.std(ddof=1))
+        signals["zero_shot_loss_std"] = spread
+    if n_classified:
+        signals["zero_shot_accuracy"] = hits / n_classified
+        signals["uniform_loss"] = math.log(n_classes)
+    if sum(scored):
+        per_token = float(np.average(values, weights=scored))
+        signals["perplexity"] = math.exp(min(per_token, 700.0))
+    return signals
+
+
+def _scored_tokens(batch: Batch) -> int:
+    labels = batch.get("labels")
+    if not isinstance(labels, torch.Tensor) or labels.ndim != 2 or labels.is_floating_point():
+        return 0
+    return int((labels != IGNORED_LABEL).sum()) if labels.shape[1] > 1 else 0
+
+
+def _without_labels(batch: Batch) -> dict[str, Any]:
+    return {name: value for name, value in batch.items() if name != "labels"}
+
+
+def _logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor | None:
+    outputs = model(**_without_labels(batch))
+    logits = outputs.get("logits") if isinstance(outputs, Mapping) else None
+    return logits if isinstance(logits, torch.Tensor) else None
+
+
+# --- frozen features -----------------------------------------------------------------------------
+
+
+def feature_signals(
+    model: torch.nn.Module,
+    train_batches: Sequence[Batch],
+    eval_batches: Sequence[Batch],
+    *,
+    deadline: Deadline | None = None,
+) -> dict[str, float]:
+    """LogME, H-score and linear probe on the model's pooled last hidden states."""
+    deadline = deadline or Deadline()
+    features, labels = pooled_features(model, train_batches, deadline)
+    if labels.size < 2 or np.unique(labels).size < 2:
+        return {}
+    signals = {"log_me": log_me(features, labels), "h_score": h_score(features, labels)}
+    eval_features, eval_labels = pooled_features(model, eval_batches, deadline)
+    if eval_labels.size:
+        signals["linear_probe_accuracy"] = linear_probe_accuracy(
+            features, labels, eval_features, eval_labels
+        )
+    return signals
+
+
+def pooled_features(
+    model: torch.nn.Module, batches: Sequence[Batch], deadline: Deadline | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over tokens of the last hidden state (n_rows, n_dims), and class labels (n_rows,).
+
+    Empty for models of another library than transformers and for batches without class labels.
+    """
+    deadline = deadline or Deadline()
+    device = device_of(model)
+    features: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    for batch in batches:
+        classes = row_classes(batch)
+        if classes is None or not _gives_hidden_states(model):
+            break
+        if features and deadline.passed():
+            break
+        inputs = on_device(_without_labels(batch), device)
+        with torch.no_grad():
+            hidden = _last_hidden(model(**inputs, output_hidden_states=True))
+        if hidden is None or hidden.ndim != 3:
+            break
+        kept = (classes >= 0).numpy(force=True)
+        pooled = _mean_over_tokens(hidden, inputs.get("attention_mask"))
+        features.append(pooled.float().numpy(force=True)[kept])
+        labels.append(classes.numpy(force=True)[kept])
+    if not features:
+        return np.empty((0, 0)), np.empty(0, dtype=int)
+    return np.concatenate(features), np.concatenate(labels)
+
+
+def _gives_hidden_states(model: torch.nn.Module) -> bool:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+    return isinstance(model, PreTrainedModel | PeftModel)
+
+
+def _last_hidden(outputs: Any) -> torch.Tensor | None:
+    states = outputs.get("hidden_states") or outputs.get("encoder_hidden_states")
+    return states[-1] if states else None
+
+
+def _mean_over_tokens(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """(B, T, D) -> (B, D), padding left out."""
+    if mask is None or mask.shape != hidden.shape[:2]:
+        return hidden.mean(dim=1)
+    weights = mask.to(hidden.dtype).unsqueeze(-1)  # (B, T, 1)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
+
+
+# --- gradients -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradients of several batches at the same weights.
+
+    Args:
+        vectors: (n_batches, n_kept) coordinates kept of each batch's gradient.
+        kept_share: kept coordinates / all of them, in (0, 1].
+    """
+
+    vectors: torch.Tensor
+    kept_share: float
+
+
+def batch_gradients(
+    model: torch.nn.Module,
+    batches: Sequence[Batch],
+    loss: LossFunction = model_loss,
+    max_coordinates: int = MAX_COORDINATES,
+    deadline: Deadline | None = None,
+) -> Gradients | None:
+    """Gradient of each batch's loss by the trainable parameters; None if nothing is trainable."""
+    deadline = deadline or Deadline()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    n_all = sum(p.numel() for p in parameters)
+    if not parameters or not batches:
+        return None
+    stride = max(math.ceil(n_all / max_coordinates), 1)
+    device = device_of(model)
+    vectors: list[torch.Tensor] = []
+    for batch in batches:
+        if vectors and deadline.passed():
+            break
+        # autograd.grad, not backward: .grad stays as it is, and hooks that step an optimiser in
+        # the backward pass do not fire.
+        with torch.enable_grad():
+            value = loss(model, on_device(dict(batch), device)).float().mean()
+            gradients = torch.autograd.grad(value, parameters, allow_unused=True)
+        vectors.append(
+            torch.cat(
+                [
+                    (torch.zeros_like(p) if g is None else g).reshape(-1)[::stride].float().cpu()
+                    for p, g in zip(parameters, gradients, strict=True)
+                ]
+            )
+        )
+    stacked = torch.stack(vectors)
+    return Gradients(stacked, stacked.shape[1] / n_all)
+
+
+def gradient_signals(
+    train: Gradients | None,
+    evaluation: Gradients | None,
+    batch_size: float,
+    *,
+    learning_rate: float | None = None,
+    update: Update = "sign",
+) -> dict[str, float]:
+    """Noise, consistency and usefulness of gradients; see the module's table.
+
+    Args:
+        train: gradients of training batches.
+        evaluation: gradients of evaluation batches.
+        batch_size: mean rows of a training batch.
+        learning_rate: peak learning rate; None leaves predicted_gain out.
+        update: direction of the optimiser's first step.
+    """
+    if train is None or not bool(torch.isfinite(train.vectors).all()):
+        return {}
+    vectors, scale = train.vectors.double(), 1.0 / train.kept_share
+    n = vectors.shape[0]
+    mean = vectors.mean(dim=0)
+    squared = float(mean @ mean) * scale
+    signals = {"gradient_norm": math.sqrt(squared)}
+    if n > 1:
+        variance = float(((vectors - mean) ** 2).sum()) * scale / (n - 1)  # of one batch
+        true_squared = squared - variance / n
+        if variance > 0:
+            signals["gradient_snr"] = true_squared / variance
+        if true_squared > 0:
+            signals["noise_scale"] = batch_size * variance / true_squared
+        signals["gradient_consistency"] = _mean_pairwise_cosine(vectors)
+    if evaluation is None or not bool(torch.isfinite(evaluation.vectors).all()):
+        return signals
+    held_out = evaluation.vectors.double().mean(dim=0)
+    norms = float(mean.norm() * held_out.norm())
+    if norms > 0:
+        signals["train_eval_gradient_cosine"] = float(mean @ held_out) / norms
+    if learning_rate is not None:
+        step = mean.sign() if update == "sign" else mean
+        signals["predicted_gain"] = learning_rate * float(step @ held_out) * scale
+    return signals
+
+
+def _mean_pairwise_cosine(vectors: torch.Tensor) -> float:
+    """Mean cosine over the pairs of different rows of (n, d)."""
+    n = vectors.shape[0]
+    norms = vectors.norm(dim=1, keepdim=True)
+    units = vectors / norms.clamp(min=torch.finfo(vectors.dtype).tiny)
+    total = units.sum(dim=0)
+    return (float(total @ total) - float((units * units).sum())) / (n * (n - 1))
+
+
+# --- capacity ------------------------------------------------------------------------------------
+
+
+def capacity_signals(model: torch.nn.Module, train_tokens: float | None = None) -> dict[str, float]:
+    """Trainable parameters, and the rank and size of LoRA adapters against the data."""
+    n_all = sum(p.numel() for p in model.parameters())
+    n_trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    signals = {
+        "trainable_parameters": float(n_trainable),
+        "trainable_share": n_trainable / n_all if n_all else 0.0,
+    }
+    adapters = [(name, p) for name, p in model.named_parameters() if "lora_" in name]
+    ranks = [int(p.shape[0]) for name, p in adapters if "lora_A" in name and p.ndim == 2]
+    if ranks:
+        signals["lora_rank"] = float(max(ranks))
+        if train_tokens:
+            n_adapter = sum(p.numel() for _, p in adapters)
+            signals["lora_parameters_per_token"] = n_adapter / train_tokens
+    return signals

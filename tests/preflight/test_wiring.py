@@ -1,0 +1,169 @@
+"""Faults planted in real Trainers, found before a step is run."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from hf_ftrisk.preflight.wiring import check_wiring
+from tests.signals.tiny import VOCABULARY, bert, classified_rows, llama, prompted_rows, trainer_of
+
+
+def names(faults):
+    return [fault.name for fault in faults]
+
+
+def only(faults):
+    assert len(faults) == 1, faults
+    return faults[0]
+
+
+def test_a_sound_trainer_has_no_faults(tmp_path):
+    assert check_wiring(trainer_of(bert(), classified_rows(16), tmp_path)) == ()
+
+
+def test_a_sound_lora_has_no_faults(tmp_path):
+    model = get_peft_model(llama(), LoraConfig(r=2, target_modules=["q_proj"]))
+    assert check_wiring(trainer_of(model, prompted_rows(16), tmp_path)) == ()
+
+
+def test_nothing_trainable_is_fatal(tmp_path):
+    model = bert()
+    model.requires_grad_(False)
+    fault = only(check_wiring(trainer_of(model, classified_rows(16), tmp_path)))
+    assert (fault.name, fault.severity) == ("no_trainable_parameter", "fatal")
+    assert "get_peft_model" in fault.advice
+
+
+def test_an_adapter_in_inference_mode_is_named_as_the_cause(tmp_path):
+    config = LoraConfig(r=2, target_modules=["q_proj"], inference_mode=True)
+    model = get_peft_model(llama(), config)
+    fault = only(check_wiring(trainer_of(model, prompted_rows(16), tmp_path)))
+    assert fault.name == "no_trainable_parameter"
+    assert "is_trainable" in fault.advice
+
+
+def test_an_adapter_missing_from_the_optimizer_is_fatal(tmp_path):
+    base = llama()
+    optimizer = torch.optim.SGD(base.parameters(), lr=0.1)
+    model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"]))
+    trainer = trainer_of(model, prompted_rows(16), tmp_path, optimizers=(optimizer, None))
+    fault = only(check_wiring(trainer))
+    assert (fault.name, fault.severity) == ("parameters_not_in_optimizer", "fatal")
+    assert fault.evidence["missing_share"] == 1.0
+
+
+def test_a_part_left_out_of_the_optimizer_is_a_warning(tmp_path):
+    model = bert()
+    optimizer = torch.optim.SGD(model.classifier.parameters(), lr=0.1)
+    trainer = trainer_of(model, classified_rows(16), tmp_path, optimizers=(optimizer, None))
+    fault = only(check_wiring(trainer))
+    assert (fault.name, fault.severity) == ("parameters_not_in_optimizer", "warning")
+
+
+def test_all_labels_masked_is_fatal(tmp_path):
+    rows = [row | {"labels": [-100] * 8} for row in prompted_rows(16)]
+    faults = check_wiring(trainer_of(llama(), rows, tmp_path))
+    assert "labels_all_masked" in names(faults)
+    fault = next(fault for fault in faults if fault.name == "labels_all_masked")
+    assert fault.severity == "fatal"
+    assert fault.evidence["all_masked_share"] == 1.0
+
+
+def test_some_rows_masked_is_a_warning(tmp_path):
+    rows = prompted_rows(16)
+    rows[:4] = [row | {"labels": [-100] * 8} for row in rows[:4]]
+    fault = only(check_wiring(trainer_of(llama(), rows, tmp_path)))
+    assert (fault.name, fault.severity) == ("labels_all_masked", "warning")
+    assert fault.evidence["all_masked_share"] == 0.25
+
+
+@pytest.mark.parametrize(("label", "advice"), [(2, "num_labels=3"), (-1, "-100")])
+def test_labels_outside_the_head_are_fatal_and_the_model_is_not_run(tmp_path, label, advice):
+    rows = classified_rows(16)
+    rows[5]["labels"] = label
+    fault = only(check_wiring(trainer_of(bert(num_labels=2), rows, tmp_path)))
+    assert (fault.name, fault.severity) == ("labels_out_of_range", "fatal")
+    assert advice in fault.advice
+
+
+def test_tokens_the_model_does_not_embed_are_fatal(tmp_path):
+    rows = classified_rows(16)
+    rows[3]["input_ids"][0] = VOCABULARY
+    fault = only(check_wiring(trainer_of(bert(), rows, tmp_path)))
+    assert (fault.name, fault.severity) == ("tokens_out_of_range", "fatal")
+
+
+@pytest.mark.parametrize(
+    ("which", "name"), [("train_dataset", "empty_train_set"), ("eval_dataset", "empty_eval_set")]
+)
+@pytest.mark.parametrize("rows", [[], None])
+def test_an_empty_set_is_fatal(tmp_path, which, name, rows):
+    trainer = trainer_of(bert(), classified_rows(16), tmp_path)
+    setattr(trainer, which, rows)
+    fault = only(check_wiring(trainer))
+    assert (fault.name, fault.severity) == (name, "fatal")
+
+
+def test_a_loss_that_is_not_finite_at_the_start_is_fatal(tmp_path):
+    model = bert()
+    with torch.no_grad():
+        model.classifier.bias[0] = float("nan")
+    fault = only(check_wiring(trainer_of(model, classified_rows(16), tmp_path)))
+    assert (fault.name, fault.severity) == ("nonfinite_first_loss", "fatal")
+
+
+def answers(n_cut: int, eos: int = 3):
+    """20 prompted rows, `n_cut` of them cut at 8 tokens, the rest shorter and ended by `eos`."""
+    rows = prompted_rows(20)
+    for row in rows[n_cut:]:
+        for name in ("input_ids", "labels"):
+            row[name] = [*row[name][:6], eos]
+        row["attention_mask"] = [1] * 7
+    return rows
+
+
+class Tokenizer:
+    """The two attributes the check reads of a tokenizer."""
+
+    model_max_length = 8
+    eos_token_id = 3
+
+
+def pad(features):
+    length = max(len(row["input_ids"]) for row in features)
+    fill = {"input_ids": 0, "attention_mask": 0, "labels": -100}
+    return {
+        name: torch.tensor([row[name] + [value] * (length - len(row[name])) for row in features])
+        for name, value in fill.items()
+    }
+
+
+@pytest.mark.parametrize(("n_cut", "severity"), [(0, None), (4, "warning"), (16, "fatal")])
+def test_answers_cut_by_truncation(tmp_path, n_cut, severity):
+    trainer = trainer_of(llama(), answers(n_cut), tmp_path, data_collator=pad)
+    trainer.processing_class = Tokenizer()
+    faults = check_wiring(trainer)
+    if severity is None:
+        assert faults == ()
+    else:
+        fault = only(faults)
+        assert (fault.name, fault.severity) == ("answers_cut", severity)
+        assert fault.evidence["cut_share"] == pytest.approx(n_cut / 20)
+
+
+def test_the_check_leaves_the_trainer_as_it_was(tmp_path):
+    trainer = trainer_of(bert(), classified_rows(16), tmp_path)
+    trainer.model.train()
+    weights = copy.deepcopy(trainer.model.state_dict())
+    state = torch.get_rng_state()
+    settings = {k: v for k, v in vars(trainer).items() if not k.startswith("_")}
+    check_wiring(trainer)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert trainer.model.training
+    assert all(torch.equal(weights[k], v) for k, v in trainer.model.state_dict().items())
+    assert all(vars(trainer)[k] is v for k, v in settings.items())
+    assert trainer.accelerator._dataloaders == []
