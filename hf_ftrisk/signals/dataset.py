@@ -42,6 +42,7 @@ Shares of overlap and duplicates on a sample are lower bounds of those of the wh
 from __future__ import annotations
 
 import math
+import random
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -227,9 +228,12 @@ def _sketch(row: Sequence[Any]) -> Any:
 def _near_index(rows: Sequence[Sequence[Any]]) -> tuple[Any, list[Any]]:
     from datasketch import MinHashLSH
 
-    # Without a basename the index draws its own from python's global generator.
-    storage = {"type": "dict", "basename": b"rows"}
-    index = MinHashLSH(threshold=JACCARD, num_perm=PERMUTATIONS, storage_config=storage)
+    # The index draws a name for its tables from python's global generator.
+    state = random.getstate()
+    try:
+        index = MinHashLSH(threshold=JACCARD, num_perm=PERMUTATIONS)
+    finally:
+        random.setstate(state)
     sketches = [_sketch(row) for row in rows]
     for number, sketch in enumerate(sketches):
         index.insert(number, sketch)
