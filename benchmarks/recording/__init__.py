@@ -1,0 +1,1 @@
+"""How the packaged reference runs are planned, trained, stored and summarised."""
