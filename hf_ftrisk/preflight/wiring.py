@@ -250,7 +250,8 @@ def _counted_labels(batch: Mapping[str, Any], row_level: bool) -> np.ndarray:
         return np.empty(0, dtype=int)
     classes = row_classes(batch) if row_level else None
     values: np.ndarray = (labels if classes is None else classes).reshape(-1).numpy(force=True)
-    return values[values != IGNORED_LABEL]
+    counted: np.ndarray = values[values != IGNORED_LABEL]
+    return counted
 
 
 def check_token_range(model: torch.nn.Module, sample: DataSample) -> Diagnosis | None:

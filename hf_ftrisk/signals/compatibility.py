@@ -110,8 +110,8 @@ def compatibility_signals(
         update: first step of the optimiser, ``"sign"`` (Adam and its kin) or ``"gradient"`` (SGD).
         train_tokens: tokens of the whole training set, for lora_parameters_per_token.
         max_gradient_batches: batches of either list the gradient is taken on.
-        max_coordinates: gradient coordinates kept of each batch; more parameters are thinned out
-            evenly, and squared norms scaled up by the share kept.
+        max_coordinates: gradient coordinates kept of each batch; of more parameters a random part
+            is kept, and sums over it are scaled up.
         deadline: when to stop looking at further batches.
     """
     deadline = deadline or Deadline()
@@ -309,17 +309,21 @@ def _mean_over_tokens(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.
 # --- gradients -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gradients:
     """Gradients of several batches at the same weights.
 
     Args:
         vectors: (n_batches, n_kept) coordinates kept of each batch's gradient.
-        kept_share: kept coordinates / all of them, in (0, 1].
+        weights: (n_kept,) coordinates of the whole gradient that each kept one stands for.
     """
 
     vectors: torch.Tensor
-    kept_share: float
+    weights: torch.Tensor
+
+    def dot(self, first: torch.Tensor, second: torch.Tensor) -> float:
+        """Inner product of two gradients (n_kept,), unbiased for that of the whole ones."""
+        return float((self.weights * first * second).sum())
 
 
 def batch_gradients(
@@ -329,13 +333,16 @@ def batch_gradients(
     max_coordinates: int = MAX_COORDINATES,
     deadline: Deadline | None = None,
 ) -> Gradients | None:
-    """Gradient of each batch's loss by the trainable parameters; None if nothing is trainable."""
+    """Gradient of each batch's loss by the trainable parameters; None if nothing is trainable.
+
+    Of more than `max_coordinates` numbers a random part is kept, the same of every batch: from
+    each parameter tensor in proportion to its size.
+    """
     deadline = deadline or Deadline()
     parameters = [p for p in model.parameters() if p.requires_grad]
-    n_all = sum(p.numel() for p in parameters)
     if not parameters or not batches:
         return None
-    stride = max(math.ceil(n_all / max_coordinates), 1)
+    kept = _kept_coordinates([p.numel() for p in parameters], max_coordinates)
     device = device_of(model)
     vectors: list[torch.Tensor] = []
     for batch in batches:
@@ -349,13 +356,30 @@ def batch_gradients(
         vectors.append(
             torch.cat(
                 [
-                    (torch.zeros_like(p) if g is None else g).reshape(-1)[::stride].float().cpu()
-                    for p, g in zip(parameters, gradients, strict=True)
+                    torch.zeros(index.numel(), dtype=torch.float64)
+                    if gradient is None
+                    else gradient.detach().reshape(-1)[index.to(gradient.device)].double().cpu()
+                    for gradient, index in zip(gradients, kept, strict=True)
                 ]
             )
         )
-    stacked = torch.stack(vectors)
-    return Gradients(stacked, stacked.shape[1] / n_all)
+    weights = [
+        torch.full((index.numel(),), p.numel() / index.numel(), dtype=torch.float64)
+        for p, index in zip(parameters, kept, strict=True)
+    ]
+    return Gradients(torch.stack(vectors), torch.cat(weights))
+
+
+def _kept_coordinates(sizes: Sequence[int], max_coordinates: int) -> list[torch.Tensor]:
+    """For each parameter the indices kept: all of them, or a seeded random part."""
+    share = min(max_coordinates / max(sum(sizes), 1), 1.0)
+    if share == 1.0:
+        return [torch.arange(size) for size in sizes]
+    generator = np.random.default_rng(0)
+    return [
+        torch.from_numpy(generator.integers(size, size=max(round(share * size), 1)))
+        for size in sizes
+    ]
 
 
 def gradient_signals(
@@ -370,44 +394,42 @@ def gradient_signals(
 
     Args:
         train: gradients of training batches.
-        evaluation: gradients of evaluation batches.
+        evaluation: gradients of evaluation batches, of the same coordinates.
         batch_size: mean rows of a training batch.
         learning_rate: peak learning rate; None leaves predicted_gain out.
         update: direction of the optimiser's first step.
     """
     if train is None or not bool(torch.isfinite(train.vectors).all()):
         return {}
-    vectors, scale = train.vectors.double(), 1.0 / train.kept_share
-    n = vectors.shape[0]
-    mean = vectors.mean(dim=0)
-    squared = float(mean @ mean) * scale
+    n, mean = train.vectors.shape[0], train.vectors.mean(dim=0)
+    squared = train.dot(mean, mean)
     signals = {"gradient_norm": math.sqrt(squared)}
     if n > 1:
-        variance = float(((vectors - mean) ** 2).sum()) * scale / (n - 1)  # of one batch
+        spread = sum(train.dot(vector - mean, vector - mean) for vector in train.vectors)
+        variance = spread / (n - 1)  # of one batch's gradient
         true_squared = squared - variance / n
         if variance > 0:
             signals["gradient_snr"] = true_squared / variance
         if true_squared > 0:
             signals["noise_scale"] = batch_size * variance / true_squared
-        signals["gradient_consistency"] = _mean_pairwise_cosine(vectors)
+        signals["gradient_consistency"] = _mean_pairwise_cosine(train)
     if evaluation is None or not bool(torch.isfinite(evaluation.vectors).all()):
         return signals
-    held_out = evaluation.vectors.double().mean(dim=0)
-    norms = float(mean.norm() * held_out.norm())
+    held_out = evaluation.vectors.mean(dim=0)
+    norms = math.sqrt(squared * train.dot(held_out, held_out))
     if norms > 0:
-        signals["train_eval_gradient_cosine"] = float(mean @ held_out) / norms
+        signals["train_eval_gradient_cosine"] = train.dot(mean, held_out) / norms
     if learning_rate is not None:
         step = mean.sign() if update == "sign" else mean
-        signals["predicted_gain"] = learning_rate * float(step @ held_out) * scale
+        signals["predicted_gain"] = learning_rate * train.dot(step, held_out)
     return signals
 
 
-def _mean_pairwise_cosine(vectors: torch.Tensor) -> float:
-    """Mean cosine over the pairs of different rows of (n, d)."""
-    n = vectors.shape[0]
-    norms = vectors.norm(dim=1, keepdim=True)
-    units = vectors / norms.clamp(min=torch.finfo(vectors.dtype).tiny)
-    total = units.sum(dim=0)
+def _mean_pairwise_cosine(gradients: Gradients) -> float:
+    """Mean cosine over the pairs of gradients of different batches; 0 with a zero gradient."""
+    scaled = gradients.vectors * gradients.weights.sqrt()  # plain products are weighted ones now
+    units = torch.nn.functional.normalize(scaled, dim=1)
+    n, total = units.shape[0], units.sum(dim=0)
     return (float(total @ total) - float((units * units).sum())) / (n * (n - 1))
 
 
