@@ -1,0 +1,241 @@
+"""fit_risk_curve: from measured risks at a few depths to a `RiskDecomposition`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hf_ftrisk.risk import regimes
+from hf_ftrisk.risk.decay import ALPHA_FORMS, Decay, Floats, Form, TailEnergy
+from hf_ftrisk.risk.decomposition import RiskDecomposition, _parameter_draws
+from hf_ftrisk.risk.posterior import Draws, Evidence, Posterior, compute_posterior
+from hf_ftrisk.risk.prior import RiskPrior
+
+# The rule of `identified`, stated in docs/risk.md.
+BAYES_FACTOR = 100.0  # evidence of a decay that K, alpha and b need
+LEAST_WEIGHT = 0.01  # posterior weight the forms with the parameter need
+WIDEST = {"intrinsic": 4.0, "K": 10.0, "alpha": 3.0, "b": 3.0}  # high / low of the 90 % interval
+LEAST_DEPTHS = 3
+
+
+def fit_risk_curve(
+    depths: ArrayLike,
+    risks: ArrayLike,
+    counts: ArrayLike | None = None,
+    horizon: float | None = None,
+    learning_rates: ArrayLike | None = None,
+    floor: float | None = None,
+    prior: RiskPrior | None = None,
+    tolerance: float | None = None,
+) -> RiskDecomposition:
+    """Split measured risks L(c) into the intrinsic limit and what probing removes.
+
+    Fits L(c) = L_int + V_opt(c) (arXiv 2606.17649, Prop. 4.1 and 5.1) with every available form of
+    V_opt and averages them by their evidence; see `hf_ftrisk.risk.decay`. The fit is Bayesian,
+    contains no random numbers and takes milliseconds.
+
+    Args:
+        depths: (n,) optimiser steps > 0, in any order.
+        risks: (n,) estimates of L at these depths, squared units of R. Zero is allowed.
+        counts: (n,) runs behind each estimate, at least 2: an estimate from m runs scatters like
+            L chi2_(m-1) / (m-1). None: not known, averaged over 2 to 1025 runs.
+        horizon: length T of the full run in optimiser steps; enables the finite-horizon form.
+        learning_rates: (T,) learning rate of every step of the full run; enables the tail energy.
+        floor: known lower bound of L_int: the noise of the final evaluation itself.
+        prior: None for the documented weak default.
+        tolerance: delta of the regimes, units of R; None leaves the regime unidentified.
+
+    Raises:
+        ValueError: shapes that differ, nothing measured, a depth that is not above 0 or lies
+            beyond the horizon, a risk that is negative or not finite, a count below 2, or another
+            argument out of range. The message names the values.
+    """
+    c, risk, dof = _measurements(depths, risks, counts)
+    decay = _decay(c, horizon, learning_rates)
+    bound = _floor(floor)
+    if tolerance is not None:
+        regimes.check_tolerance(tolerance)
+    prior = RiskPrior() if prior is None else prior
+    if not risk.any() and prior.level_runs == 0:
+        return _nothing_varies(decay, bound, tolerance, prior)
+    posterior = compute_posterior(Evidence(c, risk, dof, bound), prior, decay)
+    return _assemble(c, risk, dof, decay, bound, tolerance, posterior)
+
+
+def _measurements(
+    depths: ArrayLike, risks: ArrayLike, counts: ArrayLike | None
+) -> tuple[Floats, Floats, Floats | None]:
+    c = np.atleast_1d(np.asarray(depths, dtype=np.float64))
+    risk = np.atleast_1d(np.asarray(risks, dtype=np.float64))
+    if c.ndim != 1 or c.shape != risk.shape or c.size == 0:
+        raise ValueError(
+            f"depths and risks must be equally long and not empty, got {c.shape} and {risk.shape}"
+        )
+    _refuse("depths", c, ~np.isfinite(c) | (c <= 0), "finite optimiser steps above 0")
+    _refuse("risks", risk, ~np.isfinite(risk) | (risk < 0), "finite and not negative")
+    order = np.argsort(c, kind="stable")
+    if counts is None:
+        return c[order], risk[order], None
+    runs = np.asarray(counts, dtype=np.float64)
+    if runs.ndim == 0:
+        runs = np.full(c.shape, float(runs))
+    if runs.shape != c.shape:
+        raise ValueError(f"counts have shape {runs.shape}, expected {c.shape}, one for each depth")
+    _refuse("counts", runs, ~np.isfinite(runs) | (runs < 2), "at least 2: one run has no variance")
+    return c[order], risk[order], runs[order] - 1.0
+
+
+def _refuse(name: str, values: Floats, bad: np.ndarray, expected: str) -> None:
+    at = np.flatnonzero(bad)
+    if at.size:
+        raise ValueError(
+            f"{name} must be {expected}; got {values[at[:5]].tolist()} at positions "
+            f"{at[:5].tolist()}"
+        )
+
+
+def _decay(c: Floats, horizon: float | None, learning_rates: ArrayLike | None) -> Decay:
+    energy = None if learning_rates is None else TailEnergy.from_learning_rates(learning_rates)
+    if horizon is not None:
+        if not (math.isfinite(horizon) and horizon > 0):
+            raise ValueError(f"horizon must be a finite number above 0, got {horizon!r}")
+        if energy is not None and energy.horizon != horizon:
+            raise ValueError(
+                f"horizon {horizon!r} differs from the {energy.horizon:g} learning rates given: "
+                "one for each step of the full run"
+            )
+    end = energy.horizon if energy is not None else horizon
+    if end is not None and c[-1] > end:
+        raise ValueError(f"depth {c[-1]:g} lies beyond the end of the run at {end:g} steps")
+    return Decay(anchor=float(c[0]), horizon=None if end is None else float(end), energy=energy)
+
+
+def _floor(floor: float | None) -> float:
+    if floor is None:
+        return 0.0
+    if not (math.isfinite(floor) and floor >= 0):
+        raise ValueError(f"floor must be finite and not negative, got {floor!r}")
+    return float(floor)
+
+
+def _nothing_varies(
+    decay: Decay, floor: float, tolerance: float | None, prior: RiskPrior
+) -> RiskDecomposition:
+    """Every measured risk is zero: what is left is the floor, and no decay to speak of."""
+    forms = decay.forms
+    weights = prior.weights(forms)
+    why = "every measured risk is zero"
+    zero = np.zeros(1)
+    draws = Draws(np.zeros(1, dtype=np.int64), zero + floor, zero, zero + 1.0)
+    names = ["intrinsic", "K", "alpha", *(["b"] if "tail_power" in forms else [])]
+    return RiskDecomposition(
+        decay=decay,
+        forms=forms,
+        form_weights=np.array([weights[form] for form in forms]),
+        draws=draws,
+        intrinsic=floor,
+        K=None,
+        alpha=None,
+        identified=dict.fromkeys(names, False),
+        reasons=dict.fromkeys(names, why),
+        log_bayes_decay=0.0,
+        floor=floor,
+        tolerance=tolerance,
+        regime_probabilities={}
+        if tolerance is None
+        else regimes.regime_probabilities(draws.intrinsic, draws.intrinsic, tolerance),
+        notes=(f"{why}: more runs, or runs that differ, are needed to see any variance",),
+    )
+
+
+def _assemble(
+    c: Floats,
+    risk: Floats,
+    dof: Floats | None,
+    decay: Decay,
+    floor: float,
+    tolerance: float | None,
+    posterior: Posterior,
+) -> RiskDecomposition:
+    draws = posterior.draws
+    level = draws.intrinsic + draws.amplitude
+    reasons = _unidentified(posterior, decay, int(np.unique(c).size))
+    names = ["intrinsic", "K", "alpha", *(["b"] if "tail_power" in posterior.forms else [])]
+    identified = {name: name not in reasons for name in names}
+    middle = {
+        name: float(np.median(_parameter_draws(draws, posterior.forms, decay, name)))
+        for name in ("K", "alpha")
+        if identified[name]
+    }
+    return RiskDecomposition(
+        decay=decay,
+        forms=posterior.forms,
+        form_weights=posterior.weights,
+        draws=draws,
+        intrinsic=float(np.average(draws.intrinsic, weights=1.0 / level)),
+        K=middle.get("K"),
+        alpha=middle.get("alpha"),
+        identified=identified,
+        reasons=reasons,
+        log_bayes_decay=posterior.log_bayes_decay,
+        floor=floor,
+        tolerance=tolerance,
+        regime_probabilities={}
+        if tolerance is None
+        else regimes.regime_probabilities(draws.intrinsic, level, tolerance),
+        notes=_notes(c, risk, dof),
+    )
+
+
+def _unidentified(posterior: Posterior, decay: Decay, n_depths: int) -> dict[str, str]:
+    """Parameter -> why the data do not determine it."""
+    reasons: dict[str, str] = {}
+    bayes = posterior.log_bayes_decay
+    homes: dict[str, tuple[Form, ...]] = {"K": ALPHA_FORMS, "alpha": ALPHA_FORMS}
+    if "tail_power" in posterior.forms:
+        homes["b"] = ("tail_power",)
+    for name, forms in homes.items():
+        weight = sum(
+            float(w)
+            for form, w in zip(posterior.forms, posterior.weights, strict=True)
+            if form in forms
+        )
+        if n_depths < LEAST_DEPTHS:
+            reasons[name] = f"{n_depths} depths measured, {LEAST_DEPTHS} needed"
+        elif bayes < math.log(BAYES_FACTOR):
+            reasons[name] = (
+                f"the evidence of any decay is too weak: Bayes factor {math.exp(bayes):.2g}, "
+                f"{BAYES_FACTOR:g} needed"
+            )
+        elif weight < LEAST_WEIGHT:
+            reasons[name] = f"the forms that have it carry a weight of {weight:.2g}"
+    for name, widest in WIDEST.items():
+        if name in reasons or (name not in homes and name != "intrinsic"):
+            continue
+        low, high = np.quantile(
+            _parameter_draws(posterior.draws, posterior.forms, decay, name), (0.05, 0.95)
+        )
+        if not high <= widest * low:
+            reasons[name] = (
+                f"its 90 % interval is {low:.3g} to {high:.3g}, wider than a factor of {widest:g}"
+            )
+    return reasons
+
+
+def _notes(c: Floats, risk: Floats, dof: Floats | None) -> tuple[str, ...]:
+    """What the data show that no curve of this kind can follow."""
+    if c.size < 2 or dof is None or not (risk[0] > 0 and risk[-1] > 0):
+        return ()
+    from scipy.stats import f as variance_ratio
+
+    ratio = float(risk[-1] / risk[0])
+    chance = float(variance_ratio.sf(ratio, dof[-1], dof[0]))
+    if chance >= 0.01:
+        return ()
+    return (
+        f"the risk rises from {risk[0]:.4g} at {c[0]:g} steps to {risk[-1]:.4g} at {c[-1]:g} "
+        f"(chance {chance:.2g} for a constant one): a Bayes risk never rises, so the forecasts "
+        "behind it are worse than they could be; the fit is flat there",
+    )

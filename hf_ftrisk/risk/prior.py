@@ -1,0 +1,125 @@
+"""What is believed about a risk curve before it is measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from hf_ftrisk.risk.decay import FORMS, Floats, Form
+
+
+@dataclass(frozen=True)
+class RiskPrior:
+    """Prior over the parameters of L(c) = L_int + V_opt(c).
+
+    The three parameters are the level L(c_1) at the shallowest measured depth, the reducible share
+    V_opt(c_1) / L(c_1), and the exponent of the decay. In them the default needs no unit of R: the
+    level is scale-free (density 1/L), so multiplying all risks by a constant multiplies L_int and K
+    by it and changes nothing else.
+
+    Args:
+        share_mean: mean of the log odds of the reducible share; 0: half of the risk is reducible.
+        share_sd: their standard deviation. The default 2.5 puts 90 % of the prior on shares from
+            1.6 % to 98.4 %.
+        alpha_log_mean: mean of log alpha. The default median is 0.7: learning rates that fall as
+            c^-rho with rho in (1/2, 1] give alpha = 2 rho - 1 in (0, 1].
+        alpha_log_sd: its standard deviation; the default puts 90 % of the prior on 0.16 to 3.1.
+        tail_log_mean: mean of log b, the exponent of the tail energy; 0: the tail energy itself.
+        tail_log_sd: its standard deviation; the default puts 90 % of the prior on 0.27 to 3.7.
+        level_runs: how many runs' worth of evidence stand behind `level`; 0 for none.
+        level: expected risk at the shallowest depth, squared units of R; needed when `level_runs`
+            is above 0.
+        form_weights: prior weight of each form; forms that are not available drop out.
+
+    Raises:
+        ValueError: a spread that is not above zero, or weights that are negative or all zero.
+    """
+
+    share_mean: float = 0.0
+    share_sd: float = 2.5
+    alpha_log_mean: float = math.log(0.7)
+    alpha_log_sd: float = 0.9
+    tail_log_mean: float = 0.0
+    tail_log_sd: float = 0.8
+    level_runs: float = 0.0
+    level: float | None = None
+    form_weights: Mapping[Form, float] = field(
+        default_factory=lambda: dict.fromkeys(FORMS, 1.0 / len(FORMS))
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("share_sd", "alpha_log_sd", "tail_log_sd"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+        if not (math.isfinite(self.level_runs) and self.level_runs >= 0):
+            raise ValueError(f"level_runs must be finite and not negative, got {self.level_runs!r}")
+        if self.level_runs > 0 and not (
+            self.level is not None and math.isfinite(self.level) and self.level > 0
+        ):
+            raise ValueError(
+                f"level_runs={self.level_runs!r} needs a level above 0, got {self.level!r}"
+            )
+        unknown = sorted(set(self.form_weights) - set(FORMS))
+        if unknown:
+            raise ValueError(f"form_weights names unknown forms {unknown}; known: {list(FORMS)}")
+        weights = list(self.form_weights.values())
+        if not all(math.isfinite(w) and w >= 0 for w in weights) or not sum(weights) > 0:
+            raise ValueError(
+                f"form_weights must be finite, not negative and not all zero, got {weights}"
+            )
+
+    @property
+    def level_shape(self) -> float:
+        """Shape of the inverse-gamma prior of the level; 0 for the scale-free one."""
+        return self.level_runs / 2.0
+
+    @property
+    def level_rate(self) -> float:
+        """Rate of the inverse-gamma prior of the level, squared units of R."""
+        return 0.0 if self.level is None else self.level_shape * self.level
+
+    def exponent(self, form: Form) -> tuple[float, float]:
+        """Mean and standard deviation of the log exponent of a form."""
+        if form in ("power", "horizon"):
+            return self.alpha_log_mean, self.alpha_log_sd
+        return self.tail_log_mean, self.tail_log_sd
+
+    def weights(self, forms: tuple[Form, ...]) -> dict[Form, float]:
+        """Prior weights of the available forms, summing to 1; even when none had any."""
+        given = {form: float(self.form_weights.get(form, 0.0)) for form in forms}
+        total = sum(given.values())
+        if total <= 0:
+            return dict.fromkeys(forms, 1.0 / len(forms))
+        return {form: weight / total for form, weight in given.items()}
+
+    def sample(
+        self, n: int, form: Form, random: np.random.Generator, level: float = 1.0
+    ) -> dict[str, Floats]:
+        """Draw n parameter sets: arrays ``level``, ``share`` and ``exponent`` of shape (n,).
+
+        The scale-free level has no draws of its own and is set to `level`.
+        """
+        mean, sd = self.exponent(form)
+        levels = np.full(n, level)
+        if self.level_runs > 0:
+            levels = self.level_rate / random.gamma(self.level_shape, size=n)
+        return {
+            "level": levels,
+            "share": np.asarray(expit(random.normal(self.share_mean, self.share_sd, n))),
+            "exponent": np.exp(random.normal(mean, sd, n)),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {**vars(self), "form_weights": dict(self.form_weights)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RiskPrior:
+        """Prior from `to_dict`'s form."""
+        return cls(**data)
