@@ -127,14 +127,14 @@ def _level_given(
     """
     log_g: Floats = np.asarray(np.log(g))
     if evidence.dof is not None:
-        half = evidence.dof / 2.0
+        half: Floats = np.asarray(evidence.dof / 2.0)
         shape = np.array([prior.level_shape + half.sum()])
         rate = (prior.level_rate + np.einsum("...i,i->...", 1.0 / g, half * evidence.risks))[None]
         loglik: Floats = np.asarray(-np.einsum("...i,i->...", log_g, half)[None])
         constant = np.zeros(1)
     else:
         positive = evidence.risks[evidence.risks > 0]
-        half = _UNKNOWN_DOF / 2.0
+        half = np.asarray(_UNKNOWN_DOF / 2.0)
         n = evidence.risks.size
         shape = prior.level_shape + half * n
         each = tuple([-1] + [1] * share.ndim)
