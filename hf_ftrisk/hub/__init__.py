@@ -1,0 +1,7 @@
+"""The prediction, and later the truth, in the model card."""
+
+from hf_ftrisk.hub.attach import attach_card
+from hf_ftrisk.hub.clean import clean_report
+from hf_ftrisk.hub.section import card_metadata, render_section
+
+__all__ = ["attach_card", "card_metadata", "clean_report", "render_section"]

@@ -1,0 +1,225 @@
+"""What may leave the machine: text without paths, names and secrets; settings on a list.
+
+Numbers may leave; text is cleaned, and a setting leaves only when its name is on `SETTINGS`.
+Cleaning twice changes nothing more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import math
+import re
+import socket
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_ftrisk.record import RunRecord
+
+MAX_TEXT = 600
+MAX_NAME = 120
+MAX_ITEMS = 200
+
+# Settings of a run or of a measurement that may be sent. Everything else stays here.
+SETTINGS = frozenset(
+    {
+        "adam_beta1",
+        "adam_beta2",
+        "adam_epsilon",
+        "auto_find_batch_size",
+        "base_model",
+        "batch_size",
+        "bf16",
+        "budget",
+        "data_seed",
+        "dataset",
+        "dataset_config",
+        "dataset_split",
+        "depth",
+        "depths",
+        "dtype",
+        "eval_batch_size",
+        "eval_sample",
+        "eval_samples",
+        "eval_size",
+        "false_stop_rate",
+        "floor",
+        "fp16",
+        "gradient_accumulation_steps",
+        "hf_ftrisk",
+        "history_runs",
+        "label_smoothing_factor",
+        "learning_rate",
+        "load_best_model_at_end",
+        "lora_alpha",
+        "lora_dropout",
+        "lora_r",
+        "lr_scheduler_type",
+        "max_grad_norm",
+        "max_length",
+        "max_steps",
+        "method",
+        "metric",
+        "model",
+        "model_type",
+        "n_parameters",
+        "n_runs",
+        "n_train",
+        "n_eval",
+        "n_trainable",
+        "num_labels",
+        "num_train_epochs",
+        "optim",
+        "optimizer",
+        "peft_type",
+        "per_device_eval_batch_size",
+        "per_device_train_batch_size",
+        "precision",
+        "probe_steps",
+        "recipe",
+        "rule",
+        "schedule",
+        "seed",
+        "seeds",
+        "steps_per_epoch",
+        "task",
+        "tolerance",
+        "train_batch_size",
+        "train_samples",
+        "train_size",
+        "trainable_parameters",
+        "tuning",
+        "versions",
+        "warmup_ratio",
+        "warmup_steps",
+        "weight_decay",
+        "world_size",
+    }
+)
+
+_DATA_FILE = (
+    r"\.(?:arrow|bin|csv|db|feather|gguf|h5|ipynb|jsonl?|log|npy|npz|parquet|pdf|pkl|pth?|py|"
+    r"safetensors|sqlite|tsv|txt|ya?ml|zip)"
+)
+_PART = r"[^\s/\\'\"<>|*?`,;()\[\]{}]"
+_REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), word)
+    for pattern, word in (
+        (r"\bhf_[A-Za-z0-9]{8,}\b", "[token]"),
+        (r"(?i)\b(?:token|api[_-]?key|password|passwd|secret)\s*[=:]\s*[^\s,;]+", "[token]"),
+        (r"(?i)\bfile:/+\S+", "[path]"),
+        # In quotes a path may hold spaces.
+        (r"(?<=')(?:~?/|\.{1,2}/|[A-Za-z]:\\|\\\\)[^'\r\n]+(?=')", "[path]"),
+        (r"(?<=\")(?:~?/|\.{1,2}/|[A-Za-z]:\\|\\\\)[^\"\r\n]+(?=\")", "[path]"),
+        (rf"\b[A-Za-z]:[\\/](?:{_PART}|[\\/])+", "[path]"),
+        (rf"\\\\{_PART}+(?:\\{_PART}+)+", "[path]"),
+        (rf"(?<![\w/:.\]])(?:~\w*|\.{{1,2}})/(?:{_PART}|/)+", "[path]"),
+        (rf"(?<![\w/:\]])/{_PART}+/(?:{_PART}|/)*", "[path]"),
+        (r"(?<![\w/:\]])/(?:home|root|tmp|mnt|data|scratch|workspace|content)\b", "[path]"),
+        (rf"(?<![\w/:.\]-])(?:[\w.-]+/)*[\w.-]+{_DATA_FILE}\b(?![\w/])", "[file]"),
+        (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b", "[address]"),
+        (r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", "[address]"),
+    )
+)
+# Names so common that they are words, not a person or a machine.
+_COMMON_NAMES = frozenset(
+    {"admin", "colab", "home", "localhost", "root", "runner", "ubuntu", "user"}
+)
+# Joiners that scripts such as Persian and Hindi need; every other invisible character goes.
+_JOINERS = "\u200c\u200d"
+
+
+def printable(text: object, limit: int = MAX_TEXT) -> str:
+    """One line of `text`: white space folded, control and direction characters gone, cut short."""
+    kept = [
+        " " if character.isspace() else character
+        for character in str(text)[: 8 * limit]
+        if character.isspace()
+        or character in _JOINERS
+        or not unicodedata.category(character).startswith("C")
+    ]
+    line = " ".join("".join(kept).split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "\u2026"
+
+
+def clean_text(text: object, limit: int = MAX_TEXT) -> str:
+    """`text` on one line, without paths, files, addresses, tokens, this host's or user's name."""
+    line = printable(text, limit=8 * limit)
+    for pattern, word in _REPLACED:
+        line = pattern.sub(word, line)
+    for name in _own_names():
+        line = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "[name]", line, flags=re.IGNORECASE)
+    return printable(line, limit)
+
+
+def clean_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings on the list, with clean values: numbers, short text, lists and tables of them."""
+    cleaned = {}
+    for name in sorted(SETTINGS & settings.keys()):
+        value = _clean_value(settings[name], depth=2)
+        if value is not None:
+            cleaned[name] = value
+    return cleaned
+
+
+def clean_numbers(values: Mapping[str, float]) -> dict[str, float]:
+    """Finite numbers under clean names."""
+    kept = {}
+    for name, value in list(values.items())[:MAX_ITEMS]:
+        if isinstance(value, int | float | np.number) and math.isfinite(value):
+            kept[clean_text(name, MAX_NAME)] = float(value)
+    return kept
+
+
+def clean_record(record: RunRecord) -> RunRecord:
+    """The run with its numbers, and only the settings, names and task that may be sent."""
+    return replace(
+        record,
+        evals={clean_text(k, MAX_NAME): v for k, v in record.evals.items()},
+        task=None if record.task is None else _clean_name(record.task),
+        metric_for_best=(
+            None if record.metric_for_best is None else clean_text(record.metric_for_best, MAX_NAME)
+        ),
+        baselines=clean_numbers(record.baselines),
+        final=clean_numbers(record.final),
+        settings=clean_settings(record.settings),
+        static=clean_numbers(record.static),
+    )
+
+
+def _clean_value(value: Any, depth: int) -> Any:
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return _clean_name(value)
+    if depth and isinstance(value, Mapping):
+        pairs = list(value.items())[:MAX_ITEMS]
+        return {clean_text(k, MAX_NAME): _clean_value(v, depth - 1) for k, v in pairs}
+    if depth and isinstance(value, Iterable):
+        return [_clean_value(item, depth - 1) for item in list(value)[:MAX_ITEMS]]
+    return None
+
+
+def _clean_name(name: str) -> str:
+    """A name such as a model's: ``owner/name`` passes, a folder that exists here does not."""
+    if len(name) < 1000 and "/" in name and Path(name).exists():
+        return "[path]"
+    return clean_text(name, MAX_NAME)
+
+
+@lru_cache(maxsize=1)
+def _own_names() -> tuple[str, ...]:
+    names = {socket.gethostname(), socket.gethostname().split(".")[0], Path.home().name}
+    # In many containers the user has no entry: then there is no name to hide.
+    with contextlib.suppress(OSError, KeyError):
+        names.add(getpass.getuser())
+    kept = (name for name in names if len(name) >= 3 and name.lower() not in _COMMON_NAMES)
+    return tuple(sorted(kept, key=len, reverse=True))
