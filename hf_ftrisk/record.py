@@ -15,25 +15,22 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hf_ftrisk.columns import (
+    FrozenDict,
+    check_length,
+    empty,
+    from_json,
+    from_list,
+    frozen_column,
+    to_json,
+    to_list,
+)
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.trainer_log import TrainerLog, number, read_log
 
 Status = Literal["finished", "running", "stopped"]
 
 _FORMAT_VERSION = 1
-_TRAIN_KEYS = ("loss", "grad_norm", "learning_rate")
-_NOT_METRICS = {"step", "epoch", "total_flos"}
-_NOT_EVAL_SUFFIXES = (
-    "_runtime",
-    "_samples_per_second",
-    "_steps_per_second",
-    "_model_preparation_time",
-    "_jit_compilation_time",
-    "_num_tokens",
-)
-
-
-def _empty() -> np.ndarray:
-    return np.empty(0, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +63,11 @@ class RunRecord:
     """
 
     max_steps: int
-    train_step: np.ndarray = field(default_factory=_empty)
-    train_loss: np.ndarray = field(default_factory=_empty)
-    grad_norm: np.ndarray = field(default_factory=_empty)
-    learning_rate: np.ndarray = field(default_factory=_empty)
-    eval_step: np.ndarray = field(default_factory=_empty)
+    train_step: np.ndarray = field(default_factory=empty)
+    train_loss: np.ndarray = field(default_factory=empty)
+    grad_norm: np.ndarray = field(default_factory=empty)
+    learning_rate: np.ndarray = field(default_factory=empty)
+    eval_step: np.ndarray = field(default_factory=empty)
     evals: Mapping[str, np.ndarray] = field(default_factory=dict)
     nan_steps: Mapping[str, np.ndarray] = field(default_factory=dict)
     schedule: np.ndarray | None = None
@@ -86,42 +83,47 @@ class RunRecord:
     static: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if int(self.max_steps) != self.max_steps or self.max_steps <= 0:
+        planned = number(self.max_steps)
+        if planned is None or not planned.is_integer() or planned <= 0:
             raise ValueError(f"max_steps must be a whole number above 0, got {self.max_steps!r}")
-        object.__setattr__(self, "max_steps", int(self.max_steps))
         if self.status not in ("finished", "running", "stopped"):
             raise ValueError(
                 f"status must be 'finished', 'running' or 'stopped', got {self.status!r}"
             )
-        n_train = len(self.train_step)
+        self._set(max_steps=int(planned))
+        n_train, n_evals = len(self.train_step), len(self.eval_step)
         for name in ("train_step", "train_loss", "grad_norm", "learning_rate"):
-            column = np.asarray(getattr(self, name), dtype=np.float64)
-            if column.size == 0 and n_train:
-                column = np.full(n_train, np.nan)
-            if column.shape != (n_train,):
-                raise ValueError(f"{name} has shape {column.shape}, expected ({n_train},)")
-            object.__setattr__(self, name, column)
-        eval_step = np.asarray(self.eval_step, dtype=np.float64)
-        object.__setattr__(self, "eval_step", eval_step)
-        columns = {k: np.asarray(v, dtype=np.float64) for k, v in self.evals.items()}
-        for name, column in columns.items():
-            if column.shape != eval_step.shape:
-                raise ValueError(f"{name} has shape {column.shape}, expected {eval_step.shape}")
-        object.__setattr__(self, "evals", columns)
-        nan_steps = {k: np.asarray(v, dtype=np.float64) for k, v in self.nan_steps.items()}
-        object.__setattr__(self, "nan_steps", nan_steps)
+            values = frozen_column(getattr(self, name))
+            if values.size == 0 and n_train:
+                values = frozen_column(np.full(n_train, np.nan))
+            check_length(name, values, n_train)
+            self._set(**{name: values})
+        evals = {name: frozen_column(values) for name, values in self.evals.items()}
+        for name, values in evals.items():
+            check_length(name, values, n_evals)
+        self._set(eval_step=frozen_column(self.eval_step), evals=FrozenDict(evals))
+        nan_steps = {name: frozen_column(steps) for name, steps in self.nan_steps.items()}
+        self._set(nan_steps=FrozenDict(nan_steps))
         for name in ("train_step", "eval_step"):
             steps = getattr(self, name)
             if not np.all(np.isfinite(steps)) or np.any(np.diff(steps) <= 0):
                 raise ValueError(f"{name} must be finite and strictly increasing, got {steps!r}")
         if self.schedule is not None:
-            schedule = np.asarray(self.schedule, dtype=np.float64)
+            schedule = frozen_column(self.schedule)
             if schedule.shape != (self.max_steps,):
                 raise ValueError(
                     f"schedule has shape {schedule.shape}, expected ({self.max_steps},): "
                     "one learning rate for each planned step"
                 )
-            object.__setattr__(self, "schedule", schedule)
+            self._set(schedule=schedule)
+        for name in ("baselines", "final", "static"):
+            scalars = {str(key): float(value) for key, value in getattr(self, name).items()}
+            self._set(**{name: FrozenDict(scalars)})
+        self._set(settings=FrozenDict(self.settings))
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -152,65 +154,95 @@ class RunRecord:
                 f"{path if not isinstance(path, Mapping) else 'this mapping'} is no trainer state: "
                 "expected an object with a list 'log_history'"
             )
-        log_history = state["log_history"]
-        seen = int(state.get("global_step") or _last_step(log_history))
-        max_steps = int(state.get("max_steps") or 0)
-        if max_steps <= 0:
-            max_steps = max(seen, 1)
-        fields.setdefault("status", "finished" if seen >= max_steps else "running")
-        if state.get("epoch") and seen:
-            fields.setdefault("steps_per_epoch", seen / float(state["epoch"]))
-        return cls.from_log_history(log_history, max_steps=max_steps, **fields)
+        log = read_log(state["log_history"])
+        seen = max(_count(state.get("global_step")), log.last_step)
+        max_steps = max(_count(state.get("max_steps")), 0) or max(seen, 1)
+        ended = "stopped" if log.ended else "running"
+        fields.setdefault("status", "finished" if seen >= max_steps else ended)
+        epoch = number(state.get("epoch"))
+        if log.steps_per_epoch is None and seen and epoch and math.isfinite(epoch) and epoch > 0:
+            fields.setdefault("steps_per_epoch", seen / epoch)
+        return cls._from_log(log, max_steps, fields)
 
     @classmethod
     def from_log_history(
-        cls, log_history: Iterable[Mapping[str, Any]], *, max_steps: int, **fields: Any
+        cls, log_history: Iterable[Any], *, max_steps: int, **fields: Any
     ) -> RunRecord:
         """Record from a Trainer's ``state.log_history``.
 
-        Entries of one step are merged; after a resume the later entry of a step wins. Values that
-        are no numbers are dropped; NaN and infinities stay as they are.
+        Entries of one step are merged; after a resume the later branch wins. Values that are no
+        numbers and entries that are no mapping are dropped; NaN and infinities stay as they are.
+        The log also fills `final`, `steps_per_epoch` and the setting ``reinforcement_learning``,
+        unless `fields` gives them.
 
         Args:
             log_history: the Trainer's list of dicts, each with a ``step``.
             max_steps: planned optimiser steps of the full run.
             fields: any other field of the record.
         """
-        train: dict[float, dict[str, float]] = {}
-        evals: dict[float, dict[str, float]] = {}
-        for entry in log_history:
-            step = _number(entry.get("step"))
-            if step is None or not math.isfinite(step):
-                continue
-            for key, raw in entry.items():
-                value = _number(raw)
-                if value is None or key in _NOT_METRICS:
-                    continue
-                if key in _TRAIN_KEYS:
-                    train.setdefault(step, {})[key] = value
-                elif key.startswith("eval_") and not key.endswith(_NOT_EVAL_SUFFIXES):
-                    evals.setdefault(step, {})[key] = value
-        train_steps = sorted(train)
-        eval_steps = sorted(evals)
-        names = sorted({name for row in evals.values() for name in row})
-        nan_steps: dict[str, list[float]] = {}
-        for rows in (train, evals):
-            for step in sorted(rows):
-                for name, value in rows[step].items():
-                    if math.isnan(value):
-                        nan_steps.setdefault(name, []).append(step)
-        nan = math.nan
+        return cls._from_log(read_log(log_history), max_steps, fields)
+
+    @classmethod
+    def _from_log(cls, log: TrainerLog, max_steps: int, fields: Mapping[str, Any]) -> RunRecord:
+        known = dict(fields)
+        known.setdefault("final", log.final)
+        known.setdefault("steps_per_epoch", log.steps_per_epoch)
+        if log.reinforcement_learning:
+            settings = dict(known.get("settings", {}))
+            known["settings"] = {"reinforcement_learning": True, **settings}
         return cls(
             max_steps=max_steps,
-            train_step=np.array(train_steps),
-            train_loss=np.array([train[s].get("loss", nan) for s in train_steps]),
-            grad_norm=np.array([train[s].get("grad_norm", nan) for s in train_steps]),
-            learning_rate=np.array([train[s].get("learning_rate", nan) for s in train_steps]),
-            eval_step=np.array(eval_steps),
-            evals={m: np.array([evals[s].get(m, nan) for s in eval_steps]) for m in names},
-            nan_steps={name: np.array(steps) for name, steps in nan_steps.items()},
-            **fields,
+            train_step=log.train_step,
+            train_loss=log.train["loss"],
+            grad_norm=log.train["grad_norm"],
+            learning_rate=log.train["learning_rate"],
+            eval_step=log.eval_step,
+            evals=log.evals,
+            nan_steps=log.nan_steps,
+            **known,
         )
+
+    @classmethod
+    def from_columns(
+        cls, columns: Mapping[str, Sequence[Any] | np.ndarray], *, max_steps: int, **fields: Any
+    ) -> RunRecord:
+        """Record from one table with a row for each logged step.
+
+        Args:
+            columns: ``step`` and any of ``loss`` (or ``train_loss``), ``grad_norm``,
+                ``learning_rate``, ``eval_...``: each (n_rows,), None or NaN where a row has no
+                value. Rows may come in any order; rows of one step are merged.
+            max_steps: planned optimiser steps of the full run.
+            fields: any other field of the record.
+
+        Raises:
+            ValueError: no ``step`` column, a column of another length or name.
+
+        Example:
+            >>> RunRecord.from_columns(
+            ...     {"step": [50, 100], "loss": [0.9, 0.7], "eval_accuracy": [0.6, 0.7]},
+            ...     max_steps=100,
+            ... )
+        """
+        if "step" not in columns:
+            raise ValueError(f"columns need a 'step', got {sorted(columns)}")
+        known = {"step", "loss", "train_loss", "grad_norm", "learning_rate"}
+        odd = sorted(k for k in columns if k not in known and not k.startswith("eval_"))
+        if odd:
+            raise ValueError(f"unknown columns {odd}: expected {sorted(known)} and eval_...")
+        lengths = {name: len(column) for name, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns must have one length, got {lengths}")
+        rows = [
+            {
+                name: value
+                for name, column in columns.items()
+                if (value := number(column[row])) is not None and not math.isnan(value)
+            }
+            for row in range(lengths["step"])
+        ]
+        rows.sort(key=lambda row: row.get("step", math.inf))
+        return cls.from_log_history(rows, max_steps=max_steps, **fields)
 
     # --- views -------------------------------------------------------------------------------
 
@@ -259,7 +291,7 @@ class RunRecord:
         """
         column = self.evals.get(metric)
         if column is None:
-            return _empty(), _empty()
+            return empty(), empty()
         kept = ~np.isnan(column)
         return self.eval_step[kept], column[kept]
 
@@ -276,7 +308,9 @@ class RunRecord:
         """Final value of the goal's metric.
 
         The separately measured final value when there is one; else the value at the best
-        evaluation when the run loads its best checkpoint, else at the last evaluation.
+        evaluation when the run loads its best checkpoint, else at the last evaluation. NaN where
+        that gave NaN (no goal is met by it); for a correlation 0, since NaN is what a constant
+        prediction's correlation comes out as.
 
         Raises:
             ValueError: the run has not finished, or never evaluated this metric.
@@ -288,26 +322,34 @@ class RunRecord:
                 f"this run has no outcome: it is {self.status} at step {self.last_step} "
                 f"of {self.max_steps}"
             )
-        column = self.evals.get(goal.metric)
-        if column is None or not np.any(~np.isnan(column)):
+        steps, values = self.curve(goal.metric)
+        lost = self.nan_steps.get(goal.metric, empty())
+        if not steps.size and not lost.size:
             raise ValueError(
                 f"this run never evaluated {goal.metric!r}; it has {sorted(self.evals) or 'none'}"
             )
-        kept = np.flatnonzero(~np.isnan(column))
-        if not self.load_best:
-            return float(column[kept[-1]])
+        if self.load_best and steps.size:
+            return float(values[self._best(goal, steps, values)])
+        if lost.size and (not steps.size or lost[-1] > steps[-1]):
+            return 0.0 if goal.kind == "correlation" else math.nan
+        return float(values[-1])
+
+    def _best(self, goal: Goal, steps: np.ndarray, values: np.ndarray) -> int:
+        """Index into the goal's curve of the evaluation whose checkpoint is the best."""
         chooser = Goal.parse(self.metric_for_best) if self.metric_for_best else goal
-        scores = self.evals.get(chooser.metric, column)[kept]
+        scores = values
+        if chooser.metric != goal.metric and chooser.metric in self.evals:
+            scores = self.evals[chooser.metric][np.isin(self.eval_step, steps)]
         if np.all(np.isnan(scores)):
-            return float(column[kept[-1]])
-        best = np.nanargmax(scores) if chooser.greater_is_better else np.nanargmin(scores)
-        return float(column[kept[best]])
+            return int(values.size - 1)
+        return int(np.nanargmax(scores) if chooser.greater_is_better else np.nanargmin(scores))
 
     def has_outcome(self, goal: Goal) -> bool:
         """Whether `outcome` has an answer for this goal."""
         if goal.metric in self.final:
             return True
-        return self.status == "finished" and self.curve(goal.metric)[0].size > 0
+        evaluated = self.curve(goal.metric)[0].size > 0 or goal.metric in self.nan_steps
+        return self.status == "finished" and evaluated
 
     # --- storage -----------------------------------------------------------------------------
 
@@ -316,24 +358,24 @@ class RunRecord:
         return {
             "format_version": _FORMAT_VERSION,
             "max_steps": self.max_steps,
-            "train_step": _to_list(self.train_step),
-            "train_loss": _to_list(self.train_loss),
-            "grad_norm": _to_list(self.grad_norm),
-            "learning_rate": _to_list(self.learning_rate),
-            "eval_step": _to_list(self.eval_step),
-            "evals": {name: _to_list(column) for name, column in self.evals.items()},
-            "nan_steps": {name: _to_list(steps) for name, steps in self.nan_steps.items()},
-            "schedule": None if self.schedule is None else _to_list(self.schedule),
+            "train_step": to_list(self.train_step),
+            "train_loss": to_list(self.train_loss),
+            "grad_norm": to_list(self.grad_norm),
+            "learning_rate": to_list(self.learning_rate),
+            "eval_step": to_list(self.eval_step),
+            "evals": {name: to_list(column) for name, column in self.evals.items()},
+            "nan_steps": {name: to_list(steps) for name, steps in self.nan_steps.items()},
+            "schedule": None if self.schedule is None else to_list(self.schedule),
             "steps_per_epoch": self.steps_per_epoch,
             "status": self.status,
             "task": self.task,
             "seed": self.seed,
             "load_best": self.load_best,
             "metric_for_best": self.metric_for_best,
-            "baselines": dict(self.baselines),
-            "final": dict(self.final),
+            "baselines": {name: to_json(value) for name, value in self.baselines.items()},
+            "final": {name: to_json(value) for name, value in self.final.items()},
             "settings": dict(self.settings),
-            "static": dict(self.static),
+            "static": {name: to_json(value) for name, value in self.static.items()},
         }
 
     @classmethod
@@ -351,33 +393,18 @@ class RunRecord:
         known = {name for name in cls.__dataclass_fields__ if name in data}
         fields = {name: data[name] for name in known}
         for name in ("train_step", "train_loss", "grad_norm", "learning_rate", "eval_step"):
-            fields[name] = _from_list(fields.get(name, []))
-        fields["evals"] = {k: _from_list(v) for k, v in (fields.get("evals") or {}).items()}
+            fields[name] = from_list(fields.get(name, []))
+        fields["evals"] = {k: from_list(v) for k, v in (fields.get("evals") or {}).items()}
         nan_steps = fields.get("nan_steps") or {}
-        fields["nan_steps"] = {k: _from_list(v) for k, v in nan_steps.items()}
+        fields["nan_steps"] = {k: from_list(v) for k, v in nan_steps.items()}
+        for name in ("baselines", "final", "static"):
+            fields[name] = {k: from_json(v) for k, v in (fields.get(name) or {}).items()}
         if fields.get("schedule") is not None:
-            fields["schedule"] = _from_list(fields["schedule"])
+            fields["schedule"] = from_list(fields["schedule"])
         return cls(**fields)
 
 
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value)
-
-
-def _last_step(log_history: Sequence[Mapping[str, Any]]) -> int:
-    steps = [_number(entry.get("step")) for entry in log_history if isinstance(entry, Mapping)]
-    return int(max((s for s in steps if s is not None and math.isfinite(s)), default=0))
-
-
-def _to_list(column: np.ndarray) -> list[Any]:
-    """JSON-safe list: None for NaN, the strings "inf" and "-inf" for infinities."""
-    return [
-        None if math.isnan(v) else v if math.isfinite(v) else ("inf" if v > 0 else "-inf")
-        for v in column.tolist()
-    ]
-
-
-def _from_list(values: Sequence[Any]) -> np.ndarray:
-    return np.array([math.nan if v is None else float(v) for v in values], dtype=np.float64)
+def _count(value: Any) -> int:
+    """A step count as an int; 0 for anything that is none."""
+    found = number(value)
+    return int(found) if found is not None and math.isfinite(found) else 0
