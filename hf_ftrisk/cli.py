@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,6 +34,80 @@ def root(
     ] = False,
 ) -> None:
     """How a Hugging Face fine-tune will end, told before and early in the run."""
+
+
+@app.command(
+    # What follows the target is the script's own, options included.
+    context_settings={"allow_extra_args": True, "allow_interspersed_args": False},
+    no_args_is_help=True,
+)
+def run(
+    context: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET [ARGS]...",
+            help="Training script, or with -m a module; its arguments follow.",
+        ),
+    ],
+    module: Annotated[
+        bool, typer.Option("-m", "--module", help="TARGET is a module, as with `python -m`.")
+    ] = False,
+    preflight: Annotated[
+        bool,
+        typer.Option("--preflight/--no-preflight", help="Probe each Trainer before it trains."),
+    ] = True,
+    watch: Annotated[
+        bool, typer.Option("--watch/--no-watch", help="Forecast each training while it runs.")
+    ] = True,
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            help="What is good, such as 'eval_accuracy>=0.85'; if not given, the Trainer's "
+            "metric_for_best_model, else eval_loss."
+        ),
+    ] = None,
+    budget: Annotated[
+        float, typer.Option(help="Share of the run's steps the pre-flight may spend.")
+    ] = 0.05,
+    seeds: Annotated[int, typer.Option(help="Probe runs of the pre-flight.")] = 3,
+    action: Annotated[
+        Literal["stop", "warn"],
+        typer.Option(help="On a no-go or a poor run: end it, or only say so."),
+    ] = "stop",
+    report_dir: Annotated[
+        Path | None, typer.Option(help="Folder to write the reports to, as JSON.")
+    ] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Run history to forecast from and to add to.")
+    ] = None,
+) -> None:
+    """Run a training script unchanged, with every Trainer in it probed and watched.
+
+    Exit status: 0 finished, 1 the script failed, 2 wrong usage, 3 no-go or stopped as poor.
+    """
+    from hf_ftrisk.goal import Goal
+    from hf_ftrisk.instrument import RunOptions
+    from hf_ftrisk.script import ScriptNotFoundError, run_script
+
+    try:
+        options = RunOptions(
+            preflight=preflight,
+            watch=watch,
+            goal=None if goal is None else Goal.parse(goal),
+            budget=budget,
+            seeds=seeds,
+            action=action,
+            report_dir=report_dir,
+            history=history,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    try:
+        status = run_script(target, context.args, module=module, options=options)
+    except ScriptNotFoundError as error:
+        raise typer.BadParameter(str(error), param_hint="TARGET") from error
+    raise typer.Exit(status)
 
 
 def main() -> None:
