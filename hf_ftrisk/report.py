@@ -202,6 +202,12 @@ class RiskReport:
             notes=tuple(data["notes"]),
         )
 
+    def to_markdown(self) -> str:
+        """The report as a Markdown document."""
+        from hf_ftrisk.report_text import markdown
+
+        return markdown(self)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the report as JSON, atomically: a reader sees the old file or the whole new one."""
         target = Path(path)

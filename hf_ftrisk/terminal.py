@@ -1,0 +1,45 @@
+"""Reports on a terminal, with rich."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from hf_ftrisk import report_text
+from hf_ftrisk.policy.verdict import Verdict
+from hf_ftrisk.report import RiskReport
+
+_COLOURS = {Verdict.GO: "green", Verdict.NO_GO: "red", Verdict.UNDECIDED: "yellow"}
+
+
+def _bullets(title: str, items: list[str]) -> list[RenderableType]:
+    if not items:
+        return []
+    return [Text(f"\n{title}", style="bold"), *(Text(f"- {item}") for item in items)]
+
+
+def render_report(report: RiskReport, title: str | None = None) -> RenderableType:
+    """The report as a rich panel: rows, reasons, diagnoses, notes."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    for label, text in report_text.rows(report):
+        style = _COLOURS[report.verdict] if label == "Verdict" else ""
+        table.add_row(label, Text(text, style=style))
+    parts: list[RenderableType] = [table]
+    parts += _bullets("Why", list(report.reasons))
+    parts += _bullets(
+        "Diagnoses", [f"{d.name}: {d.message} {d.advice}".strip() for d in report.diagnoses]
+    )
+    parts += _bullets("Notes", list(report.notes))
+    heading = title or ("Pre-flight" if report.stage == "preflight" else "Watched run")
+    return Panel(Group(*parts), title=heading, title_align="left", border_style="dim")
+
+
+def show_report(
+    report: RiskReport, title: str | None = None, console: Console | None = None
+) -> None:
+    """Print the report."""
+    (console or Console()).print(render_report(report, title))

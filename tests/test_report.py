@@ -1,0 +1,94 @@
+"""The report: what it keeps through a file, and how it is worded."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hf_ftrisk import report_text
+from hf_ftrisk.policy.verdict import Verdict
+from hf_ftrisk.report import Cost, RiskReport
+
+
+def test_saved_report_loads_to_the_same_content(full_report: RiskReport, tmp_path: Path) -> None:
+    path = full_report.save(tmp_path / "report.json")
+    again = RiskReport.load(path)
+    first, second = full_report.to_dict(), again.to_dict()
+    forecast_first, forecast_second = first.pop("forecast"), second.pop("forecast")
+    assert forecast_second["quantiles"] == pytest.approx(forecast_first["quantiles"], abs=1e-3)
+    first.pop("decomposition"), second.pop("decomposition")
+    assert first == second
+    assert again.decomposition is not None
+    assert full_report.decomposition is not None
+    assert again.decomposition.total(20.0) == pytest.approx(
+        full_report.decomposition.total(20.0), rel=0.05
+    )
+
+
+def test_report_is_standard_json_whatever_the_numbers(full_report: RiskReport) -> None:
+    odd = replace(full_report, outcome=math.nan, signals={"a": math.inf})
+    text = json.dumps(odd.to_dict(), allow_nan=False)
+    assert json.loads(text)["outcome"] is None
+
+
+def test_failed_save_keeps_the_old_file(full_report: RiskReport, tmp_path: Path) -> None:
+    path = full_report.save(tmp_path / "report.json")
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        replace(full_report, settings={"bad": object()}).save(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not a report"),
+        ("[]", "expected an object"),
+        ('{"format_version": 99}', "format_version 99, this release reads 1"),
+    ],
+)
+def test_foreign_file_is_refused_by_name(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        RiskReport.load(path)
+
+
+def test_rows_carry_the_reports_own_numbers(full_report: RiskReport) -> None:
+    rows = dict(report_text.rows(full_report))
+    low, high = full_report.forecast.interval(0.9)
+    assert rows["Forecast"].startswith(f"0.875 (90 %: {low:.3f} to {high:.3f})")
+    assert rows["True final value"] == "0.900 (inside the predicted 90 % interval)"
+    assert rows["Optimal depth c*"] == "22 steps (22 % of 100)"
+    assert rows["Spent"] == "12 of 100 steps (12 %), 4 s"
+
+
+def test_unknown_parts_are_named_as_unknown(full_report: RiskReport) -> None:
+    bare = RiskReport(
+        goal=full_report.goal,
+        verdict=Verdict.UNDECIDED,
+        reasons=(),
+        cost=Cost(full_steps=100),
+    )
+    rows = dict(report_text.rows(bare))
+    assert rows["Forecast"] == "none"
+    assert rows["Regime"] == rows["Uncertainty"] == rows["Optimal depth c*"] == "not estimated"
+    assert "True final value" not in rows
+
+
+def test_markdown_cannot_be_broken_by_names(full_report: RiskReport) -> None:
+    hostile = replace(full_report, notes=("a | b\n# head <script>`x`",))
+    line = hostile.to_markdown().splitlines()[-1]
+    assert line == "- a \\| b \\# head \\<script\\>\\`x\\`"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0.0, "0 %"), (0.004, "<1 %"), (0.999, ">99 %"), (1.0, "100 %")]
+)
+def test_shares_never_round_to_certainty(number: float, text: str) -> None:
+    assert report_text.share(number) == text
