@@ -18,7 +18,6 @@ from hf_ftrisk.signals.collect import (
     CollatedSample,
     collated_sample,
     data_sample,
-    length_limit,
     trainer_loss,
 )
 from hf_ftrisk.signals.compatibility import row_classes
@@ -42,9 +41,10 @@ def check_wiring(
 
     Returns:
         Diagnoses, the fatal ones first: ``no_trainable_parameter``,
-        ``parameters_not_in_optimizer``, ``empty_train_set``, ``empty_eval_set``,
-        ``labels_all_masked``, ``labels_out_of_range``, ``tokens_out_of_range``,
-        ``nonfinite_first_loss``, ``answers_cut``.
+        ``parameters_not_in_optimizer``, ``no_train_set``, ``empty_train_set``,
+        ``no_eval_set`` (a warning), ``empty_eval_set``, ``labels_all_masked``,
+        ``labels_out_of_range``, ``tokens_out_of_range``, ``nonfinite_first_loss``,
+        ``answers_cut``.
     """
     if seed is None:
         seed = trainer.args.data_seed if trainer.args.data_seed is not None else trainer.args.seed
@@ -53,7 +53,9 @@ def check_wiring(
         check_optimizer(trainer.model, trainer.optimizer),
         *check_sets(trainer),
     ]
-    if not any(fault and fault.name == "empty_train_set" for fault in found):
+    if trainer.train_dataset is not None and not any(
+        fault and fault.name == "empty_train_set" for fault in found
+    ):
         found += _check_data(trainer, max_rows, seed)
     faults = [fault for fault in found if fault is not None]
     return tuple(sorted(faults, key=lambda fault: fault.severity != "fatal"))
@@ -67,15 +69,14 @@ def _check_data(trainer: Any, max_rows: int, seed: int) -> list[Diagnosis | None
         batch_size=trainer.args.per_device_train_batch_size,
         seed=seed,
     )
-    config = getattr(trainer.model, "config", None)
-    encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))
-    rows = data_sample(sample, max_length=length_limit(trainer), encoder_decoder=encoder_decoder)
+    rows = data_sample(trainer, sample)
     out_of_range = [
         check_label_range(trainer.model, sample),
         check_token_range(trainer.model, rows),
     ]
+    config = getattr(trainer.model, "config", None)
     found = [check_masking(rows), *out_of_range]
-    if not encoder_decoder:
+    if not getattr(config, "is_encoder_decoder", False):
         found.append(check_answers_cut(rows, _eos(trainer)))
     # An index out of range ends a CUDA process for good: never run the model on it.
     if not any(out_of_range) and sample.batches:
@@ -133,29 +134,37 @@ def check_optimizer(model: torch.nn.Module, optimizer: Any) -> Diagnosis | None:
 
 
 def check_sets(trainer: Any) -> list[Diagnosis | None]:
-    """Training and evaluation sets hold rows."""
-    return [
-        _check_rows("empty_train_set", "training", trainer.train_dataset),
-        *(
-            _check_rows("empty_eval_set", "evaluation", data)
-            for data in (
-                trainer.eval_dataset.values()
-                if isinstance(trainer.eval_dataset, dict)
-                else [trainer.eval_dataset]
-            )
-        ),
-    ]
+    """Training and evaluation sets hold rows; a Trainer that builds its own loaders needs none."""
+    from transformers import Trainer
+
+    kind = type(trainer)
+    evaluations = trainer.eval_dataset
+    sets = [("train", trainer.train_dataset, kind.get_train_dataloader)]
+    for data in evaluations.values() if isinstance(evaluations, dict) else [evaluations]:
+        sets.append(("eval", data, kind.get_eval_dataloader))
+    plain = (Trainer.get_train_dataloader, Trainer.get_eval_dataloader)
+    return [_check_rows(which, data, own_loader not in plain) for which, data, own_loader in sets]
 
 
-def _check_rows(name: str, which: str, data: Any) -> Diagnosis | None:
+def _check_rows(which: str, data: Any, own_loader: bool) -> Diagnosis | None:
     if data is None:
-        message, advice = f"The Trainer has no {which} set.", f"Pass {name[6:-4]}_dataset=..."
-    elif not hasattr(data, "__len__") or len(data) > 0:
+        if own_loader:
+            return None
+        return Diagnosis(
+            name=f"no_{which}_set",
+            message=f"The Trainer has no {which}_dataset.",
+            advice=f"Pass {which}_dataset=...",
+            severity="fatal" if which == "train" else "warning",
+        )
+    if not hasattr(data, "__len__") or len(data) > 0:
         return None
-    else:
-        message = f"The {which} set has 0 rows."
-        advice = f"Check the filter or split that made the {which} set."
-    return Diagnosis(name, message, advice, "fatal", {"rows": 0.0})
+    return Diagnosis(
+        name=f"empty_{which}_set",
+        message=f"The {which}_dataset has 0 rows.",
+        advice=f"Check the filter or split that made the {which}_dataset.",
+        severity="fatal",
+        evidence={"rows": 0.0},
+    )
 
 
 def check_masking(sample: DataSample) -> Diagnosis | None:

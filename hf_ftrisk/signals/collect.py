@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from hf_ftrisk.signals.compatibility import (
@@ -29,11 +30,13 @@ class CollatedSample:
     Args:
         batches: collated batches on the CPU, in the order of the rows.
         n_rows: rows of the whole set, None for a stream.
+        n_sampled: rows that were read and collated.
         texts: texts of the rows where the data set still holds them.
     """
 
     batches: tuple[dict[str, Any], ...] = ()
     n_rows: int | None = None
+    n_sampled: int = 0
     texts: tuple[str, ...] = field(default=())
 
 
@@ -88,15 +91,16 @@ def collated_sample(
     """
     if data is None:
         return CollatedSample()
-    rows, n_rows = sample_rows(data, max_rows, seed, seconds)
-    collate = trainer._get_collator_with_removed_columns(trainer.data_collator)
-    texts = tuple(_text(row) for row in rows)
+    collate = shadow_trainer(trainer)._get_collator_with_removed_columns(trainer.data_collator)
+    stream = True if isinstance(data, torch.utils.data.IterableDataset) else None
     with random_states_kept():
+        rows, n_rows = sample_rows(data, max_rows, seed, seconds, stream=stream)
+        texts = tuple(_text(row) for row in rows)
         batches = tuple(
             dict(collate([_plain_row(row) for row in rows[i : i + batch_size]]))
             for i in range(0, len(rows), batch_size)
         )
-    return CollatedSample(batches, n_rows, texts if any(texts) else ())
+    return CollatedSample(batches, n_rows, len(rows), texts if any(texts) else ())
 
 
 def _plain_row(row: Any) -> Any:
@@ -109,19 +113,22 @@ def _text(row: Any) -> str:
     return " ".join(value for value in row.values() if isinstance(value, str))
 
 
-def data_sample(
-    sample: CollatedSample, *, max_length: int | None, encoder_decoder: bool
-) -> DataSample:
-    """The rows of collated batches, padding removed, as the data-set signals read them."""
+def data_sample(trainer: Any, sample: CollatedSample) -> DataSample:
+    """The rows of collated batches, padding removed, as the data-set signals read them.
+
+    No length limit is stated where rows are longer or fewer than the data set's own: packed, or
+    concatenated by a padding-free collator.
+    """
     rows = [row for batch in sample.batches for row in batch_to_rows(batch)]
-    texts = sample.texts if len(sample.texts) == len(rows) else None
-    return DataSample.from_rows(
+    config = getattr(trainer.model, "config", None)
+    own_rows = len(rows) == sample.n_sampled and not getattr(trainer.args, "packing", False)
+    read = DataSample.from_rows(
         rows,
         n_rows=sample.n_rows,
-        max_length=max_length,
-        texts=texts,
-        encoder_decoder=encoder_decoder,
+        texts=sample.texts if len(sample.texts) == len(rows) else None,
+        encoder_decoder=bool(getattr(config, "is_encoder_decoder", False)),
     )
+    return replace(read, max_length=length_limit(trainer, read.lengths)) if own_rows else read
 
 
 def batch_to_rows(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -136,19 +143,42 @@ def batch_to_rows(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{name: columns[name][i] for name in names} for i in range(n_rows)]
 
 
-def length_limit(trainer: Any) -> int | None:
-    """Tokens a row is cut at: the Trainer's ``max_length``, else the tokenizer's; None if unknown.
+def length_limit(trainer: Any, lengths: np.ndarray) -> int | None:
+    """Tokens a row is cut at, None if unknown.
 
-    A tokenizer without a limit reports a huge one, which counts as unknown.
+    The Trainer's ``max_length``, or the tokenizer's, or below both the length at which rows pile
+    up: scripts often cut at a limit of their own. A tokenizer without a limit reports a huge one.
+
+    Args:
+        trainer: any Trainer.
+        lengths: (n,) tokens of its training rows.
     """
-    for owner, name in (
-        (trainer.args, "max_length"),
-        (trainer.processing_class, "model_max_length"),
-    ):
-        value = getattr(owner, name, None)
-        if isinstance(value, int) and 0 < value < 10**6:
-            return value
-    return None
+    stated = [
+        getattr(owner, name, None)
+        for owner, name in (
+            (trainer.args, "max_length"),
+            (trainer.processing_class, "model_max_length"),
+        )
+    ]
+    limits = [limit for limit in stated if isinstance(limit, int) and 0 < limit < 10**6]
+    piled = pile_up(lengths)
+    return min([*limits, *([] if piled is None else [piled])], default=None)
+
+
+def pile_up(lengths: np.ndarray) -> int | None:
+    """The greatest of the lengths (n,), if rows were evidently cut there; else None.
+
+    Evidently: at least 5 rows and 2 % of them have it, ten times as many as have any of the ten
+    lengths below it, and rows of equal length are not the rule.
+    """
+    if lengths.size == 0:
+        return None
+    top = int(lengths.max())
+    at_top = int((lengths == top).sum())
+    if at_top < max(5, 0.02 * lengths.size) or at_top > 0.9 * lengths.size:
+        return None
+    below = [int((lengths == top - k).sum()) for k in range(1, 11)]
+    return top if at_top >= 10 * max(*below, 1) else None
 
 
 def first_eval_set(trainer: Any) -> Any:
@@ -194,13 +224,7 @@ def trainer_signals(
         )
         for data in (trainer.train_dataset, first_eval_set(trainer))
     )
-    config = getattr(trainer.model, "config", None)
-    encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))
-    limit = length_limit(trainer)
-    samples = [
-        data_sample(part, max_length=limit, encoder_decoder=encoder_decoder)
-        for part in (train, held_out)
-    ]
+    samples = [data_sample(trainer, part) for part in (train, held_out)]
     signals = dataset_signals(samples[0], samples[1] if len(samples[1]) else None)
     tokens = None
     if samples[0].n_rows and samples[0].lengths.size:

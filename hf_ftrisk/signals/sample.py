@@ -33,18 +33,33 @@ def sample_indices(n_rows: int, max_rows: int, seed: int) -> np.ndarray:
 
 
 def sample_rows(
-    data: Any, max_rows: int, seed: int = 0, seconds: float | None = None
+    data: Any,
+    max_rows: int,
+    seed: int = 0,
+    seconds: float | None = None,
+    *,
+    stream: bool | None = None,
 ) -> tuple[list[Any], int | None]:
     """At most `max_rows` rows of a data set, and the number of rows of the whole set.
 
     A set with a length is sampled evenly by `seed`; a stream is read from its start, and its
     length is None. Reading ends after `seconds`.
 
+    Args:
+        data: any data set of rows.
+        max_rows: rows to read at most.
+        seed: seed of the sampling.
+        seconds: time to read; None: no limit.
+        stream: whether `data` can only be read from its start; None: when it lacks a length or
+            an index.
+
     Raises:
         ValueError: `max_rows` below 1, or a one-shot iterator, which reading would use up.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
-    if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
+    if stream is None:
+        stream = not (hasattr(data, "__len__") and hasattr(data, "__getitem__"))
+    if not stream:
         n_rows: int | None = len(data)
         rows: Iterable[Any] = (data[int(i)] for i in sample_indices(len(data), max_rows, seed))
     else:

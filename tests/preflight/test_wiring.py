@@ -7,9 +7,18 @@ import copy
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers import Trainer
 
 from hf_ftrisk.preflight.wiring import check_wiring
-from tests.signals.tiny import VOCABULARY, bert, classified_rows, llama, prompted_rows, trainer_of
+from tests.signals.tiny import (
+    VOCABULARY,
+    arguments,
+    bert,
+    classified_rows,
+    llama,
+    prompted_rows,
+    trainer_of,
+)
 
 
 def names(faults):
@@ -97,15 +106,37 @@ def test_tokens_the_model_does_not_embed_are_fatal(tmp_path):
     assert (fault.name, fault.severity) == ("tokens_out_of_range", "fatal")
 
 
-@pytest.mark.parametrize(
-    ("which", "name"), [("train_dataset", "empty_train_set"), ("eval_dataset", "empty_eval_set")]
-)
-@pytest.mark.parametrize("rows", [[], None])
-def test_an_empty_set_is_fatal(tmp_path, which, name, rows):
+@pytest.mark.parametrize("which", ["train", "eval"])
+def test_an_empty_set_is_fatal(tmp_path, which):
     trainer = trainer_of(bert(), classified_rows(16), tmp_path)
-    setattr(trainer, which, rows)
+    setattr(trainer, f"{which}_dataset", [])
     fault = only(check_wiring(trainer))
-    assert (fault.name, fault.severity) == (name, "fatal")
+    assert (fault.name, fault.severity) == (f"empty_{which}_set", "fatal")
+
+
+def test_one_empty_set_among_several_is_found(tmp_path):
+    rows = classified_rows(16)
+    trainer = trainer_of(bert(), rows, tmp_path, eval_dataset={"a": rows, "b": []})
+    assert only(check_wiring(trainer)).name == "empty_eval_set"
+
+
+@pytest.mark.parametrize(("which", "severity"), [("train", "fatal"), ("eval", "warning")])
+def test_a_missing_set_is_named(tmp_path, which, severity):
+    trainer = trainer_of(bert(), classified_rows(16), tmp_path)
+    setattr(trainer, f"{which}_dataset", None)
+    fault = only(check_wiring(trainer))
+    assert (fault.name, fault.severity) == (f"no_{which}_set", severity)
+
+
+def test_a_trainer_with_loaders_of_its_own_needs_no_sets(tmp_path):
+    class OwnLoaders(Trainer):
+        def get_train_dataloader(self):
+            return []
+
+        def get_eval_dataloader(self, eval_dataset=None):
+            return []
+
+    assert check_wiring(OwnLoaders(model=bert(), args=arguments(tmp_path))) == ()
 
 
 def test_a_loss_that_is_not_finite_at_the_start_is_fatal(tmp_path):

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedTokenizerFast,
     Trainer,
     TrainingArguments,
 )
@@ -46,6 +50,23 @@ def llama(seed: int = 0) -> LlamaForCausalLM:
             intermediate_size=16,
             max_position_embeddings=64,
         )
+    )
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """One word, one token: "w4" is 4."""
+    special = ["<pad>", "<unk>", "<s>", "</s>"]
+    words = special + [f"w{i}" for i in range(len(special), VOCABULARY)]
+    model = WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>")
+    backend = Tokenizer(model)
+    backend.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        model_max_length=64,
     )
 
 
