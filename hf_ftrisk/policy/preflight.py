@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.failures import certain_failure
-from hf_ftrisk.policy.stopping import GO_PROBABILITY, StoppingRule
-from hf_ftrisk.policy.verdict import Ruling, Verdict
+from hf_ftrisk.policy.stopping import GO_PROBABILITY, StoppingRule, chance, no_threshold
+from hf_ftrisk.policy.verdict import Diagnosis, Ruling, Verdict
 from hf_ftrisk.record import RunRecord
 
 
@@ -25,10 +26,10 @@ def judge_preflight(
     """Verdict on a run that was probed with several seeds.
 
     The full run's seed is one more draw, so its P(good) is the mean over the probes; a probe that
-    failed for certain counts as 0.
+    failed for certain and has no forecast counts as 0.
 
     Args:
-        forecasts: forecasts of the full run's end, one for each probe that did not fail.
+        forecasts: forecasts of the full run's end, one for each probe that has one.
         probes: trajectories of the probes, (n_seeds,).
         goal: what the run is judged by.
         rule: supplies the floor below which a run counts as poor.
@@ -45,44 +46,52 @@ def judge_preflight(
         raise ValueError("a pre-flight is judged by its probes: got no forecast and no probe")
     failures = [failure for probe in probes if (failure := certain_failure(probe)) is not None]
     if failures and len(failures) == len(probes):
-        return Ruling(
-            Verdict.NO_GO,
-            f"{len(failures)} of {len(probes)} probes failed for certain: {failures[0].message}",
-            floor=rule.floor,
-            certain=True,
-        )
-    threshold = goal.threshold(baseline)
-    if threshold is None:
-        return Ruling(
-            Verdict.UNDECIDED,
-            f"{goal.metric} has neither a target nor a known trivial baseline: no end can be "
-            "called poor. Give the goal a target.",
-            floor=rule.floor,
-        )
+        reason = f"{len(failures)} of {len(probes)} probes failed: {failures[0].message}"
+        return Ruling(Verdict.NO_GO, reason, certain=True)
+    if goal.threshold(baseline) is None:
+        return Ruling(Verdict.UNDECIDED, no_threshold(goal))
     if not forecasts:
-        return Ruling(Verdict.UNDECIDED, "No probe gave a forecast.", floor=rule.floor)
+        return Ruling(Verdict.UNDECIDED, "No probe gave a forecast.")
     probs = [forecast.prob_meets(goal, baseline) for forecast in forecasts]
-    probs += [0.0] * max(0, min(len(failures), len(probes) - len(forecasts)))
+    probs += [0.0] * min(len(failures), max(0, len(probes) - len(forecasts)))
+    floor = _floor(rule, probes, goal, baseline)
+    return _ruling(probs, failures, len(probes), rule, floor, chance(goal, baseline))
+
+
+def _floor(
+    rule: StoppingRule, probes: Sequence[RunRecord], goal: Goal, baseline: float | None
+) -> float | None:
+    if not probes:
+        return None if rule.relative else rule.threshold_score
+    known = {} if baseline is None else {goal.metric: baseline}
+    return rule.floor(replace(probes[0], baselines={**probes[0].baselines, **known}))
+
+
+def _ruling(
+    probs: Sequence[float],
+    failures: Sequence[Diagnosis],
+    n_probes: int,
+    rule: StoppingRule,
+    floor: float | None,
+    what: str,
+) -> Ruling:
     mean = float(np.mean(probs))
-    sign = ">=" if goal.greater_is_better else "<="
     said = (
-        f"P({goal.metric} {sign} {threshold:.4g}) = {mean:.3f}, mean of {len(probs)} probes "
-        f"({min(probs):.3f} to {max(probs):.3f})"
+        f"{what} = {mean:.3f}, mean over {len(probs)} probes "
+        f"(from {min(probs):.3f} to {max(probs):.3f})"
     )
     if failures:
-        said += f"; {len(failures)} of {len(probes)} probes failed: {failures[0].message[:-1]}"
-    if rule.floor is not None and mean < rule.floor:
-        held = f"below the floor of {rule.floor:.3f} ({rule.source})"
-        return Ruling(Verdict.NO_GO, f"{said}; {held}.", prob_good=mean, floor=rule.floor)
-    if mean >= GO_PROBABILITY:
-        held = f"at least the {GO_PROBABILITY:.2f} that a GO asks for"
-        return Ruling(Verdict.GO, f"{said}; {held}.", prob_good=mean, floor=rule.floor)
-    if rule.floor is None:
-        held = (
-            f"below the {GO_PROBABILITY:.2f} that a GO asks for, and {rule.missing_runs} more good "
-            f"completed runs are needed before a NO_GO can be given at false_stop_rate "
-            f"{rule.false_stop_rate:g}"
-        )
+        said += f"; {len(failures)} of {n_probes} probes failed: {failures[0].message[:-1]}"
+    if floor is not None and mean < floor:
+        verdict = Verdict.NO_GO
+        held = f"below the floor of {floor:.3f} ({rule.source})"
+    elif mean >= GO_PROBABILITY:
+        verdict = Verdict.GO
+        held = f"at least the {GO_PROBABILITY:g} that a GO asks for"
     else:
-        held = f"between the floor of {rule.floor:.3f} and the {GO_PROBABILITY:.2f} of a GO"
-    return Ruling(Verdict.UNDECIDED, f"{said}; {held}.", prob_good=mean, floor=rule.floor)
+        verdict = Verdict.UNDECIDED
+        held = f"below the {GO_PROBABILITY:g} that a GO asks for, and "
+        held += (
+            rule.cannot_stop() if floor is None else f"not below the floor of {floor:.3f} of a stop"
+        )
+    return Ruling(verdict, f"{said}; {held}.", prob_good=mean, floor=floor)

@@ -36,8 +36,7 @@ def walk(seed: int, drift: float = 0.0, looks: int = 20) -> RunRecord:
 
 def test_the_floor_is_the_kth_smallest_score():
     rule = StoppingRule(GOAL, LastValue(), 0.25, scores=(0.4, 0.1, 0.3, 0.2, 0.5, 0.6, 0.7))
-    assert rule.rank == 2
-    assert rule.floor == 0.2
+    assert rule.floor(walk(0)) == 0.2  # k = floor(0.25 * 8) = 2
 
 
 @pytest.mark.parametrize(("delta", "needed"), [(0.05, 19), (0.1, 9), (0.3, 3), (0.5, 1)])

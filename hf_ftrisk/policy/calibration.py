@@ -1,0 +1,131 @@
+"""Scores of completed runs, and the floor they put under a new run's P(good).
+
+The score of a good run is the smallest P(good) over all its looks. Two scales are in use:
+
+- *absolute*, among runs of one task: P(good) itself;
+- *relative*, among runs of different tasks: P(good) as a share of P(good) before the run began.
+  For a calibrated forecaster P(good) is a martingale, and given a good end 1 / P(good) is a
+  supermartingale; by Ville's inequality the running minimum of P(good) falls below x P_0 with
+  probability at most x, whatever the goal's difficulty P_0. So the relative score has nearly one
+  law (uniform, or above it) for easy and for hard goals, where the absolute one has not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.looks import look_steps
+from hf_ftrisk.record import RunRecord
+
+# More runs than this add nothing to the floor but the time of forecasting them.
+MAX_CALIBRATION_RUNS = 100
+_ROUNDING = 1e-9
+
+
+class Predictor(Protocol):
+    """What the rule asks of a forecaster."""
+
+    def predict(self, record: RunRecord, goal: Goal) -> Forecast:
+        """Predictive distribution of the run's final metric, from what is known so far."""
+        ...
+
+
+Fit = Callable[[Sequence[RunRecord]], Predictor]
+
+
+def is_good(record: RunRecord, goal: Goal) -> bool | None:
+    """Whether a completed run met the goal; None where that cannot be said."""
+    if not record.has_outcome(goal):
+        return None
+    baseline = record.baseline(goal)
+    if goal.threshold(baseline) is None:
+        return None
+    return goal.meets(record.outcome(goal), baseline)
+
+
+def look_forecasts(
+    record: RunRecord, goal: Goal, forecaster: Predictor
+) -> tuple[np.ndarray, list[Forecast]]:
+    """Steps (n_looks,) and forecasts at every look of a completed run."""
+    steps = look_steps(record.max_steps, record.eval_step)
+    return steps, [forecaster.predict(record.prefix(step), goal) for step in steps.tolist()]
+
+
+def prob_before(record: RunRecord, goal: Goal, forecaster: Predictor) -> float:
+    """P(good) before the run began: from its plan, and its evaluation at step 0 if there is one."""
+    return forecaster.predict(record.prefix(0), goal).prob_meets(goal, record.baseline(goal))
+
+
+def lowest_prob_good(record: RunRecord, goal: Goal, forecaster: Predictor) -> float:
+    """Smallest P(good) over all looks of a completed run, in [0, 1]; 1 without any look."""
+    baseline = record.baseline(goal)
+    _, forecasts = look_forecasts(record, goal, forecaster)
+    return min((f.prob_meets(goal, baseline) for f in forecasts), default=1.0)
+
+
+def cross_fitted_scores(
+    records: Sequence[RunRecord], goal: Goal, forecaster: Predictor, fit: Fit | None, folds: int
+) -> np.ndarray:
+    """Absolute scores (n_runs,) of completed runs, each from a forecaster that never saw it.
+
+    Args:
+        records: completed runs; only the good ones are forecast, the others' score is NaN.
+        goal: what a run is judged by.
+        forecaster: used for all runs when there is no `fit`.
+        fit: builds a forecaster from runs: those of one fold are forecast by one fitted to the
+            others.
+        folds: number of folds, dealt out in turn.
+
+    Raises:
+        ValueError: fewer than 2 folds.
+    """
+    if folds < 2:
+        raise ValueError(f"cross-fitting needs at least 2 folds, got {folds!r}")
+    scores = np.full(len(records), np.nan)
+    good = np.array([bool(is_good(run, goal)) for run in records], dtype=bool)
+    fold_of = np.arange(len(records)) % min(folds, max(len(records), 1))
+    for fold in np.unique(fold_of[good]):
+        used = forecaster
+        if fit is not None:
+            used = fit([run for run, k in zip(records, fold_of, strict=True) if k != fold])
+        for index in np.flatnonzero(good & (fold_of == fold)).tolist():
+            scores[index] = lowest_prob_good(records[index], goal, used)
+    return scores
+
+
+def conformal_floor(
+    scores: Sequence[float], groups: Sequence[str], false_stop_rate: float
+) -> float | None:
+    """Largest score x such that a new good run scores below x with probability <= the rate.
+
+    Split conformal prediction when every run is a group of its own: x is the k-th smallest of n
+    scores, k = floor(rate (n + 1)). With groups it is hierarchical conformal prediction (Dunn,
+    Wasserman and Ramdas 2023): groups are exchangeable with the new run's group, each weighs
+    1 / (K + 1), shared evenly by its runs, and so does the unknown group.
+
+    Args:
+        scores: (n_good,) scores of the good calibration runs.
+        groups: (n_good,) the group (task) of each.
+        false_stop_rate: allowed chance, in (0, 1).
+
+    Returns:
+        The floor, None when there are too few groups for any: fewer than 1 / rate - 1.
+    """
+    sizes = Counter(groups)
+    unknown = 1.0 / (len(sizes) + 1)
+    if unknown > false_stop_rate + _ROUNDING:
+        return None
+    order = np.argsort(np.asarray(scores, dtype=np.float64), kind="stable")
+    values = np.asarray(scores, dtype=np.float64)[order]
+    weights = np.array([unknown / sizes[groups[i]] for i in order.tolist()])
+    passed = np.concatenate([[0.0], np.cumsum(weights)[:-1]])
+    # Tied scores share the mass strictly below the first of them.
+    strictly_below = passed[np.searchsorted(values, values, side="left")]
+    allowed = values[strictly_below + unknown <= false_stop_rate + _ROUNDING]
+    return float(allowed[-1])

@@ -1,0 +1,33 @@
+"""Which runs a rule is calibrated on, when nobody says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.calibration import Fit, Predictor
+from hf_ftrisk.policy.stopping import StoppingRule
+from hf_ftrisk.record import RunRecord
+
+
+def default_rule(
+    goal: Goal,
+    forecaster: Predictor,
+    history: Iterable[RunRecord] | None = None,
+    false_stop_rate: float = 0.05,
+) -> StoppingRule:
+    """The rule calibrated on the history; without enough of it the rule cannot stop yet.
+
+    A `Forecaster` is taken to have been built from the history: the calibration runs are then
+    forecast by cross-fitting. Any other forecaster is used as it is, and must not have been
+    fitted on the history.
+
+    Args:
+        goal: what a run is judged by.
+        forecaster: predicts the end of new runs.
+        history: completed runs of the same task.
+        false_stop_rate: allowed chance that a good run is stopped.
+    """
+    fit: Fit | None = Forecaster.default if isinstance(forecaster, Forecaster) else None
+    return StoppingRule.from_runs(history or (), goal, forecaster, false_stop_rate, fit=fit)
