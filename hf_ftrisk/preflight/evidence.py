@@ -1,0 +1,182 @@
+"""What the probes say about the full run: forecasts, risk curve, depth that pays. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.goal import Goal, trivial_baseline
+from hf_ftrisk.preflight.workload import Facts
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.report import Look
+from hf_ftrisk.risk import fit_risk_curve
+from hf_ftrisk.risk.decomposition import RiskDecomposition
+
+_LEAST_DEPTHS = 2  # with fewer there is no curve to fit
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Everything concluded from the probes up to one depth.
+
+    Args:
+        forecasts: forecast of the full run's end from each probe at its deepest look.
+        by_depth: depth -> forecasts of the probes seen there.
+        looks: the pooled forecast at each depth.
+        decomposition: None while fewer than two depths were seen.
+        risk_curve: (depth, risk, probes) rows.
+        optimal_depth: c*, optimiser steps.
+        notes: what could not be estimated, and why.
+    """
+
+    forecasts: tuple[Forecast, ...] = ()
+    by_depth: Mapping[int, tuple[Forecast, ...]] = field(default_factory=dict)
+    looks: tuple[Look, ...] = ()
+    decomposition: RiskDecomposition | None = None
+    risk_curve: tuple[tuple[float, float, float], ...] = ()
+    optimal_depth: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pooled(self) -> Forecast | None:
+        """Forecast of the full run: the mixture over the probes, None without one."""
+        return pool(self.forecasts) if self.forecasts else None
+
+
+def pool(forecasts: Sequence[Forecast]) -> Forecast:
+    """Equal mixture of forecasts: the full run's seed is one more draw like the probes'."""
+    if len(forecasts) == 1:
+        return forecasts[0]
+    size = max(forecast.samples.size for forecast in forecasts)
+    grid = (np.arange(size) + 0.5) / size
+    samples = np.concatenate(
+        [
+            np.interp(grid, (np.arange(f.samples.size) + 0.5) / f.samples.size, f.samples)
+            for f in forecasts
+        ]
+    )
+    return Forecast(
+        samples,
+        step=max(forecast.step for forecast in forecasts),
+        source=f"mixture over {len(forecasts)} probes; {forecasts[0].source}",
+    )
+
+
+def known_baseline(goal: Goal, facts: Facts, untrained: float | None) -> float | None:
+    """Trivial baseline of the goal's metric from the evaluation labels and the untrained model."""
+    return trivial_baseline(goal, labels=facts.labels, untrained=untrained)
+
+
+def with_baseline(record: RunRecord, goal: Goal, baseline: float | None) -> RunRecord:
+    """The record with the goal's trivial baseline in it."""
+    if baseline is None:
+        return record
+    return replace(record, baselines={**record.baselines, goal.metric: baseline})
+
+
+def weigh(
+    probes: Sequence[RunRecord],
+    goal: Goal,
+    facts: Facts,
+    *,
+    history: Iterable[RunRecord] | None,
+    baseline: float | None,
+    money: Mapping[str, Any] | None = None,
+) -> Evidence:
+    """Forecasts, risk curve and c* from the probes' trajectories.
+
+    Args:
+        probes: (n_seeds,) trajectories, with their evaluations.
+        goal: metric, direction, target.
+        facts: the full run.
+        history: completed runs for the forecaster, None for the packaged ones.
+        baseline: trivial baseline of the goal's metric.
+        money: price of an hour, seconds of a step and value of a run, for c*; see
+            `RiskDecomposition.optimal_depth`.
+    """
+    forecaster = Forecaster.default(history)
+    by_depth: dict[int, list[Forecast]] = {}
+    observed: dict[int, list[float]] = {}
+    latest: list[Forecast] = []
+    for record in probes:
+        steps, values = record.curve(goal.metric)
+        newest = None
+        for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+            if not math.isfinite(value):
+                continue
+            newest = forecaster.predict(record.prefix(step), goal)
+            by_depth.setdefault(int(step), []).append(newest)
+            observed.setdefault(int(step), []).append(value)
+        if newest is not None:
+            latest.append(newest)
+    depths = sorted(by_depth)
+    looks = tuple(
+        _look(depth, pool(by_depth[depth]), observed[depth], goal, baseline) for depth in depths
+    )
+    notes: list[str] = []
+    if not latest:
+        notes.append(f"No forecast: no probe has a finite value of {goal.metric}.")
+    fitted = _fit([d for d in depths if d > 0], by_depth, facts, goal, money or {}, notes)
+    return Evidence(
+        forecasts=tuple(latest),
+        by_depth={depth: tuple(by_depth[depth]) for depth in depths},
+        looks=looks,
+        decomposition=fitted[0],
+        risk_curve=fitted[1],
+        optimal_depth=fitted[2],
+        notes=tuple(notes),
+    )
+
+
+def _look(
+    depth: int, forecast: Forecast, observed: Sequence[float], goal: Goal, baseline: float | None
+) -> Look:
+    low, high = forecast.interval(0.9)
+    judged = goal.threshold(baseline) is not None
+    return Look(
+        step=depth,
+        mean=forecast.mean,
+        low=low,
+        high=high,
+        prob_good=forecast.prob_meets(goal, baseline) if judged else None,
+        observed=float(np.mean(observed)),
+    )
+
+
+def _fit(
+    depths: Sequence[int],
+    by_depth: Mapping[int, Sequence[Forecast]],
+    facts: Facts,
+    goal: Goal,
+    money: Mapping[str, Any],
+    notes: list[str],
+) -> tuple[RiskDecomposition | None, tuple[tuple[float, float, float], ...], float | None]:
+    if not depths:
+        return None, (), None
+    risks = [float(np.mean([f.std**2 for f in by_depth[depth]])) for depth in depths]
+    counts = [len(by_depth[depth]) for depth in depths]
+    curve = tuple(
+        (float(depth), risk, float(count))
+        for depth, risk, count in zip(depths, risks, counts, strict=True)
+    )
+    if len(depths) < _LEAST_DEPTHS:
+        notes.append(
+            "No risk curve, c* or regime: the probes were evaluated at one depth, a curve needs "
+            "two. A larger budget buys more."
+        )
+        return None, curve, None
+    decomposition = fit_risk_curve(
+        depths,
+        risks,
+        counts=counts if min(counts) > 1 else None,
+        horizon=facts.max_steps,
+        learning_rates=facts.schedule,
+        tolerance=goal.tolerance,
+    )
+    return decomposition, curve, float(decomposition.optimal_depth(**money))

@@ -1,0 +1,92 @@
+"""The bounded, fixed sample of the evaluation set that every probe is measured on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch.utils.data import IterableDataset, Subset
+
+from hf_ftrisk.preflight.plan import EvalSize
+
+
+class _Head(IterableDataset[Any]):
+    """The first rows of an iterable data set."""
+
+    def __init__(self, source: Any, rows: int) -> None:
+        self._source = source
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.islice(iter(self._source), self._rows)
+
+
+def length_of(dataset: Any) -> int | None:
+    """Rows of a data set, None if it has no length."""
+    try:
+        return len(dataset)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def goal_sets(eval_dataset: Any, metric: str) -> Any:
+    """Of several named evaluation sets, those the goal's metric is computed on.
+
+    Trainer names the metrics of set ``"dev"`` ``eval_dev_...``. All sets when none fits.
+    """
+    if not isinstance(eval_dataset, dict):
+        return eval_dataset
+    fitting = {
+        name: data for name, data in eval_dataset.items() if metric.startswith(f"eval_{name}_")
+    }
+    return fitting or eval_dataset
+
+
+def eval_size(eval_dataset: Any, batch: int) -> EvalSize | None:
+    """Rows of the evaluation set(s) together; None without one."""
+    if eval_dataset is None:
+        return None
+    parts = list(eval_dataset.values()) if isinstance(eval_dataset, dict) else [eval_dataset]
+    lengths = [length_of(part) for part in parts]
+    known = [length for length in lengths if length is not None]
+    return EvalSize(sum(known) if len(known) == len(lengths) else None, batch)
+
+
+def eval_sample(eval_dataset: Any, rows: int | None, seed: int) -> Any:
+    """The same `rows` rows for every probe, in their order; smaller samples are parts of larger.
+
+    Args:
+        eval_dataset: map-style, iterable or a dict of them (which share the rows evenly).
+        rows: rows to keep; None: all.
+        seed: of the choice; the global random state is not used.
+    """
+    if rows is None or eval_dataset is None:
+        return eval_dataset
+    if isinstance(eval_dataset, dict):
+        share = max(1, rows // len(eval_dataset))
+        return {name: eval_sample(data, share, seed) for name, data in eval_dataset.items()}
+    total = length_of(eval_dataset)
+    if total is None:
+        return _Head(eval_dataset, rows)
+    if rows >= total:
+        return eval_dataset
+    chosen = np.sort(np.random.default_rng(seed).permutation(total)[:rows]).tolist()
+    if hasattr(eval_dataset, "select"):
+        return eval_dataset.select(chosen)
+    return Subset(eval_dataset, chosen)
+
+
+def class_labels(eval_dataset: Any, label_names: list[str]) -> np.ndarray | None:
+    """(n,) class indices of an evaluation set that keeps them in a column, None otherwise."""
+    columns = getattr(eval_dataset, "column_names", None)
+    if not isinstance(columns, list):
+        return None
+    for name in (*label_names, "label"):
+        if name not in columns:
+            continue
+        values = eval_dataset.with_format(None)[name][:]
+        if values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+            return np.asarray(values)
+    return None

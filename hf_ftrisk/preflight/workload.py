@@ -1,0 +1,146 @@
+"""What can be probed: the two interfaces between the runner and a way of training. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from hf_ftrisk.policy.verdict import Diagnosis
+from hf_ftrisk.preflight.plan import EvalSize
+from hf_ftrisk.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Measured times of one probe or of all of them.
+
+    Args:
+        step_seconds: wall time of each optimiser step, data loading included.
+        eval_seconds: wall time of each evaluation of the sample.
+        flops: floating-point operations of all steps, over all ranks; 0 where not counted.
+        peak_memory_bytes: largest memory in use at the end of a backward pass.
+    """
+
+    step_seconds: tuple[float, ...] = ()
+    eval_seconds: tuple[float, ...] = ()
+    flops: float = 0.0
+    peak_memory_bytes: int | None = None
+
+    def __add__(self, other: Meter) -> Meter:
+        peaks = [m.peak_memory_bytes for m in (self, other) if m.peak_memory_bytes is not None]
+        return Meter(
+            self.step_seconds + other.step_seconds,
+            self.eval_seconds + other.eval_seconds,
+            self.flops + other.flops,
+            max(peaks, default=None),
+        )
+
+
+class EvaluationTooSlowError(Exception):
+    """An evaluation was given up, for it would have cost more than what is left.
+
+    Args:
+        per_batch: measured seconds of one batch.
+    """
+
+    def __init__(self, per_batch: float) -> None:
+        super().__init__(f"one evaluation batch takes {per_batch:.3g} s")
+        self.per_batch = per_batch
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the full run before a step is trained.
+
+    Args:
+        max_steps: optimiser steps of the full run.
+        schedule: (max_steps,) planned learning rates, None if they cannot be told beforehand.
+        steps_per_epoch: optimiser steps in one pass over the data, None if unknown.
+        rows_per_step: training rows in one optimiser step over all ranks, None if unknown.
+        eval: size of the evaluation set, None without one.
+        evaluations: evaluations of the whole set that the full run will do.
+        load_best: the best checkpoint, not the last, is the result.
+        metric_for_best: metric that chooses it.
+        labels: (n,) class indices of the evaluation set, None if it is no classification.
+        settings: JSON scalars that describe the run.
+        notes: what the probes do differently from the run, for the report.
+    """
+
+    max_steps: int
+    schedule: np.ndarray | None = None
+    steps_per_epoch: float | None = None
+    rows_per_step: float | None = None
+    eval: EvalSize | None = None
+    evaluations: int = 0
+    load_best: bool = False
+    metric_for_best: str | None = None
+    labels: np.ndarray | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Probe(Protocol):
+    """One short run of the full run's beginning, with its own seed. It can be left and resumed."""
+
+    seed: int
+    step: int
+
+    def advance(self, step: int) -> None:
+        """Train up to optimiser step `step`; stops early at a non-finite loss."""
+
+    def evaluate(self, limit: float | None = None) -> Mapping[str, float]:
+        """Metrics on the fixed sample, ``eval_`` names; random numbers go on undisturbed.
+
+        Args:
+            limit: seconds it may take; None: any.
+
+        Raises:
+            EvaluationTooSlowError: it would take longer; told after the first batch.
+        """
+
+    def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
+        """The trajectory so far, with the evaluations that were done (step -> metrics)."""
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss or the gradient has stopped being a number."""
+
+    @property
+    def meter(self) -> Meter:
+        """Times and counts so far."""
+
+
+class Workload(Protocol):
+    """A training setup that can be probed without leaving a trace."""
+
+    def facts(self) -> Facts:
+        """What is known of the full run."""
+
+    def static(self, seconds: float) -> tuple[tuple[Diagnosis, ...], dict[str, float]]:
+        """Wiring faults and static signals, at most about `seconds` of work; no step trained."""
+
+    def set_eval_rows(self, rows: int | None) -> None:
+        """Rows of the evaluation sample from now on; None: the whole set."""
+
+    def open(self, index: int) -> Probe:
+        """A new probe, active: number 0 is the real run's own beginning, others differ in seed."""
+
+    def activate(self, probe: Any) -> None:
+        """Make `probe` the one that trains and is evaluated."""
+
+    def evaluate_untrained(self, probe: Any) -> Mapping[str, float]:
+        """Metrics of the model before any step, on the sample, timed on `probe`'s meter."""
+
+    @property
+    def same_start(self) -> bool:
+        """Whether all probes compute the same function before their first step."""
+
+    @property
+    def snapshot_bytes(self) -> int | None:
+        """Memory the snapshot of the user's weights takes, None if unknown."""
+
+    def close(self) -> None:
+        """Drop every probe and put everything back; safe to call twice."""

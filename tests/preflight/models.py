@@ -1,0 +1,147 @@
+"""Tiny real models, data and trainers for the tests of this room."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import nn
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+VOCABULARY = 40
+LENGTH = 8
+
+
+def classification_data(rows: int, seed: int) -> Dataset:
+    """Token rows whose label says whether the first token lies in the upper half."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(5, VOCABULARY, size=(rows, LENGTH))
+    labels = (tokens[:, 0] >= VOCABULARY // 2).astype(int)
+    return Dataset.from_dict(
+        {
+            "input_ids": tokens.tolist(),
+            "attention_mask": np.ones_like(tokens).tolist(),
+            "labels": labels.tolist(),
+        }
+    )
+
+
+def bert(dropout: float = 0.1, seed: int = 0) -> BertForSequenceClassification:
+    """A two-layer classifier of 16 dimensions."""
+    set_seed(seed)
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=LENGTH,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+            num_labels=2,
+        )
+    )
+
+
+def llama(seed: int = 0) -> LlamaForCausalLM:
+    """A two-layer language model of 16 dimensions."""
+    set_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=32,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+    )
+
+
+def lora(model: nn.Module, **settings: Any) -> Any:
+    """`model` with fresh LoRA adapters."""
+    from peft import LoraConfig, get_peft_model
+
+    settings.setdefault("lora_dropout", 0.1)
+    return get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", **settings))
+
+
+def accuracy(prediction: Any) -> dict[str, float]:
+    """Share of rows whose largest logit is the label's."""
+    return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
+
+
+def arguments(folder: Path, **settings: Any) -> TrainingArguments:
+    """Arguments of a run of 40 steps that logs every step and saves nothing."""
+    defaults: dict[str, Any] = {
+        "output_dir": str(folder / "out"),
+        "max_steps": 40,
+        "per_device_train_batch_size": 8,
+        "per_device_eval_batch_size": 16,
+        "learning_rate": 5e-3,
+        "logging_steps": 1,
+        "report_to": [],
+        "save_strategy": "no",
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "seed": 3,
+    }
+    return TrainingArguments(**(defaults | settings))
+
+
+def bert_trainer(
+    folder: Path, *, kind: type[Trainer] = Trainer, model: nn.Module | None = None, **settings: Any
+) -> Trainer:
+    """A classifier's Trainer."""
+    own = {
+        name: settings.pop(name)
+        for name in ("callbacks", "model_init", "optimizers", "data_collator", "eval_dataset")
+        if name in settings
+    }
+    own.setdefault("eval_dataset", classification_data(64, seed=2))
+    if "model_init" not in own:
+        own["model"] = model if model is not None else bert()
+    return kind(
+        args=arguments(folder, **settings),
+        train_dataset=classification_data(96, seed=1),
+        compute_metrics=accuracy,
+        **own,
+    )
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 over every parameter and buffer, bit by bit."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def comparable(log_history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The log without its wall-clock times."""
+    timed = ("runtime", "per_second")
+    return [{k: v for k, v in entry.items() if not k.endswith(timed)} for entry in log_history]
+
+
+def trained(trainer: Trainer) -> tuple[str, list[dict[str, Any]]]:
+    """Weights hash and log of `trainer` after its run."""
+    trainer.train()
+    return weights_hash(trainer.model), comparable(trainer.state.log_history)

@@ -1,0 +1,38 @@
+"""A pre-flight end to end, on a real Trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hf_ftrisk.preflight import preflight
+from tests.preflight.models import bert_trainer, trained
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory):
+    """(report, run after the pre-flight, run without one)."""
+    folder: Path = tmp_path_factory.mktemp("runner")
+    trainer = bert_trainer(folder)
+    report = preflight(trainer, goal="eval_accuracy>=0.8", budget=0.5, signal_seconds=0)
+    return report, trained(trainer), trained(bert_trainer(folder))
+
+
+def test_the_first_probe_is_the_beginning_of_the_real_run(probed) -> None:
+    report, _, (_, log) = probed
+    _, losses = report.probes[0].train_curve()
+    real = [entry["loss"] for entry in log if "loss" in entry]
+    assert losses.size >= 2
+    np.testing.assert_allclose(losses, real[: losses.size], rtol=1e-6)
+
+
+def test_a_run_after_it_is_bit_identical_to_one_without(probed) -> None:
+    _, after, without = probed
+    assert after == without
+
+
+def test_the_budget_is_not_exceeded(probed) -> None:
+    report, *_ = probed
+    assert 0 < report.cost.spent_share <= 0.5 * 1.05
