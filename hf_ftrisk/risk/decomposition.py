@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_ftrisk.risk import regimes, stopping
-from hf_ftrisk.risk.decay import ALPHA_FORMS, Decay, Floats, Form
-from hf_ftrisk.risk.posterior import Draws
+from hf_ftrisk.risk.budget import Budget
+from hf_ftrisk.risk.curves import CurveDraws
+from hf_ftrisk.risk.decay import ALPHA_FORMS, Floats, Form
 from hf_ftrisk.risk.regimes import NamedRegime, Regime
 
 _FORMAT_VERSION = 1
 _STORED_DRAWS = 128
-_CURVE_DRAWS = 500
+_SEARCH_DRAWS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +26,11 @@ class RiskDecomposition:
     """Bayes risk L(c) = L_int + V_opt(c) of forecasting a run's end from its first c steps.
 
     Made by `fit_risk_curve`. Curves are averaged over the forms of the decay by their posterior
-    weights. Point estimates are posterior means under a squared error relative to each draw's own
-    level: they add up, and one variance measured on few runs comes back as it was measured.
+    weights; point estimates are the weighted means of `CurveDraws.weights`.
 
     Args:
-        decay: anchor, horizon and schedule the forms are evaluated with.
-        forms: forms that were fitted.
-        form_weights: (n_forms,) posterior weight of each.
-        draws: equally likely parameter sets from the posterior.
+        draws: equally likely curves from the posterior.
+        weights: posterior weight of each fitted form; they sum to 1.
         intrinsic: L_int, the risk no depth of probing removes; squared units of R.
         K: scale of the power laws (``"power"`` and ``"horizon"`` by their weights): V_opt one step
             into the run; None when unidentified.
@@ -45,10 +44,8 @@ class RiskDecomposition:
         notes: what a reader should know about the data, such as a risk that rises.
     """
 
-    decay: Decay
-    forms: tuple[Form, ...]
-    form_weights: Floats
-    draws: Draws
+    draws: CurveDraws
+    weights: Mapping[Form, float]
     intrinsic: float
     K: float | None
     alpha: float | None
@@ -60,63 +57,61 @@ class RiskDecomposition:
     regime_probabilities: Mapping[NamedRegime, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    # --- forms ---------------------------------------------------------------------------------
-
-    @property
-    def weights(self) -> dict[Form, float]:
-        """Posterior weight of each fitted form; they sum to 1."""
-        return {form: float(w) for form, w in zip(self.forms, self.form_weights, strict=True)}
+    # --- forms and parameters ------------------------------------------------------------------
 
     @property
     def form(self) -> Form:
         """The form with the greatest weight."""
-        return self.forms[int(np.argmax(self.form_weights))]
+        return max(self.weights, key=lambda form: self.weights[form])
+
+    @property
+    def horizon(self) -> float | None:
+        """Length T of the full run in optimiser steps, None if unknown."""
+        return self.draws.decay.horizon
+
+    @property
+    def shallowest(self) -> float:
+        """Shallowest depth that was measured, optimiser steps."""
+        return self.draws.decay.anchor
+
+    @property
+    def level(self) -> float:
+        """Risk at the shallowest measured depth: L(0) as far as it can be measured."""
+        return float(self.total(self.shallowest))
 
     def parameters(self, form: Form) -> dict[str, float]:
         """Posterior medians of one form: ``K``, and ``alpha`` or ``b`` where the form has it.
 
+        Identified or not; see `identified`.
+
         Raises:
             ValueError: a form that was not fitted, or whose weight is too small for any draw.
         """
-        mine = self._of_forms((form,))
-        amplitude, exponent = self.draws.amplitude[mine], self.draws.exponent[mine]
-        medians = {"K": float(np.median(amplitude / self.decay.unit(form, exponent)))}
+        index = self.draws.forms.index(form) if form in self.draws.forms else -1
+        mine = self.draws.form == index
+        if not mine.any():
+            raise ValueError(f"no draw has the form {form!r}; fitted weights: {dict(self.weights)}")
+        medians = {"K": float(np.median(self.draws.scale(index)))}
         if form != "tail":
-            medians["alpha" if form in ALPHA_FORMS else "b"] = float(np.median(exponent))
+            name = "alpha" if form in ALPHA_FORMS else "b"
+            medians[name] = float(np.median(self.draws.exponent[mine]))
         return medians
 
-    def _of_forms(self, forms: tuple[Form, ...]) -> np.ndarray:
-        wanted = [i for i, form in enumerate(self.forms) if form in forms]
-        mine = np.flatnonzero(np.isin(self.draws.form, wanted))
-        if mine.size == 0:
-            raise ValueError(
-                f"no posterior draw has one of the forms {list(forms)}; "
-                f"fitted weights: {self.weights}"
-            )
-        return mine
+    def interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
+        """Credible interval (low, high) of a parameter, identified or not.
+
+        Args:
+            name: ``"intrinsic"``, ``"K"``, ``"alpha"`` (power laws) or ``"b"`` (tail energy).
+            level: probability inside, in (0, 1).
+
+        Raises:
+            ValueError: another name, a level outside (0, 1), or a parameter of forms without
+                weight.
+        """
+        low, high = np.quantile(self.draws.parameter(name), _tails(level))
+        return float(low), float(high)
 
     # --- curves --------------------------------------------------------------------------------
-
-    @property
-    def _point_weights(self) -> Floats:
-        level = self.draws.intrinsic + self.draws.amplitude
-        weight = 1.0 / level if np.all(level > 0) else np.ones_like(level)
-        return np.asarray(weight / weight.sum())
-
-    def _optimization_draws(self, depth: Floats, kept: slice = slice(None)) -> Floats:
-        """V_opt (n_draws, n_depths) of every draw."""
-        form, amplitude = self.draws.form[kept], self.draws.amplitude[kept]
-        exponent = self.draws.exponent[kept]
-        curves = np.empty((form.size, depth.size))
-        for i, name in enumerate(self.forms):
-            mine = np.flatnonzero(form == i)
-            if mine.size:
-                shape = self.decay.shape(name, depth, exponent[mine, None])
-                with np.errstate(invalid="ignore"):
-                    curves[mine] = np.where(
-                        amplitude[mine, None] > 0, amplitude[mine, None] * shape, 0.0
-                    )
-        return curves
 
     def optimization(self, c: ArrayLike) -> Any:
         """V_opt(c): the part of the risk at depth c that more probing would remove.
@@ -132,7 +127,7 @@ class RiskDecomposition:
             ValueError: a depth below zero or not finite.
         """
         depth = _depths(c)
-        value = self._point_weights @ self._optimization_draws(depth.ravel())
+        value = self.draws.weights @ self.draws.optimization(depth.ravel())
         return float(value[0]) if depth.ndim == 0 else value.reshape(depth.shape)
 
     def total(self, c: ArrayLike) -> Any:
@@ -148,103 +143,44 @@ class RiskDecomposition:
         if part not in ("total", "optimization"):
             raise ValueError(f"part must be 'total' or 'optimization', got {part!r}")
         depth = _depths(c)
-        curves = self._optimization_draws(depth.ravel())
+        curves = self.draws.optimization(depth.ravel())
         if part == "total":
             curves = curves + self.draws.intrinsic[:, None]
-        low, high = np.quantile(curves, _tails(level), axis=0)
+        # Not interpolated: between two infinite draws at c = 0 there is nothing to average.
+        low, high = np.quantile(curves, _tails(level), axis=0, method="nearest")
         if depth.ndim == 0:
             return float(low[0]), float(high[0])
         return low.reshape(depth.shape), high.reshape(depth.shape)
 
-    def interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
-        """Credible interval (low, high) of a parameter, identified or not.
-
-        Args:
-            name: ``"intrinsic"``, ``"K"``, ``"alpha"`` (power laws) or ``"b"`` (tail energy).
-            level: probability inside, in (0, 1).
-
-        Raises:
-            ValueError: another name, a level outside (0, 1), or a parameter of forms without
-                weight.
-        """
-        low, high = np.quantile(parameter_draws(self, name), _tails(level))
-        return float(low), float(high)
-
     # --- optimal depth -------------------------------------------------------------------------
-
-    @property
-    def level(self) -> float:
-        """Risk at the shallowest measured depth: L(0) as far as it can be measured."""
-        return float(self.total(self.decay.anchor))
-
-    def step_price(
-        self,
-        price: float | None = None,
-        *,
-        price_per_hour: float | None = None,
-        seconds_per_step: float | None = None,
-        value: float | None = None,
-    ) -> float:
-        """gamma lambda, the risk one step has to remove to pay for itself; see `optimal_depth`."""
-        money = {
-            "price_per_hour": price_per_hour,
-            "seconds_per_step": seconds_per_step,
-            "value": value,
-        }
-        if price is not None:
-            if any(v is not None for v in money.values()):
-                raise ValueError(f"give either price or money, got price={price!r} and {money}")
-            return stopping.check_positive("price", price, "squared units of R per step")
-        if any(v is not None for v in money.values()):
-            if price_per_hour is None or seconds_per_step is None or value is None:
-                raise ValueError(f"a price from money needs all three of {money}")
-            return stopping.price_from_money(self.level, price_per_hour, seconds_per_step, value)
-        return self.level / self._horizon()
 
     def optimal_depth(
         self,
         price: float | None = None,
         *,
-        cost: stopping.Cost | None = None,
+        cost: Callable[[float], float] | None = None,
         price_per_hour: float | None = None,
         seconds_per_step: float | None = None,
         value: float | None = None,
     ) -> float:
         """Depth c* that minimises L(c) + gamma C(c), optimiser steps in [0, T].
 
-        Args:
-            price: for the linear cost, gamma lambda: squared units of R per step. Default
-                L(0) / T: a whole run's compute is worth removing the whole risk. With `cost`,
-                gamma: squared units of R per unit of cost; default L(0) / (C(T) - C(0)).
-            cost: any non-decreasing C(c) instead of the linear one.
-            price_per_hour: with the two below, the price from money instead.
-            seconds_per_step: measured time of one optimiser step.
-            value: what avoiding one wasted run is worth, in the currency of `price_per_hour`.
+        L is the curve averaged over the posterior. See `Budget` for the arguments; without any,
+        the whole run's compute is worth removing the whole risk.
 
         Raises:
-            ValueError: a price that is not above zero, a cost that falls, money given in part, or
-                no horizon where one is needed.
+            ValueError: arguments that `Budget` refuses, a cost that falls with depth, or no
+                horizon where one is needed.
         """
-        if float(self.draws.amplitude.max()) <= 0:
+        budget = Budget(price, cost, price_per_hour, seconds_per_step, value)
+        if not self.level > 0:
             return 0.0
-        kept = self._thin()
-        weight = self._point_weights[kept] / self._point_weights[kept].sum()
-        if cost is None:
-            step = self.step_price(
-                price,
-                price_per_hour=price_per_hour,
-                seconds_per_step=seconds_per_step,
-                value=value,
-            )
-            charge: stopping.Cost = lambda depth: step * depth  # noqa: E731  (one expression)
-            limit = self._search_limit(step)
-        else:
-            charge = self._charge(price, cost)
-            limit = self._horizon()
+        draws = self.draws.thinned(_SEARCH_DRAWS)
+        charge, weights = budget.charge(self.level, self.horizon), draws.weights
         return stopping.minimise(
-            lambda depth: weight @ self._optimization_draws(depth, kept),
+            lambda depth: np.asarray(weights @ draws.optimization(depth)),
             charge,
-            stopping.candidate_depths(self.decay, limit),
+            stopping.candidate_depths(self.shallowest, self._search_limit(budget)),
         )
 
     def optimal_depth_interval(
@@ -252,83 +188,59 @@ class RiskDecomposition:
         price: float | None = None,
         *,
         level: float = 0.9,
-        cost: stopping.Cost | None = None,
+        cost: Callable[[float], float] | None = None,
         price_per_hour: float | None = None,
         seconds_per_step: float | None = None,
         value: float | None = None,
     ) -> tuple[float, float]:
-        """Credible interval (low, high) of c*: each draw's own optimum; see `optimal_depth`."""
-        kept = self._thin()
+        """Credible interval (low, high) of c*: each posterior curve's own optimum."""
+        budget = Budget(price, cost, price_per_hour, seconds_per_step, value)
+        tails = _tails(level)
+        if not self.level > 0:
+            return 0.0, 0.0
+        draws = self.draws.thinned(_SEARCH_DRAWS)
         if cost is None:
-            step = self.step_price(
-                price,
-                price_per_hour=price_per_hour,
-                seconds_per_step=seconds_per_step,
-                value=value,
-            )
+            optima = draws.optima(budget.step_price(self.level, self.horizon))
         else:
-            charge = self._charge(price, cost)
-        form = self.draws.form[kept]
-        amplitude, exponent = self.draws.amplitude[kept], self.draws.exponent[kept]
-        optima = np.empty(form.size)
-        for i, name in enumerate(self.forms):
-            mine = form == i
-            if not mine.any():
-                continue
-            if cost is None:
-                optima[mine] = stopping.draw_optima(
-                    name, self.decay, amplitude[mine], exponent[mine], step
-                )
-            else:
-                optima[mine] = stopping.grid_optima(
-                    name, self.decay, amplitude[mine], exponent[mine], charge
-                )
-        low, high = np.quantile(optima, _tails(level))
+            charge = budget.charge(self.level, self.horizon)
+            optima = draws.optima_under(charge, self._search_limit(budget))
+        low, high = np.quantile(optima, tails)
         return float(low), float(high)
 
-    def stopping_learning_rate(self, price: float | None = None) -> float | None:
-        """Learning rate below which probing no longer pays, under the tail energy.
+    def stopping_learning_rate(
+        self,
+        price: float | None = None,
+        *,
+        price_per_hour: float | None = None,
+        seconds_per_step: float | None = None,
+        value: float | None = None,
+    ) -> float | None:
+        """Learning rate below which a further step of probing no longer pays.
 
-        None when no schedule was given or the tail energy has no weight.
+        The rule of the tail energy: stop when eta_c^2 falls to gamma lambda S(0) / K. None when no
+        schedule was given or the tail energy has no weight; infinite when there is nothing to
+        remove.
         """
-        if self.decay.energy is None or "tail" not in self.forms:
+        energy = self.draws.decay.energy
+        budget = Budget(price, None, price_per_hour, seconds_per_step, value)
+        if energy is None or "tail" not in self.draws.forms:
             return None
-        if not np.any(self.draws.form == self.forms.index("tail")):
+        k = self.draws.scale(self.draws.forms.index("tail"))
+        if k.size == 0:
             return None
-        k = self.parameters("tail")["K"]
-        return stopping.stopping_learning_rate(k, self.decay.energy, self.step_price(price))
+        if not self.level > 0:
+            return math.inf
+        step = budget.step_price(self.level, self.horizon)
+        return stopping.stopping_learning_rate(float(np.median(k)), energy, step)
 
-    def _thin(self) -> slice:
-        return slice(None, None, max(1, self.draws.form.size // _CURVE_DRAWS))
-
-    def _horizon(self) -> float:
-        if self.decay.horizon is None:
-            raise ValueError(
-                "the length of the run is not known: give a price, or fit with horizon= or "
-                "learning_rates="
-            )
-        return self.decay.horizon
-
-    def _search_limit(self, step: float) -> float:
-        if self.decay.horizon is not None:
-            return self.decay.horizon
-        # Without a horizon only the power law is fitted: no draw's optimum lies deeper than this.
-        optima = stopping.draw_optima(
-            "power", self.decay, self.draws.amplitude, self.draws.exponent, step
-        )
-        return float(max(optima.max() * 2.0, self.decay.anchor))
-
-    def _charge(self, price: float | None, cost: stopping.Cost) -> stopping.Cost:
-        first, last = float(cost(0.0)), float(cost(self._horizon()))
-        if price is None:
-            if not last > first:
-                raise ValueError(
-                    f"the cost does not rise from depth 0 ({first:g}) to the end ({last:g})"
-                )
-            gamma = self.level / (last - first)
-        else:
-            gamma = stopping.check_positive("price", price, "squared units of R per unit of cost")
-        return lambda depth: gamma * float(cost(depth))
+    def _search_limit(self, budget: Budget) -> float:
+        if self.horizon is not None:
+            return self.horizon
+        if budget.cost is not None:
+            raise ValueError("a cost function needs the length of the run: fit with horizon=")
+        # Without a horizon only the power law is fitted, and no draw's optimum lies deeper.
+        deepest = self.draws.optima(budget.step_price(self.level, None)).max()
+        return max(2.0 * float(deepest), self.shallowest)
 
     # --- regime --------------------------------------------------------------------------------
 
@@ -339,11 +251,11 @@ class RiskDecomposition:
 
     @property
     def regime_reason(self) -> str:
-        """Why the regime is what it is, one sentence."""
+        """What the regime rests on, one sentence."""
         if self.tolerance is None:
-            return "no tolerance was given, so no error is small or large"
+            return "no tolerance was given: nothing says which error is small"
         shown = ", ".join(f"{name} {p:.2f}" for name, p in self.regime_probabilities.items())
-        return f"with a tolerance of {self.tolerance:g}: {shown}"
+        return f"probabilities with a tolerance of {self.tolerance:g}: {shown}"
 
     def regime_probabilities_at(
         self,
@@ -357,9 +269,12 @@ class RiskDecomposition:
             tolerance: delta, units of R.
             cheapest_depth: depth of the cheapest probe; None: the shallowest measured one.
             static_risk: mean squared error of the forecast from static signals alone, if known.
+
+        Raises:
+            ValueError: a tolerance that is not above zero, a depth below zero.
         """
-        depth = _depths(self.decay.anchor if cheapest_depth is None else cheapest_depth)
-        cheapest = self.draws.intrinsic + self._optimization_draws(depth.reshape(1))[:, 0]
+        depth = _depths(self.shallowest if cheapest_depth is None else cheapest_depth)
+        cheapest = self.draws.intrinsic + self.draws.optimization(depth.reshape(1))[:, 0]
         return regimes.regime_probabilities(self.draws.intrinsic, cheapest, tolerance, static_risk)
 
     # --- storage -------------------------------------------------------------------------------
@@ -367,21 +282,14 @@ class RiskDecomposition:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready summary with 128 of the draws, five digits each.
 
-        `from_dict` restores every point estimate, weight and probability; curves, bands, intervals
-        and optimal depths come from the stored draws, so they move a little.
+        `from_dict` restores point estimates, weights and probabilities as they are. Curves, bands,
+        intervals and optimal depths then come from the stored draws and move a little:
+        docs/risk.md says how much.
         """
-        n = self.draws.form.size
-        kept = ((np.arange(min(n, _STORED_DRAWS)) + 0.5) * n / min(n, _STORED_DRAWS)).astype(int)
         return {
             "format_version": _FORMAT_VERSION,
-            "decay": self.decay.to_dict(),
-            "weights": self.weights,
-            "draws": {
-                "form": self.draws.form[kept].tolist(),
-                "intrinsic": _round(self.draws.intrinsic[kept]),
-                "amplitude": _round(self.draws.amplitude[kept]),
-                "exponent": _round(self.draws.exponent[kept]),
-            },
+            "draws": self.draws.thinned(_STORED_DRAWS).to_dict(),
+            "weights": dict(self.weights),
             "intrinsic": self.intrinsic,
             "K": self.K,
             "alpha": self.alpha,
@@ -405,20 +313,12 @@ class RiskDecomposition:
         version = data.get("format_version")
         if version != _FORMAT_VERSION:
             raise ValueError(
-                f"decomposition has format_version {version!r}, this release reads "
+                f"risk decomposition has format_version {version!r}, this release reads "
                 f"{_FORMAT_VERSION}"
             )
-        draws = data["draws"]
         return cls(
-            decay=Decay.from_dict(data["decay"]),
-            forms=tuple(data["weights"]),
-            form_weights=np.array(list(data["weights"].values()), dtype=np.float64),
-            draws=Draws(
-                form=np.asarray(draws["form"], dtype=np.int64),
-                intrinsic=np.asarray(draws["intrinsic"], dtype=np.float64),
-                amplitude=np.asarray(draws["amplitude"], dtype=np.float64),
-                exponent=np.asarray(draws["exponent"], dtype=np.float64),
-            ),
+            draws=CurveDraws.from_dict(data["draws"]),
+            weights=dict(data["weights"]),
             intrinsic=data["intrinsic"],
             K=data["K"],
             alpha=data["alpha"],
@@ -439,39 +339,6 @@ class RiskDecomposition:
         )
 
 
-def parameter_draws(decomposition: RiskDecomposition, name: str) -> Floats:
-    """Posterior draws of one parameter, from the forms that have it.
-
-    Raises:
-        ValueError: unknown name, or no draw of a form that has it.
-    """
-    return _parameter_draws(decomposition.draws, decomposition.forms, decomposition.decay, name)
-
-
-def _parameter_draws(draws: Draws, forms: tuple[Form, ...], decay: Decay, name: str) -> Floats:
-    if name == "intrinsic":
-        return draws.intrinsic
-    homes: dict[str, tuple[Form, ...]] = {
-        "K": ALPHA_FORMS,
-        "alpha": ALPHA_FORMS,
-        "b": ("tail_power",),
-    }
-    if name not in homes:
-        raise ValueError(f"unknown parameter {name!r}: expected 'intrinsic', 'K', 'alpha' or 'b'")
-    found: list[Floats] = []
-    for i, form in enumerate(forms):
-        mine = draws.form == i
-        if form not in homes[name] or not mine.any():
-            continue
-        exponent = draws.exponent[mine]
-        found.append(
-            draws.amplitude[mine] / decay.unit(form, exponent) if name == "K" else exponent
-        )
-    if not found:
-        raise ValueError(f"no posterior draw has a form with the parameter {name!r}")
-    return np.concatenate(found)
-
-
 def _depths(c: ArrayLike) -> Floats:
     depth = np.asarray(c, dtype=np.float64)
     if not np.all(np.isfinite(depth)) or np.any(depth < 0):
@@ -483,7 +350,3 @@ def _tails(level: float) -> tuple[float, float]:
     if not 0.0 < level < 1.0:
         raise ValueError(f"the level of an interval lies in (0, 1), got {level!r}")
     return (1.0 - level) / 2.0, (1.0 + level) / 2.0
-
-
-def _round(values: Floats) -> list[float]:
-    return [float(f"{value:.5g}") for value in values]

@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import fdtrc
 
-from hf_ftrisk.risk import regimes
-from hf_ftrisk.risk.decay import ALPHA_FORMS, Decay, Floats, Form, TailEnergy
-from hf_ftrisk.risk.decomposition import RiskDecomposition, _parameter_draws
-from hf_ftrisk.risk.posterior import Draws, Evidence, Posterior, compute_posterior
+from hf_ftrisk.risk.curves import HOMES, CurveDraws
+from hf_ftrisk.risk.decay import Decay, Floats, Form, TailEnergy
+from hf_ftrisk.risk.decomposition import RiskDecomposition
+from hf_ftrisk.risk.posterior import Evidence, Posterior, compute_posterior
 from hf_ftrisk.risk.prior import RiskPrior
+from hf_ftrisk.risk.regimes import NamedRegime, check_tolerance, regime_probabilities
 
 # The rule of `identified`, stated in docs/risk.md.
 BAYES_FACTOR = 100.0  # evidence of a decay that K, alpha and b need
@@ -56,12 +58,12 @@ def fit_risk_curve(
     decay = _decay(c, horizon, learning_rates)
     bound = _floor(floor)
     if tolerance is not None:
-        regimes.check_tolerance(tolerance)
+        check_tolerance(tolerance)
     prior = RiskPrior() if prior is None else prior
     if not risk.any() and prior.level_runs == 0:
         return _nothing_varies(decay, bound, tolerance, prior)
-    posterior = compute_posterior(Evidence(c, risk, dof, bound), prior, decay)
-    return _assemble(c, risk, dof, decay, bound, tolerance, posterior)
+    evidence = Evidence(c, risk, dof, bound)
+    return _assemble(evidence, tolerance, compute_posterior(evidence, prior, decay))
 
 
 def _measurements(
@@ -124,17 +126,15 @@ def _nothing_varies(
     decay: Decay, floor: float, tolerance: float | None, prior: RiskPrior
 ) -> RiskDecomposition:
     """Every measured risk is zero: what is left is the floor, and no decay to speak of."""
-    forms = decay.forms
-    weights = prior.weights(forms)
     why = "every measured risk is zero"
     zero = np.zeros(1)
-    draws = Draws(np.zeros(1, dtype=np.int64), zero + floor, zero, zero + 1.0)
-    names = ["intrinsic", "K", "alpha", *(["b"] if "tail_power" in forms else [])]
+    draws = CurveDraws(
+        decay, decay.forms, np.zeros(1, dtype=np.int64), zero + floor, zero, zero + 1.0
+    )
+    names = _names(decay.forms)
     return RiskDecomposition(
-        decay=decay,
-        forms=forms,
-        form_weights=np.array([weights[form] for form in forms]),
         draws=draws,
+        weights=prior.weights(decay.forms),
         intrinsic=floor,
         K=None,
         alpha=None,
@@ -143,95 +143,81 @@ def _nothing_varies(
         log_bayes_decay=0.0,
         floor=floor,
         tolerance=tolerance,
-        regime_probabilities={}
-        if tolerance is None
-        else regimes.regime_probabilities(draws.intrinsic, draws.intrinsic, tolerance),
+        regime_probabilities=_regimes(draws, tolerance),
         notes=(f"{why}: more runs, or runs that differ, are needed to see any variance",),
     )
 
 
 def _assemble(
-    c: Floats,
-    risk: Floats,
-    dof: Floats | None,
-    decay: Decay,
-    floor: float,
-    tolerance: float | None,
-    posterior: Posterior,
+    evidence: Evidence, tolerance: float | None, posterior: Posterior
 ) -> RiskDecomposition:
     draws = posterior.draws
-    level = draws.intrinsic + draws.amplitude
-    reasons = _unidentified(posterior, decay, int(np.unique(c).size))
-    names = ["intrinsic", "K", "alpha", *(["b"] if "tail_power" in posterior.forms else [])]
-    identified = {name: name not in reasons for name in names}
+    reasons = unidentified(posterior, n_depths=int(np.unique(evidence.depths).size))
+    identified = {name: name not in reasons for name in _names(draws.forms)}
     middle = {
-        name: float(np.median(_parameter_draws(draws, posterior.forms, decay, name)))
-        for name in ("K", "alpha")
-        if identified[name]
+        name: float(np.median(draws.parameter(name))) for name in ("K", "alpha") if identified[name]
     }
     return RiskDecomposition(
-        decay=decay,
-        forms=posterior.forms,
-        form_weights=posterior.weights,
         draws=draws,
-        intrinsic=float(np.average(draws.intrinsic, weights=1.0 / level)),
+        weights=posterior.weights,
+        intrinsic=float(draws.weights @ draws.intrinsic),
         K=middle.get("K"),
         alpha=middle.get("alpha"),
         identified=identified,
         reasons=reasons,
         log_bayes_decay=posterior.log_bayes_decay,
-        floor=floor,
+        floor=evidence.floor,
         tolerance=tolerance,
-        regime_probabilities={}
-        if tolerance is None
-        else regimes.regime_probabilities(draws.intrinsic, level, tolerance),
-        notes=_notes(c, risk, dof),
+        regime_probabilities=_regimes(draws, tolerance),
+        notes=_notes(evidence),
     )
 
 
-def _unidentified(posterior: Posterior, decay: Decay, n_depths: int) -> dict[str, str]:
-    """Parameter -> why the data do not determine it."""
+def _names(forms: tuple[Form, ...]) -> list[str]:
+    return ["intrinsic"] + [name for name, homes in HOMES.items() if set(homes) & set(forms)]
+
+
+def _regimes(draws: CurveDraws, tolerance: float | None) -> dict[NamedRegime, float]:
+    if tolerance is None:
+        return {}
+    return regime_probabilities(draws.intrinsic, draws.level, tolerance)
+
+
+def unidentified(posterior: Posterior, n_depths: int) -> dict[str, str]:
+    """Parameter -> why the data do not determine it; see docs/risk.md for the rule."""
     reasons: dict[str, str] = {}
-    bayes = posterior.log_bayes_decay
-    homes: dict[str, tuple[Form, ...]] = {"K": ALPHA_FORMS, "alpha": ALPHA_FORMS}
-    if "tail_power" in posterior.forms:
-        homes["b"] = ("tail_power",)
-    for name, forms in homes.items():
-        weight = sum(
-            float(w)
-            for form, w in zip(posterior.forms, posterior.weights, strict=True)
-            if form in forms
-        )
-        if n_depths < LEAST_DEPTHS:
-            reasons[name] = f"{n_depths} depths measured, {LEAST_DEPTHS} needed"
-        elif bayes < math.log(BAYES_FACTOR):
+    log_bayes = posterior.log_bayes_decay
+    for name in _names(posterior.draws.forms):
+        if name != "intrinsic":
+            weight = sum(posterior.weights.get(form, 0.0) for form in HOMES[name])
+            if n_depths < LEAST_DEPTHS:
+                reasons[name] = f"{n_depths} depths measured, {LEAST_DEPTHS} needed"
+                continue
+            if log_bayes < math.log(BAYES_FACTOR):
+                reasons[name] = (
+                    "the evidence of any decay is too weak: Bayes factor "
+                    f"{math.exp(log_bayes):.2g}, {BAYES_FACTOR:g} needed"
+                )
+                continue
+            if weight < LEAST_WEIGHT:
+                reasons[name] = f"the forms that have it carry a weight of {weight:.2g}"
+                continue
+        low, high = np.quantile(posterior.draws.parameter(name), (0.05, 0.95))
+        if not high <= WIDEST[name] * low:
             reasons[name] = (
-                f"the evidence of any decay is too weak: Bayes factor {math.exp(bayes):.2g}, "
-                f"{BAYES_FACTOR:g} needed"
-            )
-        elif weight < LEAST_WEIGHT:
-            reasons[name] = f"the forms that have it carry a weight of {weight:.2g}"
-    for name, widest in WIDEST.items():
-        if name in reasons or (name not in homes and name != "intrinsic"):
-            continue
-        low, high = np.quantile(
-            _parameter_draws(posterior.draws, posterior.forms, decay, name), (0.05, 0.95)
-        )
-        if not high <= widest * low:
-            reasons[name] = (
-                f"its 90 % interval is {low:.3g} to {high:.3g}, wider than a factor of {widest:g}"
+                f"its 90 % interval is {low:.3g} to {high:.3g}, wider than a factor of "
+                f"{WIDEST[name]:g}"
             )
     return reasons
 
 
-def _notes(c: Floats, risk: Floats, dof: Floats | None) -> tuple[str, ...]:
+def _notes(evidence: Evidence) -> tuple[str, ...]:
     """What the data show that no curve of this kind can follow."""
+    c, risk, dof = evidence.depths, evidence.risks, evidence.dof
     if c.size < 2 or dof is None or not (risk[0] > 0 and risk[-1] > 0):
         return ()
-    from scipy.stats import f as variance_ratio
-
-    ratio = float(risk[-1] / risk[0])
-    chance = float(variance_ratio.sf(ratio, dof[-1], dof[0]))
+    # The ratio of two variance estimates of one variance has an F distribution.
+    chance = float(fdtrc(dof[-1], dof[0], risk[-1] / risk[0]))
     if chance >= 0.01:
         return ()
     return (

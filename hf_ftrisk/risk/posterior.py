@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, gammainc, gammaincinv, gammaln, logsumexp
 
+from hf_ftrisk.risk.curves import CurveDraws
 from hf_ftrisk.risk.decay import Decay, Floats, Form
 from hf_ftrisk.risk.prior import RiskPrior
 
@@ -48,23 +49,6 @@ class Evidence:
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
-    """Equally likely parameter sets from the posterior.
-
-    Args:
-        form: (n,) index into the posterior's forms.
-        intrinsic: (n,) L_int, squared units of R.
-        amplitude: (n,) V_opt(c_1) at the anchor.
-        exponent: (n,) alpha or b; 1 for the tail energy, which has none.
-    """
-
-    form: np.ndarray
-    intrinsic: Floats
-    amplitude: Floats
-    exponent: Floats
-
-
-@dataclass(frozen=True, eq=False)
 class _Grid:
     """Cells of one form's posterior: rows of equal exponent, columns of equal odds position."""
 
@@ -85,15 +69,13 @@ class Posterior:
     """Posterior over the available forms.
 
     Args:
-        forms: available forms.
-        weights: (n_forms,) posterior weight of each.
-        draws: equally likely draws over all forms, ordered by form.
+        weights: posterior weight of each form.
+        draws: equally likely curves over all forms, ordered by form, exponent and share.
         log_bayes_decay: log Bayes factor of a decaying curve against a constant one.
     """
 
-    forms: tuple[Form, ...]
-    weights: Floats
-    draws: Draws
+    weights: dict[Form, float]
+    draws: CurveDraws
     log_bayes_decay: float
 
 
@@ -251,7 +233,7 @@ def _draw(
     grids: list[_Grid],
     log_prior: Floats,
     n: int,
-) -> Draws:
+) -> CurveDraws:
     mass = np.concatenate([(g.log_mass + w).ravel() for g, w in zip(grids, log_prior, strict=True)])
     cumulative = np.cumsum(np.exp(mass - logsumexp(mass)))
     cell = np.searchsorted(cumulative, _centres(n) * cumulative[-1])
@@ -272,7 +254,7 @@ def _draw(
         shape = decay.shape(grid.form, evidence.depths, exponent[mine][:, None])
         g = _curve(share[mine], shape)
         level[mine] = _draw_level(evidence, prior, g, share[mine], spread[mine, 2])
-    return Draws(form, level * (1.0 - share), level * share, exponent)
+    return CurveDraws(decay, decay.forms, form, level * (1.0 - share), level * share, exponent)
 
 
 def compute_posterior(
@@ -287,9 +269,9 @@ def compute_posterior(
     log_joint = log_prior + np.array([grid.log_evidence for grid in grids])
     total = float(logsumexp(log_joint))
     flat = _log_likelihood(evidence, prior, np.ones(evidence.depths.size), np.array(0.0))
+    shares = np.exp(log_joint - total)
     return Posterior(
-        forms=forms,
-        weights=np.exp(log_joint - total),
+        weights={form: float(share) for form, share in zip(forms, shares, strict=True)},
         draws=_draw(evidence, prior, decay, grids, log_prior, n_draws),
         log_bayes_decay=total - float(flat),
     )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit
 
-from hf_ftrisk.risk.decay import FORMS, Floats, Form
+from hf_ftrisk.risk.decay import ALPHA_FORMS, FORMS, Floats, Form
+
+if TYPE_CHECKING:
+    from hf_ftrisk.risk.decomposition import RiskDecomposition
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,56 @@ class RiskPrior:
             "exponent": np.exp(random.normal(mean, sd, n)),
         }
 
+    @classmethod
+    def from_tasks(
+        cls, decompositions: Iterable[RiskDecomposition], base: RiskPrior | None = None
+    ) -> RiskPrior:
+        """Prior learnt from the risk curves of reference tasks.
+
+        Every task counts once with its whole posterior (what it leaves open stays open), and `base`
+        counts as one task more, so that few tasks never make a narrow prior. The level is not
+        learnt: other tasks have other units. The reducible share belongs to the shallowest measured
+        depth, so measure the tasks from about the depth the new one will be measured from.
+
+        Args:
+            decompositions: fitted risk curves, one for each task.
+            base: what the tasks update; None for the default prior.
+
+        Raises:
+            ValueError: no task, or a task in which nothing varies.
+        """
+        base = cls() if base is None else base
+        tasks = list(decompositions)
+        if not tasks:
+            raise ValueError("a prior needs at least one reference task, got none")
+        shares, alphas, tails = [], [], []
+        weights = {form: base.form_weights.get(form, 0.0) for form in FORMS}
+        for task in tasks:
+            draws = task.draws
+            if not np.all(draws.amplitude > 0):
+                raise ValueError(f"nothing varies in {task!r}: it says nothing about other tasks")
+            shares.append(np.log(draws.amplitude / draws.intrinsic))
+            names = np.array(draws.forms)[draws.form]
+            alphas.append(np.log(draws.exponent[np.isin(names, ALPHA_FORMS)]))
+            tails.append(np.log(draws.exponent[names == "tail_power"]))
+            for form in FORMS:
+                # A form the task could not evaluate says nothing for or against it.
+                weights[form] += task.weights.get(form, base.form_weights.get(form, 0.0))
+        share = _pool(shares, base.share_mean, base.share_sd)
+        alpha = _pool(alphas, base.alpha_log_mean, base.alpha_log_sd)
+        tail = _pool(tails, base.tail_log_mean, base.tail_log_sd)
+        return cls(
+            share_mean=share[0],
+            share_sd=share[1],
+            alpha_log_mean=alpha[0],
+            alpha_log_sd=alpha[1],
+            tail_log_mean=tail[0],
+            tail_log_sd=tail[1],
+            level_runs=base.level_runs,
+            level=base.level,
+            form_weights={form: weight / (len(tasks) + 1) for form, weight in weights.items()},
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
         return {**vars(self), "form_weights": dict(self.form_weights)}
@@ -123,3 +176,11 @@ class RiskPrior:
     def from_dict(cls, data: Mapping[str, Any]) -> RiskPrior:
         """Prior from `to_dict`'s form."""
         return cls(**data)
+
+
+def _pool(draws: Sequence[Floats], mean: float, sd: float) -> tuple[float, float]:
+    """Mean and deviation of a mixture: each task's draws once, and the base as one task more."""
+    known = [d for d in draws if d.size]
+    means = np.array([mean, *(float(d.mean()) for d in known)])
+    variances = np.array([sd * sd, *(float(d.var()) for d in known)])
+    return float(means.mean()), float(np.sqrt(variances.mean() + means.var()))

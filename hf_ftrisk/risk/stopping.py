@@ -8,45 +8,17 @@ For a linear cost C(c) = C_s + lambda c only the product gamma lambda matters, h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from hf_ftrisk.risk.decay import Decay, Floats, Form, TailEnergy
+from hf_ftrisk.risk.decay import Floats, TailEnergy
 
-Cost = Callable[[float], float]
+Charge = Callable[[float], float]
 
 _COARSE = 129
 _SPLIT = 4
 _MOST_INTERVALS = 20_000
-
-
-def check_positive(name: str, value: float, unit: str) -> float:
-    """The value as a float; ValueError unless it is a finite number above zero."""
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a finite number above 0 ({unit}), got {value!r}")
-    return float(value)
-
-
-def price_from_money(
-    level: float, price_per_hour: float, seconds_per_step: float, value: float
-) -> float:
-    """Price of one optimiser step (gamma lambda) from money.
-
-    Removing the whole risk `level` is taken to be worth `value`; a step costs its time.
-
-    Args:
-        level: risk before probing, squared units of R.
-        price_per_hour: price of the machine per hour.
-        seconds_per_step: measured time of one optimiser step.
-        value: what avoiding one wasted run is worth, in the same currency.
-
-    Returns:
-        Squared units of R per optimiser step.
-    """
-    money = check_positive("price_per_hour", price_per_hour, "money per hour") / 3600.0
-    money *= check_positive("seconds_per_step", seconds_per_step, "seconds")
-    return level * money / check_positive("value", value, "money")
 
 
 def power_law_optimum(
@@ -55,70 +27,90 @@ def power_law_optimum(
     """c* = (alpha K / price)^(1 / (alpha + 1)), clipped to [0, T] (Theorem 6.1).
 
     The finite-horizon form differs by a constant and has the same optimum.
+
+    Args:
+        k: (n,) K, squared units of R.
+        alpha: (n,) exponent.
+        price: gamma lambda, squared units of R per step.
+        horizon: T in optimiser steps; None: no upper end.
     """
-    best = (np.asarray(alpha) * np.asarray(k) / price) ** (1.0 / (np.asarray(alpha) + 1.0))
+    exponent = np.asarray(alpha, dtype=np.float64)
+    best = (exponent * np.asarray(k) / price) ** (1.0 / (exponent + 1.0))
     return np.asarray(np.clip(best, 0.0, math.inf if horizon is None else horizon))
 
 
 def tail_energy_optimum(k: Floats | float, energy: TailEnergy, price: float) -> Floats:
     """Depth that minimises K S(c)/S(0) + price c, for any schedule.
 
-    Where the learning rate never rises this is the first step whose eta_c^2 is at most
-    price S(0) / K. With warm-up the convex hull of S decides whether the start is worth it at all.
+    Where the learning rate never rises this is the first step with eta_c^2 <= price S(0) / K: see
+    `stopping_learning_rate`. With warm-up the lower convex hull of S decides whether getting
+    through the start is worth it.
+
+    Args:
+        k: (n,) K, squared units of R.
+        energy: tail energy of the schedule.
+        price: gamma lambda, squared units of R per step.
     """
     corners, falls = energy.hull
     scaled = price / np.maximum(np.asarray(k, dtype=np.float64), 1e-300)
     return np.asarray(corners[np.searchsorted(-falls, -scaled, side="left")])
 
 
+def tail_power_optimum(k: Floats, b: Floats, energy: TailEnergy, price: float) -> Floats:
+    """Depth that minimises K (S(c)/S(0))^b + price c: exact for b = 1, else on 1,025 depths."""
+    best = np.empty(k.shape)
+    plain = b == 1.0
+    best[plain] = tail_energy_optimum(k[plain], energy, price)
+    if not plain.all():
+        depths = np.linspace(0.0, energy.horizon, 1025)
+        curve = k[~plain, None] * energy.at(depths) ** b[~plain, None]
+        best[~plain] = depths[np.argmin(curve + price * depths, axis=1)]
+    return best
+
+
 def stopping_learning_rate(k: float, energy: TailEnergy, price: float) -> float:
     """Learning rate at which probing stops under the tail energy: sqrt(price S(0) / K).
 
-    Probing pays while the learning rate is above it: eta_c^2 K / S(0) is the risk the next step
-    removes. Infinite when there is nothing to remove.
+    While the rate is above it, the risk the next step removes, K eta_c^2 / S(0), exceeds the
+    price. Infinite when there is nothing to remove.
     """
     return math.sqrt(price * energy.total / k) if k > 0 else math.inf
 
 
-def draw_optima(
-    form: Form, decay: Decay, amplitude: Floats, exponent: Floats, price: float
-) -> Floats:
-    """Optimum (n,) of each draw's own curve under a linear cost: closed forms where they exist."""
-    k = amplitude / decay.unit(form, exponent)
-    if form in ("power", "horizon"):
-        return power_law_optimum(k, exponent, price, decay.horizon)
-    assert decay.energy is not None
-    if form == "tail":
-        return tail_energy_optimum(k, decay.energy, price)
-    return grid_optima(form, decay, amplitude, exponent, lambda depth: price * depth)
-
-
-def candidate_depths(decay: Decay, limit: float, n: int = _COARSE) -> Floats:
-    """Depths from 0 to `limit`, even and geometric, at which curves are compared."""
+def candidate_depths(anchor: float, limit: float, n: int = _COARSE) -> Floats:
+    """Depths from 0 to `limit` at which curves are compared first: even, and geometric."""
     even = np.linspace(0.0, limit, n)
-    start = min(decay.anchor, limit) / 64.0
-    return np.unique(np.concatenate([even, np.geomspace(start, limit, n)]))
+    return np.unique(np.concatenate([even, np.geomspace(min(anchor, limit) / 64.0, limit, n)]))
 
 
-def grid_optima(
-    form: Form, decay: Decay, amplitude: Floats, exponent: Floats, charge: Cost
-) -> Floats:
-    """Optimum (n,) of each draw's own curve for any charge (risk per depth), on a grid."""
-    assert decay.horizon is not None
-    depths = candidate_depths(decay, decay.horizon)
-    charges = np.array([charge(float(depth)) for depth in depths])
-    curve = decay.shape(form, depths, exponent[:, None]) * amplitude[:, None]
-    return np.asarray(depths[np.argmin(curve + charges, axis=1)])
+def charges(charge: Charge, depths: Floats) -> Floats:
+    """Charge (n,) at increasing depths (n,).
+
+    Raises:
+        ValueError: a charge that is not finite, or one that falls with depth.
+    """
+    values = np.array([float(charge(float(depth))) for depth in depths])
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise ValueError(
+            f"the cost at depth {depths[bad[0]]:g} is {values[bad[0]]}, expected a finite number"
+        )
+    falls = np.flatnonzero(np.diff(values) < 0)
+    if falls.size:
+        i = int(falls[0])
+        raise ValueError(
+            f"the cost must not fall with depth: {values[i]:g} at {depths[i]:g} steps "
+            f"but {values[i + 1]:g} at {depths[i + 1]:g}"
+        )
+    return values
 
 
-def minimise(
-    risk: Callable[[Floats], Floats], charge: Cost, start: Sequence[float] | Floats
-) -> float:
+def minimise(risk: Callable[[Floats], Floats], charge: Charge, start: Floats) -> float:
     """Depth that minimises risk(c) + charge(c), to one optimiser step.
 
-    The risk falls and the charge rises, so on [a, b] the sum is at least risk(b) + charge(a):
-    intervals that cannot hold the minimum are dropped, the others split. No assumption on
-    convexity is made; jumps are allowed.
+    The risk falls and the charge rises, so on [a, b] the sum is at least risk(b) + charge(a).
+    Intervals that cannot hold the minimum by that bound are dropped and the others split, so jumps
+    and several local minima are found too.
 
     Args:
         risk: (n,) depths -> (n,) risks, non-increasing.
@@ -128,37 +120,18 @@ def minimise(
     Raises:
         ValueError: a charge that is not finite or that falls.
     """
-    depths = np.asarray(start, dtype=np.float64)
-    risks, charges = risk(depths), _charges(charge, depths)
+    depths, risks, charged = start, risk(start), charges(charge, start)
     while True:
-        total = risks + charges
+        total = risks + charged
         best = int(np.argmin(total))
-        bound = risks[1:] + charges[:-1]
+        bound = risks[1:] + charged[:-1]
         open_ = np.flatnonzero((bound < total[best]) & (np.diff(depths) > 1.0))
-        if open_.size == 0 or depths.size > _MOST_INTERVALS:
+        if open_.size == 0 or open_.size > _MOST_INTERVALS:
             return float(depths[best])
-        inner = np.linspace(depths[open_], depths[open_ + 1], _SPLIT + 1)[1:-1].ravel()
-        # Only what borders an open interval is needed again, besides the best depth so far.
+        inner = np.linspace(depths[open_], depths[open_ + 1], _SPLIT + 1)[1:-1].T.ravel()
+        # A gap between intervals that were dropped stays dropped: its bound is no better.
         kept = np.unique(np.concatenate([open_, open_ + 1, [best]]))
-        new_risks, new_charges = risk(inner), _charges(charge, inner)
-        depths = np.concatenate([depths[kept], inner])
-        order = np.argsort(depths)
-        depths = depths[order]
-        risks = np.concatenate([risks[kept], new_risks])[order]
-        charges = np.concatenate([charges[kept], new_charges])[order]
-
-
-def _charges(charge: Cost, depths: Floats) -> Floats:
-    values = np.array([float(charge(float(depth))) for depth in depths])
-    if not np.all(np.isfinite(values)):
-        bad = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise ValueError(f"the cost at depth {depths[bad]:g} is {values[bad]}, expected a number")
-    order = np.argsort(depths)
-    falls = np.flatnonzero(np.diff(values[order]) < 0)
-    if falls.size:
-        a, b = order[falls[0]], order[falls[0] + 1]
-        raise ValueError(
-            f"the cost must not fall with depth: {values[a]:g} at {depths[a]:g} "
-            f"but {values[b]:g} at {depths[b]:g}"
-        )
-    return values
+        order = np.argsort(np.concatenate([depths[kept], inner]), kind="stable")
+        risks = np.concatenate([risks[kept], risk(inner)])[order]
+        charged = np.concatenate([charged[kept], charges(charge, inner)])[order]
+        depths = np.concatenate([depths[kept], inner])[order]
