@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from hf_ftrisk.policy.verdict import Diagnosis
+from hf_ftrisk.signals.batches import row_classes
 from hf_ftrisk.signals.collect import (
     CollatedSample,
     collated_sample,
     data_sample,
     trainer_loss,
 )
-from hf_ftrisk.signals.compatibility import row_classes
 from hf_ftrisk.signals.frozen import frozen
 from hf_ftrisk.signals.sample import IGNORED_LABEL, DataSample
 

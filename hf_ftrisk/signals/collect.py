@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_ftrisk.signals.compatibility import (
-    Deadline,
-    LossFunction,
-    Update,
-    compatibility_signals,
-)
+from hf_ftrisk.signals.batches import Deadline, LossFunction
+from hf_ftrisk.signals.compatibility import compatibility_signals
 from hf_ftrisk.signals.dataset import dataset_signals
 from hf_ftrisk.signals.frozen import random_states_kept
+from hf_ftrisk.signals.gradients import Update
 from hf_ftrisk.signals.sample import DataSample, sample_rows
 
 _SCALARS = (str, int, float, bool, bytes, type(None))

@@ -38,52 +38,31 @@ parameters per token | >= 0 | - |
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
+from hf_ftrisk.signals.batches import (
+    Batch,
+    Deadline,
+    LossFunction,
+    batch_rows,
+    device_of,
+    model_loss,
+    on_device,
+    row_classes,
+)
 from hf_ftrisk.signals.frozen import frozen
+from hf_ftrisk.signals.gradients import (
+    MAX_COORDINATES,
+    Update,
+    batch_gradients,
+    gradient_signals,
+)
+from hf_ftrisk.signals.sample import IGNORED_LABEL
 from hf_ftrisk.signals.transfer import h_score, linear_probe_accuracy, log_me
-
-Batch = Mapping[str, Any]
-LossFunction = Callable[[torch.nn.Module, dict[str, Any]], torch.Tensor]
-Update = Literal["sign", "gradient"]
-
-IGNORED_LABEL = -100
-MAX_COORDINATES = 1_000_000
-
-
-@dataclass
-class Deadline:
-    """Ends bounded work: true once `seconds` have passed, agreed on by every rank through `agree`.
-
-    Args:
-        seconds: time from now on; None: no limit.
-        agree: turns this rank's answer into everyone's; several ranks that run collectives must
-            not disagree about how many batches they look at.
-    """
-
-    seconds: float | None = None
-    agree: Callable[[bool], bool] | None = None
-
-    def __post_init__(self) -> None:
-        self._end = math.inf if self.seconds is None else time.monotonic() + self.seconds
-
-    def passed(self) -> bool:
-        late = time.monotonic() > self._end
-        return self.agree(late) if self.agree is not None and self.seconds is not None else late
-
-
-def model_loss(model: torch.nn.Module, batch: dict[str, Any]) -> torch.Tensor:
-    """The loss the model itself returns, as a Trainer takes it."""
-    outputs = model(**batch)
-    loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs[0]
-    assert isinstance(loss, torch.Tensor)
-    return loss
 
 
 def compatibility_signals(
@@ -128,40 +107,6 @@ def compatibility_signals(
         train_gradients, eval_gradients, rows, learning_rate=learning_rate, update=update
     )
     return {name: value for name, value in signals.items() if math.isfinite(value)}
-
-
-def batch_rows(batch: Batch) -> int:
-    """Rows of a batch: the first dimension of its first tensor."""
-    for value in batch.values():
-        if isinstance(value, torch.Tensor) and value.ndim:
-            return int(value.shape[0])
-    return 1
-
-
-def on_device(batch: Any, device: torch.device) -> Any:
-    """The batch with every tensor on `device`."""
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device)
-    if isinstance(batch, Mapping):
-        return {name: on_device(value, device) for name, value in batch.items()}
-    if isinstance(batch, tuple | list):
-        return type(batch)(on_device(value, device) for value in batch)
-    return batch
-
-
-def device_of(model: torch.nn.Module) -> torch.device:
-    """Device of the model's first parameter; the CPU for a model without any."""
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-
-def row_classes(batch: Batch) -> torch.Tensor | None:
-    """(n_rows,) class indices of a batch, None when its labels are of another kind."""
-    labels = batch.get("labels")
-    if not isinstance(labels, torch.Tensor) or labels.is_floating_point():
-        return None
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    return labels if labels.ndim == 1 else None
 
 
 # --- zero-shot -----------------------------------------------------------------------------------
@@ -304,133 +249,6 @@ def _mean_over_tokens(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.
         return hidden.mean(dim=1)
     weights = mask.to(hidden.dtype).unsqueeze(-1)  # (B, T, 1)
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
-
-
-# --- gradients -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Gradients:
-    """Gradients of several batches at the same weights.
-
-    Args:
-        vectors: (n_batches, n_kept) coordinates kept of each batch's gradient.
-        weights: (n_kept,) coordinates of the whole gradient that each kept one stands for.
-    """
-
-    vectors: torch.Tensor
-    weights: torch.Tensor
-
-    def dot(self, first: torch.Tensor, second: torch.Tensor) -> float:
-        """Inner product of two gradients (n_kept,), unbiased for that of the whole ones."""
-        return float((self.weights * first * second).sum())
-
-
-def batch_gradients(
-    model: torch.nn.Module,
-    batches: Sequence[Batch],
-    loss: LossFunction = model_loss,
-    max_coordinates: int = MAX_COORDINATES,
-    deadline: Deadline | None = None,
-) -> Gradients | None:
-    """Gradient of each batch's loss by the trainable parameters; None if nothing is trainable.
-
-    Of more than `max_coordinates` numbers a random part is kept, the same of every batch: from
-    each parameter tensor in proportion to its size.
-    """
-    deadline = deadline or Deadline()
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters or not batches:
-        return None
-    kept = _kept_coordinates([p.numel() for p in parameters], max_coordinates)
-    device = device_of(model)
-    vectors: list[torch.Tensor] = []
-    for batch in batches:
-        if vectors and deadline.passed():
-            break
-        # autograd.grad, not backward: .grad stays as it is, and hooks that step an optimiser in
-        # the backward pass do not fire.
-        with torch.enable_grad():
-            value = loss(model, on_device(dict(batch), device)).float().mean()
-            gradients = torch.autograd.grad(value, parameters, allow_unused=True)
-        vectors.append(
-            torch.cat(
-                [
-                    torch.zeros(index.numel(), dtype=torch.float64)
-                    if gradient is None
-                    else gradient.detach().reshape(-1)[index.to(gradient.device)].double().cpu()
-                    for gradient, index in zip(gradients, kept, strict=True)
-                ]
-            )
-        )
-    weights = [
-        torch.full((index.numel(),), p.numel() / index.numel(), dtype=torch.float64)
-        for p, index in zip(parameters, kept, strict=True)
-    ]
-    return Gradients(torch.stack(vectors), torch.cat(weights))
-
-
-def _kept_coordinates(sizes: Sequence[int], max_coordinates: int) -> list[torch.Tensor]:
-    """For each parameter the indices kept: all of them, or a seeded random part."""
-    share = min(max_coordinates / max(sum(sizes), 1), 1.0)
-    if share == 1.0:
-        return [torch.arange(size) for size in sizes]
-    generator = np.random.default_rng(0)
-    return [
-        torch.from_numpy(generator.integers(size, size=max(round(share * size), 1)))
-        for size in sizes
-    ]
-
-
-def gradient_signals(
-    train: Gradients | None,
-    evaluation: Gradients | None,
-    batch_size: float,
-    *,
-    learning_rate: float | None = None,
-    update: Update = "sign",
-) -> dict[str, float]:
-    """Noise, consistency and usefulness of gradients; see the module's table.
-
-    Args:
-        train: gradients of training batches.
-        evaluation: gradients of evaluation batches, of the same coordinates.
-        batch_size: mean rows of a training batch.
-        learning_rate: peak learning rate; None leaves predicted_gain out.
-        update: direction of the optimiser's first step.
-    """
-    if train is None or not bool(torch.isfinite(train.vectors).all()):
-        return {}
-    n, mean = train.vectors.shape[0], train.vectors.mean(dim=0)
-    squared = train.dot(mean, mean)
-    signals = {"gradient_norm": math.sqrt(squared)}
-    if n > 1:
-        spread = sum(train.dot(vector - mean, vector - mean) for vector in train.vectors)
-        variance = spread / (n - 1)  # of one batch's gradient
-        true_squared = squared - variance / n
-        if variance > 0:
-            signals["gradient_snr"] = true_squared / variance
-        if true_squared > 0:
-            signals["noise_scale"] = batch_size * variance / true_squared
-        signals["gradient_consistency"] = _mean_pairwise_cosine(train)
-    if evaluation is None or not bool(torch.isfinite(evaluation.vectors).all()):
-        return signals
-    held_out = evaluation.vectors.mean(dim=0)
-    norms = math.sqrt(squared * train.dot(held_out, held_out))
-    if norms > 0:
-        signals["train_eval_gradient_cosine"] = train.dot(mean, held_out) / norms
-    if learning_rate is not None:
-        step = mean.sign() if update == "sign" else mean
-        signals["predicted_gain"] = learning_rate * train.dot(step, held_out)
-    return signals
-
-
-def _mean_pairwise_cosine(gradients: Gradients) -> float:
-    """Mean cosine over the pairs of gradients of different batches; 0 with a zero gradient."""
-    scaled = gradients.vectors * gradients.weights.sqrt()  # plain products are weighted ones now
-    units = torch.nn.functional.normalize(scaled, dim=1)
-    n, total = units.shape[0], units.sum(dim=0)
-    return (float(total @ total) - float((units * units).sum())) / (n * (n - 1))
 
 
 # --- capacity ------------------------------------------------------------------------------------

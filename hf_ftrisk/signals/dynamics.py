@@ -17,6 +17,10 @@ sqrt 2: noise without trend | log loss | >= 0 | von Neumann 1941 |
 | ``grad_nonfinite_share`` | logged gradient norms that are not finite | share | [0, 1] | - |
 | ``clipped_share`` | gradient norms above ``settings["max_grad_norm"]`` | share | [0, 1] | \
 Pascanu et al. 2013 |
+| ``update_ratio`` | median over steps of a step's norm / the weights' norm | - | >= 0 | \
+You et al. 2017 (LARS) |
+| ``step_consistency`` | mean cosine between the gradients of neighbouring steps | - | [-1, 1] | \
+Sankararaman et al. 2020 (gradient confusion) |
 | ``overfitting_gap`` | last evaluation loss - training loss around it | loss | any | - |
 | ``eval_loss_rise`` | last evaluation loss / lowest one before or at it - 1 | share | >= 0 | \
 Prechelt 1998 (generalisation loss) |
@@ -34,10 +38,27 @@ SPIKE = 5.0
 _EVAL_LOSS = "eval_loss"
 
 
-def dynamics_signals(record: RunRecord) -> dict[str, float]:
-    """Signals of the trajectory in `record`; give ``record.prefix(step)`` for those at a depth."""
+def dynamics_signals(
+    record: RunRecord,
+    *,
+    update_ratio: np.ndarray | None = None,
+    gradient_cosine: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Signals of the trajectory in `record`; give ``record.prefix(step)`` for those at a depth.
+
+    Args:
+        record: the run so far.
+        update_ratio: (n_steps,) update-to-weight ratios, as a `StepMeter` measures them.
+        gradient_cosine: (n_steps - 1,) cosines between neighbouring gradients, the same.
+    """
+    signals: dict[str, float] = {}
+    if update_ratio is not None and np.isfinite(update_ratio).any():
+        signals["update_ratio"] = float(np.median(update_ratio[np.isfinite(update_ratio)]))
+    if gradient_cosine is not None and np.isfinite(gradient_cosine).any():
+        signals["step_consistency"] = float(np.nanmean(gradient_cosine))
     return (
-        loss_signals(*record.train_curve())
+        signals
+        | loss_signals(*record.train_curve())
         | gradient_signals(_logged_norms(record), _max_grad_norm(record))
         | overfitting_signals(record)
     )

@@ -12,17 +12,15 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
+from hf_ftrisk.signals.batches import Deadline
 from hf_ftrisk.signals.compatibility import (
-    Deadline,
-    Gradients,
-    batch_gradients,
     capacity_signals,
     compatibility_signals,
-    gradient_signals,
     pooled_features,
     zero_shot_signals,
 )
 from hf_ftrisk.signals.frozen import frozen
+from hf_ftrisk.signals.gradients import Gradients, batch_gradients, gradient_signals
 from tests.signals.tiny import VOCABULARY, bert, classified_rows, llama, prompted_rows
 
 
