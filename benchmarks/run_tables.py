@@ -178,8 +178,7 @@ def rectified_law() -> list[Run]:
     sizes = [c for c in table.columns if c.isdigit()]
     steps = np.array([int(c) for c in sizes]) / 100
     runs = []
-    for row in table.itertuples(index=False):
-        losses = np.array([getattr(row, f"_{i + 2}") for i in range(len(sizes))], dtype=float)
+    for name, losses in zip(table["config name"], table[sizes].to_numpy(float), strict=True):
         record = RunRecord(
             max_steps=int(steps[-1]),
             eval_step=steps,
@@ -187,7 +186,7 @@ def rectified_law() -> list[Run]:
             schedule=np.ones(int(steps[-1])),
             task="flan by data size",
         )
-        runs.append(Run(str(row[1]), record, Goal("eval_loss")))
+        runs.append(Run(str(name), record, Goal("eval_loss")))
     return runs
 
 

@@ -1,177 +1,212 @@
 """Bayesian extrapolation of one evaluation curve to the end of the run.
 
-In the coordinate z of the metric (`space.MetricSpace`) a curve is
+In the coordinate z of the metric (`space.MetricSpace`), turned so that greater is better, a curve
+is
 
-    z(s) = a + b h(D(s)) + c D(s) + W(E(s)) + noise
+    z(s) = a + b h(s) + c D(s) + W(E(s)) + noise
 
-with the drift clock D and the noise clock E of the planned schedule (`schedule.Clocks`), a
-saturating or take-off shape h, a slow slope c (overfitting, or gain that has not saturated), a
-Brownian path W for the wandering that the optimiser's noise adds, and evaluation noise. Given the
-shape of h and the two noise scales everything is Gaussian, so its evidence and its prediction are
-exact; the shapes and scales are averaged over a fixed grid by their evidence times a prior fitted
-on completed runs. Last value (all wandering, no noise) and mean of all values (all noise, no
-wandering) are both special cases, so the data choose between them.
+with the drift clock D and the noise clock E of the planned schedule (`schedule.Clocks`), a shape h
+that saturates, takes off late or follows the annealing of the learning rate, a slow slope c
+(overfitting, or gain that has not saturated), a Brownian path W for the wandering that the
+optimiser's noise adds, and evaluation noise. Given the shape and the scales everything is
+Gaussian, so evidence and prediction are exact; they are averaged over a fixed grid by evidence
+times prior weight. The weights are fitted on completed runs (`prior.load_prior`). Last value (all
+wandering, no noise) and mean of all values (all noise, no wandering) are both on the grid, so the
+data choose between them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
+_JITTER = 1e-8
+
+ShapeKind = Literal["saturating", "takeoff", "annealing"]
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Times:
+    """Clock readings at n moments of a run, each (n,) and in [0, 1].
+
+    Args:
+        drift: share of the summed learning rate that has passed.
+        noise: share of the summed squared learning rate that has passed.
+        cooled: one minus the learning rate over its peak; 0 during warm-up.
+    """
+
+    drift: np.ndarray
+    noise: np.ndarray
+    cooled: np.ndarray
+
+    def __len__(self) -> int:
+        return int(self.drift.size)
+
+    def then(self, later: Times) -> Times:
+        """These moments followed by later ones."""
+        return Times(
+            np.concatenate([self.drift, later.drift]),
+            np.concatenate([self.noise, later.noise]),
+            np.concatenate([self.cooled, later.cooled]),
+        )
 
 
 @dataclass(frozen=True)
-class CurvePrior:
-    """Prior scales of the curve model, in units of z, for one kind of metric.
+class Grid:
+    """Values that the shape and the scales of a curve may take, in units of z.
 
     Args:
-        level: sd of the start level a around the first evaluation.
-        gain: mean of the total improvement b (positive: better).
-        gain_sd: sd of b.
-        slope_sd: sd of the slow slope c over a whole run.
-        walk: grid of sds of the wandering over a whole run.
-        noise: grid of sds of one evaluation.
-        outcome_sd: extra sd of the outcome around the last evaluation (a separate test set).
+        shapes: (kind, place, width): saturating h = D / (D + place); take-off: a sigmoid of D
+            around `place`; annealing: the cooled share of the learning rate.
+        gains: (mean, sd) of b.
+        slopes: (mean, sd) of c, over a whole run.
+        walks: sd of W at the end of the run.
+        noises: sd of one evaluation.
     """
 
-    level: float = 1.5
-    gain: float = 0.6
-    gain_sd: float = 0.9
-    slope_sd: float = 0.3
-    walk: tuple[float, ...] = (0.05, 0.15, 0.4, 1.0)
-    noise: tuple[float, ...] = (0.02, 0.07, 0.2, 0.6)
-    outcome_sd: float = 0.02
+    shapes: tuple[tuple[ShapeKind, float, float], ...] = (
+        ("saturating", 0.01, 0.0),
+        ("saturating", 0.03, 0.0),
+        ("saturating", 0.1, 0.0),
+        ("saturating", 0.3, 0.0),
+        ("saturating", 1.0, 0.0),
+        ("annealing", 0.0, 0.0),
+        ("takeoff", 0.1, 0.03),
+        ("takeoff", 0.2, 0.05),
+        ("takeoff", 0.35, 0.06),
+        ("takeoff", 0.5, 0.07),
+        ("takeoff", 0.75, 0.08),
+    )
+    gains: tuple[Pair, ...] = ((0.0, 0.04), (0.3, 0.3), (0.9, 0.6), (2.5, 1.5), (6.0, 3.0))
+    slopes: tuple[Pair, ...] = ((0.0, 0.03), (0.0, 0.3), (0.5, 0.5), (-0.5, 0.5), (-1.5, 1.0))
+    walks: tuple[float, ...] = (0.02, 0.1, 0.3, 1.0)
+    noises: tuple[float, ...] = (0.01, 0.04, 0.12, 0.35)
+
+    @property
+    def factors(self) -> dict[str, int]:
+        """Number of values of each factor."""
+        return {
+            "shapes": len(self.shapes),
+            "gains": len(self.gains),
+            "slopes": len(self.slopes),
+            "walks": len(self.walks),
+            "noises": len(self.noises),
+        }
+
+    def components(self) -> dict[str, np.ndarray]:
+        """Factor name -> (n_components,) index, over the full product of the factors."""
+        axes = np.meshgrid(*(np.arange(n) for n in self.factors.values()), indexing="ij")
+        return {name: a.reshape(-1) for name, a in zip(self.factors, axes, strict=True)}
+
+    def shape_values(self, times: Times) -> np.ndarray:
+        """h at n moments, (n_shapes, n)."""
+        rows = []
+        for kind, place, width in self.shapes:
+            if kind == "saturating":
+                rows.append(times.drift / (times.drift + place))
+            elif kind == "takeoff":
+                reach = np.clip((times.drift - place) / width, -50.0, 50.0)
+                rows.append(1.0 / (1.0 + np.exp(-reach)))
+            else:
+                rows.append(times.cooled)
+        return np.array(rows)
 
 
 @dataclass(frozen=True, eq=False)
-class Shapes:
-    """Grid of shapes h: D in [0, 1] -> share of the gain that has arrived.
+class Mixture:
+    """Mixture of Gaussians over the curve at the asked moments.
 
     Args:
-        kind: (n_shapes,) 0 for saturating, 1 for take-off.
-        place: (n_shapes,) drift share at which half the gain has arrived.
-        width: (n_shapes,) width of a take-off, unused otherwise.
-        log_prior: (n_shapes,) log prior weights.
-    """
-
-    kind: np.ndarray
-    place: np.ndarray
-    width: np.ndarray
-    log_prior: np.ndarray
-
-    @classmethod
-    def grid(cls, takeoff_weight: float = 0.25) -> Shapes:
-        """Saturation at 1 to 100 % of the run; take-offs at 10 to 90 % of it."""
-        saturating = np.geomspace(0.01, 1.0, 9)
-        centers = np.array([0.1, 0.2, 0.3, 0.45, 0.6, 0.8])
-        widths = np.array([0.03, 0.08])
-        place = np.concatenate([saturating, np.repeat(centers, widths.size)])
-        width = np.concatenate([np.ones(saturating.size), np.tile(widths, centers.size)])
-        kind = np.concatenate([np.zeros(saturating.size), np.ones(centers.size * widths.size)])
-        weight = np.where(
-            kind == 0,
-            (1 - takeoff_weight) / saturating.size,
-            takeoff_weight / (centers.size * widths.size),
-        )
-        return cls(kind, place, width, np.log(weight))
-
-    def value(self, drift: np.ndarray) -> np.ndarray:
-        """h at drift shares (n,), as (n_shapes, n)."""
-        d = np.asarray(drift, dtype=np.float64)[None, :]
-        place, width = self.place[:, None], self.width[:, None]
-        saturating = d / (d + place)
-        takeoff = 1.0 / (1.0 + np.exp(-np.clip((d - place) / width, -50.0, 50.0)))
-        return np.where(self.kind[:, None] == 0, saturating, takeoff)
-
-
-@dataclass(frozen=True, eq=False)
-class CurvePosterior:
-    """Predictive mixture of Gaussians at the asked points.
-
-    Args:
-        weights: (n_components,) posterior weights, summing to 1.
+        log_evidence: (n_components,) log density of the evaluations seen.
         means: (n_components, n_points).
         covariances: (n_components, n_points, n_points).
     """
 
-    weights: np.ndarray
+    log_evidence: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
 
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw paths, (n, n_points): components in proportion to their weights."""
-        edges = np.cumsum(self.weights)
+    def sample(
+        self, log_prior: np.ndarray, n: int, rng: np.random.Generator, extra_sd: float = 0.0
+    ) -> np.ndarray:
+        """Draw paths, (n, n_points), components in proportion to prior times evidence.
+
+        Args:
+            log_prior: (n_components,) log prior weights.
+            n: number of paths.
+            rng: source of randomness.
+            extra_sd: further sd at each point, in units of z.
+        """
+        log_weight = log_prior + self.log_evidence
+        weight = np.exp(log_weight - log_weight.max())
+        edges = np.cumsum(weight) / weight.sum()
         at = (np.arange(n) + rng.random(n)) / n
-        component = np.minimum(np.searchsorted(edges, at), self.weights.size - 1)
+        drawn, component = np.unique(
+            np.minimum(np.searchsorted(edges, at), edges.size - 1), return_inverse=True
+        )
         points = self.means.shape[1]
-        root = np.linalg.cholesky(self.covariances + 1e-10 * np.eye(points))
+        wider = (extra_sd**2 + _JITTER) * np.eye(points)
+        root = np.linalg.cholesky(self.covariances[drawn] + wider)
         noise = rng.standard_normal((n, points))
-        return np.asarray(self.means[component] + np.einsum("npq,nq->np", root[component], noise))
+        paths = self.means[drawn][component] + np.einsum("npq,nq->np", root[component], noise)
+        return np.asarray(paths)
 
 
 @dataclass(frozen=True)
-class CurveModel:
-    """The curve model with its prior and its grid of shapes."""
+class Start:
+    """Belief about the level a at the start of the run, in units of z."""
 
-    prior: CurvePrior = field(default_factory=CurvePrior)
-    shapes: Shapes = field(default_factory=Shapes.grid)
-    keep: int = 120
+    mean: float
+    sd: float
 
-    def posterior(
-        self,
-        z: np.ndarray,
-        drift: np.ndarray,
-        noise: np.ndarray,
-        future: tuple[np.ndarray, np.ndarray],
-        *,
-        better: float,
-    ) -> CurvePosterior:
-        """Predictive distribution of the noisy curve at future clock times.
 
-        Args:
-            z: (n,) evaluations so far in the metric's coordinate, n >= 1.
-            drift: (n,) drift clock at the evaluations, in [0, 1].
-            noise: (n,) noise clock at the evaluations, in [0, 1].
-            future: drift and noise clocks, each (m,), of the points asked for.
-            better: 1 when a greater z is better, else -1.
-        """
-        prior = self.prior
-        d_all = np.concatenate([drift, future[0]])
-        e_all = np.concatenate([noise, future[1]])
-        n = z.size
-        h = self.shapes.value(d_all)
-        h0 = self.shapes.value(d_all[:1])
-        gain = h - h0
-        slope = d_all - d_all[0]
-        mean = z[0] + better * prior.gain * gain
-        shared = (
-            prior.level**2
-            + prior.slope_sd**2 * np.outer(slope, slope)
-            + (prior.gain_sd**2) * gain[:, :, None] * gain[:, None, :]
-        )
-        path = np.minimum.outer(e_all, e_all) - e_all[0]
-        walk, noise_sd = (
-            g.reshape(-1) for g in np.meshgrid(prior.walk, prior.noise, indexing="ij")
-        )
-        scales = walk.size
-        kernel = (
-            shared[None]
-            + (walk**2)[:, None, None, None] * path
-            + (noise_sd**2)[:, None, None, None] * np.eye(d_all.size)
-        )
-        kernel = kernel.reshape(scales * h.shape[0], d_all.size, d_all.size)
-        residual = np.tile(z - mean[:, :n], (scales, 1))
-        root = np.linalg.cholesky(kernel[:, :n, :n])
-        white = np.linalg.solve(root, residual[:, :, None])[:, :, 0]
-        log_det = 2.0 * np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-        evidence = -0.5 * ((white**2).sum(axis=1) + log_det + n * _LOG_2PI)
-        log_weight = evidence + np.tile(self.shapes.log_prior, scales)
-        top = np.argsort(log_weight)[::-1][: self.keep]
-        weight = np.exp(log_weight[top] - log_weight[top[0]])
-        cross = np.linalg.solve(root[top], kernel[top][:, :n, n:])
-        means = np.tile(mean[:, n:], (scales, 1))[top] + np.einsum("knm,kn->km", cross, white[top])
-        covariance = kernel[top][:, n:, n:] - np.einsum("knm,knp->kmp", cross, cross)
-        extra = prior.outcome_sd**2 * np.eye(means.shape[1])
-        return CurvePosterior(weight / weight.sum(), means, covariance + extra)
+def condition(
+    grid: Grid,
+    components: dict[str, np.ndarray],
+    z: np.ndarray,
+    seen: Times,
+    asked: Times,
+    start: Start,
+) -> Mixture:
+    """Evidence of the evaluations and prediction of later ones, for each component.
+
+    Args:
+        grid: values of the factors.
+        components: factor name -> (n_components,) indices into the grid.
+        z: (n,) evaluations, greater is better, n >= 1.
+        seen: clocks at the evaluations.
+        asked: clocks at the moments asked for; the prediction includes evaluation noise.
+        start: belief about the level at the start.
+    """
+    n = z.size
+    times = seen.then(asked)
+    gain_mean, gain_sd = np.array(grid.gains).T
+    slope_mean, slope_sd = np.array(grid.slopes).T
+    shape = grid.shape_values(times)[components["shapes"]]
+    gain, slope = components["gains"], components["slopes"]
+    walk = np.array(grid.walks)[components["walks"]]
+    noise = np.array(grid.noises)[components["noises"]]
+    mean = (
+        start.mean + gain_mean[gain][:, None] * shape + slope_mean[slope][:, None] * times.drift
+    )
+    # Low-rank factors of the kernel: kernel = sum over the columns of `basis` + walk + noise.
+    scaled_shape = gain_sd[gain][:, None] * shape
+    kernel = scaled_shape[:, :, None] * scaled_shape[:, None, :]
+    kernel += start.sd**2
+    kernel += (slope_sd[slope] ** 2)[:, None, None] * np.outer(times.drift, times.drift)
+    kernel += (walk**2)[:, None, None] * np.minimum.outer(times.noise, times.noise)
+    diagonal = np.arange(len(times))
+    kernel[:, diagonal, diagonal] += (noise**2)[:, None] + _JITTER
+    root = np.linalg.cholesky(kernel[:, :n, :n])
+    right = np.concatenate([(z - mean[:, :n])[:, :, None], kernel[:, :n, n:]], axis=2)
+    solved = np.linalg.solve(root, right)
+    white, cross = solved[:, :, 0], solved[:, :, 1:]
+    log_det = 2.0 * np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+    evidence = -0.5 * (np.einsum("kn,kn->k", white, white) + log_det + n * _LOG_2PI)
+    means = mean[:, n:] + np.einsum("knm,kn->km", cross, white)
+    covariances = kernel[:, n:, n:] - np.einsum("knm,knp->kmp", cross, cross)
+    return Mixture(evidence, means, covariances)
