@@ -210,3 +210,13 @@ TABLES: dict[str, Callable[[], list[Run]]] = {
     "rectified_law": rectified_law,
     "reference": reference,
 }
+
+SOURCES = {
+    "bert_seeds": "asappresearch/revisit-bert-finetuning (MIT)",
+    "curves": "public trainer_state.json files of the Hugging Face Trainer",
+    "curves_accuracy": "the same files, where they log an accuracy, an F1 or a word error rate",
+    "peft_metamath": "huggingface/peft, method comparison (Apache-2.0)",
+    "mlperf": "MLPerf Training v4.0 to v5.1, Llama-2-70B LoRA results (Apache-2.0)",
+    "rectified_law": "rectified scaling law, FLAN (Apache-2.0)",
+    "reference": "this project's packaged runs, benchmarks/record_runs.py",
+}

@@ -17,6 +17,7 @@ data choose between them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -166,7 +167,7 @@ class Start:
 
 def condition(
     grid: Grid,
-    components: dict[str, np.ndarray],
+    components: Mapping[str, np.ndarray],
     z: np.ndarray,
     seen: Times,
     asked: Times,
@@ -190,9 +191,7 @@ def condition(
     gain, slope = components["gains"], components["slopes"]
     walk = np.array(grid.walks)[components["walks"]]
     noise = np.array(grid.noises)[components["noises"]]
-    mean = (
-        start.mean + gain_mean[gain][:, None] * shape + slope_mean[slope][:, None] * times.drift
-    )
+    mean = start.mean + gain_mean[gain][:, None] * shape + slope_mean[slope][:, None] * times.drift
     # Low-rank factors of the kernel: kernel = sum over the columns of `basis` + walk + noise.
     scaled_shape = gain_sd[gain][:, None] * shape
     kernel = scaled_shape[:, :, None] * scaled_shape[:, None, :]

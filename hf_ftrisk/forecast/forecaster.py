@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from hf_ftrisk.forecast.curve import CurveModel
 from hf_ftrisk.forecast.distribution import Forecast
-from hf_ftrisk.forecast.schedule import clocks
+from hf_ftrisk.forecast.extrapolation import CurveView, sample_outcome
+from hf_ftrisk.forecast.prior import family, load_prior
 from hf_ftrisk.forecast.space import MetricSpace
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
 _SAMPLES = 400
-_MAX_POINTS = 24
-_MAX_FUTURE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,68 +41,24 @@ class Forecaster:
 
         Works from the planned run alone (no evaluation yet) to the finished trajectory.
         """
-        steps, values = _finite_curve(record, goal.metric)
-        space = MetricSpace.of(goal, values)
-        rng = np.random.default_rng(0)
-        if values.size == 0:
-            z = _static_samples(record, goal, space, rng)
+        view = CurveView.of(record, goal)
+        if view is None:
+            space = MetricSpace.of(goal)
+            values = space.inverse(_static_samples(record, goal, space, np.random.default_rng(0)))
             source = "no evaluation yet: wide prior of the metric's range"
         else:
-            z = _curve_samples(record, goal, space, steps, values, rng)
+            z = sample_outcome(
+                view,
+                load_prior(family(goal.kind)),
+                best=record.load_best,
+                max_steps=record.max_steps,
+                n=_SAMPLES,
+            )
+            values = view.metric(z)
             source = "curve model on packaged priors"
         low, high = goal.bounds
-        samples = np.clip(space.inverse(z), low, high)
+        samples = np.clip(values, low, high)
         return Forecast(samples, step=record.last_step, source=source)
-
-
-def _finite_curve(record: RunRecord, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    steps, values = record.curve(metric)
-    kept = np.isfinite(values)
-    return steps[kept], values[kept]
-
-
-def _thin(n: int) -> np.ndarray:
-    """Indices of at most _MAX_POINTS evaluations: all recent ones, older ones more sparsely."""
-    if n <= _MAX_POINTS:
-        return np.arange(n)
-    recent = np.arange(n - _MAX_POINTS // 2, n)
-    older = np.linspace(0, n - _MAX_POINTS // 2 - 1, _MAX_POINTS // 2).round().astype(int)
-    return np.unique(np.concatenate([older, recent]))
-
-
-def _curve_samples(
-    record: RunRecord,
-    goal: Goal,
-    space: MetricSpace,
-    steps: np.ndarray,
-    values: np.ndarray,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    ticking = clocks(record)
-    kept = _thin(steps.size)
-    z = space.forward(values)
-    drift, noise = ticking.at(np.minimum(steps[kept], record.max_steps))
-    ahead = _future_steps(steps, record.max_steps, every=record.load_best)
-    posterior = CurveModel().posterior(
-        z[kept], drift, noise, ticking.at(ahead), better=1.0 if goal.greater_is_better else -1.0
-    )
-    paths = posterior.sample(_SAMPLES, rng)
-    if not record.load_best:
-        return np.asarray(paths[:, -1])
-    # The best checkpoint is kept: what was reached cannot be lost again.
-    if goal.greater_is_better:
-        return np.asarray(np.maximum(paths.max(axis=1), z.max()))
-    return np.asarray(np.minimum(paths.min(axis=1), z.min()))
-
-
-def _future_steps(steps: np.ndarray, max_steps: int, *, every: bool) -> np.ndarray:
-    """Steps (m,) of the evaluations still to come, the last one at the end of the run."""
-    if not every or steps[-1] >= max_steps:
-        return np.array([float(max_steps)])
-    spacing = float(np.median(np.diff(np.concatenate([[0.0], steps])))) or float(max_steps)
-    count = math.ceil((max_steps - steps[-1]) / spacing)
-    points = int(np.clip(count, 1, _MAX_FUTURE))
-    return np.linspace(steps[-1], max_steps, points + 1)[1:]
 
 
 def _static_samples(

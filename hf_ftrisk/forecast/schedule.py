@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_ftrisk.forecast.curve import Times
 from hf_ftrisk.record import RunRecord
 
 # A logged learning rate repeats to this relative accuracy.
@@ -19,21 +20,22 @@ _SAME = 0.02
 
 @dataclass(frozen=True, eq=False)
 class Clocks:
-    """Shares of the run's drift and noise that have passed by each step.
+    """What the planned schedule says about every moment of a run.
 
     Args:
-        drift: (max_steps + 1,) cumulated learning rate, from 0 to 1.
-        noise: (max_steps + 1,) cumulated squared learning rate, from 0 to 1.
+        drift: (max_steps + 1,) share of the summed learning rate that has passed.
+        noise: (max_steps + 1,) share of the summed squared learning rate that has passed.
+        cooled: (max_steps + 1,) one minus the learning rate over its peak; 0 before the peak.
     """
 
     drift: np.ndarray
     noise: np.ndarray
+    cooled: np.ndarray
 
-    def at(self, steps: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-        """(drift, noise) shares passed after `steps` (n,) optimiser steps."""
+    def at(self, steps: np.ndarray) -> Times:
+        """Readings after `steps` (n,) optimiser steps."""
         grid = np.arange(self.drift.size)
-        where = np.asarray(steps, dtype=np.float64)
-        return np.interp(where, grid, self.drift), np.interp(where, grid, self.noise)
+        return Times(*(np.interp(steps, grid, c) for c in (self.drift, self.noise, self.cooled)))
 
 
 def planned_schedule(record: RunRecord) -> np.ndarray:
@@ -44,7 +46,7 @@ def planned_schedule(record: RunRecord) -> np.ndarray:
     linear decay to zero, when too few were logged to tell.
     """
     if record.schedule is not None and np.all(np.isfinite(record.schedule)):
-        planned = np.maximum(record.schedule, 0.0)
+        planned: np.ndarray = np.maximum(record.schedule, 0.0)
         if planned.sum() > 0:
             return planned
     kept = np.isfinite(record.learning_rate) & (record.learning_rate >= 0)
@@ -52,7 +54,7 @@ def planned_schedule(record: RunRecord) -> np.ndarray:
     total = record.max_steps
     grid = np.arange(total, dtype=np.float64)
     if steps.size < 2 or rates.max(initial=0.0) <= 0:
-        return 1.0 - grid / total
+        return np.asarray(1.0 - grid / total)
     warmup = _warmup_steps(steps, rates)
     after = steps >= warmup
     best = _decay("linear", grid, total, warmup)
@@ -110,11 +112,18 @@ def _interpolated(steps: np.ndarray, rates: np.ndarray, grid: np.ndarray) -> np.
 
 
 def clocks(record: RunRecord) -> Clocks:
-    """Drift and noise clocks of a run's planned schedule."""
+    """Clocks of a run's planned schedule."""
     planned = planned_schedule(record)
+    peak = int(np.argmax(planned))
+    cooled = 1.0 - planned / planned[peak]
+    cooled[:peak] = 0.0
+    return Clocks(
+        drift=_passed(planned),
+        noise=_passed(planned**2),
+        cooled=np.concatenate([cooled[:1], cooled]),
+    )
 
-    def share(rate: np.ndarray) -> np.ndarray:
-        passed = np.concatenate([[0.0], np.cumsum(rate)])
-        return np.asarray(passed / passed[-1])
 
-    return Clocks(drift=share(planned), noise=share(planned**2))
+def _passed(rate: np.ndarray) -> np.ndarray:
+    total = np.concatenate([[0.0], np.cumsum(rate)])
+    return np.asarray(total / total[-1])
