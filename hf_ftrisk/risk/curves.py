@@ -68,9 +68,7 @@ class CurveDraws:
             mine = np.flatnonzero(self.form == i)
             if mine.size:
                 shape = self.decay.shape(name, depth, self.exponent[mine, None])
-                amplitude = self.amplitude[mine, None]
-                with np.errstate(invalid="ignore"):
-                    curves[mine] = np.where(amplitude > 0, amplitude * shape, 0.0)
+                curves[mine] = self.amplitude[mine, None] * shape
         return curves
 
     def parameter(self, name: str) -> Floats:

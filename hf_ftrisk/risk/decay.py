@@ -32,7 +32,9 @@ FORMS: tuple[Form, ...] = ("power", "horizon", "tail", "tail_power")
 ALPHA_FORMS: tuple[Form, ...] = ("power", "horizon")
 TAIL_FORMS: tuple[Form, ...] = ("tail", "tail_power")
 
-_STORED_KNOTS = 33
+_MOST_KNOTS = 64
+_KNOT_ERROR = 5e-4
+_LARGEST_LOG = 700.0  # exp of it is still finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +119,14 @@ class TailEnergy:
         return at, -np.diff(self.share[corner]) / np.diff(at)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: at most 65 knots, even and geometric in depth, five digits each."""
-        even = np.linspace(0, self.depths.size - 1, _STORED_KNOTS)
-        geometric = np.geomspace(1, max(self.depths.size - 1, 1), _STORED_KNOTS)
-        kept = np.unique(np.concatenate([even, geometric]).round().astype(int))
-        kept = kept[kept < self.depths.size]
+        """JSON-ready: as few knots as keep S(c)/S(0) to 0.0005, at most 64."""
+        kept = [0, self.depths.size - 1]
+        while len(kept) < _MOST_KNOTS:
+            error = np.abs(self.share - np.interp(self.depths, self.depths[kept], self.share[kept]))
+            worst = int(error.argmax())
+            if error[worst] < _KNOT_ERROR:
+                break
+            kept = sorted([*kept, worst])
         return {
             "depths": self.depths[kept].tolist(),
             "share": [float(f"{value:.5g}") for value in self.share[kept]],
@@ -175,20 +180,19 @@ class Decay:
             exponent: alpha or b, broadcast against `depth`; ignored by ``"tail"``.
 
         Returns:
-            Array of the broadcast shape; infinite at c = 0 for the two power laws.
+            Array of the broadcast shape. The power laws hold from the first step on; before it
+            they stay at their value there, so that nothing is infinite at c = 0.
         """
         c = np.asarray(depth, dtype=np.float64)
         e = np.asarray(exponent, dtype=np.float64)
+        if form in ALPHA_FORMS:
+            c = np.maximum(c, min(1.0, self.anchor))
         if form == "power":
-            with np.errstate(divide="ignore"):
-                return np.asarray(np.exp(-e * np.log(c / self.anchor)))
+            return np.asarray(np.exp(np.minimum(-e * np.log(c / self.anchor), _LARGEST_LOG)))
         if form == "horizon":
             assert self.horizon is not None
-            with np.errstate(divide="ignore", over="ignore"):
-                left = np.maximum(np.log(self.horizon / c), 0.0)
-                return np.asarray(
-                    np.expm1(e * left) / np.expm1(e * np.log(self.horizon / self.anchor))
-                )
+            left = np.minimum(e * np.maximum(np.log(self.horizon / c), 0.0), _LARGEST_LOG)
+            return np.asarray(np.expm1(left) / np.expm1(e * np.log(self.horizon / self.anchor)))
         assert self.energy is not None
         ratio = self.energy.at(c) / self.energy.at(self.anchor)
         if form == "tail":

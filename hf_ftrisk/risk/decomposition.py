@@ -120,8 +120,7 @@ class RiskDecomposition:
             c: depth in optimiser steps, a number or an array of any shape.
 
         Returns:
-            Squared units of R: a float for a number, else an array of the same shape. At c = 0 the
-            power laws are infinite.
+            Squared units of R: a float for a number, else an array of the same shape.
 
         Raises:
             ValueError: a depth below zero or not finite.
@@ -146,8 +145,7 @@ class RiskDecomposition:
         curves = self.draws.optimization(depth.ravel())
         if part == "total":
             curves = curves + self.draws.intrinsic[:, None]
-        # Not interpolated: between two infinite draws at c = 0 there is nothing to average.
-        low, high = np.quantile(curves, _tails(level), axis=0, method="nearest")
+        low, high = np.quantile(curves, _tails(level), axis=0)
         if depth.ndim == 0:
             return float(low[0]), float(high[0])
         return low.reshape(depth.shape), high.reshape(depth.shape)
@@ -175,7 +173,7 @@ class RiskDecomposition:
         budget = Budget(price, cost, price_per_hour, seconds_per_step, value)
         if not self.level > 0:
             return 0.0
-        draws = self.draws.thinned(_SEARCH_DRAWS)
+        draws = self.draws
         charge, weights = budget.charge(self.level, self.horizon), draws.weights
         return stopping.minimise(
             lambda depth: np.asarray(weights @ draws.optimization(depth)),
