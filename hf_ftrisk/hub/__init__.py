@@ -2,6 +2,14 @@
 
 from hf_ftrisk.hub.attach import attach_card
 from hf_ftrisk.hub.clean import clean_report
+from hf_ftrisk.hub.publish import Published, publish
 from hf_ftrisk.hub.section import card_metadata, render_section
 
-__all__ = ["attach_card", "card_metadata", "clean_report", "render_section"]
+__all__ = [
+    "Published",
+    "attach_card",
+    "card_metadata",
+    "clean_report",
+    "publish",
+    "render_section",
+]
