@@ -29,6 +29,8 @@ from hf_ftrisk.remote.errors import (
 ATTEMPTS = 4
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
+# The client waits and retries inside some requests too; past this, no further try is begun.
+PATIENCE_SECONDS = 90.0
 _CONFLICTS = 8
 
 T = TypeVar("T")
@@ -139,7 +141,7 @@ class Repository:
             HubError: it could not be committed.
         """
         problem = Problem("")
-        failures = 0
+        failures, started = 0, time.monotonic()
         for _ in range(_CONFLICTS):
             parent = self.head()
             files = make(parent)
@@ -156,7 +158,7 @@ class Repository:
                     problem, "; look whether the pull request was opened all the same"
                 )
             failures += 1
-            self._wait_or_raise(problem, failures)
+            self._wait_or_raise(problem, failures, started)
         raise self._error(problem)
 
     def _commit(
@@ -174,18 +176,19 @@ class Repository:
         return Commit(info.commit_url, info.oid, info.pr_url)
 
     def _try(self, action: Callable[[], T]) -> T:
-        failures = 0
+        failures, started = 0, time.monotonic()
         while True:
             try:
                 return action()
             except REQUEST_ERRORS as error:
                 problem = understand(error, self._token)
             failures += 1
-            self._wait_or_raise(problem, failures)
+            self._wait_or_raise(problem, failures, started)
 
-    def _wait_or_raise(self, problem: Problem, failures: int) -> None:
+    def _wait_or_raise(self, problem: Problem, failures: int, started: float) -> None:
         wait = problem.wait or FIRST_WAIT_SECONDS * 2 ** (failures - 1)
-        if not problem.transient or failures >= ATTEMPTS or wait > LONGEST_WAIT_SECONDS:
+        spent = failures >= ATTEMPTS or time.monotonic() - started > PATIENCE_SECONDS
+        if spent or not problem.transient or wait > LONGEST_WAIT_SECONDS:
             raise self._error(problem, f" (tried {failures} times)" if failures > 1 else "")
         time.sleep(wait)
 
