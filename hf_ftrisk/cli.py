@@ -110,6 +110,54 @@ def run(
     raise typer.Exit(status)
 
 
+@app.command(no_args_is_help=True)
+def replay(
+    path: Annotated[
+        Path, typer.Argument(help="A trainer_state.json, or a folder of runs or checkpoints.")
+    ],
+    at: Annotated[
+        list[float] | None,
+        typer.Option(help="Depth to forecast at, as a share of the run; may be repeated."),
+    ] = None,
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            help="What is good, such as 'eval_accuracy>=0.85'; if not given, an accuracy, else "
+            "another score, else eval_loss, against its trivial baseline."
+        ),
+    ] = None,
+    load_best: Annotated[
+        bool, typer.Option(help="The run keeps its best checkpoint, not its last.")
+    ] = False,
+    history: Annotated[
+        Path | None, typer.Option(help="Run history to forecast and to stop from.")
+    ] = None,
+    false_stop_rate: Annotated[
+        float, typer.Option(help="Share of good runs that may be stopped.")
+    ] = 0.05,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What would have been forecast on the way, when the run would have been stopped, what came.
+
+    Needs the file alone: no model, no data, no torch. A folder gives a summary over its runs.
+    """
+    from hf_ftrisk.replay_command import run_replay
+
+    try:
+        text = run_replay(
+            path,
+            shares=at,
+            goal=goal,
+            load_best=load_best,
+            history=history,
+            false_stop_rate=false_stop_rate,
+            as_json=json_output,
+        )
+    except (ValueError, FileNotFoundError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(text)
+
+
 def main() -> None:
     """Entry point of the console script and of `python -m hf_ftrisk`."""
     app()

@@ -42,7 +42,7 @@ _RATES_UP = frozenset(
         "specificity",
     }
 )
-_RATES_DOWN = frozenset({"wer", "cer", "ter", "error", "error_rate", "eer", "brier"})
+_RATES_DOWN = frozenset({"error", "error_rate", "eer", "brier"})
 _CORRELATIONS = frozenset(
     {
         "pearson",
@@ -68,6 +68,10 @@ _LOSSES = frozenset(
         "rmse",
         "mae",
         "mape",
+        # Edits per reference word: insertions carry them above 1.
+        "wer",
+        "cer",
+        "ter",
         "cross_entropy",
         "xent",
         "kl",

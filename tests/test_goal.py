@@ -20,7 +20,7 @@ from hf_ftrisk.goal import label_entropy, majority_rate, trivial_baseline
         ("eval_accuracy", True, "rate"),
         ("eval_g0_f1", True, "rate"),
         ("eval_mean_token_accuracy", True, "rate"),
-        ("wer", False, "rate"),
+        ("wer", False, "loss"),
         ("eval_error_rate", False, "rate"),
         ("loss", False, "loss"),
         ("eval_validation_loss", False, "loss"),

@@ -188,6 +188,12 @@ class StoppingRule:
         verdict = Verdict.GO if prob >= GO_PROBABILITY else Verdict.UNDECIDED
         return Ruling(verdict, f"{said}; {held}.", prob_good=prob, floor=floor)
 
+    def why_silent(self, record: RunRecord) -> str | None:
+        """Why the rule could stop this run at no look, None when it could have."""
+        if self.goal.threshold(record.baseline(self.goal)) is None:
+            return no_threshold(self.goal)
+        return None if self.can_stop else f"{self.cannot_stop().capitalize()}."
+
     def cannot_stop(self) -> str:
         """Why the rule cannot stop yet, and what is missing."""
         return (

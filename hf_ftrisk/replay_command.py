@@ -1,0 +1,91 @@
+"""Behind `hf-ftrisk replay`: files in, text or JSON out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.history import RunHistory
+from hf_ftrisk.policy import StoppingRule, default_rule
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.replay import Replay, default_goal, find_states, fitting_goal, replay_run, summarise
+from hf_ftrisk.replay_text import replay_text, summary_text
+
+
+def run_replay(
+    path: Path,
+    *,
+    shares: Sequence[float] | None = None,
+    goal: str | None = None,
+    load_best: bool = False,
+    history: Path | None = None,
+    false_stop_rate: float = 0.05,
+    as_json: bool = False,
+) -> str:
+    """Replay a state file, or every run below a folder, and word the result.
+
+    Args:
+        path: the file or folder.
+        shares: depths to forecast at, as shares of the run.
+        goal: what is good; None: `default_goal` of each run.
+        load_best: the runs keep their best checkpoint.
+        history: run history to forecast and to stop from.
+        false_stop_rate: allowed chance that a good run is stopped.
+        as_json: JSON instead of text.
+
+    Raises:
+        FileNotFoundError: no such path.
+        ValueError: no trainer state there, or a goal, depth or rate that cannot be.
+    """
+    asked = None if goal is None else Goal.parse(goal)
+    past = () if history is None else RunHistory(_existing(history)).records()
+    rules: dict[Goal, StoppingRule] = {}
+
+    def replayed(file: Path, name: str, depths: Sequence[float] | None) -> Replay:
+        record = RunRecord.from_trainer_state(file, load_best=load_best)
+        wanted = fitting_goal(asked or default_goal(record), record)
+        if wanted not in rules:
+            rules[wanted] = default_rule(
+                wanted, Forecaster.default(past or None), past, false_stop_rate
+            )
+        return replay_run(record, rules[wanted], name=name, shares=depths)
+
+    files = find_states(path)
+    if path.is_file():
+        one = replayed(path, path.name, shares)
+        return _json(one.to_dict()) if as_json else replay_text(one)
+    replays: list[Replay] = []
+    refused: list[tuple[str, str]] = []
+    for file in files:
+        name = file.relative_to(path).as_posix()
+        try:
+            replays.append(replayed(file, name, shares))
+        except ValueError as error:
+            refused.append((name, str(error)))
+    if not replays:
+        why = "; ".join(reason for _, reason in refused[:3]) or "it holds no JSON file"
+        raise ValueError(f"no run to replay in {path}: {why}")
+    summary = summarise(replays)
+    if as_json:
+        return _json(
+            {
+                "runs": [replay.to_dict() for replay in replays],
+                "summary": summary.to_dict(),
+                "refused": [{"name": name, "reason": reason} for name, reason in refused],
+            }
+        )
+    skipped = [f"left out {name}: {reason}" for name, reason in refused]
+    return "\n".join([summary_text(replays, summary), *skipped])
+
+
+def _existing(history: Path) -> Path:
+    if not history.is_file():
+        raise FileNotFoundError(f"no run history at {history}")
+    return history
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)

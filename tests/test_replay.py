@@ -1,0 +1,227 @@
+"""Replaying finished and running jobs from their files."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hf_ftrisk import Forecast, Goal, RunRecord
+from hf_ftrisk.policy import StoppingRule
+from hf_ftrisk.replay import default_goal, find_states, fitting_goal, replay_run, summarise
+from hf_ftrisk.replay_command import run_replay
+from hf_ftrisk.replay_text import replay_text
+
+GOAL = Goal("accuracy", target=0.7)
+
+
+class LastValue:
+    """Forecast: uniform within 0.1 of the last evaluation."""
+
+    def predict(self, record: RunRecord, goal: Goal) -> Forecast:
+        _, values = record.curve(goal.metric)
+        centre = values[-1] if values.size else 0.7
+        return Forecast(centre + np.linspace(-0.1, 0.1, 101), step=record.last_step)
+
+
+def rule(scores=(), rate=0.1) -> StoppingRule:
+    return StoppingRule(GOAL, LastValue(), rate, scores=scores)
+
+
+def state(accuracies, *, max_steps=100, every=10, losses=None, **fields):
+    history = []
+    for i, accuracy in enumerate(accuracies, start=1):
+        loss = 1.0 / i if losses is None else losses[i - 1]
+        history.append({"step": i * every, "epoch": i / 10, "loss": loss, "grad_norm": 1.0})
+        history.append({"step": i * every, "epoch": i / 10, "eval_accuracy": accuracy})
+    return {
+        "global_step": len(accuracies) * every,
+        "max_steps": max_steps,
+        "log_history": history,
+    } | fields
+
+
+RISING = [0.5 + 0.03 * i for i in range(10)]
+FALLING = [0.7 - 0.04 * i for i in range(10)]
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "trainer_state.json"
+    path.write_text(json.dumps(state(RISING)))
+    return path
+
+
+def test_each_look_sees_its_prefix_alone():
+    record = RunRecord.from_trainer_state(state(RISING))
+    for look in replay_run(record, rule(), shares=[0.25, 0.5]).looks:
+        assert look.observed == RISING[look.step // 10 - 1]
+        assert look.mean == pytest.approx(look.observed)
+
+
+def test_the_outcome_is_told_and_judged():
+    replay = replay_run(RunRecord.from_trainer_state(state(RISING)), rule())
+    assert replay.outcome == pytest.approx(0.77)
+    assert replay.good is True
+    assert "(good)" in replay_text(replay)
+
+
+def test_a_run_is_stopped_at_the_first_look_below_the_floor():
+    replay = replay_run(RunRecord.from_trainer_state(state(FALLING)), rule(scores=(0.2,) * 9))
+    # P(good) is (x + 0.1 - 0.7) / 0.2 for a last value x: 0.3 at step 20, 0.1 at step 30.
+    assert replay.stopped_at == 30
+    assert replay.saved_share == pytest.approx(0.7)
+    assert replay.good is False
+    assert "below 0.200" in (replay.reason or "")
+
+
+def test_a_rule_that_cannot_stop_says_what_is_missing():
+    replay = replay_run(RunRecord.from_trainer_state(state(FALLING)), rule())
+    assert replay.stopped_at is None
+    assert "9 more" in (replay.reason or "")
+
+
+def test_a_certain_failure_stops_without_any_calibration():
+    losses = [1.0, 0.9, math.nan, math.nan, *([math.nan] * 6)]
+    replay = replay_run(RunRecord.from_trainer_state(state(RISING, losses=losses)), rule())
+    assert (replay.stopped_at, replay.certain) == (40, True)
+
+
+def test_a_running_job_is_forecast_where_it_stands():
+    record = RunRecord.from_trainer_state(state(RISING[:4], max_steps=95))
+    replay = replay_run(record, rule())
+    assert replay.looks[-1].step == 40
+    assert replay.outcome is None
+    assert "not known, the run is running; so far 0.590" in replay_text(replay)
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5, math.nan])
+def test_a_depth_outside_the_run_is_refused(share):
+    with pytest.raises(ValueError, match="share of the run"):
+        replay_run(RunRecord.from_trainer_state(state(RISING)), rule(), shares=[share])
+
+
+def test_a_depth_that_is_not_recorded_yet_is_refused():
+    with pytest.raises(ValueError, match=r"step 40 of 95"):
+        replay_run(
+            RunRecord.from_trainer_state(state(RISING[:4], max_steps=95)), rule(), shares=[0.9]
+        )
+
+
+def test_the_default_goal_is_an_accuracy_then_a_score_then_the_loss():
+    def run(*names):
+        return RunRecord(max_steps=1, eval_step=[1], evals={name: [0.5] for name in names})
+
+    assert default_goal(run("eval_loss", "eval_f1", "eval_accuracy")).metric == "eval_accuracy"
+    assert default_goal(run("eval_loss", "eval_f1", "eval_zorp")).metric == "eval_f1"
+    assert default_goal(run("eval_loss", "eval_gen_len")).metric == "eval_loss"
+    assert default_goal(run()).metric == "eval_loss"
+
+
+def test_an_accuracy_in_percent_is_taken_as_it_is():
+    record = RunRecord(max_steps=2, eval_step=[1, 2], evals={"eval_accuracy": [55.0, 80.0]})
+    assert fitting_goal(Goal("accuracy"), record).kind == "real"
+    assert fitting_goal(Goal("loss"), record).kind == "loss"
+
+
+def test_the_evaluation_before_training_is_the_baseline():
+    history = [{"step": 0, "eval_loss": 2.0}, {"step": 10, "eval_loss": 2.5}]
+    record = RunRecord.from_trainer_state({"max_steps": 10, "log_history": history})
+    replay = replay_run(record, StoppingRule(Goal("loss"), LastValue(), 0.1, scores=()))
+    assert replay.baseline == 2.0
+    assert replay.good is False
+
+
+def test_a_folder_gives_the_latest_checkpoint_of_each_run(tmp_path):
+    for run, step in (("a", 500), ("a", 1000), ("b", 90)):
+        folder = tmp_path / run / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "trainer_state.json").write_text("{}")
+        (folder / "config.json").write_text("{}")
+    (tmp_path / "b" / "trainer_state.json").write_text("{}")
+    (tmp_path / "other.json").write_text("{}")
+    found = [file.relative_to(tmp_path).as_posix() for file in find_states(tmp_path)]
+    assert found == ["a/checkpoint-1000/trainer_state.json", "b/trainer_state.json", "other.json"]
+
+
+def test_a_checkpoint_folder_is_one_run(tmp_path):
+    folder = tmp_path / "checkpoint-40"
+    folder.mkdir()
+    (folder / "trainer_state.json").write_text(json.dumps(state(RISING)))
+    assert [file.parent.name for file in find_states(folder)] == ["checkpoint-40"]
+
+
+def test_the_summary_counts_stops_and_errors():
+    records = [RunRecord.from_trainer_state(state(values)) for values in (RISING, FALLING)]
+    replays = [replay_run(record, rule(scores=(0.2,) * 9), shares=[0.5]) for record in records]
+    summary = summarise(replays)
+    assert (summary.runs, summary.finished, summary.good) == (2, 2, 1)
+    assert summary.stopped >= 1
+    saved = sum(replay.saved_share for replay in replays) / 2
+    assert summary.saved_share == pytest.approx(saved)
+    (depth,) = summary.depths
+    # Half way both forecasts say the last value: the curves still move by 5 steps of 0.03, 0.04.
+    assert depth.error == pytest.approx((0.15 + 0.2) / 2)
+    assert (depth.runs, depth.coverage) == (2, 0.0)
+
+
+def test_the_json_of_a_file_is_strict_and_complete(file):
+    data = json.loads(run_replay(file, goal="accuracy>=0.7", as_json=True))
+    assert data["outcome"] == pytest.approx(0.77)
+    assert data["good"] is True
+    assert {"step", "mean", "low", "high", "prob_good"} <= set(data["looks"][0])
+
+
+def test_a_folder_tells_what_it_left_out(tmp_path, file):
+    (tmp_path / "config.json").write_text('{"hidden_size": 16}')
+    text = run_replay(tmp_path, goal="accuracy>=0.7")
+    assert "1 runs, 1 finished, 1 of them good" in text
+    assert "left out config.json" in text
+
+
+def test_a_folder_without_runs_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no run to replay"):
+        run_replay(tmp_path)
+
+
+def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hf_ftrisk", "replay", *arguments], capture_output=True, text=True
+    )
+
+
+def test_the_command_prints_a_table_and_exits_with_0(file):
+    done = run_command(str(file), "--goal", "eval_accuracy>=0.7", "--at", "0.3")
+    assert done.returncode == 0, done.stderr
+    assert "30 %" in done.stdout
+    assert "came true: 0.770 (good)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.json"], "missing.json"),
+        (["{file}", "--goal", "accuracy<=0.7"], "direction"),
+        (["{file}", "--at", "2"], "share of the run"),
+        (["{file}", "--history", "missing.db"], "missing.db"),
+    ],
+)
+def test_the_command_refuses_what_cannot_be_with_exit_status_2(file, arguments, message):
+    done = run_command(*[argument.format(file=file) for argument in arguments])
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_a_replay_imports_neither_torch_nor_transformers_nor_what_is_slow_to_import(file):
+    code = (
+        "import sys; from pathlib import Path; from hf_ftrisk.replay_command import run_replay; "
+        f"run_replay(Path({str(file)!r})); "
+        "print(sorted({'torch', 'transformers', 'datasets', 'sklearn', 'pandas', 'lightgbm'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
