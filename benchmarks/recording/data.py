@@ -116,7 +116,8 @@ def _e2e_rating() -> Classification:
         labelled = []
         for meaning, text in _columns("e2e_nlg", part, "prompt", "response"):
             _, found, rest = meaning.partition("customer rating[")
-            labelled.append((text, levels[rest.partition("]")[0]] if found else "not stated"))
+            if found:
+                labelled.append((text, levels[rest.partition("]")[0]]))
         return labelled
 
     return _numbered(rows("train"), rows("test"))

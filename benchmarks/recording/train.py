@@ -29,7 +29,7 @@ from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.table import RecordedRun
 
 MAX_TOKENS = {"minilm": 24, "smollm2": 64}
-_MORE_TOKENS = {"bbc_news": 32, "spam_assassin": 32, "gsm8k_steps": 32}
+_MORE_TOKENS = {"bbc_news": 32, "spam_assassin": 32, "gsm8k_steps": 32, "e2e_rating": 32}
 
 Rows = list[dict[str, list[int] | int]]
 

@@ -146,7 +146,7 @@ def _lists(column: pa.ChunkedArray) -> list[np.ndarray]:
 
 
 def _from_row(
-    row: dict[str, Any], columns: dict[str, np.ndarray], schedule: np.ndarray | None
+    row: dict[str, Any], columns: dict[str, Any], schedule: np.ndarray | None
 ) -> RecordedRun:
     record = RunRecord(
         max_steps=row["max_steps"],
