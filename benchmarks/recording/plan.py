@@ -194,7 +194,7 @@ def _single(index: int) -> RunSetting:
     )
 
 
-_ROW_LIMIT = {"poem_sentiment": 892, "bbc_news": 1700}
+_ROW_LIMIT = {"poem_sentiment": 892, "bbc_news": 1700, "instruction_source": 1900}
 
 _LM_DATASETS = ("e2e_nlg", "gsm8k", "mbpp", "self_instruct_human", "gpteacher_codegen", "wikitext2")
 _LM_RATES = (2e-4, 1e-6, 2e-3, 2e-2, 5e-5, 1e-1)
@@ -212,7 +212,7 @@ def _language_model(index: int) -> RunSetting:
         scheduler=("linear", "cosine")[index % 2],
         max_steps=60,
         batch_size=2,
-        eval_rows=24,
+        eval_rows=16,
         seed=index,
     )
 
