@@ -10,6 +10,7 @@ import numpy as np
 from torch.utils.data import IterableDataset, Subset
 
 from hf_ftrisk.preflight.plan import EvalSize
+from hf_ftrisk.trainer_facts import length_of
 
 
 class _Head(IterableDataset[Any]):
@@ -21,27 +22,6 @@ class _Head(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         return itertools.islice(iter(self._source), self._rows)
-
-
-def length_of(dataset: Any) -> int | None:
-    """Rows of a data set, None if it has no length."""
-    try:
-        return len(dataset)
-    except (TypeError, NotImplementedError):
-        return None
-
-
-def goal_sets(eval_dataset: Any, metric: str) -> Any:
-    """Of several named evaluation sets, those the goal's metric is computed on.
-
-    Trainer names the metrics of set ``"dev"`` ``eval_dev_...``. All sets when none fits.
-    """
-    if not isinstance(eval_dataset, dict):
-        return eval_dataset
-    fitting = {
-        name: data for name, data in eval_dataset.items() if metric.startswith(f"eval_{name}_")
-    }
-    return fitting or eval_dataset
 
 
 def eval_size(eval_dataset: Any, batch: int) -> EvalSize | None:
@@ -76,17 +56,3 @@ def eval_sample(eval_dataset: Any, rows: int | None, seed: int) -> Any:
     if hasattr(eval_dataset, "select"):
         return eval_dataset.select(chosen)
     return Subset(eval_dataset, chosen)
-
-
-def class_labels(eval_dataset: Any, label_names: list[str]) -> np.ndarray | None:
-    """(n,) class indices of an evaluation set that keeps them in a column, None otherwise."""
-    columns = getattr(eval_dataset, "column_names", None)
-    if not isinstance(columns, list):
-        return None
-    for name in (*label_names, "label"):
-        if name not in columns:
-            continue
-        values = eval_dataset.with_format(None)[name][:]
-        if values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
-            return np.asarray(values)
-    return None

@@ -1,0 +1,137 @@
+"""What a Trainer says about its full run: arguments, data, scheduler. For pre-flight and callback."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+
+_MOST_SIMULATED = 200_000  # steps of a scheduler that can only be stepped through
+
+
+def scheduler_rates(scheduler: Any, max_steps: int, first: int = 0) -> np.ndarray | None:
+    """(max_steps,) learning rates that a scheduler plans; it is only read.
+
+    Args:
+        scheduler: a scheduler of torch or transformers, or accelerate's wrapper of one.
+        max_steps: planned optimiser steps.
+        first: step the plan begins at. Schedulers that can only be stepped through begin where
+            they stand.
+
+    Returns:
+        None when the rates depend on what happens in the run, cannot be told without running it,
+        or the scheduler is of another kind.
+    """
+    if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+        rate, factor = float(scheduler.base_lrs[0]), scheduler.lr_lambdas[0]
+        return np.array([rate * factor(first + step) for step in range(max_steps)])
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+    if not isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler) or isinstance(
+        scheduler, plateau
+    ):
+        return None
+    if max_steps > _MOST_SIMULATED or scheduler.last_epoch != first:
+        return None
+    dummy = _optimizer_like(scheduler.optimizer)
+    # Every reference to the optimizer, nested schedulers' too, becomes one to the dummy.
+    twin = copy.deepcopy(scheduler, {id(scheduler.optimizer): dummy})
+    rates = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the dummy steps without a scheduler's hook
+        for _ in range(max_steps):
+            rates.append(float(dummy.param_groups[0]["lr"]))
+            dummy.step()
+            twin.step()
+    return np.array(rates)
+
+
+def _optimizer_like(optimizer: Any) -> torch.optim.Optimizer:
+    """An optimiser with the same settings in its groups, over one number each."""
+    dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
+    dummy.param_groups = [
+        {
+            **dummy.param_groups[0],
+            **{key: copy.deepcopy(value) for key, value in group.items() if key != "params"},
+            "params": [torch.zeros(1, requires_grad=True)],
+        }
+        for group in optimizer.param_groups
+    ]
+    return dummy
+
+
+def planned_evaluations(args: Any, max_steps: int, steps_per_epoch: int) -> int:
+    """Evaluations of the whole evaluation set that the full run will do."""
+    strategy = str(getattr(args.eval_strategy, "value", args.eval_strategy))
+    start = int(bool(args.eval_on_start))
+    delay = args.eval_delay or 0
+    if strategy == "steps":
+        every = args.eval_steps or args.logging_steps
+        every = max(1, math.ceil(every * max_steps)) if every < 1 else int(every)
+        return start + sum(1 for k in range(1, max_steps // every + 1) if k * every >= delay)
+    if strategy == "epoch":
+        epochs = math.ceil(max_steps / steps_per_epoch)
+        return start + sum(1 for epoch in range(1, epochs + 1) if epoch >= delay)
+    return start
+
+
+def run_settings(shadow: Any, max_steps: int) -> dict[str, Any]:
+    """JSON scalars that describe the run."""
+    args, model = shadow.args, shadow.model
+    parameters = list(model.parameters())
+    return {
+        "model": str(
+            getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__
+        ),
+        "trainer": type(shadow).__name__,
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "method": "full" if all(p.requires_grad for p in parameters) else "partial",
+        "max_steps": max_steps,
+        "batch_size": args.per_device_train_batch_size,
+        "gradient_accumulation_steps": args.gradient_accumulation_steps,
+        "world_size": args.world_size,
+        "learning_rate": args.learning_rate,
+        "lr_scheduler_type": str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)),
+        "optimizer": str(getattr(args.optim, "value", args.optim)),
+        "weight_decay": args.weight_decay,
+        "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
+    }
+
+
+def length_of(dataset: Any) -> int | None:
+    """Rows of a data set, None if it has no length."""
+    try:
+        return len(dataset)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def goal_sets(eval_dataset: Any, metric: str) -> Any:
+    """Of several named evaluation sets, those the goal's metric is computed on.
+
+    Trainer names the metrics of set ``"dev"`` ``eval_dev_...``. All sets when none fits.
+    """
+    if not isinstance(eval_dataset, dict):
+        return eval_dataset
+    fitting = {
+        name: data for name, data in eval_dataset.items() if metric.startswith(f"eval_{name}_")
+    }
+    return fitting or eval_dataset
+
+
+def class_labels(eval_dataset: Any, label_names: list[str]) -> np.ndarray | None:
+    """(n,) class indices of an evaluation set that keeps them in a column, None otherwise."""
+    columns = getattr(eval_dataset, "column_names", None)
+    if not isinstance(columns, list):
+        return None
+    for name in (*label_names, "label"):
+        if name not in columns:
+            continue
+        values = eval_dataset.with_format(None)[name][:]
+        if values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+            return np.asarray(values)
+    return None
