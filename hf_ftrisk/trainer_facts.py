@@ -1,4 +1,4 @@
-"""What a Trainer says about its full run: arguments, data, scheduler. For pre-flight and callback."""
+"""What a Trainer says about its full run: arguments, data, scheduler."""
 
 from __future__ import annotations
 

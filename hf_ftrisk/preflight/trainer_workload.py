@@ -14,7 +14,7 @@ from hf_ftrisk.preflight.facts import trainer_facts
 from hf_ftrisk.preflight.isolate import clone_optimizer, clone_scheduler, stand_in
 from hf_ftrisk.preflight.probe import Engine, TrainerProbe
 from hf_ftrisk.preflight.reinit import Redrawn, redraw_fresh, redraw_from
-from hf_ftrisk.preflight.sample import eval_sample, goal_sets
+from hf_ftrisk.preflight.sample import eval_sample
 from hf_ftrisk.preflight.snapshot import (
     AccelerateSnapshot,
     RngState,
@@ -28,6 +28,7 @@ from hf_ftrisk.preflight.support import check_trainer
 from hf_ftrisk.preflight.wiring import check_wiring
 from hf_ftrisk.preflight.workload import Facts
 from hf_ftrisk.signals.collect import trainer_signals
+from hf_ftrisk.trainer_facts import goal_sets
 
 _SEED_STRIDE = 1_000_003  # keeps the probes' seeds clear of a user's own seed, seed + 1, ...
 
