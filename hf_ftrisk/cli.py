@@ -158,6 +158,29 @@ def replay(
     typer.echo(text)
 
 
+@app.command()
+def demo(
+    task: Annotated[
+        Literal["text", "lm"],
+        typer.Option(
+            help="text: MiniLM on BBC News, a few minutes; lm: SmolLM2 with LoRA on "
+            "question-answer pairs, about ten."
+        ),
+    ] = "text",
+    folder: Annotated[
+        Path, typer.Option("--out", help="Folder for reports, model cards and figures.")
+    ] = Path("ftrisk-demo"),
+) -> None:
+    """A real model on real data: a sound setting and two doomed ones, judged before and early."""
+    from hf_ftrisk.demo.packages import MissingDemoPackageError
+    from hf_ftrisk.demo.story import run_demo
+
+    try:
+        run_demo(task, folder)
+    except MissingDemoPackageError as error:
+        raise typer.BadParameter(str(error), param_hint="--task") from error
+
+
 def main() -> None:
     """Entry point of the console script and of `python -m hf_ftrisk`."""
     app()

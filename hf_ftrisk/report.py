@@ -11,7 +11,7 @@ import math
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,6 +131,39 @@ class RiskReport:
     signals: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def after(self, preflight: RiskReport) -> RiskReport:
+        """This watched run's report, completed by what its pre-flight had found before it.
+
+        Taken over where this report has nothing of its own: risk curve with decomposition and
+        c*, probes, signals, expected cost. `settings` and `notes` hold both.
+
+        Raises:
+            ValueError: the pre-flight was judged by another metric.
+        """
+        if preflight.goal.metric != self.goal.metric:
+            raise ValueError(
+                f"the pre-flight was judged by {preflight.goal.metric}, this run by "
+                f"{self.goal.metric}: they are of different goals"
+            )
+        cost = {
+            name: value if value is not None else getattr(preflight.cost, name)
+            for name, value in vars(self.cost).items()
+        }
+        own_curve = self.decomposition is not None
+        curve = self if own_curve else preflight
+        before = {"preflight_steps": preflight.cost.spent_steps}
+        return replace(
+            self,
+            cost=Cost(**cost),
+            decomposition=curve.decomposition,
+            risk_curve=curve.risk_curve,
+            optimal_depth=curve.optimal_depth,
+            probes=self.probes or preflight.probes,
+            signals={**preflight.signals, **self.signals},
+            settings={**preflight.settings, **self.settings, **before},
+            notes=tuple(dict.fromkeys((*self.notes, *preflight.notes))),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict with a `format_version`; NaN and infinities become None."""

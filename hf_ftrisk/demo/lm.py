@@ -1,0 +1,118 @@
+"""The Trainer of the language task: SmolLM2-135M with LoRA on question-answer pairs."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DataCollatorForSeq2Seq,
+    GgufConfig,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+from hf_ftrisk.demo.data import answers, with_shuffled_targets
+from hf_ftrisk.demo.packages import smollm2_file
+from hf_ftrisk.demo.progress import quiet
+from hf_ftrisk.demo.tasks import Setting
+
+MAX_TOKENS = 48
+MAX_STEPS = 60
+EVAL_EVERY = 6
+EVAL_ROWS = 48
+SEED = 7
+
+
+def lm_trainer(setting: Setting, folder: Path) -> Trainer:
+    """The Trainer of a setting, as a user would build it.
+
+    Args:
+        setting: learning rate, and whether the answers are shuffled.
+        folder: the Trainer's ``output_dir``.
+
+    Raises:
+        MissingDemoPackageError: a package with the model or the data is not installed.
+    """
+    pairs = answers()
+    train = list(pairs.train)
+    if setting.shuffled:
+        train = with_shuffled_targets(train, SEED)  # type: ignore[arg-type,assignment]
+    tokenizer = _tokenizer()
+    return quiet(
+        Trainer(
+            model=_model(),
+            args=_arguments(setting, folder),
+            train_dataset=_encoded(train, tokenizer),
+            eval_dataset=_encoded(list(pairs.test[:EVAL_ROWS]), tokenizer),
+            data_collator=DataCollatorForSeq2Seq(tokenizer, padding=True),
+            processing_class=tokenizer,
+        )
+    )
+
+
+@cache
+def _tokenizer() -> Any:
+    file = smollm2_file()
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _model() -> Any:
+    file = smollm2_file()
+    base = AutoModelForCausalLM.from_pretrained(
+        file.parent,
+        gguf_file=file.name,
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.float32,
+    )
+    set_seed(SEED)
+    adapters = LoraConfig(
+        task_type=TaskType.CAUSAL_LM, r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"]
+    )
+    return get_peft_model(base, adapters)
+
+
+def _arguments(setting: Setting, folder: Path) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=MAX_STEPS,
+        learning_rate=setting.learning_rate,
+        lr_scheduler_type="linear",
+        per_device_train_batch_size=4,
+        per_device_eval_batch_size=8,
+        eval_strategy="steps",
+        eval_steps=EVAL_EVERY,
+        logging_steps=EVAL_EVERY,
+        # A stopped run is saved where it stands; nothing else is.
+        save_strategy="steps",
+        save_steps=MAX_STEPS,
+        report_to="none",
+        seed=SEED,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _encoded(rows: list[tuple[str, str]], tokenizer: Any) -> list[dict[str, Any]]:
+    """Question and answer as one sequence; the loss counts the answer alone."""
+    encoded = []
+    for question, answer in rows:
+        head = tokenizer(f"Question: {question}\nAnswer:")["input_ids"][: MAX_TOKENS // 2]
+        tail = [*tokenizer(f" {answer}")["input_ids"], tokenizer.eos_token_id]
+        ids = (head + tail)[:MAX_TOKENS]
+        encoded.append(
+            {
+                "input_ids": ids,
+                "attention_mask": [1] * len(ids),
+                "labels": [-100] * len(head) + ids[len(head) :],
+            }
+        )
+    return encoded

@@ -1,0 +1,156 @@
+"""The demo from the first probe to the last table, through the public names alone."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hf_ftrisk import report_text
+from hf_ftrisk.demo.tasks import Setting, Task, TaskName, task_of
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.plots import plot_report
+from hf_ftrisk.report import Look, RiskReport
+from hf_ftrisk.terminal import show_report
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What was predicted of one setting, and what came true.
+
+    Args:
+        setting: the setting.
+        before: report of the pre-flight.
+        watched: report of the watched run, with the true final value in it.
+    """
+
+    setting: Setting
+    before: RiskReport
+    watched: RiskReport
+
+    @property
+    def judged_at(self) -> Look | None:
+        """The forecast at the stop, or the first one past a third of a run that went on."""
+        looks = self.watched.looks
+        if self.watched.stopped_at is not None:
+            return looks[-1] if looks else None
+        third = self.watched.cost.full_steps / 3
+        return next((look for look in looks if look.step >= third), None)
+
+
+def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> list[Ending]:
+    """Run the demo and leave its files in `folder`.
+
+    The sound setting's report.json, README.md (model card) and report.png lie in the folder
+    itself, the doomed settings' in a sub-folder each.
+
+    Args:
+        name: ``"text"`` or ``"lm"``.
+        folder: where the files go; it is made.
+        console: where to print; None: the terminal.
+
+    Raises:
+        MissingDemoPackageError: a package with a model or data is not installed.
+    """
+    console = console or Console()
+    task = task_of(name)
+    console.print(Text(f"\n{task.title}", style="bold"))
+    console.print(f"Goal: {task.goal}. A pre-flight may spend {task.budget:.0%} of a run.")
+    endings = []
+    for number, setting in enumerate(task.settings):
+        console.rule(f"{number + 1} of {len(task.settings)}: {setting.title}", align="left")
+        place = folder if number == 0 else folder / setting.name
+        endings.append(_tell(task, setting, place, console))
+    console.rule("Predicted and true", align="left")
+    console.print(ending_table(endings, Goal.parse(task.goal)))
+    console.print(f"Reports, model cards and figures: {folder}")
+    return endings
+
+
+def _tell(task: Task, setting: Setting, folder: Path, console: Console) -> Ending:
+    from hf_ftrisk import FineTuneRiskCallback, preflight
+
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints = folder / "checkpoints"
+    trainer = task.trainer(setting, checkpoints)
+    before = preflight(trainer, goal=task.goal, budget=task.budget, seeds=SEEDS)
+    show_report(before, f"Before the run: {setting.title}", console)
+    callback = FineTuneRiskCallback(goal=task.goal, action="stop")
+    trainer.add_callback(callback)
+    trainer.train()
+    watched = callback.report
+    if watched is None:
+        raise RuntimeError("the callback left no report: run with HF_FTRISK_LOG=debug")
+    if watched.stopped_at is not None:
+        console.print(f"Stopped at step {watched.stopped_at}. To see whether that was right, the")
+        console.print("run now goes on from its checkpoint, unwatched:")
+        watched = replace(watched, outcome=_true_end(trainer, callback, watched.goal))
+    watched = watched.after(before)
+    show_report(watched, f"The run: {setting.title}", console)
+    _leave_files(task, trainer, watched, folder)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return Ending(setting, before, watched)
+
+
+def _true_end(trainer: Trainer, callback: object, goal: Goal) -> float:
+    """The goal's metric at the end of a stopped run, by letting it go on unwatched."""
+    trainer.remove_callback(callback)
+    trainer.train(resume_from_checkpoint=True)
+    values = [entry[goal.metric] for entry in trainer.state.log_history if goal.metric in entry]
+    return float(values[-1])
+
+
+def _leave_files(task: Task, trainer: Trainer, report: RiskReport, folder: Path) -> None:
+    """report.json, model card and figure, as a repository of the model would hold them."""
+    from hf_ftrisk import attach_card
+
+    trainer.args.output_dir = str(folder)
+    attach_card(trainer, report)
+    trainer.create_model_card(
+        license="apache-2.0", finetuned_from=task.base_model, dataset=task.datasets
+    )
+    report.save(folder / "report.json")
+    plot_report(report, folder / "report.png")
+
+
+def ending_table(endings: list[Ending], goal: Goal) -> Table:
+    """What was predicted of each setting, what came true, what it cost and saved."""
+    table = Table(box=None, padding=(0, 2), header_style="bold")
+    for column in ("setting", "before the run", "in the run", "true end", "spent", "saved"):
+        table.add_column(column, justify="left" if column == "setting" else "right")
+    for ending in endings:
+        cost = ending.watched.cost
+        saved = cost.saved_steps or 0
+        look = ending.judged_at
+        table.add_row(
+            ending.setting.title,
+            _predicted(ending.before, goal),
+            "none" if look is None else _seen(look, goal),
+            report_text.value(ending.watched.outcome, goal),
+            f"{ending.before.cost.spent_steps + cost.spent_steps:.0f} steps",
+            f"{saved} of {cost.full_steps} steps",
+        )
+    return table
+
+
+def _predicted(report: RiskReport, goal: Goal) -> str:
+    words = str(report.verdict).replace("_", " ").lower()
+    if report.forecast is None:
+        return words
+    low, high = report.forecast.interval(0.9)
+    return f"{words}: {report_text.value(low, goal)} to {report_text.value(high, goal)}"
+
+
+def _seen(look: Look, goal: Goal) -> str:
+    ends = f"{report_text.value(look.low, goal)} to {report_text.value(look.high, goal)}"
+    return f"step {look.step}: {ends}"

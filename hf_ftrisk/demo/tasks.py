@@ -1,0 +1,100 @@
+"""The demo's two tasks, each with a sound setting and two that are doomed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+TaskName = Literal["text", "lm"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to fine-tune.
+
+    Args:
+        name: short name, also of its folder.
+        title: what it is, for a person.
+        learning_rate: peak learning rate.
+        shuffled: each training row has the label or answer of another one.
+    """
+
+    name: str
+    title: str
+    learning_rate: float
+    shuffled: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to fine-tune a model on, and what is good.
+
+    Args:
+        title: model and data, for a person.
+        goal: what a run is judged by.
+        budget: share of the run's steps that a pre-flight may spend.
+        settings: the ways to fine-tune.
+        trainer: builds the Trainer of a setting, writing to the given folder.
+        base_model: where the model comes from, for the model card.
+        datasets: where the data come from, for the model card.
+    """
+
+    title: str
+    goal: str
+    budget: float
+    settings: tuple[Setting, ...]
+    trainer: Callable[[Setting, Path], Trainer]
+    base_model: str
+    datasets: str
+
+
+def task_of(name: TaskName) -> Task:
+    """The demo task of that name; models and data are loaded by its first Trainer."""
+    return _text_task() if name == "text" else _lm_task()
+
+
+def _text_task() -> Task:
+    def trainer(setting: Setting, folder: Path) -> Trainer:
+        from hf_ftrisk.demo.text import text_trainer
+
+        return text_trainer(setting, folder)
+
+    return Task(
+        title="all-MiniLM-L6-v2 on BBC News: the topic of an article (5 topics)",
+        goal="eval_accuracy>=0.85",
+        budget=0.15,
+        settings=(
+            Setting("sound", "a sound setting", 1e-4),
+            Setting("too-small", "a learning rate far too small", 1e-7),
+            Setting("shuffled", "a sound learning rate, but shuffled labels", 1e-4, shuffled=True),
+        ),
+        trainer=trainer,
+        base_model="sentence-transformers/all-MiniLM-L6-v2",
+        datasets="BBC News (Greene and Cunningham 2006)",
+    )
+
+
+def _lm_task() -> Task:
+    def trainer(setting: Setting, folder: Path) -> Trainer:
+        from hf_ftrisk.demo.lm import lm_trainer
+
+        return lm_trainer(setting, folder)
+
+    return Task(
+        title="SmolLM2-135M-Instruct with LoRA on question-answer pairs (ChatterBot's corpus)",
+        goal="eval_loss<=3.0",
+        budget=0.15,
+        settings=(
+            Setting("sound", "a sound setting", 1e-3),
+            Setting("too-small", "a learning rate far too small", 1e-7),
+            Setting("shuffled", "a sound learning rate, but shuffled answers", 1e-3, shuffled=True),
+        ),
+        trainer=trainer,
+        base_model="HuggingFaceTB/SmolLM2-135M-Instruct",
+        datasets="ChatterBot's English corpus",
+    )

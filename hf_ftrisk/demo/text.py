@@ -1,0 +1,112 @@
+"""The Trainer of the text task: all-MiniLM-L6-v2 with a new head on BBC News."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+from hf_ftrisk.demo.data import bbc_news, with_shuffled_targets
+from hf_ftrisk.demo.packages import minilm_folder
+from hf_ftrisk.demo.progress import quiet
+from hf_ftrisk.demo.tasks import Setting
+
+MAX_TOKENS = 24
+MAX_STEPS = 120
+EVAL_EVERY = 12
+EVAL_ROWS = 200
+SEED = 7
+
+
+def text_trainer(setting: Setting, folder: Path) -> Trainer:
+    """The Trainer of a setting, as a user would build it.
+
+    Args:
+        setting: learning rate, and whether the labels are shuffled.
+        folder: the Trainer's ``output_dir``.
+
+    Raises:
+        MissingDemoPackageError: a package with the model or the data is not installed.
+    """
+    articles = bbc_news()
+    train = list(articles.train)
+    if setting.shuffled:
+        train = with_shuffled_targets(train, SEED)  # type: ignore[arg-type,assignment]
+    tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
+    return quiet(
+        Trainer(
+            model=_model(articles.topics),
+            args=_arguments(setting, folder),
+            train_dataset=_encoded(train, tokenizer),
+            eval_dataset=_encoded(list(articles.test[:EVAL_ROWS]), tokenizer),
+            data_collator=DataCollatorWithPadding(tokenizer),
+            processing_class=tokenizer,
+            compute_metrics=_accuracy,
+        )
+    )
+
+
+def _model(topics: tuple[str, ...]) -> torch.nn.Module:
+    set_seed(SEED)  # the new head is drawn at random
+    # The head is meant to be new: no need to warn of it.
+    loading = logging.getLogger("transformers.modeling_utils")
+    level = loading.level
+    loading.setLevel(logging.ERROR)
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            minilm_folder(),
+            num_labels=len(topics),
+            id2label=dict(enumerate(topics)),
+            label2id={topic: index for index, topic in enumerate(topics)},
+        )
+    finally:
+        loading.setLevel(level)
+    return model  # type: ignore[no-any-return]  # untyped in transformers
+
+
+def _arguments(setting: Setting, folder: Path) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=MAX_STEPS,
+        learning_rate=setting.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=MAX_STEPS // 10,
+        per_device_train_batch_size=16,
+        per_device_eval_batch_size=50,
+        eval_strategy="steps",
+        eval_steps=EVAL_EVERY,
+        logging_steps=EVAL_EVERY,
+        # A stopped run is saved where it stands; nothing else is.
+        save_strategy="steps",
+        save_steps=MAX_STEPS,
+        report_to="none",
+        seed=SEED,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _encoded(rows: list[tuple[str, int]], tokenizer: Any) -> list[dict[str, Any]]:
+    texts = [text for text, _ in rows]
+    encoded = tokenizer(texts, truncation=True, max_length=MAX_TOKENS)
+    return [
+        {"input_ids": ids, "attention_mask": mask, "labels": label}
+        for ids, mask, (_, label) in zip(
+            encoded["input_ids"], encoded["attention_mask"], rows, strict=True
+        )
+    ]
+
+
+def _accuracy(evaluated: Any) -> dict[str, float]:
+    predicted = np.argmax(evaluated.predictions, axis=-1)
+    return {"accuracy": float(np.mean(predicted == evaluated.label_ids))}
