@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PrinterCallback, ProgressCallback, Trainer
 
 
-class ProgressBar(ProgressCallback):  # type: ignore[misc]  # untyped in transformers
+class ProgressBar(ProgressCallback):
     """The bar alone: the demo prints its own tables."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:

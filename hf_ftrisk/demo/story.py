@@ -21,6 +21,8 @@ from hf_ftrisk.terminal import show_report
 if TYPE_CHECKING:
     from transformers import Trainer
 
+    from hf_ftrisk.callback import FineTuneRiskCallback
+
 SEEDS = 3
 
 
@@ -78,14 +80,15 @@ def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> li
 
 
 def _tell(task: Task, setting: Setting, folder: Path, console: Console) -> Ending:
-    from hf_ftrisk import FineTuneRiskCallback, preflight
+    from hf_ftrisk import FineTuneRiskCallback as Watcher
+    from hf_ftrisk import preflight
 
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints = folder / "checkpoints"
     trainer = task.trainer(setting, checkpoints)
     before = preflight(trainer, goal=task.goal, budget=task.budget, seeds=SEEDS)
     show_report(before, f"Before the run: {setting.title}", console)
-    callback = FineTuneRiskCallback(goal=task.goal, action="stop")
+    callback = Watcher(goal=task.goal, action="stop")
     trainer.add_callback(callback)
     trainer.train()
     watched = callback.report
@@ -102,7 +105,7 @@ def _tell(task: Task, setting: Setting, folder: Path, console: Console) -> Endin
     return Ending(setting, before, watched)
 
 
-def _true_end(trainer: Trainer, callback: object, goal: Goal) -> float:
+def _true_end(trainer: Trainer, callback: FineTuneRiskCallback, goal: Goal) -> float:
     """The goal's metric at the end of a stopped run, by letting it go on unwatched."""
     trainer.remove_callback(callback)
     trainer.train(resume_from_checkpoint=True)
