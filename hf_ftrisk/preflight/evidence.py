@@ -15,7 +15,7 @@ from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.preflight.workload import Facts
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
-from hf_ftrisk.risk import fit_risk_curve
+from hf_ftrisk.risk import fit_risk_curve, probe_risk
 from hf_ftrisk.risk.decomposition import RiskDecomposition
 
 _LEAST_DEPTHS = 2  # with fewer there is no curve to fit
@@ -159,11 +159,10 @@ def _fit(
 ) -> tuple[RiskDecomposition | None, tuple[tuple[float, float, float], ...], float | None]:
     if not depths:
         return None, (), None
-    risks = [float(np.mean([f.std**2 for f in by_depth[depth]])) for depth in depths]
-    counts = [len(by_depth[depth]) for depth in depths]
+    estimate = probe_risk({float(depth): by_depth[depth] for depth in depths})
     curve = tuple(
-        (float(depth), risk, float(count))
-        for depth, risk, count in zip(depths, risks, counts, strict=True)
+        (float(depth), float(risk), float(runs))
+        for depth, risk, runs in zip(estimate.depths, estimate.risks, estimate.runs, strict=True)
     )
     if len(depths) < _LEAST_DEPTHS:
         notes.append(
@@ -171,10 +170,16 @@ def _fit(
             "two. A larger budget buys more."
         )
         return None, curve, None
+    if estimate.runs.max() == 1:
+        notes.append(
+            "The risk curve rests on a single probe: nothing shows how much it differs between "
+            "seeds. More seeds buy that."
+        )
     decomposition = fit_risk_curve(
-        depths,
-        risks,
-        counts=counts if min(counts) > 1 else None,
+        estimate.depths,
+        estimate.risks,
+        counts=estimate.counts,
+        same_runs=True,
         horizon=facts.max_steps,
         learning_rates=facts.schedule,
         tolerance=goal.tolerance,

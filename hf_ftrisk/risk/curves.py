@@ -19,6 +19,9 @@ HOMES: dict[str, tuple[Form, ...]] = {
 }
 
 
+_BLOCK = 1000  # depths at once
+
+
 @dataclass(frozen=True, eq=False)
 class CurveDraws:
     """Equally likely curves L(c) = L_int + V_opt(c) from a posterior.
@@ -60,6 +63,11 @@ class CurveDraws:
         level = self.level
         weight = 1.0 / level if np.all(level > 0) else np.ones_like(level)
         return np.asarray(weight / weight.sum())
+
+    def mean_optimization(self, depth: Floats) -> Floats:
+        """Weighted mean (n_depths,) of V_opt over the draws, in blocks that fit in memory."""
+        blocks = np.array_split(depth, max(1, depth.size // _BLOCK))
+        return np.concatenate([self.weights @ self.optimization(block) for block in blocks])
 
     def optimization(self, depth: Floats) -> Floats:
         """V_opt (n, n_depths) of every draw at `depth` (n_depths,)."""
@@ -121,10 +129,28 @@ class CurveDraws:
         return best
 
     def optima_under(self, charge: stopping.Charge, limit: float) -> Floats:
-        """(n,) optimal depth of each draw's own curve for any charge, on a grid up to `limit`."""
-        depths = stopping.candidate_depths(self.decay.anchor, limit)
-        total = self.optimization(depths) + stopping.charges(charge, depths)
-        return np.asarray(depths[np.argmin(total, axis=1)])
+        """(n,) optimal depth of each draw's own curve for any charge, at most `limit`."""
+        best = np.empty(self.size)
+        start = stopping.candidate_depths(self.decay.anchor, limit)
+        charged = stopping.CheckedCharge(charge)
+        for i, name in enumerate(self.forms):
+            mine = np.flatnonzero(self.form == i)
+            if mine.size == 0:
+                continue
+            amplitude, exponent = self.amplitude[mine], self.exponent[mine]
+
+            def risk(
+                curve: np.ndarray,
+                depth: Floats,
+                name: Form = name,
+                amplitude: Floats = amplitude,
+                exponent: Floats = exponent,
+            ) -> Floats:
+                shape = self.decay.shape(name, depth, exponent[curve])
+                return np.asarray(amplitude[curve] * shape)
+
+            best[mine] = stopping.minimise_each(risk, charged, start, mine.size)
+        return best
 
     def thinned(self, n: int) -> CurveDraws:
         """At most n of the draws, evenly through their order (form, exponent, share)."""

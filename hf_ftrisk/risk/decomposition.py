@@ -36,11 +36,13 @@ class RiskDecomposition:
             into the run; None when unidentified.
         alpha: exponent of the power laws; None when unidentified.
         identified: parameter name -> whether the data determine it.
-        reasons: parameter name -> why it is unidentified; identified ones are absent.
+        reasons: parameter name, or ``"regime"`` -> why it is unidentified; identified ones are
+            absent.
         log_bayes_decay: log Bayes factor of a decaying risk against a constant one.
         floor: lower bound of L_int the fit was given, 0 for none.
         tolerance: delta of the regimes, units of R; None when none was given.
-        regime_probabilities: posterior probability of each regime; empty without a tolerance.
+        regime_probabilities: posterior probability of each regime; empty without a tolerance and
+            with fewer than three runs.
         notes: what a reader should know about the data, such as a risk that rises.
     """
 
@@ -126,7 +128,7 @@ class RiskDecomposition:
             ValueError: a depth below zero or not finite.
         """
         depth = _depths(c)
-        value = self.draws.weights @ self.draws.optimization(depth.ravel())
+        value = self.draws.mean_optimization(depth.ravel())
         return float(value[0]) if depth.ndim == 0 else value.reshape(depth.shape)
 
     def total(self, c: ArrayLike) -> Any:
@@ -173,11 +175,9 @@ class RiskDecomposition:
         budget = Budget(price, cost, price_per_hour, seconds_per_step, value)
         if not self.level > 0:
             return 0.0
-        draws = self.draws
-        charge, weights = budget.charge(self.level, self.horizon), draws.weights
         return stopping.minimise(
-            lambda depth: np.asarray(weights @ draws.optimization(depth)),
-            charge,
+            self.draws.mean_optimization,
+            budget.charge(self.level, self.horizon),
             stopping.candidate_depths(self.shallowest, self._search_limit(budget)),
         )
 
@@ -250,6 +250,8 @@ class RiskDecomposition:
     @property
     def regime_reason(self) -> str:
         """What the regime rests on, one sentence."""
+        if "regime" in self.reasons:
+            return self.reasons["regime"]
         if self.tolerance is None:
             return "no tolerance was given: nothing says which error is small"
         shown = ", ".join(f"{name} {p:.2f}" for name, p in self.regime_probabilities.items())

@@ -1,6 +1,7 @@
 """Estimators of the risk curve L(c): the uncertainty proxy U(c) of arXiv 2606.17649, Algorithm 1.
 
-Both return depths, risks and counts for `fit_risk_curve`. A count says how surely the risk is
+Both return depths, risks and counts for `fit_risk_curve`, to be called with ``same_runs=True``: the
+same runs are looked at at every depth. A count says how surely the risk is
 known, as the number of normally distributed runs that would scatter as much: squared errors with
 heavy tails (a few failed runs among good ones) are worth fewer runs than there are.
 """

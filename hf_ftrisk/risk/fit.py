@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import fdtrc
 
 from hf_ftrisk.risk.curves import HOMES, CurveDraws
-from hf_ftrisk.risk.decay import Decay, Floats, Form, TailEnergy
+from hf_ftrisk.risk.decay import ALPHA_FORMS, TAIL_FORMS, Decay, Floats, Form, TailEnergy
 from hf_ftrisk.risk.decomposition import RiskDecomposition
 from hf_ftrisk.risk.posterior import Evidence, Posterior, compute_posterior
 from hf_ftrisk.risk.prior import RiskPrior
@@ -17,9 +17,10 @@ from hf_ftrisk.risk.regimes import NamedRegime, check_tolerance, regime_probabil
 
 # The rule of `identified`, stated in docs/risk.md.
 BAYES_FACTOR = 100.0  # evidence of a decay that K, alpha and b need
-LEAST_WEIGHT = 0.01  # posterior weight the forms with the parameter need
+LEAST_WEIGHT = 0.1  # posterior weight the family of forms with the parameter needs
 WIDEST = {"intrinsic": 4.0, "K": 10.0, "alpha": 3.0, "b": 3.0}  # high / low of the 90 % interval
 LEAST_DEPTHS = 3
+LEAST_DOF = 2.0  # degrees of freedom of the level that a regime needs: three runs at one depth
 
 
 def fit_risk_curve(
@@ -27,10 +28,12 @@ def fit_risk_curve(
     risks: ArrayLike,
     counts: ArrayLike | None = None,
     horizon: float | None = None,
-    learning_rates: ArrayLike | None = None,
     floor: float | None = None,
     prior: RiskPrior | None = None,
+    *,
+    learning_rates: ArrayLike | None = None,
     tolerance: float | None = None,
+    same_runs: bool = False,
 ) -> RiskDecomposition:
     """Split measured risks L(c) into the intrinsic limit and what probing removes.
 
@@ -44,10 +47,15 @@ def fit_risk_curve(
         counts: (n,) runs behind each estimate, at least 2: an estimate from m runs scatters like
             L chi2_(m-1) / (m-1). None: not known, averaged over 2 to 1025 runs.
         horizon: length T of the full run in optimiser steps; enables the finite-horizon form.
-        learning_rates: (T,) learning rate of every step of the full run; enables the tail energy.
-        floor: known lower bound of L_int: the noise of the final evaluation itself.
+        floor: known lower bound of L_int: the noise of a final evaluation on examples that no
+            probe was evaluated on. See `rate_floor` and `mean_floor`.
         prior: None for the documented weak default.
-        tolerance: delta of the regimes, units of R; None leaves the regime unidentified.
+        learning_rates: (T,) learning rate of every step of the full run; enables the tail energy.
+        tolerance: delta of the regimes, units of R; None leaves the regime unidentified. So do
+            fewer than three runs: the variance of two is open by orders of magnitude.
+        same_runs: whether the same runs stand behind every depth, as in `replay_risk` and
+            `probe_risk`: their estimates then err together, and more depths do not make the level
+            of the risk any surer. Needs `counts`.
 
     Raises:
         ValueError: shapes that differ, nothing measured, a depth that is not above 0 or lies
@@ -55,6 +63,10 @@ def fit_risk_curve(
             argument out of range. The message names the values.
     """
     c, risk, dof = _measurements(depths, risks, counts)
+    if same_runs and dof is None:
+        raise ValueError(
+            "same_runs=True needs counts: noise that all depths share does not show as scatter"
+        )
     decay = _decay(c, horizon, learning_rates)
     bound = _floor(floor)
     if tolerance is not None:
@@ -62,7 +74,7 @@ def fit_risk_curve(
     prior = RiskPrior() if prior is None else prior
     if not risk.any() and prior.level_runs == 0:
         return _nothing_varies(decay, bound, tolerance, prior)
-    evidence = Evidence(c, risk, dof, bound)
+    evidence = Evidence(c, risk, dof, bound, same_runs)
     return _assemble(evidence, tolerance, compute_posterior(evidence, prior, decay))
 
 
@@ -154,6 +166,8 @@ def _assemble(
     draws = posterior.draws
     reasons = unidentified(posterior, n_depths=int(np.unique(evidence.depths).size))
     identified = {name: name not in reasons for name in _names(draws.forms)}
+    if evidence.level_dof < LEAST_DOF:
+        reasons["regime"] = "fewer than three runs: their variance says too little"
     middle = {
         name: float(np.median(draws.parameter(name))) for name in ("K", "alpha") if identified[name]
     }
@@ -168,7 +182,7 @@ def _assemble(
         log_bayes_decay=posterior.log_bayes_decay,
         floor=evidence.floor,
         tolerance=tolerance,
-        regime_probabilities=_regimes(draws, tolerance),
+        regime_probabilities={} if "regime" in reasons else _regimes(draws, tolerance),
         notes=_notes(evidence),
     )
 
@@ -189,7 +203,9 @@ def unidentified(posterior: Posterior, n_depths: int) -> dict[str, str]:
     log_bayes = posterior.log_bayes_decay
     for name in _names(posterior.draws.forms):
         if name != "intrinsic":
-            weight = sum(posterior.weights.get(form, 0.0) for form in HOMES[name])
+            # The tail energy itself is the power b = 1 of it.
+            family = ALPHA_FORMS if name in ("K", "alpha") else TAIL_FORMS
+            weight = sum(posterior.weights.get(form, 0.0) for form in family)
             if n_depths < LEAST_DEPTHS:
                 reasons[name] = f"{n_depths} depths measured, {LEAST_DEPTHS} needed"
                 continue
@@ -200,7 +216,10 @@ def unidentified(posterior: Posterior, n_depths: int) -> dict[str, str]:
                 )
                 continue
             if weight < LEAST_WEIGHT:
-                reasons[name] = f"the forms that have it carry a weight of {weight:.2g}"
+                reasons[name] = (
+                    f"the forms that have it carry a weight of {weight:.2g}, "
+                    f"{LEAST_WEIGHT:g} needed"
+                )
                 continue
         low, high = np.quantile(posterior.draws.parameter(name), (0.05, 0.95))
         if not high <= WIDEST[name] * low:

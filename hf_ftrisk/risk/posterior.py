@@ -6,10 +6,16 @@ the level integrates out in closed form (it is inverse-gamma given the rest), so
 are left for quadrature: the log odds of f and the log of the exponent. The grid follows the
 posterior: rows of equal exponent, each with its own window of f, both narrowed until the mass
 fills them. No random numbers are involved anywhere.
+
+When the same runs are looked at at every depth, their estimates err together. The shape of the
+curve is then known rather better than from independent estimates, and is left as it is; but the
+level is known no better than from one depth, so its posterior given the shape counts the mean of
+the degrees of freedom instead of their sum.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,12 +46,25 @@ class Evidence:
         risks: (n,) estimates of L at them, squared units of R.
         dof: (n,) degrees of freedom of each, None when the number of runs is not known.
         floor: lower bound of L_int, 0 for none.
+        same_runs: the same runs stand behind every depth, so that the level is known no better
+            than from one of them; needs `dof`.
     """
 
     depths: Floats
     risks: Floats
     dof: Floats | None
     floor: float = 0.0
+    same_runs: bool = False
+
+    @property
+    def level_share(self) -> float:
+        """Share of the degrees of freedom, summed over the depths, that the level may count."""
+        return 1.0 / self.risks.size if self.same_runs else 1.0
+
+    @property
+    def level_dof(self) -> float:
+        """Degrees of freedom behind the level; infinite when they are left to the scatter."""
+        return math.inf if self.dof is None else float(self.dof.sum()) * self.level_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +147,12 @@ def _level_given(
         constant = n * each_risk + (half - 1) * np.log(positive).sum() - np.log(half.size)
     wide = shape.reshape([-1] + [1] * share.ndim)
     loglik = loglik + constant.reshape(wide.shape) + gammaln(wide) - wide * np.log(rate)
+    if evidence.same_runs:
+        shape, rate = (
+            prior.level_shape + evidence.level_share * (shape - prior.level_shape),
+            prior.level_rate + evidence.level_share * (rate - prior.level_rate),
+        )
+        wide = shape.reshape(wide.shape)
     if evidence.floor > 0:
         loglik = loglik + _log_truncation(wide, rate * (1.0 - share) / evidence.floor)
     return np.asarray(loglik), shape, np.asarray(rate)

@@ -17,8 +17,8 @@ from hf_ftrisk.risk.decay import Floats, TailEnergy
 Charge = Callable[[float], float]
 
 _COARSE = 129
-_SPLIT = 4
-_MOST_INTERVALS = 20_000
+_MOST_OPEN = 20_000  # intervals of one curve
+_MOST_OPEN_EACH = 1_000_000  # intervals of many cheap curves together
 
 
 def power_law_optimum(
@@ -57,14 +57,21 @@ def tail_energy_optimum(k: Floats | float, energy: TailEnergy, price: float) -> 
 
 
 def tail_power_optimum(k: Floats, b: Floats, energy: TailEnergy, price: float) -> Floats:
-    """Depth that minimises K (S(c)/S(0))^b + price c: exact for b = 1, else on 1,025 depths."""
+    """Depths (n,) that minimise K (S(c)/S(0))^b + price c, for K and b of shape (n,).
+
+    In closed form for b = 1; for the others the best whole step, by `minimise_each`.
+    """
     best = np.empty(k.shape)
     plain = b == 1.0
     best[plain] = tail_energy_optimum(k[plain], energy, price)
     if not plain.all():
-        depths = np.linspace(0.0, energy.horizon, 1025)
-        curve = k[~plain, None] * energy.at(depths) ** b[~plain, None]
-        best[~plain] = depths[np.argmin(curve + price * depths, axis=1)]
+        scale, power = k[~plain], b[~plain]
+        best[~plain] = minimise_each(
+            lambda curve, depth: scale[curve] * energy.at(depth) ** power[curve],
+            lambda depth: price * depth,
+            np.linspace(0.0, energy.horizon, _COARSE),
+            scale.size,
+        )
     return best
 
 
@@ -83,55 +90,112 @@ def candidate_depths(anchor: float, limit: float, n: int = _COARSE) -> Floats:
     return np.unique(np.concatenate([even, np.geomspace(min(anchor, limit) / 64.0, limit, n)]))
 
 
-def charges(charge: Charge, depths: Floats) -> Floats:
-    """Charge (n,) at increasing depths (n,).
-
-    Raises:
-        ValueError: a charge that is not finite, or one that falls with depth.
-    """
-    values = np.array([float(charge(float(depth))) for depth in depths])
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        raise ValueError(
-            f"the cost at depth {depths[bad[0]]:g} is {values[bad[0]]}, expected a finite number"
-        )
-    falls = np.flatnonzero(np.diff(values) < 0)
-    if falls.size:
-        i = int(falls[0])
-        raise ValueError(
-            f"the cost must not fall with depth: {values[i]:g} at {depths[i]:g} steps "
-            f"but {values[i + 1]:g} at {depths[i + 1]:g}"
-        )
-    return values
-
-
 def minimise(risk: Callable[[Floats], Floats], charge: Charge, start: Floats) -> float:
-    """Depth that minimises risk(c) + charge(c), to one optimiser step.
-
-    The risk falls and the charge rises, so on [a, b] the sum is at least risk(b) + charge(a).
-    Intervals that cannot hold the minimum by that bound are dropped and the others split, so jumps
-    and several local minima are found too.
+    """Whole step that minimises risk(c) + charge(c).
 
     Args:
         risk: (n,) depths -> (n,) risks, non-increasing.
         charge: depth -> charge in the units of the risk, non-decreasing.
-        start: (n,) increasing depths that span the search.
+        start: (n,) increasing depths that span the search; its end is tried even if not whole.
 
     Raises:
         ValueError: a charge that is not finite or that falls.
     """
-    depths, risks, charged = start, risk(start), charges(charge, start)
+    found = minimise_each(
+        lambda _, depth: risk(depth), CheckedCharge(charge), start, 1, most_open=_MOST_OPEN
+    )
+    return float(found[0])
+
+
+class CheckedCharge:
+    """Charges (n,) at depths (n,) from a user's function, each depth asked once.
+
+    Raises:
+        ValueError: on a call, a charge that is not finite or one that falls with depth.
+    """
+
+    def __init__(self, charge: Charge) -> None:
+        self._charge = charge
+        self._depths: Floats = np.empty(0)
+        self._values: Floats = np.empty(0)
+
+    def __call__(self, depths: Floats) -> Floats:
+        """Charges (n,) at depths (n,) in any order."""
+        new = np.setdiff1d(depths, self._depths)
+        if new.size:
+            asked = np.concatenate([self._depths, new])
+            values = np.array([float(self._charge(float(depth))) for depth in new])
+            order = np.argsort(asked)
+            self._depths = asked[order]
+            self._values = np.concatenate([self._values, values])[order]
+            self._check()
+        return np.asarray(self._values[np.searchsorted(self._depths, depths)])
+
+    def _check(self) -> None:
+        depths, values = self._depths, self._values
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            raise ValueError(
+                f"the cost at depth {depths[bad[0]]:g} is {values[bad[0]]}, expected a finite "
+                "number"
+            )
+        falls = np.flatnonzero(np.diff(values) < 0)
+        if falls.size:
+            i = int(falls[0])
+            raise ValueError(
+                f"the cost must not fall with depth: {values[i]:g} at {depths[i]:g} steps "
+                f"but {values[i + 1]:g} at {depths[i + 1]:g}"
+            )
+
+
+def minimise_each(
+    risk: Callable[[np.ndarray, Floats], Floats],
+    charge: Callable[[Floats], Floats],
+    start: Floats,
+    n_curves: int,
+    most_open: int = _MOST_OPEN_EACH,
+) -> Floats:
+    """Whole step that minimises risk + charge, for each of several curves.
+
+    Branch and bound. The risk falls and the charge rises, so on [a, b] their sum is at least
+    risk(b) + charge(a): intervals that cannot hold the minimum by that bound are dropped, the
+    others split, down to single steps. Jumps and several local minima are found too.
+
+    Args:
+        risk: (curve numbers (m,), depths (m,)) -> risks (m,), non-increasing in the depth.
+        charge: depths (m,) -> charges (m,), non-decreasing.
+        start: (n,) increasing depths that span the search; its end is tried even if not whole.
+        n_curves: number of curves.
+        most_open: intervals above which the search ends early. So many only stay open where the
+            sum is flat: the risk falls as the charge rises, over most of the run.
+    """
+    end = start[-1]
+    grid = np.unique(np.append(np.floor(start), end))
+    curve = np.repeat(np.arange(n_curves), grid.size)
+    risks = risk(curve, np.tile(grid, n_curves)).reshape(n_curves, grid.size)
+    charged = charge(grid)
+    total = risks + charged
+    at = total.argmin(axis=1)
+    best, least = grid[at], total[np.arange(n_curves), at]
+    # Intervals (m,): their curve, ends, risk at the far end and charge at the near one.
+    curve = np.repeat(np.arange(n_curves), grid.size - 1)
+    low, high = np.tile(grid[:-1], n_curves), np.tile(grid[1:], n_curves)
+    low_charge, high_risk = np.tile(charged[:-1], n_curves), risks[:, 1:].ravel()
     while True:
-        total = risks + charged
-        best = int(np.argmin(total))
-        bound = risks[1:] + charged[:-1]
-        open_ = np.flatnonzero((bound < total[best]) & (np.diff(depths) > 1.0))
-        if open_.size == 0 or open_.size > _MOST_INTERVALS:
-            return float(depths[best])
-        inner = np.linspace(depths[open_], depths[open_ + 1], _SPLIT + 1)[1:-1].T.ravel()
-        # A gap between intervals that were dropped stays dropped: its bound is no better.
-        kept = np.unique(np.concatenate([open_, open_ + 1, [best]]))
-        order = np.argsort(np.concatenate([depths[kept], inner]), kind="stable")
-        risks = np.concatenate([risks[kept], risk(inner)])[order]
-        charged = np.concatenate([charged[kept], charges(charge, inner)])[order]
-        depths = np.concatenate([depths[kept], inner])[order]
+        open_ = (high_risk + low_charge < least[curve]) & (high - low > 1.0)
+        if not open_.any() or open_.sum() > most_open:
+            return np.asarray(best)
+        curve, low, high = curve[open_], low[open_], high[open_]
+        low_charge, high_risk = low_charge[open_], high_risk[open_]
+        middle = np.floor((low + high) / 2.0)
+        middle = np.where(middle > low, middle, low + 1.0)
+        new_risk, new_charge = risk(curve, middle), charge(middle)
+        found = new_risk + new_charge
+        order = np.lexsort((found, curve))
+        first = order[np.unique(curve[order], return_index=True)[1]]
+        better = first[found[first] < least[curve[first]]]
+        best[curve[better]], least[curve[better]] = middle[better], found[better]
+        curve = np.concatenate([curve, curve])
+        low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
+        low_charge = np.concatenate([low_charge, new_charge])
+        high_risk = np.concatenate([new_risk, high_risk])

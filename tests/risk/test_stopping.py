@@ -5,8 +5,8 @@ import pytest
 
 from hf_ftrisk.risk import TailEnergy, fit_risk_curve
 from hf_ftrisk.risk.stopping import (
+    CheckedCharge,
     candidate_depths,
-    charges,
     minimise,
     power_law_optimum,
     stopping_learning_rate,
@@ -220,4 +220,4 @@ def test_a_default_price_needs_the_length_of_the_run():
 
 def test_a_cost_that_is_no_number_is_named():
     with pytest.raises(ValueError, match="depth 3 is nan"):
-        charges(lambda c: float("nan") if c == 3 else c, np.arange(5.0))
+        CheckedCharge(lambda c: float("nan") if c == 3 else c)(np.arange(5.0))

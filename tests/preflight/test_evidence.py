@@ -1,0 +1,83 @@
+"""What is concluded from few probes: wide and unidentified, never overconfident."""
+
+import numpy as np
+import pytest
+
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.preflight.evidence import weigh
+from hf_ftrisk.preflight.workload import Facts
+from hf_ftrisk.record import RunRecord
+from tests.risk.planted import linear_schedule
+
+STEPS = 1000
+GOAL = Goal("eval_accuracy", target=0.85)
+
+
+def probe(seed: int, depths: list[int]) -> RunRecord:
+    """A smooth rise of the accuracy, as the first part of a run of 1,000 steps."""
+    at = np.array(depths, dtype=float)
+    noise = np.random.default_rng(seed).normal(0, 0.01, at.size)
+    return RunRecord(
+        max_steps=STEPS,
+        train_step=at,
+        train_loss=np.exp(-at / 300),
+        learning_rate=linear_schedule(STEPS)[depths],
+        eval_step=at,
+        evals={"eval_accuracy": 0.8 - 0.3 * np.exp(-at / 100) + noise},
+        seed=seed,
+    )
+
+
+def evidence(n_probes: int, depths: list[int]):
+    return weigh(
+        [probe(seed, depths) for seed in range(n_probes)],
+        GOAL,
+        Facts(max_steps=STEPS, schedule=linear_schedule(STEPS)),
+        history=[],
+        baseline=0.5,
+    )
+
+
+def test_one_smooth_probe_does_not_make_a_sure_risk_curve():
+    found = evidence(1, list(range(10, 110, 10)))
+    risk = found.decomposition
+    assert risk is not None
+    assert risk.alpha is None
+    assert not risk.identified["intrinsic"]
+    # The variance of a single run: even ten looks at it leave the level open by orders of size.
+    low, high = risk.band(50.0)
+    assert high > 100 * low
+    assert risk.regime == "unidentified"
+    assert "three runs" in risk.regime_reason
+    assert any("single probe" in note for note in found.notes)
+
+
+def test_looking_more_often_at_the_same_three_probes_tells_no_more_about_the_level():
+    few = evidence(3, [10, 100]).decomposition
+    often = evidence(3, list(range(10, 110, 5))).decomposition
+    for risk in (few, often):
+        low, high = risk.band(100.0)
+        assert high > 10 * low
+        assert risk.alpha is None
+
+
+def test_two_depths_name_no_exponent():
+    found = evidence(3, [20, 40])
+    assert "2 depths" in found.decomposition.reasons["alpha"]
+    assert not found.decomposition.identified["b"]
+
+
+def test_one_depth_has_no_curve_and_says_so():
+    found = evidence(3, [40])
+    assert found.decomposition is None
+    assert found.optimal_depth is None
+    assert found.risk_curve == ((40.0, pytest.approx(found.risk_curve[0][1]), 3.0),)
+    assert "one depth" in found.notes[0]
+
+
+def test_the_risk_is_the_mean_predictive_variance_of_the_probes():
+    found = evidence(3, [20, 40])
+    for depth, risk, probes in found.risk_curve:
+        variances = [forecast.std**2 for forecast in found.by_depth[int(depth)]]
+        assert probes == 3
+        assert risk == pytest.approx(np.mean(variances))
