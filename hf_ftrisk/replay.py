@@ -225,7 +225,7 @@ def replay_run(
         reason=reason,
         certain=certain,
         outcome=record.outcome(goal) if record.has_outcome(goal) else None,
-        diagnoses=diagnose(record, goal, forecast=latest),
+        diagnoses=diagnose(record, goal, forecast=latest, forecaster=rule.forecaster),
     )
 
 

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.forecast.schedule import clocks
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.budget import too_few_steps
+from hf_ftrisk.policy.calibration import Predictor
+from hf_ftrisk.policy.data_diagnoses import (
+    conflicting_labels,
+    data_model_mismatch,
+    train_eval_overlap,
+    truncated_inputs,
+)
 from hf_ftrisk.policy.failures import certain_failure
 from hf_ftrisk.policy.verdict import Diagnosis
 from hf_ftrisk.record import RunRecord
@@ -16,6 +25,14 @@ from hf_ftrisk.record import RunRecord
 WINDOW = 5
 # Share of the run that must be seen before "it has not learnt" means anything.
 MIN_PROGRESS = 0.1
+# Share of the planned learning up to which many good runs have not moved yet either.
+SLOW_START = 0.4
+# Share of the planned learning after which a model that predicts one class has collapsed.
+COLLAPSE_PROGRESS = 0.5
+# Relative fall of an evaluation loss that shows a model on its way.
+_LOSS_GAIN = 0.03
+# Nats by which the training loss of noisy labels stays above the evaluation loss of clean ones.
+NOISE_GAP = 0.12
 
 
 def diagnose(
@@ -24,6 +41,7 @@ def diagnose(
     *,
     forecast: Forecast | None = None,
     signals: Mapping[str, float] | None = None,
+    forecaster: Predictor | None = None,
 ) -> tuple[Diagnosis, ...]:
     """Named failures of a run so far, the most severe first; empty when nothing is wrong.
 
@@ -31,18 +49,27 @@ def diagnose(
         record: the run so far.
         goal: what it is judged by.
         forecast: its forecast.
-        signals: static and dynamic signals of the run, name -> value.
+        signals: static and dynamic signals of the run, name -> value, besides those in the record.
+        forecaster: predicts the end at half and at twice the steps; without it "too few steps" is
+            not looked for.
     """
+    known = {**record.static, **(signals or {})}
     failure = certain_failure(record)
-    found = [
-        failure,
-        None if failure else diverging(record),
-        None if failure else not_learning(record, goal),
-        collapsed(record, goal),
-        overfitting(record, goal),
+    found = [failure, collapsed(record, goal), overfitting(record, goal)]
+    if failure is None:
+        found += [diverging(record), not_learning(record, goal)]
+    found += [
+        conflicting_labels(known) or noisy_labels(record, goal, known),
+        data_model_mismatch(record, goal, known),
+        truncated_inputs(known),
+        train_eval_overlap(known),
     ]
-    order = {"fatal": 0, "warning": 1, "info": 2}
     kept = [diagnosis for diagnosis in found if diagnosis is not None]
+    if not kept and forecaster is not None:
+        # More steps are no cure for a run that has something else.
+        more = too_few_steps(record, goal, forecaster)
+        kept = [] if more is None else [more]
+    order = {"fatal": 0, "warning": 1, "info": 2}
     return tuple(sorted(kept, key=lambda diagnosis: order[diagnosis.severity]))
 
 
@@ -67,7 +94,7 @@ def diverging(record: RunRecord) -> Diagnosis | None:
         return None
     medians = np.median(np.lib.stride_tricks.sliding_window_view(loss, WINDOW), axis=1)
     first, lowest, last = float(medians[0]), float(medians.min()), float(medians[-1])
-    noise = _spread(loss) / np.sqrt(WINDOW)
+    noise = _spread(loss) / WINDOW**0.5
     drop = max(first - lowest, 0.0)
     if last <= first or last - lowest <= max(6.0 * noise, 0.5 * drop, 0.1 * abs(lowest)):
         return None
@@ -88,8 +115,12 @@ def not_learning(record: RunRecord, goal: Goal) -> Diagnosis | None:
     loss = loss[np.isfinite(loss)]
     if _is_rl(record) or record.progress < MIN_PROGRESS or loss.size < 2 * WINDOW:
         return None
+    # During warm-up the loss has had no chance yet.
+    drift = _drift(record)
+    if drift < MIN_PROGRESS or _loss_falls(record):
+        return None
     first, last = float(np.median(loss[:WINDOW])), float(np.median(loss[-WINDOW:]))
-    noise = _spread(loss) / np.sqrt(WINDOW)
+    noise = _spread(loss) / WINDOW**0.5
     if abs(first - last) > max(3.0 * noise, 0.02 * abs(first)):
         return None
     _, values = record.curve(goal.metric)
@@ -104,30 +135,51 @@ def not_learning(record: RunRecord, goal: Goal) -> Diagnosis | None:
         f"{first:.3g} at its start: no change beyond its noise of {noise:.2g}.",
         advice=f"Raise the learning rate by a factor of 3 to 10{rate}; if that changes nothing, "
         "check that the trained parameters reach the loss.",
+        severity="warning" if drift >= SLOW_START else "info",
         evidence={"first": first, "last": last, "noise": noise, "progress": record.progress},
     )
 
 
 def collapsed(record: RunRecord, goal: Goal) -> Diagnosis | None:
-    """Accuracy exactly at the majority rate, or a correlation of 0, at evaluation after another."""
-    _, values = record.curve(goal.metric)
+    """Accuracy exactly at the majority rate, or a correlation of 0, and no sign of a take-off.
+
+    Many good runs stand there at first. Those whose evaluation loss falls meanwhile have not
+    collapsed; those that were better before, or show no gain by half the learning, have.
+    """
+    steps, values = record.curve(goal.metric)
     if values.size < 2 or goal.kind not in ("rate", "correlation"):
         return None
     constant = 0.0 if goal.kind == "correlation" else record.baseline(goal)
-    if constant is None:
+    if constant is None or (goal.kind == "rate" and constant <= 0.0):
         return None
     stuck = np.abs(values - constant) < 1e-6 + 1e-4 * abs(constant)
     count = int(stuck[::-1].cumprod().sum())
     if count < 2:
         return None
+    fell = any(goal.is_better(float(value), constant) for value in values[:-count])
+    if not fell and (_drift(record) < COLLAPSE_PROGRESS or _loss_falls(record)):
+        return None
+    since = int(steps[-count])
     return Diagnosis(
         name="collapsed",
-        message=f"{goal.metric} is {values[-1]:.4g} in the last {count} evaluations, the value of "
-        "a model that always predicts one class.",
+        message=f"{goal.metric} is {values[-1]:.4g} in the last {count} evaluations, since step "
+        f"{since}: the value of a model that always predicts one class.",
         advice="Restart with another seed and bias-corrected AdamW, a learning rate two to five "
         "times lower and warm-up over 10 % of the steps.",
         evidence={"value": float(values[-1]), "evaluations": float(count)},
     )
+
+
+def _drift(record: RunRecord) -> float:
+    """Share of the planned learning (summed learning rate) that has passed, in [0, 1]."""
+    return float(clocks(record).drift[min(record.last_step, record.max_steps)])
+
+
+def _loss_falls(record: RunRecord) -> bool:
+    """Whether the evaluation loss is below where it began."""
+    _, loss = record.curve("eval_loss")
+    loss = loss[np.isfinite(loss)]
+    return bool(loss.size >= 2 and loss[-1] < (1.0 - _LOSS_GAIN) * loss[0])
 
 
 def overfitting(record: RunRecord, goal: Goal) -> Diagnosis | None:
@@ -162,4 +214,42 @@ def overfitting(record: RunRecord, goal: Goal) -> Diagnosis | None:
         "load_best_model_at_end=True.",
         severity="info" if better else "warning",
         evidence={"lowest": lowest, "lowest_step": float(steps[low]), "last": last},
+    )
+
+
+def noisy_labels(record: RunRecord, goal: Goal, signals: Mapping[str, float]) -> Diagnosis | None:
+    """Training loss of a classifier that has stalled well above its evaluation loss.
+
+    What both sets share was learnt; what the training rows have besides is not learnable. Noise
+    that the evaluation labels have as well cannot be seen this way.
+    """
+    if goal.kind != "rate" and "classes" not in signals:
+        return None
+    if _is_rl(record) or record.settings.get("label_smoothing_factor"):
+        return None
+    _, train = record.train_curve()
+    train = train[np.isfinite(train)]
+    _, loss = record.curve("eval_loss")
+    loss = loss[np.isfinite(loss)]
+    if loss.size < 3 or train.size < 4 * WINDOW:
+        return None
+    quarter = train.size // 4
+    first, before, last = (
+        float(np.median(part))
+        for part in (train[:quarter], train[-2 * quarter : -quarter], train[-quarter:])
+    )
+    held_out = float(np.median(loss[-2:]))
+    gap, noise = last - held_out, _spread(train) / quarter**0.5
+    learnt = first - last > max(3.0 * noise, 0.1 * first)
+    stalled = before - last < 0.5 * gap
+    if not learnt or not stalled or gap < max(NOISE_GAP, 0.1 * held_out, 3.0 * noise):
+        return None
+    return Diagnosis(
+        name="noisy_labels",
+        message=f"The training loss stalls at {last:.3g}, {gap:.2g} above the eval_loss of "
+        f"{held_out:.3g}: the training labels are harder to fit than the evaluation's. Label noise "
+        "does this; label smoothing, strong dropout or augmentation would too.",
+        advice="Check by hand 50 training rows on which the model is confident and wrong; drop or "
+        "correct what is mislabelled.",
+        evidence={"train_loss": last, "eval_loss": held_out, "gap": gap},
     )

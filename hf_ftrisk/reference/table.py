@@ -50,6 +50,9 @@ SCHEMA = pa.schema(
         ("settings", pa.string()),
     ]
 )
+# What float32 can tell apart in a rate. Evaluations and baselines are compared with each other: a
+# model that predicts the majority class must come out equal to the majority rate, not above it.
+_DECIMALS = 7
 _COLUMNS = ("train_step", "train_loss", "grad_norm", "learning_rate", "eval_step")
 
 
@@ -152,15 +155,15 @@ def _from_row(
         max_steps=row["max_steps"],
         **columns,
         schedule=schedule,
-        evals={name: np.asarray(values, dtype=np.float64) for name, values in row["evals"]},
+        evals={name: np.round(values, _DECIMALS) for name, values in row["evals"]},
         steps_per_epoch=row["steps_per_epoch"],
         status=row["status"],
         task=row["task"],
         seed=row["seed"],
         load_best=row["load_best"],
         metric_for_best=row["metric_for_best"],
-        baselines=dict(row["baselines"]),
-        final=dict(row["final"]),
+        baselines={name: round(value, _DECIMALS) for name, value in row["baselines"]},
+        final={name: round(value, _DECIMALS) for name, value in row["final"]},
         static=dict(row["static"]),
         settings=json.loads(row["settings"]),
     )

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.table import RecordedRun, from_table, read_runs, to_table
 
@@ -67,3 +68,15 @@ def test_slices_and_chunks_of_a_table_read_as_well():
 def test_a_table_of_something_else_is_refused():
     with pytest.raises(ValueError, match="lacks the columns"):
         from_table(pa.table({"run_id": ["a"]}))
+
+
+def test_a_model_that_predicts_the_majority_class_is_not_above_it_after_storage():
+    for rate in (0.275, 0.7875, 31 / 160, 2 / 3):
+        stuck = run(
+            eval_step=np.array([4]),
+            evals={"eval_accuracy": np.array([rate])},
+            baselines={"eval_accuracy": rate},
+        )
+        (read,) = from_table(to_table([stuck]))
+        goal = Goal("accuracy")
+        assert not goal.meets(read.record.outcome(goal), read.record.baseline(goal))
