@@ -1,0 +1,89 @@
+"""The whole demo, on fewer steps."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+from PIL import Image
+from rich.console import Console
+
+from hf_ftrisk import RiskReport
+from hf_ftrisk.demo import text
+from hf_ftrisk.demo.story import Ending, run_demo
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Ending], Path, str]:
+    folder = tmp_path_factory.mktemp("demo")
+    shown = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "MAX_STEPS", 60)
+        patch.setattr(text, "EVAL_EVERY", 6)
+        patch.setattr(text, "EVAL_ROWS", 50)
+        patch.setattr(text, "MAX_TOKENS", 16)
+        endings = run_demo("text", folder, Console(file=shown, width=120))
+    return endings, folder, shown.getvalue()
+
+
+def test_every_setting_leaves_report_card_and_figure(told) -> None:
+    endings, folder, _ = told
+    places = [folder, folder / "too-small", folder / "shuffled"]
+    for ending, place in zip(endings, places, strict=True):
+        report = RiskReport.load(place / "report.json")
+        assert report.to_dict() == ending.watched.to_dict()
+        card = ModelCard.load(place / "README.md")
+        metadata = card.data.to_dict()["ftrisk"]
+        assert metadata["goal"]["metric"] == "eval_accuracy"
+        assert "ftrisk" in card.data.tags
+        with Image.open(place / "report.png") as figure:
+            assert np.asarray(figure.convert("L")).std() > 5
+
+
+def test_the_truth_is_the_run_s_own_last_evaluation(told) -> None:
+    endings, *_ = told
+    sound = endings[0].watched
+    assert sound.run is not None
+    assert sound.outcome == sound.run.evals["eval_accuracy"][-1]
+    assert all(ending.watched.outcome is not None for ending in endings)
+
+
+def test_what_is_stopped_was_poor(told) -> None:
+    endings, *_ = told
+    for ending in endings:
+        if ending.watched.stopped_at is not None:
+            outcome = ending.watched.outcome
+            assert outcome is not None
+            assert not ending.watched.goal.meets(outcome)
+            saved = ending.watched.cost.saved_steps
+            assert saved == 60 - ending.watched.stopped_at
+
+
+def test_probes_stay_within_the_budget(told) -> None:
+    endings, *_ = told
+    assert all(ending.before.cost.spent_share <= 0.15 for ending in endings)
+
+
+def test_the_table_names_each_setting(told) -> None:
+    endings, _, shown = told
+    table = shown[shown.index("Predicted and true") :]
+    assert all(ending.setting.title in table for ending in endings)
+
+
+def test_no_path_of_this_machine_is_in_a_card(told) -> None:
+    _, folder, _ = told
+    for card in folder.rglob("README.md"):
+        assert str(folder) not in card.read_text(encoding="utf-8")
+
+
+def test_the_report_json_holds_no_text_of_the_data(told) -> None:
+    _, folder, _ = told
+    articles = text.bbc_news().train
+    content = json.dumps(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+    assert not any(article[:60] in content for article, _ in articles[:200])
