@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import Diagnosis, Ruling, Verdict, default_rule, diagnose, judge_preflight
-from hf_ftrisk.preflight.cost import Ledger, full_cost
+from hf_ftrisk.preflight.cost import full_cost
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from hf_ftrisk.preflight.session import Session
 
 
-def conclude(session: Session, ledger: Ledger) -> RiskReport:
+def conclude(session: Session) -> RiskReport:
     """The report of a session whose probing is over.
 
     Args:
         session: what was measured.
-        ledger: the budget's account.
     """
     records = session.records()
     evidence = session.evidence
     ruling = _rule(session, records)
     cost = full_cost(
         session.facts,
-        ledger,
+        session.account,
+        session.meter,
         eval_rows=session.eval_rows,
         seconds=session.seconds,
         prices=session.options.prices,
@@ -93,4 +93,5 @@ def _settings(session: Session) -> dict[str, Any]:
         "eval_rows": session.eval_rows,
         "planned_depths": list(plan.depths) if plan is not None else [],
         "snapshot_bytes": session.snapshot_bytes,
+        "signal_seconds": round(session.signal_seconds, 3),
     }

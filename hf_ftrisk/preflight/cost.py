@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from hf_ftrisk.preflight.workload import Facts, Meter
 from hf_ftrisk.report import Cost
+
+# A mean over fewer steps than this says little about what a step costs.
+_SETTLED = 3
 
 
 @dataclass(frozen=True)
@@ -35,41 +39,96 @@ class Prices:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class _Evaluation:
+    seconds: float
+    rows: int | None
+    price: float | None  # steps; None while too few steps were timed to tell
+
+
+@dataclass
+class Account:
     """The budget's account, in optimiser steps.
+
+    A step costs 1. An evaluation costs its own seconds over the mean seconds of the steps timed
+    before it; that price stays, so that a machine that becomes faster or slower later on does not
+    change what was already paid.
 
     Args:
         allowed: the budget.
-        meter: everything measured so far, over all probes.
-        first_steps: first step of each probe, slow for reasons that do not recur.
     """
 
     allowed: float
-    meter: Meter
-    first_steps: tuple[float, ...] = ()
+    _regular: list[float] = field(default_factory=list)
+    _first: list[float] = field(default_factory=list)
+    _evaluations: list[_Evaluation] = field(default_factory=list)
+
+    def post_steps(self, seconds: Sequence[float], *, opening: bool) -> None:
+        """Enter the wall times of steps.
+
+        Args:
+            seconds: one for each step, data loading included.
+            opening: whether the first of them is its probe's first, slow for reasons that do not
+                recur: it counts as a step, and its time only as long as there is no other.
+        """
+        split = 1 if opening else 0
+        self._first += seconds[:split]
+        self._regular += seconds[split:]
+        if len(self._regular) >= _SETTLED:
+            self._evaluations = [self._priced(entry) for entry in self._evaluations]
+
+    def post_evaluation(self, seconds: float, rows: int | None) -> None:
+        """Enter the wall time of an evaluation of `rows` rows (None: of the whole set)."""
+        entry = _Evaluation(seconds, rows, None)
+        settled = len(self._regular) >= _SETTLED
+        self._evaluations.append(self._priced(entry) if settled else entry)
+
+    def _priced(self, entry: _Evaluation) -> _Evaluation:
+        if entry.price is not None:
+            return entry
+        return _Evaluation(entry.seconds, entry.rows, self._price(entry))
+
+    def _price(self, entry: _Evaluation) -> float:
+        if entry.price is not None:
+            return entry.price
+        step = self.step_seconds
+        return entry.seconds / step if step else 0.0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps trained."""
+        return len(self._regular) + len(self._first)
 
     @property
     def step_seconds(self) -> float | None:
-        """Mean wall time of a step; the first one of each probe counts only if there is no other.
+        """Mean wall time of a step, None before the first.
 
         The mean, not the median: batches differ in length, and the sum is what is paid.
         """
-        return mean_step_seconds(self.meter, self.first_steps)
+        timed = self._regular or self._first
+        return float(np.mean(timed)) if timed else None
 
     @property
-    def eval_steps(self) -> float | None:
-        """Measured cost of one evaluation of the sample, in steps; None before the first."""
-        if not self.meter.eval_seconds or not self.step_seconds:
+    def eval_seconds(self) -> tuple[float, ...]:
+        """Wall time of each evaluation."""
+        return tuple(entry.seconds for entry in self._evaluations)
+
+    @property
+    def last_eval_cost(self) -> float | None:
+        """Cost of the latest evaluation, steps; None before the first, or before any step."""
+        if not self._evaluations or self.step_seconds is None:
             return None
-        return float(np.mean(self.meter.eval_seconds)) / self.step_seconds
+        return self._price(self._evaluations[-1])
+
+    def seconds_per_row(self, least_rows: int) -> float | None:
+        """Mean evaluation time of one row, from the evaluations of at least `least_rows` rows."""
+        entries = [e for e in self._evaluations if e.rows is not None and e.rows >= least_rows]
+        rows = sum(entry.rows or 0 for entry in entries)
+        return sum(entry.seconds for entry in entries) / rows if rows else None
 
     @property
     def spent(self) -> float:
         """Steps' worth spent: steps, and evaluations at their measured cost."""
-        steps = float(len(self.meter.step_seconds))
-        if self.meter.eval_seconds and self.step_seconds:
-            steps += sum(self.meter.eval_seconds) / self.step_seconds
-        return steps
+        return self.steps + sum(self._price(entry) for entry in self._evaluations)
 
     @property
     def left(self) -> float:
@@ -77,39 +136,36 @@ class Ledger:
         return self.allowed - self.spent
 
 
-def mean_step_seconds(meter: Meter, first_steps: tuple[float, ...]) -> float | None:
-    """Mean seconds of the measured steps without the first of each probe, if others exist."""
-    total, count = sum(meter.step_seconds), len(meter.step_seconds)
-    if count == 0:
-        return None
-    if count > len(first_steps):
-        return (total - sum(first_steps)) / (count - len(first_steps))
-    return total / count
-
-
 def full_cost(
-    facts: Facts, ledger: Ledger, *, eval_rows: int | None, seconds: float, prices: Prices
+    facts: Facts,
+    account: Account,
+    meter: Meter,
+    *,
+    eval_rows: int | None,
+    seconds: float,
+    prices: Prices,
 ) -> Cost:
     """Cost of the full run, from what the probes measured.
 
     Args:
         facts: steps and evaluations of the full run.
-        ledger: measured times.
-        eval_rows: rows of the sample behind the evaluation times.
+        account: measured times.
+        meter: operations and memory of the probes.
+        eval_rows: rows of the evaluation sample.
         seconds: wall time of the whole pre-flight.
         prices: the user's price and power.
     """
-    step, meter = ledger.step_seconds, ledger.meter
-    evaluation = _full_eval_seconds(facts, meter, eval_rows)
+    step = account.step_seconds
+    evaluation = _full_eval_seconds(facts, account, eval_rows)
     full = None
     if step is not None and (evaluation is not None or facts.evaluations == 0):
         full = facts.max_steps * step + facts.evaluations * (evaluation or 0.0)
-    count = len(meter.step_seconds)
+    count = account.steps
     hours = None if full is None else full / 3600
     priced = hours is not None and prices.per_hour is not None
     return Cost(
         full_steps=facts.max_steps,
-        spent_steps=ledger.spent,
+        spent_steps=account.spent,
         spent_seconds=seconds,
         seconds_per_step=step,
         seconds_per_eval=evaluation,
@@ -124,13 +180,15 @@ def full_cost(
     )
 
 
-def _full_eval_seconds(facts: Facts, meter: Meter, eval_rows: int | None) -> float | None:
-    """Seconds of one evaluation of the whole set, scaled up by its batches."""
-    if not meter.eval_seconds or facts.eval is None:
+def _full_eval_seconds(facts: Facts, account: Account, eval_rows: int | None) -> float | None:
+    """Seconds of one evaluation of the whole set, scaled up from the sample by its rows."""
+    if not account.eval_seconds or facts.eval is None:
         return None
-    # The first evaluation pays for warming up.
-    measured = float(np.mean(meter.eval_seconds[1:] or meter.eval_seconds))
-    if eval_rows is None or facts.eval.rows is None:
-        return measured if eval_rows is None else None
-    batch = facts.eval.batch
-    return measured * math.ceil(facts.eval.rows / batch) / math.ceil(eval_rows / batch)
+    if facts.eval.rows is None:
+        return account.eval_seconds[-1] if eval_rows is None else None
+    # The first, smallest evaluation pays for warming up: it counts only where it is the only one.
+    per_row = account.seconds_per_row(eval_rows or facts.eval.rows)
+    if len(account.eval_seconds) > 1 and per_row is not None:
+        return per_row * facts.eval.rows
+    rough = account.seconds_per_row(1)
+    return None if rough is None else rough * facts.eval.rows

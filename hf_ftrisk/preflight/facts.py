@@ -30,7 +30,8 @@ def trainer_facts(shadow: Any, eval_sets: Any) -> Facts:
     loader = shadow.get_train_dataloader()
     epochs, updates, _, _, rows, _, max_steps = shadow.set_initial_training_values(args, loader)
     has_epochs = updates < max_steps or epochs <= args.num_train_epochs
-    size = eval_size(eval_sets, args.eval_batch_size * args.world_size)
+    generates = bool(getattr(args, "predict_with_generate", False))  # Seq2SeqTrainingArguments
+    size = eval_size(eval_sets, args.eval_batch_size * args.world_size, generates)
     parts = list(eval_sets.values()) if isinstance(eval_sets, dict) else [eval_sets]
     return Facts(
         max_steps=max_steps,

@@ -80,7 +80,12 @@ def stand_in(trainer: Any, output_dir: str) -> Any:
         trainer: the user's Trainer; it is only read.
         output_dir: folder the copy may write to instead of the user's.
     """
-    from transformers.trainer_callback import CallbackHandler, TrainerControl, TrainerState
+    from transformers.trainer_callback import (
+        CallbackHandler,
+        DefaultFlowCallback,
+        TrainerControl,
+        TrainerState,
+    )
     from transformers.trainer_utils import TrainerMemoryTracker
 
     shadow = copy.copy(trainer)
@@ -111,8 +116,10 @@ def stand_in(trainer: Any, output_dir: str) -> Any:
         is_world_process_zero=trainer.is_world_process_zero(),
     )
     shadow.control = TrainerControl()
+    # With none of its own the handler warns that training would not work.
+    flow = [DefaultFlowCallback()]
     shadow.callback_handler = CallbackHandler(
-        [], trainer.model, trainer.processing_class, None, None
+        flow, trainer.model, trainer.processing_class, None, None
     )
     shadow._memory_tracker = TrainerMemoryTracker(True)
     shadow.gather_function = shadow.accelerator.gather_for_metrics

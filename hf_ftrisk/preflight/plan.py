@@ -1,4 +1,4 @@
-"""What a budget buys: seeds, depths and the size of the evaluation sample. Pure arithmetic.
+"""What a budget buys: seeds, depths and evaluation time. Pure arithmetic.
 
 Costs are in optimiser steps: an evaluation that takes as long as three steps costs 3.
 """
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 FORWARD_SHARE = 1 / 3
 # Of what a probe may cost, the share that is planned for its evaluations.
 EVAL_SHARE = 0.4
-# Below this many steps' worth a probe shows little: rather fewer seeds.
-LEAST_PER_SEED = 6.0
+# Shallower probes than this show little: rather fewer seeds.
+LEAST_DEPTH_OF_MANY = 3
 MAX_DEPTHS = 5
+# Rows of the smallest evaluation that is worth anything.
 LEAST_ROWS = 16
 
 
@@ -26,10 +27,18 @@ class EvalSize:
     Args:
         rows: rows of the whole set, None if it has no length.
         batch: rows of one evaluation batch over all ranks.
+        generates: an evaluation generates text, which costs far more than a forward pass.
     """
 
     rows: int | None
     batch: int
+    generates: bool = False
+
+    @property
+    def least_rows(self) -> int:
+        """Rows of the smallest evaluation that is done."""
+        least = min(self.batch, LEAST_ROWS) if self.generates else LEAST_ROWS
+        return least if self.rows is None else min(least, self.rows)
 
 
 @dataclass(frozen=True)
@@ -38,16 +47,15 @@ class Plan:
 
     Args:
         seeds: number of probes.
-        depths: optimiser steps at which every probe is evaluated, increasing.
-        eval_rows: rows of the evaluation sample, None without an evaluation set.
-        allowed: the budget in optimiser steps.
+        depths: optimiser steps at which every probe is evaluated, increasing; () if the budget
+            does not reach one step with one evaluation.
+        look_cost: steps' worth that one evaluation may cost.
         notes: what the budget did not allow.
     """
 
     seeds: int
     depths: tuple[int, ...]
-    eval_rows: int | None
-    allowed: float
+    look_cost: float
     notes: tuple[str, ...] = ()
 
 
@@ -57,18 +65,27 @@ def allowed_steps(budget: float, max_steps: int) -> float:
     Raises:
         ValueError: a budget that is not a share in (0, 1], or less than one step of this run.
     """
+    check_budget(budget)
+    allowed = budget * max_steps
+    if allowed < 1:
+        raise ValueError(
+            f"budget={budget:g} of {max_steps} optimiser steps is less than one step: "
+            f"give at least {math.ceil(1000 / max_steps) / 1000:g}"
+        )
+    return allowed
+
+
+def check_budget(budget: float) -> None:
+    """Refuse a budget that is no share.
+
+    Raises:
+        ValueError: a budget that is not in (0, 1].
+    """
     if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget <= 1:
         raise ValueError(
             f"budget is the share of the full run's optimiser steps to spend, in (0, 1], "
             f"such as 0.05; got {budget!r}"
         )
-    allowed = budget * max_steps
-    if allowed < 1:
-        raise ValueError(
-            f"budget={budget:g} of {max_steps} optimiser steps is less than one step: "
-            f"give at least {1 / max_steps:.2g}"
-        )
-    return allowed
 
 
 def depth_grid(deepest: int, count: int = MAX_DEPTHS) -> tuple[int, ...]:
@@ -96,74 +113,73 @@ def make_plan(
     *,
     max_steps: int,
     seeds: int,
-    rows_per_step: float | None,
-    eval_size: EvalSize | None,
-    most_rows: int | None,
+    least_look: float,
+    most_look: float,
     depths: Sequence[int] | None = None,
 ) -> Plan:
-    """Seeds, depths and evaluation rows that `allowed` steps pay for.
+    """Seeds, depths and evaluation time that `allowed` steps pay for.
+
+    As many seeds as can be probed `LEAST_DEPTH_OF_MANY` steps deep with an evaluation each; one
+    seed if two cannot. One evaluation more is planned for the model before its first step.
 
     Args:
-        allowed: budget in optimiser steps.
+        allowed: steps' worth that may still be spent.
         max_steps: optimiser steps of the full run.
         seeds: wanted number of probes.
-        rows_per_step: training rows of one optimiser step, None if unknown.
-        eval_size: size of the evaluation set, None without one.
-        most_rows: rows to evaluate at most, None for the whole set.
-        depths: wanted depths; None: a geometric grid as deep as the budget goes.
+        least_look: cost of the smallest evaluation; 0 without an evaluation set.
+        most_look: cost of the largest one.
+        depths: wanted depths; None: a doubling grid as deep as the budget goes.
+
+    Raises:
+        ValueError: depths that are no steps of this run.
     """
-    notes: list[str] = []
-    kept = seeds
-    if depths is None:
-        kept = max(1, min(seeds, int(allowed // LEAST_PER_SEED)))
-    if kept < seeds:
-        notes.append(
-            f"{kept} of {seeds} seeds probed: the budget of {allowed:.0f} steps leaves "
-            f"fewer than {LEAST_PER_SEED:.0f} for each of {seeds}"
-        )
-    each = allowed / kept
-    rows = _sample_rows(each, rows_per_step, eval_size, most_rows, depths)
-    cost = 0.0 if rows is None else rows / (rows_per_step or rows) * FORWARD_SHARE
-    if depths is not None:
-        return Plan(kept, check_depths(depths, max_steps), rows, allowed, tuple(notes))
-    grid = affordable_grid(each, cost, max_steps)
-    return Plan(kept, grid, rows, allowed, tuple(notes))
+    most_look = max(least_look, most_look)
+    wanted = None if depths is None else check_depths(depths, max_steps)
+    for count in range(seeds, 0, -1):
+        each = allowed / count
+        if wanted is None:
+            grid, look = _own_grid(each, count, least_look, most_look, max_steps)
+        else:
+            grid, look = _given_grid(each, wanted, least_look, most_look)
+        if grid and (count == 1 or wanted is not None or grid[-1] >= LEAST_DEPTH_OF_MANY):
+            return Plan(count, grid, look, _fewer(count, seeds, allowed))
+    return Plan(1, (), least_look, _fewer(1, seeds, allowed))
 
 
-def affordable_grid(each: float, eval_cost: float, max_steps: int) -> tuple[int, ...]:
-    """The doubling grid whose steps and evaluations cost at most `each` steps; () if none does.
+def _fewer(count: int, seeds: int, allowed: float) -> tuple[str, ...]:
+    if count == seeds:
+        return ()
+    return (
+        f"{count} of {seeds} seeds probed: {allowed:.3g} steps' worth does not carry {seeds} "
+        "probes to a useful depth. A larger budget buys more.",
+    )
 
-    Args:
-        each: steps' worth that one probe may cost.
-        eval_cost: cost of one evaluation, steps; one is done before training as well.
-        max_steps: optimiser steps of the full run.
-    """
-    best: tuple[int, ...] = ()
+
+def _own_grid(
+    each: float, seeds: int, least: float, most: float, max_steps: int
+) -> tuple[tuple[int, ...], float]:
+    """The doubling grid with the most looks that still trains for half of what it costs."""
+    best: tuple[tuple[int, ...], float] = ((), least)
     for count in range(1, MAX_DEPTHS + 1):
-        deepest = min(math.floor(each - (count + 1) * eval_cost), max_steps)
-        # Another depth is worth its evaluation while half of the budget still goes to training.
-        if deepest < 1 or (count > 1 and deepest < each / 2):
+        # The look before the first step is shared by all seeds.
+        looks = count + 1 / seeds
+        cost = min(max(EVAL_SHARE * each / looks, least), most)
+        deepest = min(math.floor(each - looks * cost), max_steps)
+        if count > 1 and (deepest < each / 2 or deepest < 2 ** (count - 1)):
             break
-        best = depth_grid(deepest, count)
+        if deepest >= 1:
+            best = (depth_grid(deepest, count), cost)
+    if not best[0] and math.floor(each - least) >= 1:
+        return (min(math.floor(each - least), max_steps),), least
     return best
 
 
-def _sample_rows(
-    each: float,
-    rows_per_step: float | None,
-    eval_size: EvalSize | None,
-    most_rows: int | None,
-    depths: Sequence[int] | None,
-) -> int | None:
-    if eval_size is None:
-        return None
-    most = eval_size.rows
-    if most_rows is not None:
-        most = most_rows if most is None else min(most, most_rows)
-    if rows_per_step is None:
-        return most
-    looks = 1 + (len(depths) if depths is not None else max(1, min(MAX_DEPTHS, round(each / 8))))
-    share = each * EVAL_SHARE / looks
-    rows = max(LEAST_ROWS, int(share * rows_per_step / FORWARD_SHARE))
-    rows = max(eval_size.batch, rows // eval_size.batch * eval_size.batch)
-    return rows if most is None else min(rows, most)
+def _given_grid(
+    each: float, depths: tuple[int, ...], least: float, most: float
+) -> tuple[tuple[int, ...], float]:
+    """As many of the wanted depths, from the shallowest, as the steps and evaluations allow."""
+    for count in range(len(depths), 0, -1):
+        left = each - depths[count - 1]
+        if left >= count * least:
+            return depths[:count], min(max(left / (count + 1), least), most)
+    return (), least

@@ -17,12 +17,11 @@ from typing import Any
 import psutil
 import torch
 from torch import nn
-from transformers import TrainerCallback
-from transformers.trainer_utils import has_length
 
+from hf_ftrisk.preflight.bounded import EvalClock
 from hf_ftrisk.preflight.errors import PreflightError
 from hf_ftrisk.preflight.snapshot import RngState, Storage, TensorSnapshot, keep_tensor
-from hf_ftrisk.preflight.workload import EvaluationTooSlowError, Facts, Meter
+from hf_ftrisk.preflight.workload import Evaluation, Facts, Meter
 from hf_ftrisk.record import RunRecord
 
 # Non-finite steps in a row after which a probe counts as diverged; one alone may be an overflow
@@ -48,35 +47,12 @@ class Engine:
     batches_per_epoch: int
 
 
-class _EvalGuard(TrainerCallback):
-    """Ends an evaluation after its first batch if all batches would take longer than `limit`."""
-
-    def __init__(self, limit: float | None, from_main: Callable[[Any], Any]) -> None:
-        self._limit = limit
-        self._from_main = from_main
-        self._start = time.perf_counter()
-        self._first = True
-
-    def on_prediction_step(
-        self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **kwargs: Any
-    ) -> None:
-        """Compare the first batch's time, as rank 0 measured it, with what is allowed."""
-        if not self._first or self._limit is None:
-            return
-        self._first = False
-        elapsed = self._from_main(time.perf_counter() - self._start)
-        batches = len(eval_dataloader) if has_length(eval_dataloader) else 1
-        if batches > 1 and elapsed * batches > self._limit:
-            raise EvaluationTooSlowError(elapsed)
-
-
 @dataclass
 class _Log:
     losses: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     step_seconds: list[float] = field(default_factory=list)
-    eval_seconds: list[float] = field(default_factory=list)
     flops: float = 0.0
     peak: int | None = None
 
@@ -125,7 +101,7 @@ class TrainerProbe:
     def meter(self) -> Meter:
         """Times and counts so far."""
         log = self._log
-        return Meter(tuple(log.step_seconds), tuple(log.eval_seconds), log.flops, log.peak)
+        return Meter(tuple(log.step_seconds), log.flops, log.peak)
 
     # --- leaving and resuming -------------------------------------------------------------------
 
@@ -272,39 +248,34 @@ class TrainerProbe:
 
     # --- evaluation and record ------------------------------------------------------------------
 
-    def evaluate(
-        self, limit: float | None = None, *, untrained: bool = False
-    ) -> Mapping[str, float]:
+    def evaluate(self, limit: float | None = None, *, untrained: bool = False) -> Evaluation:
         """Metrics on the fixed sample; random numbers go on as if it had not happened.
 
         Args:
-            limit: seconds it may take; None: any.
+            limit: seconds after which no other batch is begun; None: any.
             untrained: the model holds its weights from before the first step, of which this
                 probe's optimiser knows nothing.
-
-        Raises:
-            EvaluationTooSlowError: it would take longer; known after the first batch.
         """
         rng = RngState.capture()
         shadow = self._engine.shadow
-        guard = _EvalGuard(limit, self._from_main)
-        shadow.callback_handler.callbacks = [guard]
-        optimizer = shadow.optimizer
+        clock = EvalClock(shadow, limit, self._from_main)
+        optimizer, loader_of = shadow.optimizer, shadow.get_eval_dataloader
+        shadow.get_eval_dataloader = lambda *args, **kwargs: clock.bounded(
+            loader_of(*args, **kwargs)
+        )
         if untrained:
             shadow.optimizer = None
-        start = time.perf_counter()
         try:
             metrics = dict(shadow.evaluate())
         finally:
             shadow.optimizer = optimizer
-            self._log.eval_seconds.append(time.perf_counter() - start)
-            shadow.callback_handler.callbacks = []
+            del shadow.get_eval_dataloader
             rng.restore()
         # Trainers such as TRL's add metrics where they log.
         for entry in shadow.state.log_history:
             metrics.update({k: v for k, v in entry.items() if k.startswith("eval_")})
         shadow.state.log_history.clear()
-        return metrics
+        return Evaluation(metrics, clock.rows, clock.seconds)
 
     def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
         """The trajectory so far, with the evaluations that were done (step -> metrics)."""

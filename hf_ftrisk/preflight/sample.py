@@ -24,18 +24,18 @@ class _Head(IterableDataset[Any]):
         return itertools.islice(iter(self._source), self._rows)
 
 
-def eval_size(eval_dataset: Any, batch: int) -> EvalSize | None:
+def eval_size(eval_dataset: Any, batch: int, generates: bool = False) -> EvalSize | None:
     """Rows of the evaluation set(s) together; None without one."""
     if eval_dataset is None:
         return None
     parts = list(eval_dataset.values()) if isinstance(eval_dataset, dict) else [eval_dataset]
     lengths = [length_of(part) for part in parts]
     known = [length for length in lengths if length is not None]
-    return EvalSize(sum(known) if len(known) == len(lengths) else None, batch)
+    return EvalSize(sum(known) if len(known) == len(lengths) else None, batch, generates)
 
 
 def eval_sample(eval_dataset: Any, rows: int | None, seed: int) -> Any:
-    """The same `rows` rows for every probe, in their order; smaller samples are parts of larger.
+    """The same `rows` rows for every probe; a smaller sample is the beginning of a larger one.
 
     Args:
         eval_dataset: map-style, iterable or a dict of them (which share the rows evenly).
@@ -50,9 +50,7 @@ def eval_sample(eval_dataset: Any, rows: int | None, seed: int) -> Any:
     total = length_of(eval_dataset)
     if total is None:
         return _Head(eval_dataset, rows)
-    if rows >= total:
-        return eval_dataset
-    chosen = np.sort(np.random.default_rng(seed).permutation(total)[:rows]).tolist()
+    chosen = np.random.default_rng(seed).permutation(total)[:rows].tolist()
     if hasattr(eval_dataset, "select"):
         return eval_dataset.select(chosen)
     return Subset(eval_dataset, chosen)

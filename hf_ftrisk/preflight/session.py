@@ -1,7 +1,7 @@
 """One pre-flight from the first fact to the report: what to probe next, and when to stop. No torch.
 
-Decisions are taken on rank 0, from its own clock and from records that are equal on all ranks, and
-sent to the others; so every rank trains the same steps.
+Decisions are taken from times that rank 0 measured and shared, and from records that are equal on
+all ranks; so every rank trains the same steps.
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from hf_ftrisk.policy.verdict import Diagnosis
-from hf_ftrisk.preflight.cost import Ledger
+from hf_ftrisk.preflight.cost import Account
 from hf_ftrisk.preflight.evidence import Evidence, known_baseline, weigh, with_baseline
 from hf_ftrisk.preflight.options import Options
-from hf_ftrisk.preflight.plan import Plan, allowed_steps, make_plan
-from hf_ftrisk.preflight.workload import EvaluationTooSlowError, Facts, Meter, Probe, Workload
+from hf_ftrisk.preflight.plan import (
+    FORWARD_SHARE,
+    EvalSize,
+    Plan,
+    allowed_steps,
+    check_depths,
+    make_plan,
+)
+from hf_ftrisk.preflight.workload import Evaluation, Facts, Meter, Probe, Workload
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 
@@ -24,6 +31,12 @@ T = TypeVar("T")
 
 # A deeper look has to be at least this much deeper than the last one to be worth its evaluation.
 _LEAST_DEEPENING = 4 / 3
+# Planned evaluations are taken to cost this much more than measured: clocks are noisy.
+_NOISE = 1.15
+# Steps that tell what a step costs, before the rest is planned: the first is slow.
+_TIMED_STEPS = 2
+# Static signals may take this share of the time that the budget is worth.
+_SIGNAL_SHARE = 0.25
 
 
 class Ranks(Protocol):
@@ -53,6 +66,9 @@ class Session:
         ranks: the processes in lockstep.
         options: what was asked for.
         progress: called with the number of steps' worth spent so far.
+
+    Raises:
+        ValueError: a budget of less than a step, or depths that are no steps of this run.
     """
 
     def __init__(
@@ -68,16 +84,22 @@ class Session:
         self._progress = progress
         self._start = time.perf_counter()
         self.facts: Facts = workload.facts()
-        self.allowed = allowed_steps(options.budget, self.facts.max_steps)
+        self.account = Account(allowed_steps(options.budget, self.facts.max_steps))
+        if options.depths is not None:
+            check_depths(options.depths, self.facts.max_steps)
         self.plan: Plan | None = None
         self.probed: list[Probed] = []
         self.untrained: Mapping[str, float] = {}
         self.signals: dict[str, float] = {}
+        self.signal_seconds = 0.0
         self.faults: tuple[Diagnosis, ...] = ()
         self.evidence = Evidence()
         self.notes: list[str] = list(self.facts.notes)
-        self._evaluates = self.facts.eval is not None
         self.eval_rows: int | None = None
+        self._evaluates = self.facts.eval is not None
+        self._looked = False
+        # Metrics and rows of the evaluation that was done to see whether evaluating works.
+        self._rehearsed: Evaluation | None = None
 
     @property
     def snapshot_bytes(self) -> int | None:
@@ -89,12 +111,10 @@ class Session:
         """Wall time so far."""
         return time.perf_counter() - self._start
 
-    def ledger(self) -> Ledger:
-        """The account so far, as rank 0 measured it."""
-        meters = [item.probe.meter for item in self.probed]
-        first = tuple(m.step_seconds[0] for m in meters if m.step_seconds)
-        account = Ledger(self.allowed, sum(meters, Meter()), first)
-        return self._on_main(lambda: account)
+    @property
+    def meter(self) -> Meter:
+        """What was measured on all probes."""
+        return sum((item.probe.meter for item in self.probed), Meter())
 
     def _on_main(self, compute: Callable[[], T]) -> T:
         """What rank 0 computes, on every rank."""
@@ -108,37 +128,55 @@ class Session:
         """All stages, to the report."""
         from hf_ftrisk.preflight.conclude import conclude
 
-        self.faults, self.signals = self._workload.static(self.options.signal_seconds)
+        self.faults = self._workload.faults()
         if not any(fault.severity == "fatal" for fault in self.faults):
-            self._plan()
+            if not self._evaluates:
+                self.notes.append("No evaluation set: no forecast, only cost and certain failures.")
+            self._open()
+            self._rehearse()
+            self._signals()
             self._probe()
-        ledger = self.ledger()
-        return self._on_main(lambda: conclude(self, ledger))
+        return self._on_main(lambda: conclude(self))
 
-    def _plan(self) -> None:
-        facts, options = self.facts, self.options
-        self.plan = plan = make_plan(
-            self.allowed,
-            max_steps=facts.max_steps,
-            seeds=options.seeds,
-            rows_per_step=facts.rows_per_step,
-            eval_size=facts.eval,
-            most_rows=options.eval_samples,
-            depths=options.depths,
-        )
-        self.notes += plan.notes
-        if not self._evaluates:
-            self.notes.append("No evaluation set: no forecast, only cost and certain failures.")
-        self._set_rows(plan.eval_rows)
+    def _open(self) -> Probed:
+        item = Probed(self._workload.open(len(self.probed)), {})
+        self.probed.append(item)
+        return item
 
-    def _set_rows(self, rows: int | None) -> None:
-        self.eval_rows = rows
-        self._workload.set_eval_rows(rows)
+    def _rehearse(self) -> None:
+        """One small evaluation before any step: a goal without its metric is found here.
+
+        Left out where the budget reaches one evaluation only: that one comes after a step.
+        """
+        if not self._evaluates or self.account.allowed < 1 + 2 * self._guessed_look():
+            return
+        self._set_rows(self._size().least_rows)
+        evaluation = self._workload.evaluate_untrained(self.probed[0].probe)
+        self._rehearsed = self._post(evaluation)
+        self._check_metric(evaluation.metrics)
+
+    def _signals(self) -> None:
+        """Static signals, in a time that is in proportion to the budget."""
+        wanted = self.options.signal_seconds
+        worth = self._guessed_step_seconds()
+        if worth is not None:
+            wanted = min(wanted, max(1.0, _SIGNAL_SHARE * self.account.allowed * worth))
+        if wanted == 0:
+            return
+        start = time.perf_counter()
+        # Every rank has the same limit, for it comes from rank 0's clock.
+        self.signals = self._workload.signals(wanted)
+        self.signal_seconds = time.perf_counter() - start
 
     def _probe(self) -> None:
+        if self.account.allowed < 1 + self._guessed_look():
+            self._no_room()
+            return
+        self._time_a_step()
+        self._make_plan()
         assert self.plan is not None
         if not self.plan.depths:
-            self.notes.append("The budget does not reach one probe with one evaluation.")
+            self._no_room()
             return
         target: int | None = self.plan.depths[0]
         seeds = self.plan.seeds
@@ -147,115 +185,203 @@ class Session:
             self.evidence = self._weigh()
             target = self._next(target, seeds)
 
+    def _no_room(self) -> None:
+        need = 1 + (self._least_look() or self._guessed_look())
+        share = need / self.facts.max_steps
+        self.notes.append(
+            f"The budget of {self.account.allowed:.3g} steps does not reach one step with one "
+            f"evaluation: give budget={min(1.0, share):.2g} or more."
+        )
+
+    # --- what things cost -----------------------------------------------------------------------
+
+    def _size(self) -> EvalSize:
+        assert self.facts.eval is not None
+        return self.facts.eval
+
+    def _most_rows(self) -> int | None:
+        """Rows of the evaluation sample at most; None: a set of unknown length, all of it."""
+        total, most = self._size().rows, self.options.eval_samples
+        return most if total is None else total if most is None else min(total, most)
+
+    def _guessed_look(self) -> float:
+        """Cost of the smallest evaluation before anything was timed, steps."""
+        if not self._evaluates:
+            return 0.0
+        rows = self._size().least_rows
+        return rows / (self.facts.rows_per_step or rows) * FORWARD_SHARE
+
+    def _guessed_step_seconds(self) -> float | None:
+        """Time of a step, judged by that of the first evaluation."""
+        if self._rehearsed is None:
+            return None
+        return self._rehearsed.seconds / self._guessed_look()
+
+    def _least_look(self) -> float | None:
+        """Measured cost of the smallest evaluation, steps; None before it was measured."""
+        step = self.account.step_seconds
+        if self._rehearsed is None or step is None:
+            return None
+        return self._rehearsed.seconds / step * _NOISE
+
+    def _look_cost(self) -> float:
+        """What the next evaluation is expected to cost, steps."""
+        assert self.plan is not None
+        if not self._evaluates:
+            return 0.0
+        last = self.account.last_eval_cost
+        return last * _NOISE if self._looked and last is not None else self.plan.look_cost
+
+    def _post(self, evaluation: Evaluation) -> Evaluation:
+        """Enter an evaluation as rank 0 timed it."""
+        seconds = self._ranks.from_main(evaluation.seconds)
+        self.account.post_evaluation(seconds, evaluation.rows)
+        self._progress(self.account.spent)
+        return replace(evaluation, seconds=seconds)
+
+    # --- probing --------------------------------------------------------------------------------
+
+    def _time_a_step(self) -> None:
+        """The first steps of the first probe, as many as leave room for an evaluation."""
+        wanted = min(_TIMED_STEPS, self.facts.max_steps, *(self.options.depths or ()))
+        for target in range(1, wanted + 1):
+            # Only the first step is taken on a guess: it prices what was evaluated before.
+            look = (self._least_look() or self._guessed_look()) if self._evaluates else 0.0
+            if target > 1 and not self._affords(1 + look):
+                return
+            self._advance(self.probed[0], target)
+
+    def _make_plan(self) -> None:
+        item, account = self.probed[0], self.account
+        least = self._least_look()
+        if least is None:
+            least = self._guessed_look()
+        most = least
+        if self._evaluates:
+            rows = self._most_rows()
+            most = least * rows / self._size().least_rows if rows is not None else float("inf")
+        plan = make_plan(
+            account.left + account.steps,
+            max_steps=self.facts.max_steps,
+            seeds=self.options.seeds,
+            least_look=least,
+            most_look=most,
+            depths=self.options.depths,
+        )
+        depths = plan.depths
+        if not depths and account.left >= least / _NOISE:
+            depths = (item.probe.step,)
+        depths = tuple(sorted({max(depth, item.probe.step) for depth in depths}))
+        self.plan = replace(plan, depths=depths)
+        self.notes += plan.notes
+        if self._evaluates:
+            self._set_rows(self._most_rows())
+
+    def _set_rows(self, rows: int | None) -> None:
+        self.eval_rows = rows
+        self._workload.set_eval_rows(rows)
+
+    def _advance(self, item: Probed, target: int) -> None:
+        before = len(item.probe.meter.step_seconds)
+        item.probe.advance(target)
+        seconds = self._ranks.from_main(item.probe.meter.step_seconds[before:])
+        self.account.post_steps(seconds, opening=before == 0)
+        self._progress(self.account.spent)
+
     def _level(self, target: int, seeds: int) -> int:
         """Take every probe to depth `target`; the number of probes that the budget carries on."""
         for index in range(seeds):
             if index == len(self.probed):
-                if index == 1:
-                    self._look_untrained(seeds, target)
-                    seeds = self._affordable_seeds(seeds, target)
-                    if index >= seeds:
-                        break
-                self.probed.append(Probed(self._workload.open(index), {}))
+                if not self._affords(target + self._look_cost()):
+                    self._tell_fewer(index, seeds, target)
+                    return index
+                self._open()
             item = self.probed[index]
             if item.probe.diverged:
                 continue
+            if not self._affords(target - item.probe.step + self._look_cost()) and index > 0:
+                return index
             self._workload.activate(item.probe)
-            item.probe.advance(target)
-            self._progress(self.ledger().spent)
+            self._advance(item, target)
             if not item.probe.diverged:
                 self._look(item)
-            self._progress(self.ledger().spent)
-        if seeds == 1 and not self.untrained and len(self.probed) == 1:
-            self._look_untrained(1, 0)
+            if index == 0 and not self.untrained:
+                self._look_untrained(seeds - 1, target)
         return seeds
 
-    def _affordable_seeds(self, seeds: int, target: int) -> int:
-        ledger = self.ledger()
-        each = target + (ledger.eval_steps or 0.0 if self._evaluates else 0.0)
-        kept = max(1, min(seeds, 1 + int(ledger.left // each)))
-        if kept < seeds:
-            self.notes.append(
-                f"{kept} of {seeds} seeds probed: one probe to step {target} costs {each:.1f} "
-                f"steps with its evaluation, {ledger.left:.1f} were left."
-            )
-        return kept
+    def _affords(self, cost: float) -> bool:
+        return cost <= self.account.left
+
+    def _tell_fewer(self, kept: int, seeds: int, target: int) -> None:
+        self.notes.append(
+            f"{kept} of {seeds} seeds probed: one probe to step {target} costs "
+            f"{target + self._look_cost():.1f} steps with its evaluation, "
+            f"{max(0.0, self.account.left):.1f} were left."
+        )
 
     def _look(self, item: Probed) -> None:
-        """Evaluate a probe where it stands, if the budget allows."""
+        """Evaluate a probe where it stands, within what is left."""
         if not self._evaluates:
             return
-        metrics = self._evaluate(item.probe)
-        if metrics is None:
+        left = self.account.left
+        # Before the first look only the smallest one's cost is known, and it fixes the rows.
+        least = (self._look_cost() if self._looked else self._least_look() or 0.0) / _NOISE
+        if left < least:
+            self.notes.append(
+                f"Probe {item.probe.seed} not evaluated at step {item.probe.step}: an evaluation "
+                f"costs {least:.1f} steps, {max(0.0, left):.1f} were left."
+            )
             return
-        self._check_metric(metrics)
-        item.evals[item.probe.step] = metrics
+        limit = min(left, 2 * least) if self._looked else min(left, max(least, self._look_cost()))
+        if not self._looked:
+            self._fit_rows(limit / least if least else float("inf"))
+        evaluation = item.probe.evaluate(limit * (self.account.step_seconds or 0.0))
+        self._post(evaluation)
+        self._check_metric(evaluation.metrics)
+        item.evals[item.probe.step] = evaluation.metrics
+        if evaluation.rows is not None and evaluation.rows != self.eval_rows:
+            if self._looked:
+                self.notes.append(
+                    f"Evaluated on {evaluation.rows} rows from step {item.probe.step} on, before "
+                    f"on {self.eval_rows}: evaluating has become slower."
+                )
+            self._set_rows(evaluation.rows)
+        self._looked = True
 
-    def _evaluate(self, probe: Probe) -> Mapping[str, float] | None:
-        ledger = self.ledger()
-        seconds = ledger.step_seconds or 0.0
-        known = ledger.eval_steps
-        if known is not None and known > ledger.left:
-            self.notes.append(
-                f"Probe {probe.seed} not evaluated at step {probe.step}: an evaluation costs "
-                f"{known:.1f} steps, {ledger.left:.1f} were left."
-            )
-            return None
-        share = ledger.left if known is not None else self._first_share(ledger)
-        try:
-            return probe.evaluate(limit=share * seconds)
-        except EvaluationTooSlowError as slow:
-            return self._evaluate_fewer(probe, slow.per_batch, share * seconds)
+    def _fit_rows(self, ratio: float) -> None:
+        """Fewer rows than a batch, if the time is too short for a batch.
 
-    def _first_share(self, ledger: Ledger) -> float:
-        """Steps' worth that the first evaluation, of unknown cost, may take."""
-        assert self.plan is not None
-        looks = len(self.plan.depths) + 1
-        return max(0.0, ledger.left) / (looks * self.plan.seeds)
+        Args:
+            ratio: time there is over that of the smallest evaluation.
+        """
+        size = self._size()
+        if ratio * size.least_rows < size.batch:
+            self._set_rows(max(size.least_rows, int(ratio * size.least_rows)))
 
-    def _evaluate_fewer(
-        self, probe: Probe, per_batch: float, seconds: float
-    ) -> Mapping[str, float] | None:
-        """Evaluate on as many batches as `seconds` hold; on none, and never again, if on none."""
-        assert self.facts.eval is not None
-        batch = self.facts.eval.batch
-        rows = int(seconds / per_batch) * batch
-        ledger = self.ledger()
-        left = ledger.left * (ledger.step_seconds or 0.0)
-        if rows == 0 and per_batch > left:
-            self._evaluates = False
-            self.notes.append(
-                f"No evaluation: one batch takes {per_batch:.3g} s, as much as the rest of the "
-                "budget. Give a larger budget or a smaller evaluation batch."
-            )
-            return None
-        rows = max(batch, rows)
-        self.notes.append(
-            f"Evaluated on {rows} rows, not {self.eval_rows or 'all'}: one batch of {batch} "
-            f"takes {per_batch:.3g} s."
-        )
-        self._set_rows(rows)
-        return probe.evaluate()
-
-    def _look_untrained(self, seeds: int, target: int) -> None:
+    def _look_untrained(self, others: int, target: int) -> None:
         """Evaluate the model as it is, if that leaves the budget for the other probes."""
-        ledger = self.ledger()
-        cost = ledger.eval_steps
-        if not self._evaluates or cost is None:
-            return
-        if cost > ledger.left - (seeds - 1) * (target + cost):
-            self.notes.append(
-                "The untrained model was not evaluated: the budget is spent on steps."
-            )
+        if not self._looked:
             return
         item = self.probed[0]
-        self.untrained = self._workload.evaluate_untrained(item.probe)
-        item.evals[0] = self.untrained
+        if self._rehearsed is not None and self._rehearsed.rows == self.eval_rows:
+            self.untrained = item.evals[0] = self._rehearsed.metrics
+            return
+        cost = self._look_cost()
+        if not self._affords(cost + others * (target + cost)):
+            self.notes.append(
+                "The untrained model was not evaluated on the whole sample: the budget went into "
+                "steps."
+            )
+            return
+        limit = 2 * cost * (self.account.step_seconds or 0.0)
+        evaluation = self._post(self._workload.evaluate_untrained(item.probe, limit))
+        self.untrained = item.evals[0] = evaluation.metrics
 
     def _check_metric(self, metrics: Mapping[str, float]) -> None:
         metric = self.options.goal.metric
         if metric not in metrics:
-            have = sorted(name for name in metrics if name.startswith("eval_"))
+            timed = ("_runtime", "_per_second", "_preparation_time")
+            have = sorted(m for m in metrics if m.startswith("eval_") and not m.endswith(timed))
             raise ValueError(
                 f"the evaluation gives no {metric!r}; it gives {', '.join(have) or 'nothing'}. "
                 "Check compute_metrics, or choose a goal among these."
@@ -280,11 +406,13 @@ class Session:
     def baseline(self) -> float | None:
         """Trivial baseline of the goal's metric."""
         goal = self.options.goal
-        return known_baseline(goal, self.facts, self.untrained.get(goal.metric))
+        # Without a look at the whole sample, the small one is the best guess.
+        rough = self._rehearsed.metrics if self._rehearsed is not None else {}
+        untrained = self.untrained or rough
+        return known_baseline(goal, self.facts, untrained.get(goal.metric))
 
     def _weigh(self) -> Evidence:
         records = self.records()
-        ledger = self.ledger()
         return self._on_main(
             lambda: weigh(
                 records,
@@ -292,18 +420,19 @@ class Session:
                 self.facts,
                 history=self.options.history,
                 baseline=self.baseline(),
-                money=self._money(ledger),
+                money=self._money(),
             )
         )
 
-    def _money(self, ledger: Ledger) -> dict[str, float]:
+    def _money(self) -> dict[str, float]:
         """The price of probing in money, where the user gave one."""
         prices, value = self.options.prices, self.options.run_value
-        if value is None or prices.per_hour is None or ledger.step_seconds is None:
+        seconds = self.account.step_seconds
+        if value is None or prices.per_hour is None or seconds is None:
             return {}
         return {
             "price_per_hour": prices.per_hour,
-            "seconds_per_step": ledger.step_seconds,
+            "seconds_per_step": seconds,
             "value": value,
         }
 
@@ -314,16 +443,15 @@ class Session:
         best = self.evidence.optimal_depth
         if not alive or (best is not None and depth >= best):
             return None
-        ledger = self.ledger()
-        look = (ledger.eval_steps or 0.0) if self._evaluates else 0.0
-        extra = int(ledger.left / len(alive) - look)
+        # The looks of all probes that go on, and as many steps as are left for each.
+        extra = int(self.account.left / len(alive) - self._look_cost())
+        planned = _after(depth, self.plan.depths)
         if self.options.depths is not None:
-            wanted = _after(depth, self.plan.depths)
-            return wanted if wanted is not None and wanted - depth <= extra else None
+            return planned if planned is not None and planned - depth <= extra else None
         limit = min(depth + extra, self.facts.max_steps)
         if limit < max(depth + 1, _LEAST_DEEPENING * depth):
             return None
-        return min(2 * depth, limit)
+        return min(planned or 2 * depth, limit)
 
 
 def _after(depth: int, depths: Sequence[int]) -> int | None:

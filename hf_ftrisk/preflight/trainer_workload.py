@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -26,9 +26,11 @@ from hf_ftrisk.preflight.snapshot import (
 )
 from hf_ftrisk.preflight.support import check_trainer
 from hf_ftrisk.preflight.wiring import check_wiring
-from hf_ftrisk.preflight.workload import Facts
+from hf_ftrisk.preflight.workload import Evaluation, Facts
 from hf_ftrisk.signals.collect import trainer_signals
 from hf_ftrisk.trainer_facts import goal_sets
+
+T = TypeVar("T")
 
 _SEED_STRIDE = 1_000_003  # keeps the probes' seeds clear of a user's own seed, seed + 1, ...
 
@@ -93,17 +95,26 @@ class TrainerWorkload:
                 self._rng.restore()
         return self._facts
 
-    def static(self, seconds: float) -> tuple[tuple[Diagnosis, ...], dict[str, float]]:
-        """Wiring faults and static signals of the untouched model."""
+    def faults(self) -> tuple[Diagnosis, ...]:
+        """Wiring faults of the untouched trainer."""
+        return self._untouched(check_wiring)
+
+    def signals(self, seconds: float) -> dict[str, float]:
+        """Static signals of the untouched model."""
+        return self._untouched(lambda shadow: trainer_signals(shadow, seconds=seconds))
+
+    def _untouched(self, look: Callable[[Any], T]) -> T:
+        """What `look` finds on a stand-in of the trainer with the weights from before."""
+        active = self._active
+        self._leave()
         shadow = self.shadow()
         shadow.eval_dataset = self._eval_sets
         try:
-            faults = check_wiring(shadow)
-            if seconds == 0 or any(fault.severity == "fatal" for fault in faults):
-                return faults, {}
-            return faults, trainer_signals(shadow, seconds=seconds)
+            return look(shadow)
         finally:
             self._rng.restore()
+            if active is not None:
+                self.activate(active)
 
     def set_eval_rows(self, rows: int | None) -> None:
         """Rows of the evaluation sample from now on."""
@@ -228,13 +239,13 @@ class TrainerWorkload:
                 self._weights.live + more.live, self._weights.kept + more.kept
             )
 
-    def evaluate_untrained(self, probe: TrainerProbe) -> dict[str, float]:
-        """Metrics of the untouched model on the sample; `probe` lends its stand-in."""
+    def evaluate_untrained(self, probe: TrainerProbe, limit: float | None = None) -> Evaluation:
+        """The untouched model on the sample; `probe` lends its stand-in."""
         self._leave()
         probe.enter()
-        metrics = dict(probe.evaluate(untrained=True))
+        evaluation = probe.evaluate(limit, untrained=True)
         self.activate(probe)
-        return metrics
+        return evaluation
 
     @property
     def same_start(self) -> bool:

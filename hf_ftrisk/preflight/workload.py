@@ -15,17 +15,15 @@ from hf_ftrisk.record import RunRecord
 
 @dataclass(frozen=True)
 class Meter:
-    """Measured times of one probe or of all of them.
+    """What was measured on one probe, or on all of them, besides metrics.
 
     Args:
         step_seconds: wall time of each optimiser step, data loading included.
-        eval_seconds: wall time of each evaluation of the sample.
         flops: floating-point operations of all steps, over all ranks; 0 where not counted.
         peak_memory_bytes: largest memory in use at the end of a backward pass.
     """
 
     step_seconds: tuple[float, ...] = ()
-    eval_seconds: tuple[float, ...] = ()
     flops: float = 0.0
     peak_memory_bytes: int | None = None
 
@@ -33,22 +31,24 @@ class Meter:
         peaks = [m.peak_memory_bytes for m in (self, other) if m.peak_memory_bytes is not None]
         return Meter(
             self.step_seconds + other.step_seconds,
-            self.eval_seconds + other.eval_seconds,
             self.flops + other.flops,
             max(peaks, default=None),
         )
 
 
-class EvaluationTooSlowError(Exception):
-    """An evaluation was given up, for it would have cost more than what is left.
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of the fixed sample.
 
     Args:
-        per_batch: measured seconds of one batch.
+        metrics: ``eval_`` names to values.
+        rows: rows it saw, always the first of the sample; None: the whole set, of unknown length.
+        seconds: wall time.
     """
 
-    def __init__(self, per_batch: float) -> None:
-        super().__init__(f"one evaluation batch takes {per_batch:.3g} s")
-        self.per_batch = per_batch
+    metrics: Mapping[str, float]
+    rows: int | None
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,12 @@ class Probe(Protocol):
     def advance(self, step: int) -> None:
         """Train up to optimiser step `step`; stops early at a non-finite loss."""
 
-    def evaluate(self, limit: float | None = None) -> Mapping[str, float]:
-        """Metrics on the fixed sample, ``eval_`` names; random numbers go on undisturbed.
+    def evaluate(self, limit: float | None = None) -> Evaluation:
+        """Metrics on the fixed sample; random numbers go on undisturbed.
 
         Args:
-            limit: seconds it may take; None: any.
-
-        Raises:
-            EvaluationTooSlowError: it would take longer; told after the first batch.
+            limit: seconds it may take: it ends after the batch that leaves no time for another,
+                and its metrics are those of the rows seen; None: any.
         """
 
     def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
@@ -119,8 +117,11 @@ class Workload(Protocol):
     def facts(self) -> Facts:
         """What is known of the full run."""
 
-    def static(self, seconds: float) -> tuple[tuple[Diagnosis, ...], dict[str, float]]:
-        """Wiring faults and static signals, at most about `seconds` of work; no step trained."""
+    def faults(self) -> tuple[Diagnosis, ...]:
+        """Wiring faults; no step is trained for them."""
+
+    def signals(self, seconds: float) -> dict[str, float]:
+        """Static signals of the untouched model, at most about `seconds` of work."""
 
     def set_eval_rows(self, rows: int | None) -> None:
         """Rows of the evaluation sample from now on; None: the whole set."""
@@ -131,8 +132,8 @@ class Workload(Protocol):
     def activate(self, probe: Any) -> None:
         """Make `probe` the one that trains and is evaluated."""
 
-    def evaluate_untrained(self, probe: Any) -> Mapping[str, float]:
-        """Metrics of the model before any step, on the sample, timed on `probe`'s meter."""
+    def evaluate_untrained(self, probe: Any, limit: float | None = None) -> Evaluation:
+        """The model before any step, on the sample; `probe` is active before and after."""
 
     @property
     def same_start(self) -> bool:

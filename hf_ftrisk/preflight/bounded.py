@@ -1,0 +1,110 @@
+"""An evaluation that ends in time: its data loaders stop before the batch that would be too much.
+
+What was seen until then is a whole evaluation of fewer rows, so no time is spent for nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from accelerate.data_loader import DataLoaderStateMixin
+from transformers.trainer_pt_utils import find_batch_size
+from transformers.trainer_utils import has_length
+
+
+class EvalClock:
+    """Times one evaluation of a Trainer and says when it has to end.
+
+    Args:
+        trainer: the stand-in that evaluates.
+        limit: seconds it may take; None: any.
+        from_main: gives every rank what rank 0 passes to it.
+    """
+
+    def __init__(self, trainer: Any, limit: float | None, from_main: Callable[[Any], Any]) -> None:
+        self._from_main = from_main
+        self._device = trainer.args.device
+        self._ranks = trainer.args.world_size
+        data = trainer.eval_dataset
+        self._parts = len(data) if isinstance(data, dict) else 1
+        # Metrics over all batches are computed at the last one: it must not be left out.
+        self._limit = None if trainer.args.batch_eval_metrics else limit
+        self._part = 0
+        self._start = self.now()
+        self._rows: list[int] = []
+        self._known = True
+
+    def now(self) -> float:
+        """The time when everything queued on the device is done."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the evaluation began."""
+        return self.now() - self._start
+
+    @property
+    def rows(self) -> int | None:
+        """Rows seen, over all ranks; of several sets the least, times their number."""
+        return min(self._rows) * len(self._rows) if self._rows and self._known else None
+
+    def bounded(self, loader: Any) -> BoundedLoader:
+        """`loader`, ended in time; one call for each evaluation set."""
+        self._part += 1
+        self._rows.append(0)
+        return BoundedLoader(loader, self)
+
+    def count(self, batch: Any, most: int | None) -> None:
+        """Count the rows of a batch, of at most `most` there are."""
+        size = find_batch_size(batch)
+        if size is None:
+            self._known = False
+            return
+        seen = self._rows[-1] + size * self._ranks
+        self._rows[-1] = seen if most is None else min(seen, most)
+
+    def ends(self, batch_seconds: float) -> bool:
+        """Whether another batch of `batch_seconds` would exceed this set's part of the limit."""
+        if self._limit is None:
+            return False
+        due = self._limit * self._part / self._parts
+        return bool(self._from_main(self.seconds + batch_seconds > due))
+
+
+class BoundedLoader:
+    """A data loader that ends when its clock says so, and is its original in all else."""
+
+    def __init__(self, loader: Any, clock: EvalClock) -> None:
+        self._loader = loader
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        clock, dataset = self._clock, getattr(self._loader, "dataset", None)
+        most = len(dataset) if has_length(dataset) else None
+        batches = len(self._loader) if has_length(self._loader) else None
+        begun, slowest = clock.now(), 0.0
+        for index, batch in enumerate(self._loader):
+            # Everything done with a batch happens before the next one is asked for.
+            yield batch
+            clock.count(batch, most)
+            now = clock.now()
+            slowest, begun = max(slowest, now - begun), now
+            if index + 1 != batches and clock.ends(slowest):
+                self._leave()
+                return
+
+    def _leave(self) -> None:
+        """Tell accelerate, which learns of it at the end of a loader alone."""
+        if isinstance(self._loader, DataLoaderStateMixin):
+            self._loader.end()

@@ -1,0 +1,12 @@
+"""Settings of this room's tests."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Models of 16 dimensions gain nothing from threads, which wait for each other under load."""
+    torch.set_num_threads(1)
