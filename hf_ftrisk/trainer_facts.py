@@ -78,15 +78,21 @@ def planned_evaluations(args: Any, max_steps: int, steps_per_epoch: int) -> int:
     return start
 
 
-def run_settings(shadow: Any, max_steps: int) -> dict[str, Any]:
-    """JSON scalars that describe the run."""
-    args, model = shadow.args, shadow.model
+def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[str, Any]:
+    """JSON scalars that describe the run.
+
+    Args:
+        args: its TrainingArguments.
+        model: the model that is trained.
+        trainer: name of the Trainer's class.
+        max_steps: planned optimiser steps.
+    """
     parameters = list(model.parameters())
     return {
         "model": str(
             getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__
         ),
-        "trainer": type(shadow).__name__,
+        "trainer": trainer,
         "parameters": sum(p.numel() for p in parameters),
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "method": "full" if all(p.requires_grad for p in parameters) else "partial",

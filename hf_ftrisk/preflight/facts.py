@@ -43,7 +43,7 @@ def trainer_facts(shadow: Any, eval_sets: Any) -> Facts:
         load_best=bool(args.load_best_model_at_end),
         metric_for_best=args.metric_for_best_model,
         labels=class_labels(parts[0], list(shadow.label_names or [])) if len(parts) == 1 else None,
-        settings=run_settings(shadow, max_steps),
+        settings=run_settings(args, shadow.model, type(shadow).__name__, max_steps),
         notes=deviations(shadow),
     )
 

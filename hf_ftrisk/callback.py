@@ -1,0 +1,342 @@
+"""FineTuneRiskCallback: watches a Trainer's run, forecasts its end, stops it when it is poor.
+
+The callback never breaks a run: whatever fails inside is caught in `_guard`, told once, and ends
+the watching, not the training. Only arguments that cannot work are raised, before training starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.history import RunHistory
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.report import RiskReport
+from hf_ftrisk.watch.errors import WatchArgumentError
+from hf_ftrisk.watch.options import Action, Options, history_of
+from hf_ftrisk.watch.plan import check_arguments
+from hf_ftrisk.watch.reach import calling_trainer, holds
+from hf_ftrisk.watch.session import Session
+from hf_ftrisk.watch.watcher import Judged
+
+_log = logging.getLogger(__name__)
+
+
+class FineTuneRiskCallback(TrainerCallback):
+    """Watches a run: forecasts its end at every evaluation, stops it when it is predicted poor.
+
+    Add it like any callback, ``trainer.add_callback(FineTuneRiskCallback("eval_accuracy>=0.85"))``,
+    or with `attach`, which refuses unusable arguments at once instead of when training begins.
+
+    Forecasts appear in the run's own trackers as ``ftrisk/...`` and as one line a look. A run is
+    stopped only by the stopping rule, whose chance of stopping a good run is bounded over all
+    looks by `false_stop_rate`, and which needs completed runs of the task for that; or by a
+    failure that is certain, such as a loss that stays NaN.
+
+    Args:
+        goal: what the run is judged by: a `Goal`, or ``"eval_accuracy>=0.85"``, or a metric alone.
+        action: ``"stop"``: end a poor run; ``"warn"``: say so and go on.
+        history: completed runs: a `RunHistory` or its file, from which those of the same task are
+            taken and to which this run is added; or the runs of this task themselves.
+        report_dir: folder the report is written to at every look, ``watch.json``; None: nowhere.
+        false_stop_rate: allowed chance that a good run is stopped, in (0, 1).
+        task: name under which runs are comparable; None: made from model and data.
+        check_steps: optimiser steps between two checks for certain failures; the device is waited
+            for once in so many steps.
+        save_on_stop: whether a stop asks for a checkpoint; None: if the run saves any. Weights
+            that a certain failure has ruined are never saved.
+
+    Raises:
+        ValueError: an argument outside its range.
+        TypeError: a history of another type.
+
+    Example:
+        >>> callback = FineTuneRiskCallback("eval_accuracy>=0.85", history="runs.db")
+        >>> callback.attach(trainer)
+        >>> trainer.train()
+        >>> print(callback.report.verdict, callback.report.forecast)
+    """
+
+    def __init__(
+        self,
+        goal: Goal | str = "eval_loss",
+        action: Action = "stop",
+        history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = None,
+        report_dir: str | os.PathLike[str] | None = None,
+        false_stop_rate: float = 0.05,
+        *,
+        task: str | None = None,
+        check_steps: int = 20,
+        save_on_stop: bool | None = None,
+    ) -> None:
+        self._options = Options(
+            goal=Goal.parse(goal),
+            action=action,
+            history=history_of(history),
+            report_dir=None if report_dir is None else Path(report_dir),
+            false_stop_rate=false_stop_rate,
+            task=task,
+            check_steps=check_steps,
+            save_on_stop=save_on_stop,
+        )
+        self._session: Session | None = None
+        self._fault: Exception | None = None
+        self._report: RiskReport | None = None
+        self._state: Any = None
+        self._runs = 0
+        self._told_poor = False
+
+    def attach(self, trainer: Trainer) -> FineTuneRiskCallback:
+        """Add the callback to a Trainer, after checking that the goal can be measured on it.
+
+        Returns:
+            The callback itself.
+
+        Raises:
+            WatchArgumentError: the Trainer's evaluations cannot report the goal's metric, or the
+                Trainer is told the opposite direction for it.
+        """
+        check_arguments(trainer, self._options.goal)
+        if not holds(trainer, self):
+            trainer.add_callback(self)
+        return self
+
+    @property
+    def goal(self) -> Goal:
+        """What the run is judged by."""
+        return self._options.goal
+
+    @property
+    def report(self) -> RiskReport | None:
+        """The report as of now; None before the first training, and while rank 0 alone has it."""
+        session = self._session
+        if session is not None and self._fault is None and session.ranks.is_main:
+            self._guard(self._keep_report, "running")
+        return self._report
+
+    # --- the seam -------------------------------------------------------------------------------
+
+    def _guard(self, work: Callable[..., None], *args: Any) -> None:
+        """Run `work`; a fault of ours ends the watching and nothing else."""
+        try:
+            work(*args)
+        except WatchArgumentError:
+            raise
+        except Exception as error:  # noqa: BLE001 - no fault of ours may end a user's run
+            if self._fault is None:
+                self._fault = error
+                _log.warning(
+                    "[ftrisk] the watching ends here, the training goes on: %s: %s",
+                    type(error).__name__,
+                    error,
+                )
+                _log.debug("[ftrisk] fault in the watching", exc_info=error)
+            session = self._session
+            if session is None or session.ranks.size == 1:
+                self._switch_off()
+
+    def _switch_off(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._guard(session.close)
+
+    def _agreed(self) -> bool:
+        """Whether the watching goes on, on all ranks: one that has a fault ends it for all."""
+        session = self._session
+        if session is None:
+            return False
+        if session.ranks.size == 1:
+            return True
+        broken = session.ranks.any(self._fault is not None)
+        if broken:
+            if self._fault is None:
+                _log.warning("[ftrisk] the watching ends here: it failed on another rank")
+            self._switch_off()
+        return not broken
+
+    # --- a Trainer's events ---------------------------------------------------------------------
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """A training starts, or starts over."""
+        self._switch_off()
+        self._fault, self._report, self._told_poor = None, None, False
+        self._guard(self._begin, args, state, given)
+        self._guard(self._meet)
+        self._speak()
+
+    def _begin(self, args: Any, state: Any, given: Mapping[str, Any]) -> None:
+        trainer = calling_trainer(self)
+        if trainer is not None:
+            check_arguments(trainer, self._options.goal)
+        self._state = state
+        self._runs += 1
+        self._session = Session(self._options, args, state, given, trainer, self._guard)
+
+    def _meet(self) -> None:
+        self._agreed()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """The gradients of a step are complete."""
+        if self._session is not None and self._fault is None:
+            self._guard(self._session.before_optimizer, given["optimizer"])
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """A step is over."""
+        session = self._session
+        if session is None:
+            return
+        if self._fault is None:
+            self._guard(session.end_step, state)
+        if session.checks(state.global_step):
+            self._guard(self._look, session.look_at_step, state, control, (state, control))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
+        """Trainer has logged."""
+        if self._session is not None and self._fault is None:
+            self._guard(self._session.take_logs, state, logs or {})
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any
+    ) -> None:
+        """An evaluation is over."""
+        session = self._session
+        if session is None:
+            return
+        if self._fault is None:
+            self._guard(session.take_metrics, state, metrics)
+        self._guard(self._look, session.look_at_evaluation, state, control, (state,))
+
+    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """A checkpoint was written."""
+        if self._session is not None:
+            self._session.clock.mark()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Training is over."""
+        if self._session is not None:
+            self._guard(self._finish, state)
+            self._speak()
+            self._switch_off()
+
+    # --- looks ----------------------------------------------------------------------------------
+
+    def _look(self, work: Callable[..., None], state: Any, control: Any, args: Any) -> None:
+        """Fetch, judge on rank 0, and do on every rank what it decided."""
+        if not self._agreed():
+            return
+        session = self._session
+        assert session is not None
+        session.fetch()
+        self._guard(work, *args)
+        fault, judged = session.ranks.from_main((self._fault is not None, session.pending))
+        if fault:
+            self._switch_off()
+        elif judged is not None:
+            session.take(judged)
+            self._publish(judged, state, control)
+            self._decide(judged, state, control)
+        self._speak()
+
+    def _publish(self, judged: Judged, state: Any, control: Any) -> None:
+        """The look to the run's trackers, and the report to its folder."""
+        session, logs = self._session, judged.logs()
+        assert session is not None
+        if logs and session.trainer is not None:
+            log_quietly(session.trainer, control, logs)
+        if self._options.report_dir is not None and session.ranks.is_main:
+            self._keep_report("running")
+            self._write()
+
+    def _decide(self, judged: Judged, state: Any, control: Any) -> None:
+        session = self._session
+        assert session is not None
+        if not judged.poor or self._told_poor:
+            return
+        self._told_poor = True
+        stops = self._options.action == "stop"
+        verb = "stopping this run" if stops else "this run looks poor (action='warn': it goes on)"
+        session.say(f"[ftrisk] {verb}. {judged.paragraph()}")
+        if not stops:
+            return
+        session.stopped_at = state.global_step
+        control.should_training_stop = True
+        control.should_save = control.should_save or self._saves(judged)
+
+    def _saves(self, judged: Judged) -> bool:
+        assert self._session is not None
+        if judged.ruling.certain:
+            return False
+        asked = self._options.save_on_stop
+        strategy = self._session.args.save_strategy
+        return str(getattr(strategy, "value", strategy)) != "no" if asked is None else asked
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _finish(self, state: Any) -> None:
+        if not self._agreed():
+            return
+        session = self._session
+        assert session is not None
+        session.fetch()
+        if session.ranks.is_main:
+            self._guard(self._conclude, session, state)
+        self._report = session.ranks.from_main(self._report)
+
+    def _conclude(self, session: Session, state: Any) -> None:
+        self._keep_report(session.status(state))
+        report = self._report
+        assert report is not None
+        if self._options.report_dir is not None:
+            self._write()
+        session.remember(report)
+        self._speak()
+        from hf_ftrisk.terminal import show_report
+
+        show_report(report)
+
+    def _keep_report(self, status: Any) -> None:
+        assert self._session is not None
+        self._report = self._session.report(self._state, status)
+
+    def _write(self) -> None:
+        assert self._options.report_dir is not None
+        assert self._report is not None
+        suffix = "" if self._runs == 1 else f"-{self._runs}"
+        self._report.save(self._options.report_dir / f"watch{suffix}.json")
+
+    def _speak(self) -> None:
+        session = self._session
+        if session is not None:
+            for line in session.messages():
+                say(line)
+
+
+def say(line: str) -> None:
+    """Print a line without tearing a progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(line)
+
+
+def log_quietly(trainer: Trainer, control: Any, logs: dict[str, float]) -> None:
+    """Log through Trainer to its state and trackers, not to the progress bar.
+
+    A look has a line of its own there. Trainer's own `log` is called, since a subclass's may
+    empty running means that belong to its next log; and a log event withdraws the log that the
+    flow callback may have asked for at this step, so that is put back.
+    """
+    handler = trainer.callback_handler
+    everyone, asked = handler.callbacks, control.should_log
+    quiet = (ProgressCallback, PrinterCallback, FineTuneRiskCallback)
+    handler.callbacks = [one for one in everyone if not isinstance(one, quiet)]
+    try:
+        Trainer.log(trainer, dict(logs))
+    finally:
+        handler.callbacks = everyone
+        control.should_log = asked

@@ -1,0 +1,138 @@
+"""The report of a watched run. No torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from hf_ftrisk.policy import Verdict, diagnose
+from hf_ftrisk.record import Status
+from hf_ftrisk.report import Cost, RiskReport
+from hf_ftrisk.signals.dynamics import dynamics_signals
+from hf_ftrisk.watch.clock import Clock
+from hf_ftrisk.watch.watcher import NO_EVALUATION, Watcher
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the watched run has come.
+
+    Args:
+        step: optimiser steps done.
+        status: of the run.
+        stopped_at: step at which the callback stopped it.
+        evaluations: planned evaluations of the full run.
+        peak_memory: bytes, None if unknown.
+        flops: floating-point operations so far, None if unknown.
+        notes: what could not be done, and why.
+        settings: how it was watched.
+    """
+
+    step: int
+    status: Status = "running"
+    stopped_at: int | None = None
+    evaluations: int = 0
+    peak_memory: int | None = None
+    flops: float | None = None
+    notes: tuple[str, ...] = ()
+    settings: dict[str, Any] | None = None
+
+
+def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
+    """The report as of now.
+
+    Args:
+        watcher: what was seen and concluded.
+        clock: where the time went.
+        progress: how far the run has come.
+    """
+    record = watcher.trace.record(progress.status)
+    goal, last = watcher.goal, watcher.failure or watcher.last
+    looked = watcher.last
+    at_goal = looked is not None and not looked.stand_in
+    risk = watcher.risk() if at_goal else None
+    outcome = record.outcome(goal) if record.has_outcome(goal) else None
+    verdict = last.ruling.verdict if last is not None else Verdict.UNDECIDED
+    reasons: tuple[str, ...] = (
+        (last.ruling.reason,) if last is not None else ("The run has not been looked at.",)
+    )
+    if progress.stopped_at is not None and last is not None and last.advice:
+        reasons = (*reasons, last.advice)
+    return RiskReport(
+        goal=goal,
+        verdict=verdict,
+        reasons=reasons,
+        cost=_cost(watcher, clock, progress),
+        stage="watch",
+        forecast=looked.forecast if looked is not None and at_goal else None,
+        decomposition=risk.decomposition if risk is not None else None,
+        diagnoses=diagnose(record, goal, forecast=looked.forecast if looked is not None else None),
+        baseline=record.baseline(goal),
+        looks=tuple(one.look for one in watcher.judged if one.look and not one.stand_in),
+        run=record,
+        risk_curve=risk.curve if risk is not None else (),
+        optimal_depth=risk.optimal_depth if risk is not None else None,
+        outcome=outcome if outcome is not None and math.isfinite(outcome) else None,
+        stopped_at=progress.stopped_at,
+        signals=dynamics_signals(record),
+        settings={
+            **record.settings,
+            "task": record.task,
+            "risk_curve_from": risk.source if risk is not None else None,
+            "completed_runs": len(watcher.runs),
+            **(progress.settings or {}),
+        },
+        notes=(*progress.notes, *_notes(watcher, at_goal, risk is not None, outcome, progress)),
+    )
+
+
+def _notes(
+    watcher: Watcher, at_goal: bool, has_risk: bool, outcome: float | None, progress: Progress
+) -> list[str]:
+    notes = []
+    if not watcher.forecasts:
+        notes.append(NO_EVALUATION)
+    last = watcher.last
+    if last is not None and last.stand_in and last.look is not None:
+        notes.append(
+            f"Training loss at the end, forecast at step {last.step}: {last.look.mean:.4g} "
+            f"(90 %: {last.look.low:.4g} to {last.look.high:.4g})."
+        )
+    if at_goal and not has_risk:
+        notes.append(
+            "No optimisation variance and no c*: they need 8 completed runs of this task in the "
+            "history, or 3 looks."
+        )
+    silent = watcher.rule.why_silent(watcher.trace.plan)
+    if silent is not None:
+        notes.append(silent)
+    if outcome is not None and not math.isfinite(outcome):
+        notes.append(f"{watcher.goal.metric} is not finite at the end of the run.")
+    if progress.status == "stopped" and progress.stopped_at is None:
+        notes.append(f"The run ended at step {progress.step}, before its planned end.")
+    return notes
+
+
+def _cost(watcher: Watcher, clock: Clock, progress: Progress) -> Cost:
+    planned = watcher.plan.max_steps
+    full = None
+    if clock.per_step is not None:
+        if progress.evaluations == 0:
+            full = planned * clock.per_step
+        elif clock.per_evaluation is not None:
+            full = planned * clock.per_step + progress.evaluations * clock.per_evaluation
+    stopped = progress.stopped_at
+    return Cost(
+        full_steps=planned,
+        spent_steps=float(progress.step),
+        spent_seconds=clock.seconds,
+        saved_steps=planned - stopped if stopped is not None else None,
+        seconds_per_step=clock.per_step,
+        seconds_per_eval=clock.per_evaluation,
+        full_seconds=full,
+        peak_memory_bytes=progress.peak_memory,
+        full_flops=progress.flops / progress.step * planned
+        if progress.flops and progress.step
+        else None,
+    )

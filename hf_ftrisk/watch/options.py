@@ -1,0 +1,76 @@
+"""What the user asked of the callback, checked. No torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.history import RunHistory
+from hf_ftrisk.record import RunRecord
+
+Action = Literal["stop", "warn"]
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """The callback's arguments; see `FineTuneRiskCallback`.
+
+    Raises:
+        ValueError: a value outside its range.
+        TypeError: a history of another type.
+    """
+
+    goal: Goal
+    action: Action = "stop"
+    history: RunHistory | tuple[RunRecord, ...] | None = None
+    report_dir: Path | None = None
+    false_stop_rate: float = 0.05
+    task: str | None = None
+    check_steps: int = 20
+    save_on_stop: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.action not in ("stop", "warn"):
+            raise ValueError(f"action must be 'stop' or 'warn', got {self.action!r}")
+        if not 0.0 < self.false_stop_rate < 1.0:
+            raise ValueError(
+                "false_stop_rate must lie in (0, 1): the share of good runs that may be stopped, "
+                f"got {self.false_stop_rate!r}"
+            )
+        if self.check_steps < 1:
+            raise ValueError(
+                f"check_steps must be at least 1, the optimiser steps between two checks for "
+                f"certain failures, got {self.check_steps!r}"
+            )
+
+    def known_runs(self, task: str | None) -> tuple[RunRecord, ...]:
+        """Completed runs of the task that evaluated the goal's metric."""
+        if isinstance(self.history, RunHistory):
+            return self.history.records(task=task, metric=self.goal.metric)
+        return self.history or ()
+
+
+def history_of(
+    history: RunHistory | str | os.PathLike[str] | Iterable[Any] | None,
+) -> RunHistory | tuple[RunRecord, ...] | None:
+    """A history from whatever the user gave.
+
+    Raises:
+        TypeError: something that is neither a history, nor its file, nor completed runs.
+    """
+    if history is None or isinstance(history, RunHistory):
+        return history
+    if isinstance(history, str | os.PathLike):
+        return RunHistory(history)
+    runs = tuple(history)
+    odd = next((run for run in runs if not isinstance(run, RunRecord)), None)
+    if odd is not None:
+        raise TypeError(
+            "history must be a RunHistory, the path of one, or completed RunRecords; it holds "
+            f"a {type(odd).__name__}"
+        )
+    return runs

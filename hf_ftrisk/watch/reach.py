@@ -1,0 +1,32 @@
+"""From a callback to the Trainer that calls it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+_DEPTH = 10
+
+
+def calling_trainer(callback: Any) -> Any | None:
+    """The Trainer whose event is being handled, None if it cannot be told.
+
+    Trainer tells its callbacks everything but itself. It stands a few calls above them, so it is
+    looked for there, and taken only when this very callback is among its callbacks.
+    """
+    from transformers import Trainer
+
+    frame = sys._getframe(1)
+    for _ in range(_DEPTH):
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, Trainer) and holds(owner, callback):
+            return owner
+    return None
+
+
+def holds(trainer: Any, callback: Any) -> bool:
+    """Whether the callback is one of the Trainer's."""
+    return any(other is callback for other in trainer.callback_handler.callbacks)

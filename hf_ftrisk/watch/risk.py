@@ -1,0 +1,110 @@
+"""Optimisation variance left and optimal depth of the watched run. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy import look_steps
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.risk import RiskDecomposition, fit_risk_curve, replay_risk
+
+# Completed runs from which their forecast errors say more than the run's own forecasts: the
+# relative standard error of a variance from 8 runs is 53 %.
+LEAST_RUNS = 8
+MOST_RUNS = 30
+# Depths of a curve that has two parts and a shape.
+LEAST_DEPTHS = 3
+_REPLAYED_DEPTHS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Risk:
+    """The risk curve by depth and what follows from it.
+
+    Args:
+        curve: (depth, risk, runs behind it) rows.
+        decomposition: None while there are too few depths.
+        optimal_depth: c*, optimiser steps; None likewise.
+        source: what the curve was measured on, in words.
+    """
+
+    curve: tuple[tuple[float, float, float], ...]
+    source: str
+    decomposition: RiskDecomposition | None = None
+    optimal_depth: float | None = None
+
+
+def risk_of_history(runs: Sequence[RunRecord], goal: Goal, plan: RunRecord) -> Risk | None:
+    """Risk as the squared forecast errors of completed runs of the task, each left out in turn.
+
+    Args:
+        runs: completed runs of the same task; None is returned for fewer than `LEAST_RUNS`.
+        goal: what the run is judged by.
+        plan: the watched run before its first step.
+    """
+    ended = [
+        run
+        for run in runs
+        if run.max_steps == plan.max_steps
+        and run.has_outcome(goal)
+        and math.isfinite(run.outcome(goal))
+    ][-MOST_RUNS:]
+    if len(ended) < LEAST_RUNS:
+        return None
+    looks = look_steps(plan.max_steps)
+    chosen = np.unique(looks[np.linspace(0, looks.size - 1, _REPLAYED_DEPTHS).astype(int)])
+    depths = [float(depth) for depth in chosen if depth > 0]
+    measured = replay_risk(ended, Forecaster.default, depths, goal)
+    rows = zip(measured.depths, measured.risks, measured.counts, strict=True)
+    return _fitted(
+        tuple((float(c), float(risk), float(n)) for c, risk, n in rows),
+        goal,
+        plan,
+        f"forecast errors of {len(ended)} completed runs of this task",
+        counted=True,
+    )
+
+
+def risk_of_looks(
+    variances: Sequence[tuple[int, float]], goal: Goal, plan: RunRecord
+) -> Risk | None:
+    """Risk as the variance of the run's own forecasts, one at each look.
+
+    The forecaster's idea of its own error, from one run: right as far as its intervals hold.
+
+    Args:
+        variances: (step, predictive variance) of each look, in order.
+        goal: what the run is judged by.
+        plan: the watched run before its first step.
+    """
+    rows = [(float(step), variance, 1.0) for step, variance in variances if step > 0]
+    if len(rows) < LEAST_DEPTHS:
+        return None
+    source = "variance of this run's own forecasts"
+    return _fitted(tuple(rows), goal, plan, source, counted=False)
+
+
+def _fitted(
+    rows: tuple[tuple[float, float, float], ...],
+    goal: Goal,
+    plan: RunRecord,
+    source: str,
+    *,
+    counted: bool,
+) -> Risk:
+    depths, risks, counts = (list(column) for column in zip(*rows, strict=True))
+    fit = fit_risk_curve(
+        depths,
+        risks,
+        counts=counts if counted else None,
+        horizon=plan.max_steps,
+        learning_rates=plan.schedule,
+        tolerance=goal.tolerance,
+    )
+    return Risk(rows, source, fit, float(fit.optimal_depth()))

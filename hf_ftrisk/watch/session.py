@@ -1,0 +1,252 @@
+"""One watched training: from a Trainer's events to looks, and from looks to words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psutil
+import torch
+
+from hf_ftrisk.history import RunHistory
+from hf_ftrisk.record import Status
+from hf_ftrisk.report import RiskReport
+from hf_ftrisk.watch.clock import Clock
+from hf_ftrisk.watch.conclude import Progress, conclude
+from hf_ftrisk.watch.options import Options
+from hf_ftrisk.watch.plan import evaluates, evaluations, run_plan
+from hf_ftrisk.watch.ranks import Ranks
+from hf_ftrisk.watch.tap import Step, StepTap
+from hf_ftrisk.watch.trace import Trace
+from hf_ftrisk.watch.watcher import Judged, Watcher
+
+
+class Session:
+    """What is known and concluded of one `train()`.
+
+    Args:
+        options: what the user asked for.
+        args: the run's TrainingArguments.
+        state: its TrainerState as training begins.
+        given: what a Trainer hands to every callback.
+        trainer: the Trainer, None if it is not known: then only logged values are seen.
+        guard: runs a function of ours so that none of its faults reaches the training.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        args: Any,
+        state: Any,
+        given: Mapping[str, Any],
+        trainer: Any | None,
+        guard: Callable[..., None],
+    ) -> None:
+        self.options = options
+        self.args = args
+        self.trainer = trainer
+        self.ranks = Ranks(args.device)
+        self.clock = Clock()
+        self.stopped_at: int | None = None
+        self.pending: Judged | None = None
+        self._messages: list[str] = []
+        self._notes: list[str] = []
+        self._flops: float | None = None
+        self._suspect = False
+        self._alarmed = False
+        self._told_nonfinite = False
+        self._has_metric = False
+        self._looked_at = -1
+        self._start = state.global_step
+        plan = run_plan(options.goal, args, state, dict(given), trainer, options.task)
+        trace = Trace(plan, state.log_history, state.global_step)
+        self._evaluations = evaluations(args, plan) if evaluates(args, trainer) else 0
+        self.watcher = Watcher.of(
+            plan,
+            options.goal,
+            trace,
+            runs=options.known_runs(plan.task) if self.ranks.is_main else (),
+            false_stop_rate=options.false_stop_rate,
+            forecasts=evaluates(args, trainer),
+        )
+        self._grid = self.watcher.grid()
+        self.tap = StepTap(trainer, guard) if trainer is not None else None
+        self._greet()
+        if self.tap is not None:
+            self.tap.open()
+
+    def close(self) -> None:
+        """Stop listening to the Trainer."""
+        if self.tap is not None:
+            self.tap.close()
+
+    def _greet(self) -> None:
+        goal, rule = self.options.goal, self.watcher.rule
+        text = f"[ftrisk] watching {goal}"
+        silent = rule.why_silent(self.watcher.plan)
+        if silent is not None and self.options.action == "stop":
+            text += f"; {silent[0].lower()}{silent[1:]}"
+        self.say(text)
+        if not self.watcher.forecasts:
+            self.say(
+                "[ftrisk] nothing is evaluated during this run: only certain failures are seen, "
+                "and the training loss is forecast"
+            )
+
+    # --- words ----------------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Keep a line for the user."""
+        self._messages.append(text)
+
+    def messages(self) -> list[str]:
+        """The lines since the last call; none but on rank 0."""
+        lines, self._messages = self._messages, []
+        return lines if self.ranks.is_main else []
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def before_optimizer(self, optimizer: Any) -> None:
+        """The gradients are there, the optimiser has not stepped."""
+        if self.tap is not None:
+            self.tap.rate(optimizer.param_groups[0]["lr"])
+
+    def end_step(self, state: Any) -> None:
+        """An optimiser step is over."""
+        self.clock.end_step()
+        if self.tap is not None:
+            self.tap.end_step(state.global_step)
+
+    def take_logs(self, state: Any, logs: Mapping[str, Any]) -> None:
+        """What Trainer logged: all that is seen of the steps when the Trainer is not known."""
+        self.clock.mark()
+        if self.tap is not None or "loss" not in logs:
+            return
+        names = ("loss", "grad_norm", "learning_rate")
+        values = {name: float(logs[name]) for name in names if isinstance(logs.get(name), float)}
+        self.watcher.trace.add_step(state.global_step, **values)
+        self._weigh(Step(state.global_step, values.get("loss", 0.0), values.get("grad_norm"), None))
+
+    def take_metrics(self, state: Any, metrics: Mapping[str, Any] | None) -> None:
+        """The metrics of an evaluation."""
+        self.clock.end_evaluation()
+        names = self.watcher.add_eval(state.global_step, metrics or {})
+        goal = self.options.goal
+        self._has_metric = goal.metric in names
+        if not self._has_metric and not self._named_sets() and not self._alarmed:
+            self._alarmed = True
+            found = ", ".join(sorted(names)) or "no number"
+            text = f"the evaluation reports no {goal.metric}; it reports: {found}"
+            self._notes.append(f"T{text[1:]}.")
+            self.say(f"[ftrisk] {text}")
+
+    def _named_sets(self) -> bool:
+        return self.trainer is not None and isinstance(self.trainer.eval_dataset, dict)
+
+    def fetch(self) -> None:
+        """Bring the steps' values over from the device and into the trace."""
+        self.pending = None
+        if self.tap is None:
+            return
+        for step in self.tap.fetch(self.ranks.mean):
+            self.watcher.trace.add_step(step.step, step.loss, step.grad_norm, step.learning_rate)
+            self._weigh(step)
+
+    def _weigh(self, step: Step) -> None:
+        """Whether a step gives reason to look for a certain failure, or to warn at once."""
+        norm = step.grad_norm
+        lost = not math.isfinite(step.loss)
+        # A fp16 scaler looks for its scale by infinite gradients: those steps are skipped.
+        scaled = self.watcher.plan.settings.get("precision") == "fp16"
+        exploded = norm is not None and not math.isfinite(norm)
+        self._suspect = lost or exploded or norm == 0.0
+        if (lost or (exploded and not scaled)) and not self._told_nonfinite:
+            self._told_nonfinite = True
+            what = f"training loss is {step.loss}" if lost else f"gradient norm is {norm}"
+            self._notes.append(f"At step {step.step} the {what}.")
+            self.say(f"[ftrisk {step.step}] the {what}")
+
+    # --- looks ----------------------------------------------------------------------------------
+
+    def checks(self, step: int) -> bool:
+        """Whether the ranks meet after this step."""
+        return step % self.options.check_steps == 0 or step in self._grid
+
+    def awaits_evaluation(self, state: Any, control: Any) -> bool:
+        """Whether an evaluation of this step is still to come, and with it the look."""
+        if control.should_evaluate:
+            return True
+        strategy = str(getattr(self.args.eval_strategy, "value", self.args.eval_strategy))
+        return strategy == "epoch" and float(state.epoch or 0.5).is_integer()
+
+    def look_at_step(self, state: Any, control: Any) -> None:
+        """The look, or the check, that is due after a step; leaves it in `pending`."""
+        step = state.global_step
+        due = step in self._grid and not self.awaits_evaluation(state, control)
+        if due and self.ranks.is_main:
+            self.pending = self.watcher.judge(step)
+        elif self._suspect and self.ranks.is_main:
+            self.pending = self.watcher.check(step)
+
+    def look_at_evaluation(self, state: Any) -> None:
+        """The look that an evaluation brings; leaves it in `pending`."""
+        step = state.global_step
+        if not self.ranks.is_main or step >= self.watcher.plan.max_steps:
+            return
+        if self._has_metric or (step in self._grid and step != self._looked_at):
+            self._looked_at = step
+            record = self.watcher.trace.record()
+            steps, values = record.curve(self.options.goal.metric)
+            seen = steps.size > 0 and steps[-1] == step
+            self.pending = self.watcher.judge(step, observed=float(values[-1]) if seen else None)
+
+    def take(self, judged: Judged) -> None:
+        """Keep a look, and say it."""
+        last = self.watcher.last
+        self.watcher.take(judged)
+        if judged.look is not None and (last is None or not judged.repeats(last)):
+            self.say(judged.line(self.options.goal, self.watcher.plan.max_steps))
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def status(self, state: Any) -> Status:
+        """How the run stands when training ends."""
+        return "finished" if state.global_step >= state.max_steps else "stopped"
+
+    def note(self, text: str) -> None:
+        """Something the report must say."""
+        self._notes.append(text)
+
+    def report(self, state: Any, status: Status = "running") -> RiskReport:
+        """The report as of now."""
+        progress = Progress(
+            step=state.global_step,
+            status=status,
+            stopped_at=self.stopped_at,
+            evaluations=self._evaluations,
+            peak_memory=_peak_memory(self.args.device),
+            flops=float(state.total_flos) or None,
+            notes=tuple(self._notes),
+            settings={
+                "action": self.options.action,
+                "false_stop_rate": self.options.false_stop_rate,
+                "ranks": self.ranks.size,
+                "every_step_seen": self.tap is not None,
+                "resumed_at": self._start or None,
+            },
+        )
+        return conclude(self.watcher, self.clock, progress)
+
+    def remember(self, report: RiskReport) -> None:
+        """Add the run to the history; a run that saw nothing leaves no trace."""
+        history, run = self.options.history, report.run
+        if isinstance(history, RunHistory) and run is not None and run.last_step > 0:
+            history.add(run)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Device memory allocated at most; on a CPU the resident memory now. Bytes."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return int(psutil.Process().memory_info().rss)

@@ -1,0 +1,144 @@
+"""The exact loss and gradient norm of every optimiser step, without waiting for the device.
+
+A Trainer hands its callbacks neither. Both pass through two methods of the instance, which are
+wrapped while a run is watched: ``training_step`` returns each micro-batch's loss, scaled so that a
+step's losses sum to what ``logging_steps=1`` would log; ``accelerator.clip_grad_norm_`` is called
+once a step, clipping or not, and returns the norm before clipping.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.distributed.tensor import DTensor
+
+# A loss that is a view of something larger would keep that alive until it is fetched.
+_SMALL = 1024
+
+
+@dataclass(frozen=True)
+class Step:
+    """Values of one optimiser step.
+
+    Args:
+        step: its number, from 1.
+        loss: training loss, mean over the ranks.
+        grad_norm: gradient norm before clipping, None if it was not computed.
+        learning_rate: learning rate it was taken with, None if unknown.
+    """
+
+    step: int
+    loss: float
+    grad_norm: float | None
+    learning_rate: float | None
+
+
+class StepTap:
+    """Takes down each step's values on the device; `fetch` brings a batch of them over.
+
+    Args:
+        trainer: the Trainer whose instance methods are wrapped.
+        guard: runs a function of ours so that none of its faults reaches the training.
+    """
+
+    def __init__(self, trainer: Any, guard: Callable[..., None]) -> None:
+        self._trainer = trainer
+        self._guard = guard
+        self._losses: list[torch.Tensor] = []
+        self._norm: Any = None
+        self._rate: float | None = None
+        self._waiting: list[tuple[int, torch.Tensor, Any, float | None]] = []
+        self._undo: list[Callable[[], None]] = []
+
+    def open(self) -> None:
+        """Begin to listen."""
+        self._wrap(self._trainer, "training_step", self._take_loss)
+        self._wrap(self._trainer.accelerator, "clip_grad_norm_", self._take_norm)
+
+    def close(self) -> None:
+        """Stop listening and give the methods back."""
+        while self._undo:
+            self._undo.pop()()
+        self._losses.clear()
+        self._waiting.clear()
+        self._norm = None
+
+    def _wrap(self, owner: Any, name: str, take: Callable[[Any], None]) -> None:
+        original = getattr(owner, name)
+        before = vars(owner).get(name)
+        listening = [True]
+
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            if listening[0]:
+                self._guard(take, result)
+            return result
+
+        def undo() -> None:
+            listening[0] = False
+            if vars(owner).get(name) is not wrapper:
+                return  # somebody wrapped it again: stay in the chain, and be silent
+            if before is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
+
+        setattr(owner, name, wrapper)
+        self._undo.append(undo)
+
+    def _take_loss(self, loss: torch.Tensor) -> None:
+        loss = loss.detach()
+        if loss.untyped_storage().nbytes() > _SMALL:
+            loss = loss.clone()
+        self._losses.append(loss)
+
+    def _take_norm(self, norm: Any) -> None:
+        self._norm = norm
+
+    def rate(self, rate: Any) -> None:
+        """The learning rate that the step about to be taken uses."""
+        # A capturable optimiser keeps it on the device: reading it would wait.
+        self._rate = float(rate) if isinstance(rate, int | float) else None
+
+    def end_step(self, step: int) -> None:
+        """One optimiser step is over."""
+        if self._losses:
+            total = self._losses[0].float()
+            for loss in self._losses[1:]:
+                total = total + loss.float()
+            self._waiting.append((step, total.reshape(()), self._norm, self._rate))
+        self._losses = []
+        self._norm = None
+
+    def fetch(self, mean: Callable[[torch.Tensor], torch.Tensor]) -> list[Step]:
+        """The steps since the last fetch; this waits for the device.
+
+        Args:
+            mean: mean over the ranks of a tensor.
+        """
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return []
+        losses = torch.stack([loss for _, loss, _, _ in waiting])
+        norms = [_plain(norm, losses.device) for _, _, norm, _ in waiting]
+        known = [norm for norm in norms if norm is not None]
+        values = mean(torch.cat([losses, torch.stack(known)]) if known else losses).tolist()
+        left = iter(values[len(waiting) :])
+        return [
+            Step(step, values[index], None if norms[index] is None else next(left), rate)
+            for index, (step, _, _, rate) in enumerate(waiting)
+        ]
+
+
+def _plain(norm: Any, device: torch.device) -> torch.Tensor | None:
+    """A gradient norm as a scalar tensor; None for one that was not computed."""
+    if norm is None:
+        return None
+    if isinstance(norm, DTensor):
+        norm = norm.full_tensor()
+    return torch.as_tensor(norm, dtype=torch.float32, device=device).reshape(())

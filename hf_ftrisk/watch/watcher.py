@@ -1,0 +1,343 @@
+"""From the run so far to looks, rulings and a report. No torch, no transformers."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.goal import Goal, trivial_baseline
+from hf_ftrisk.policy import (
+    Diagnosis,
+    Ruling,
+    StoppingRule,
+    Verdict,
+    certain_failure,
+    default_rule,
+    diagnose,
+    look_steps,
+)
+from hf_ftrisk.policy.calibration import Predictor
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.report import Look
+from hf_ftrisk.watch.risk import Risk, risk_of_history, risk_of_looks
+from hf_ftrisk.watch.trace import Trace
+
+# Share of the run's time that the risk curve may take: it decides nothing, so it can wait.
+_RISK_SHARE = 0.002
+
+# What is forecast when nothing is evaluated.
+TRAIN_LOSS = Goal("train_loss")
+NO_EVALUATION = (
+    "Nothing is evaluated during this run: only certain failures are seen, and the training loss "
+    "is forecast in place of the goal."
+)
+
+
+class _Latest:
+    """A forecaster that remembers its last answer: a look asks for it twice."""
+
+    def __init__(self, forecaster: Predictor) -> None:
+        self._forecaster = forecaster
+        self._asked: tuple[RunRecord, Goal] | None = None
+        self._answer: Forecast | None = None
+
+    def predict(self, record: RunRecord, goal: Goal) -> Forecast:
+        """The forecaster's forecast."""
+        asked = self._asked
+        if self._answer is None or asked is None or asked[0] is not record or asked[1] != goal:
+            self._answer = self._forecaster.predict(record, goal)
+            self._asked = (record, goal)
+        return self._answer
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What one look concluded.
+
+    Args:
+        step: optimiser steps seen.
+        ruling: the verdict and why.
+        look: the forecast in numbers; None for a failure found between looks.
+        forecast: the forecast itself, likewise.
+        diagnoses: named failures so far.
+        risk: optimisation variance and optimal depth; None while unknown.
+        advice: one concrete change, for a run that is stopped.
+        stand_in: the forecast is of the training loss, as nothing is evaluated.
+    """
+
+    step: int
+    ruling: Ruling
+    look: Look | None = None
+    forecast: Forecast | None = None
+    diagnoses: tuple[Diagnosis, ...] = ()
+    risk: Risk | None = None
+    advice: str | None = None
+    stand_in: bool = False
+
+    @property
+    def poor(self) -> bool:
+        """Whether the run should end here."""
+        return self.ruling.verdict is Verdict.NO_GO
+
+    def repeats(self, last: Judged) -> bool:
+        """Whether this look has nothing to tell that the one before it had not."""
+        mine, theirs = self.look, last.look
+        assert mine is not None
+        assert theirs is not None
+        shown = (mine.mean, mine.low, mine.high, mine.prob_good)
+        return shown == (theirs.mean, theirs.low, theirs.high, theirs.prob_good)
+
+    def logs(self) -> dict[str, float]:
+        """The look for a tracker, name -> value."""
+        if self.look is None:
+            return {}
+        values: dict[str, float | None] = {
+            "forecast": self.look.mean,
+            "low": self.look.low,
+            "high": self.look.high,
+            "prob_good": self.look.prob_good,
+        }
+        if self.risk is not None and self.risk.decomposition is not None and self.step > 0:
+            left = float(self.risk.decomposition.optimization(self.step))
+            values["optimization_std_left"] = math.sqrt(left)
+            values["optimal_depth"] = self.risk.optimal_depth
+        prefix = "ftrisk/train_loss_" if self.stand_in else "ftrisk/"
+        return {
+            f"{prefix}{name}": float(value)
+            for name, value in values.items()
+            if value is not None and math.isfinite(value)
+        }
+
+    def line(self, goal: Goal, max_steps: int) -> str:
+        """The look in one short line."""
+        assert self.look is not None
+        look = self.look
+        metric = "training loss" if self.stand_in else goal.metric
+        text = f"[ftrisk {self.step}/{max_steps}] {metric} at the end: {look.mean:.4g}"
+        text += f" ({look.low:.4g} to {look.high:.4g})"
+        if look.prob_good is not None:
+            text += f", {look.prob_good:.0%} good"
+        return text
+
+    def paragraph(self) -> str:
+        """Why the run is called poor, with the numbers and one concrete change."""
+        return f"{self.ruling.reason} {self.advice or ''}".strip()
+
+
+@dataclass
+class Watcher:
+    """One watched run.
+
+    Args:
+        plan: the run before its first step.
+        goal: what it is judged by.
+        rule: says when it is poor.
+        trace: its values so far.
+        runs: completed runs of the same task.
+        forecasts: whether the goal's metric is measured on the way at all.
+    """
+
+    plan: RunRecord
+    goal: Goal
+    rule: StoppingRule
+    trace: Trace
+    runs: tuple[RunRecord, ...] = ()
+    forecasts: bool = True
+    judged: list[Judged] = field(default_factory=list)
+    failure: Judged | None = None
+    _risk: Risk | None = None
+    _replayed: bool = False
+    _from_history: bool = False
+    _began: float = field(default_factory=time.perf_counter)
+    _risk_seconds: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        plan: RunRecord,
+        goal: Goal,
+        trace: Trace,
+        *,
+        runs: Sequence[RunRecord] = (),
+        false_stop_rate: float = 0.05,
+        forecasts: bool = True,
+    ) -> Watcher:
+        """A watcher whose rule is calibrated on completed runs.
+
+        Args:
+            plan: the run before its first step.
+            goal: what it is judged by.
+            trace: its values so far.
+            runs: completed runs of the same task.
+            false_stop_rate: allowed chance that a good run is stopped.
+            forecasts: whether the goal's metric is measured on the way at all.
+        """
+        forecaster = Forecaster.default(runs or None)
+        rule = default_rule(goal, forecaster, runs, false_stop_rate)
+        rule = replace(rule, forecaster=_Latest(forecaster))
+        return cls(plan, goal, rule, trace, tuple(runs), forecasts)
+
+    @property
+    def last(self) -> Judged | None:
+        """The last look, None before the first."""
+        return self.judged[-1] if self.judged else None
+
+    def add_eval(self, step: int, metrics: Mapping[str, Any]) -> tuple[str, ...]:
+        """Take an evaluation's metrics; that of the untrained model is a baseline too."""
+        names = self.trace.add_eval(step, metrics)
+        if step == 0 and self.goal.metric in names:
+            self._learn_baseline()
+        return names
+
+    def _learn_baseline(self) -> None:
+        """The untrained model's value, where labels did not tell a better baseline."""
+        plan = self.trace.plan
+        untrained = float(self.trace.record().evals[self.goal.metric][0])
+        found, given = trivial_baseline(self.goal, untrained=untrained), plan.baseline(self.goal)
+        if found is None:
+            return
+        # A loss may be bounded by the labels' entropy and by the model as it came.
+        if given is None or (self.goal.kind == "loss" and self.goal.is_better(found, given)):
+            baselines = {**plan.baselines, self.goal.metric: found}
+            self.trace.plan = replace(plan, baselines=baselines)
+
+    def grid(self) -> frozenset[int]:
+        """Steps that are looked at without an evaluation."""
+        return frozenset(look_steps(self.plan.max_steps).tolist())
+
+    def judge(self, step: int, *, observed: float | None = None) -> Judged | None:
+        """A look at the run after `step` steps.
+
+        Args:
+            step: optimiser steps seen.
+            observed: the goal's metric, if it was evaluated here.
+
+        Returns:
+            None when there is nothing to forecast from: neither evaluations nor a training loss.
+        """
+        record = self.trace.record()
+        if not self.forecasts:
+            return self._judge_training_loss(step, record)
+        baseline = record.baseline(self.goal)
+        forecast = self.rule.forecaster.predict(record, self.goal)
+        ruling = self.rule.judge(record)
+        low, high = forecast.interval(0.9)
+        known = self.goal.threshold(baseline) is not None
+        look = Look(
+            step=step,
+            mean=forecast.mean,
+            low=low,
+            high=high,
+            prob_good=forecast.prob_meets(self.goal, baseline) if known else None,
+            observed=observed,
+        )
+        diagnoses = diagnose(record, self.goal, forecast=forecast)
+        risk = self._risk_so_far([*self._variances(), (step, forecast.std**2)])
+        advice = self._advice(diagnoses, record)
+        return Judged(step, ruling, look, forecast, diagnoses, risk, advice)
+
+    def _judge_training_loss(self, step: int, record: RunRecord) -> Judged | None:
+        """Without evaluations: the training loss stands in, and can make no run poor."""
+        seen = self._training_loss(step, record)
+        if seen is None:
+            return None
+        failure = certain_failure(record)
+        forecast = self.rule.forecaster.predict(seen, TRAIN_LOSS)
+        low, high = forecast.interval(0.9)
+        observed = float(seen.evals[TRAIN_LOSS.metric][-1])
+        look = Look(step, forecast.mean, low, high, observed=observed)
+        ruling = (
+            Ruling(Verdict.UNDECIDED, NO_EVALUATION)
+            if failure is None
+            else Ruling(Verdict.NO_GO, failure.message, certain=True)
+        )
+        advice = None if failure is None else failure.advice
+        diagnoses = diagnose(record, self.goal)
+        return Judged(step, ruling, look, forecast, diagnoses, advice=advice, stand_in=True)
+
+    def _training_loss(self, step: int, record: RunRecord) -> RunRecord | None:
+        """The record with the mean training loss before each look as its evaluations."""
+        steps, losses = record.train_curve()
+        kept = np.isfinite(losses)
+        steps, losses = steps[kept], losses[kept]
+        ends = [end for end in sorted(self.grid() | {step}) if 0 < end <= step]
+        means: dict[int, float] = {}
+        for begin, end in zip([0, *ends], ends, strict=False):
+            inside = losses[(steps > begin) & (steps <= end)]
+            if inside.size:
+                means[end] = float(inside.mean())
+        if not means or min(means.values()) <= 0:
+            return None
+        return replace(
+            record,
+            eval_step=np.array(list(means), dtype=np.float64),
+            evals={TRAIN_LOSS.metric: np.array(list(means.values()))},
+            nan_steps={},
+        )
+
+    def check(self, step: int) -> Judged | None:
+        """A certain failure at `step`, None while there is none; costs no forecast."""
+        record = self.trace.record()
+        failure = certain_failure(record)
+        if failure is None:
+            return None
+        ruling = Ruling(Verdict.NO_GO, failure.message, certain=True)
+        return Judged(step, ruling, diagnoses=(failure,), advice=failure.advice)
+
+    def take(self, judged: Judged) -> None:
+        """Keep what was concluded."""
+        if judged.look is not None:
+            self.judged.append(judged)
+        if judged.ruling.certain:
+            self.failure = judged
+        if judged.risk is not None:
+            self._risk = judged.risk
+
+    def risk(self) -> Risk | None:
+        """Risk curve, decomposition and c* of all looks so far."""
+        return self._fit_risk(self._variances())
+
+    def _variances(self) -> list[tuple[int, float]]:
+        """(step, predictive variance) of the looks at the goal."""
+        return [
+            (one.step, one.forecast.std**2)
+            for one in self.judged
+            if one.forecast is not None and not one.stand_in
+        ]
+
+    def _risk_so_far(self, seen: Sequence[tuple[int, float]]) -> Risk | None:
+        elapsed = time.perf_counter() - self._began
+        if self._risk is not None and self._risk_seconds > _RISK_SHARE * elapsed:
+            return self._risk
+        return self._fit_risk(seen)
+
+    def _fit_risk(self, seen: Sequence[tuple[int, float]]) -> Risk | None:
+        began = time.perf_counter()
+        if not self._replayed:
+            self._replayed = True
+            self._risk = risk_of_history(self.runs, self.goal, self.plan)
+            self._from_history = self._risk is not None
+        if not self._from_history:
+            self._risk = risk_of_looks(seen, self.goal, self.plan) or self._risk
+        self._risk_seconds += time.perf_counter() - began
+        return self._risk
+
+    def _advice(self, diagnoses: Sequence[Diagnosis], record: RunRecord) -> str:
+        """One concrete change."""
+        if diagnoses:
+            return diagnoses[0].advice
+        rates = record.learning_rate
+        peak = max((rate for rate in rates.tolist() if math.isfinite(rate)), default=None)
+        changed = (
+            "another learning rate"
+            if peak is None
+            else f"a third of the learning rate ({peak / 3:.2g})"
+        )
+        return f"Start over with another seed and {changed}."
