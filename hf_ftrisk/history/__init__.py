@@ -1,22 +1,28 @@
 """Completed runs on disk, the ground every calibration stands on.
 
 `RunHistory` keeps runs in one SQLite file; many processes and threads may add at once. It stores
-records and knows nothing of forecasts.
+records and knows nothing of forecasts. Runs come and go as Parquet, on disk or as a Hub dataset.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.history.encoding import decode, encode
+from hf_ftrisk.history.encoding import decode, encode, shared_form
 from hf_ftrisk.history.errors import DamagedHistoryWarning, HistoryError
 from hf_ftrisk.history.storage import RunFacts, Storage
 from hf_ftrisk.history.trainer_state import read_states
 from hf_ftrisk.record import RunRecord
+
+if TYPE_CHECKING:
+    from hf_ftrisk.history.shared import Pushed
 
 __all__ = ["DamagedHistoryWarning", "HistoryError", "ImportSummary", "RunHistory"]
 
@@ -104,10 +110,12 @@ class RunHistory:
                 and ``eval_accuracy`` are the same.
             source: only runs from there (``""``: recorded here).
         """
-        if metric is not None and not metric.startswith("eval_"):
-            metric = f"eval_{metric}"
-        runs = self._storage.read(task=task, metric=metric, source=source)
+        runs = self._storage.read(task=task, metric=_full_name(metric), source=source)
         return tuple(decode(run) for run in runs)
+
+    def counts(self) -> dict[tuple[str | None, str], int]:
+        """(task, source) -> number of runs, in the order they were first added."""
+        return dict(Counter(self._storage.origins()))
 
     def __iter__(self) -> Iterator[RunRecord]:
         return iter(self.records())
@@ -134,6 +142,138 @@ class RunHistory:
         states = read_states(path, task=task)
         added = sum(self.add_all([record], source=name) for name, record in states.records)
         return ImportSummary(added, len(states.records) - added, states.refused)
+
+    # --- Parquet and the Hub -----------------------------------------------------------------
+
+    def export_parquet(
+        self, path: str | os.PathLike[str], *, task: str | None = None, metric: str | None = None
+    ) -> int:
+        """Write runs to a Parquet file, as they are: nothing is left out of them.
+
+        Args:
+            path: the file; replaced atomically when it exists.
+            task: only runs of this task.
+            metric: only runs with this metric.
+
+        Returns:
+            Number of runs written.
+        """
+        from hf_ftrisk.history.parquet import to_parquet
+
+        runs = self._storage.read(task=task, metric=_full_name(metric))
+        _write(Path(path), to_parquet(runs))
+        return len(runs)
+
+    def import_parquet(self, path: str | os.PathLike[str]) -> ImportSummary:
+        """Add the runs of a Parquet file that `export_parquet` wrote; each one is checked.
+
+        Raises:
+            FileNotFoundError: no such file.
+            HistoryError: no Parquet file of runs, or one of a newer format.
+        """
+        from hf_ftrisk.history.parquet import read_parquet
+
+        file = Path(path)
+        read = read_parquet(file.read_bytes())
+        refused = tuple((f"{file.name}, row {row}", reason) for row, reason in read.refused)
+        return self._take(read.records, file.name, refused)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        task: str | None = None,
+        metric: str | None = None,
+        create_pr: bool = False,
+        dry_run: bool = False,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+    ) -> Pushed:
+        """Add these runs to a Hub dataset: new Parquet files, and its card.
+
+        Runs that the dataset has already are not sent again, and nothing in it is changed or
+        removed but the card's own section. Runs that were pulled from a dataset are not passed
+        on. What leaves the machine is the cleaned run: no paths, no names, only settings on a
+        list (`hf_ftrisk.remote.privacy.SETTINGS`).
+
+        Args:
+            repo_id: ``owner/name`` of the dataset.
+            task: only runs of this task.
+            metric: only runs with this metric.
+            create_pr: open a pull request instead of committing.
+            dry_run: read and compare, send nothing.
+            token: None for the stored one.
+            revision: branch; None for main.
+            private: None: the dataset must exist. True or False: created with this visibility if
+                it does not.
+
+        Raises:
+            HubError: offline, a refused token, no such dataset, a failing Hub.
+            CardError: a dataset card whose front matter is broken.
+        """
+        # huggingface_hub's client loads only when something is sent.
+        from hf_ftrisk.history.shared import push_runs
+
+        return push_runs(
+            self._storage.read(task=task, metric=_full_name(metric), pulled=False),
+            repo_id,
+            create_pr=create_pr,
+            dry_run=dry_run,
+            token=token,
+            revision=revision,
+            private=private,
+        )
+
+    def pull(
+        self, repo_id: str, *, token: str | None = None, revision: str | None = None
+    ) -> ImportSummary:
+        """Add the runs of a Hub dataset that `push_to_hub` filled; each one is checked.
+
+        Runs of this history that were pushed there do not come back as other runs.
+
+        Args:
+            repo_id: ``owner/name`` of the dataset.
+            token: None for the stored one.
+            revision: branch, tag or commit; None for main.
+
+        Raises:
+            HubError: offline, a refused token, no such dataset, a failing Hub.
+        """
+        from hf_ftrisk.history.shared import pull_runs
+
+        pulled = pull_runs(repo_id, token=token, revision=revision)
+        return self._take(pulled.records, pulled.source, pulled.refused)
+
+    def _take(
+        self,
+        records: Iterable[RunRecord],
+        source: str,
+        refused: tuple[tuple[str, str], ...],
+    ) -> ImportSummary:
+        """Add checked records that are not here yet, in their own or in their shared form."""
+        here = {shared_form(run).fingerprint for run in self._storage.read(pulled=False)}
+        found = list(records)
+        new = [record for record in found if encode(record).fingerprint not in here]
+        added = self.add_all(new, source=source)
+        return ImportSummary(added, len(found) - added, refused)
+
+
+def _full_name(metric: str | None) -> str | None:
+    return metric if metric is None or metric.startswith("eval_") else f"eval_{metric}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Atomically: a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def _facts(record: RunRecord) -> RunFacts:

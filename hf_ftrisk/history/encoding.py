@@ -9,23 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hf_ftrisk.history.errors import HistoryError
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.remote.privacy import clean_record
 
 TRAIN_COLUMNS = ("train_step", "train_loss", "grad_norm", "learning_rate")
 _DOUBLES = np.dtype("<f8")
+_IN_COLUMNS = frozenset({*TRAIN_COLUMNS, "eval_step", "evals", "nan_steps", "schedule"})
 
 
 class Column(NamedTuple):
     """One column of a trajectory.
 
     Args:
-        kind: ``"train"``, ``"eval"`` or ``"schedule"``.
+        kind: ``"train"``, ``"eval"``, ``"nan"`` (steps at which NaN was logged) or
+            ``"schedule"``.
         name: ``train_loss``, ``eval_accuracy``, ``eval_step``, ...
         values: (n,) float64, little-endian bytes.
     """
@@ -57,29 +61,25 @@ def encode(record: RunRecord) -> EncodedRun:
     Raises:
         HistoryError: settings that are no JSON scalars or lists of them.
     """
+    # By field, not by a list of names: a field added to the record is stored without a word here.
     head = {
-        "max_steps": record.max_steps,
-        "steps_per_epoch": record.steps_per_epoch,
-        "status": record.status,
-        "task": record.task,
-        "seed": record.seed,
-        "load_best": record.load_best,
-        "metric_for_best": record.metric_for_best,
-        "baselines": _floats(record.baselines.items()),
-        "final": _floats(record.final.items()),
-        "settings": dict(record.settings),
-        "static": _floats(record.static.items()),
+        field.name: _plain(getattr(record, field.name))
+        for field in fields(record)
+        if field.name not in _IN_COLUMNS
     }
+    if head["steps_per_epoch"] is not None:
+        head["steps_per_epoch"] = float(head["steps_per_epoch"])
     try:
         text = json.dumps(head, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         text.encode()
     except (TypeError, ValueError) as error:
         raise HistoryError(f"this run cannot be stored: {error}; settings hold JSON only") from None
-    columns = [Column("train", name, _bytes(getattr(record, name))) for name in TRAIN_COLUMNS]
-    columns.append(Column("eval", "eval_step", _bytes(record.eval_step)))
-    columns += [Column("eval", name, _bytes(record.evals[name])) for name in sorted(record.evals)]
+    columns = [Column("train", name, to_bytes(getattr(record, name))) for name in TRAIN_COLUMNS]
+    columns.append(Column("eval", "eval_step", to_bytes(record.eval_step)))
+    columns += [Column("eval", name, to_bytes(values)) for name, values in record.evals.items()]
+    columns += [Column("nan", name, to_bytes(steps)) for name, steps in record.nan_steps.items()]
     if record.schedule is not None:
-        columns.append(Column("schedule", "schedule", _bytes(record.schedule)))
+        columns.append(Column("schedule", "schedule", to_bytes(record.schedule)))
     return EncodedRun(text, tuple(sorted(columns)))
 
 
@@ -92,27 +92,39 @@ def decode(run: EncodedRun) -> RunRecord:
     head: Any = json.loads(run.head)
     if not isinstance(head, dict):
         raise ValueError("the head of a stored run must be an object")
-    columns = {(c.kind, c.name): _doubles(c.values) for c in run.columns}
-    fields: dict[str, Any] = {name: columns["train", name] for name in TRAIN_COLUMNS}
-    return RunRecord(
-        **fields,
-        eval_step=columns["eval", "eval_step"],
-        evals={n: v for (kind, n), v in columns.items() if kind == "eval" and n != "eval_step"},
-        schedule=columns.get(("schedule", "schedule")),
-        **head,
-    )
+    columns = {(c.kind, c.name): from_bytes(c.values) for c in run.columns}
+    evals = {name: values for (kind, name), values in columns.items() if kind == "eval"}
+    try:
+        trajectory: dict[str, Any] = {name: columns["train", name] for name in TRAIN_COLUMNS}
+        return RunRecord(
+            **trajectory,
+            eval_step=evals.pop("eval_step"),
+            evals=evals,
+            nan_steps={n: v for (kind, n), v in columns.items() if kind == "nan"},
+            schedule=columns.get(("schedule", "schedule")),
+            **head,
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not a stored run: {error}") from None
 
 
-def _floats(items: Iterable[tuple[str, float]]) -> dict[str, float]:
-    return {str(name): float(value) for name, value in items}
+def shared_form(run: EncodedRun) -> EncodedRun:
+    """The run as it may leave the machine; its fingerprint is its name there."""
+    return encode(clean_record(decode(run)))
 
 
-def _bytes(column: np.ndarray) -> bytes:
+def to_bytes(column: np.ndarray) -> bytes:
+    """A column (n,) as little-endian float64."""
     return np.ascontiguousarray(column, dtype=_DOUBLES).tobytes()
 
 
-def _doubles(values: bytes) -> np.ndarray:
+def from_bytes(values: bytes) -> np.ndarray:
+    """Inverse of `to_bytes`."""
     return np.frombuffer(values, dtype=_DOUBLES).astype(np.float64)
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _parts(column: Column) -> tuple[bytes, bytes, bytes]:

@@ -208,10 +208,11 @@ class Storage:
 
     # --- reading -----------------------------------------------------------------------------
 
-    def fingerprints(self) -> frozenset[str]:
-        """Fingerprints of all stored runs."""
+    def origins(self) -> list[tuple[str | None, str]]:
+        """(task, source) of every run, in the order they were added."""
         with self._open() as connection:
-            return frozenset(row[0] for row in connection.execute("SELECT fingerprint FROM runs"))
+            rows = connection.execute("SELECT task, source FROM runs ORDER BY id")
+            return [(task, source) for task, source in rows]
 
     def count(self) -> int:
         """Number of stored runs."""
@@ -219,10 +220,15 @@ class Storage:
             return int(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
 
     def read(
-        self, *, task: str | None = None, metric: str | None = None, source: str | None = None
+        self,
+        *,
+        task: str | None = None,
+        metric: str | None = None,
+        source: str | None = None,
+        pulled: bool = True,
     ) -> list[EncodedRun]:
         """Stored runs in the order they were added; a damaged row is reported and left out."""
-        conditions = ["1"]
+        conditions = ["1"] if pulled else ["source NOT LIKE 'hub:%'"]
         values: list[str] = []
         for column, wanted in (("task", task), ("source", source)):
             if wanted is not None:

@@ -2,7 +2,7 @@
 
 from hf_ftrisk.hub.attach import attach_card
 from hf_ftrisk.hub.clean import clean_report
-from hf_ftrisk.hub.publish import Published, publish
+from hf_ftrisk.hub.publishing import Published, publish
 from hf_ftrisk.hub.section import card_metadata, render_section
 
 __all__ = [

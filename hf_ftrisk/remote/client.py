@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_token
+from huggingface_hub import CommitOperationAdd, HfApi, RepoFile, get_token
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
 import hf_ftrisk
@@ -123,19 +123,40 @@ class Repository:
 
             return self._try(download)
 
+    def files(self, folder: str, commit: str) -> list[tuple[str, int]]:
+        """(path, size in bytes) of every file below a folder at a commit; none if it is missing.
+
+        Raises:
+            HubError: they cannot be listed.
+        """
+
+        def listed() -> list[tuple[str, int]]:
+            try:
+                tree = self._api.list_repo_tree(
+                    self.repo_id, folder, recursive=True, revision=commit, repo_type=self.kind
+                )
+                return [(item.path, item.size) for item in tree if isinstance(item, RepoFile)]
+            except RemoteEntryNotFoundError:
+                return []
+
+        return self._try(listed)
+
     def update(
         self,
         make: Callable[[str], Mapping[str, bytes]],
         *,
         message: str,
         create_pr: bool = False,
-    ) -> Commit:
+    ) -> Commit | None:
         """Commit the files that `make` returns for a given parent commit.
 
         Args:
             make: called with the commit to build on; again with a newer one after a conflict.
             message: the commit's title.
             create_pr: open a pull request instead of committing to the branch.
+
+        Returns:
+            The commit, None when `make` returned no file.
 
         Raises:
             HubError: it could not be committed.
@@ -145,6 +166,8 @@ class Repository:
         for _ in range(_CONFLICTS):
             parent = self.head()
             files = make(parent)
+            if not files:
+                return None
             try:
                 return self._commit(files, parent, message, create_pr)
             except REQUEST_ERRORS as error:

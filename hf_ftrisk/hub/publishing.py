@@ -90,6 +90,7 @@ def publish(
     except (HubError, CardError) as error:
         kept = merge.keep(Path(keep_in) / repo_id.replace("/", "--"))
         raise type(error)(f"{error}. The files are left in {kept}.") from None
+    assert commit is not None, "a report always gives files"
     return Published(
         repo_id, merge.sizes, merge.diff, sent=True, commit_url=commit.url, pr_url=commit.pr_url
     )
