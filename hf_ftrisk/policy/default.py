@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import Fit, Predictor
+from hf_ftrisk.policy.reference_rule import reference_rule
 from hf_ftrisk.policy.stopping import StoppingRule
 from hf_ftrisk.record import RunRecord
 
@@ -17,11 +18,16 @@ def default_rule(
     history: Iterable[RunRecord] | None = None,
     false_stop_rate: float = 0.05,
 ) -> StoppingRule:
-    """The rule calibrated on the history; without enough of it the rule cannot stop yet.
+    """The rule calibrated on the history, or else on packaged runs of other tasks.
+
+    With enough good runs of the same task in the history the guarantee is exact. Without them the
+    packaged runs are used where their false stops, measured on data sets left out, stay within
+    the allowed rate (`policy.reference_rule`); the rule's `source` says so. Where they do not,
+    the rule cannot stop yet, and says how many runs are missing.
 
     A `Forecaster` is taken to have been built from the history: the calibration runs are then
     forecast by cross-fitting. Any other forecaster is used as it is, and must not have been
-    fitted on the history.
+    fitted on the history; packaged runs say nothing about it.
 
     Args:
         goal: what a run is judged by.
@@ -29,5 +35,9 @@ def default_rule(
         history: completed runs of the same task.
         false_stop_rate: allowed chance that a good run is stopped.
     """
-    fit: Fit | None = Forecaster.default if isinstance(forecaster, Forecaster) else None
-    return StoppingRule.from_runs(history or (), goal, forecaster, false_stop_rate, fit=fit)
+    ours = isinstance(forecaster, Forecaster)
+    fit: Fit | None = Forecaster.default if ours else None
+    rule = StoppingRule.from_runs(history or (), goal, forecaster, false_stop_rate, fit=fit)
+    if rule.can_stop or not ours:
+        return rule
+    return reference_rule(goal, forecaster, false_stop_rate) or rule

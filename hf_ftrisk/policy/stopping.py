@@ -48,10 +48,13 @@ class StoppingRule:
         groups: (n_good,) the task of each, when they are of different tasks; empty: runs of one
             task, each a group of its own.
         relative: scores are shares of P(good) before the run (runs of other tasks), not P(good).
+        caution: the floor is set for false_stop_rate / caution, where the calibration runs are not
+            exchangeable with the new one; at least 1.
         source: what the calibration rests on, in words for the report.
 
     Raises:
-        ValueError: a false_stop_rate outside (0, 1), or groups of another length than scores.
+        ValueError: a false_stop_rate outside (0, 1), a caution below 1, or groups of another length
+            than scores.
     """
 
     goal: Goal
@@ -60,6 +63,7 @@ class StoppingRule:
     scores: tuple[float, ...]
     groups: tuple[str, ...] = ()
     relative: bool = False
+    caution: float = 1.0
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -68,6 +72,8 @@ class StoppingRule:
                 "false_stop_rate must lie in (0, 1): the share of good runs that may be stopped, "
                 f"got {self.false_stop_rate!r}"
             )
+        if not self.caution >= 1.0:
+            raise ValueError(f"caution must be 1 or more, got {self.caution!r}")
         if self.groups and len(self.groups) != len(self.scores):
             raise ValueError(f"{len(self.scores)} scores need as many groups: {len(self.groups)}")
         if not self.groups:
@@ -120,7 +126,7 @@ class StoppingRule:
     @cached_property
     def threshold_score(self) -> float | None:
         """Score strictly below which a run is stopped, None when there are too few runs."""
-        return conformal_floor(self.scores, self.groups, self.false_stop_rate)
+        return conformal_floor(self.scores, self.groups, self.false_stop_rate / self.caution)
 
     @property
     def can_stop(self) -> bool:
@@ -135,7 +141,7 @@ class StoppingRule:
     @property
     def missing_runs(self) -> int:
         """Good completed runs that are still missing before the rule can stop; 0 if it can."""
-        needed = math.ceil(1.0 / self.false_stop_rate - 1e-9) - 1
+        needed = math.ceil(self.caution / self.false_stop_rate - 1e-9) - 1
         return max(0, needed - self.n_groups)
 
     def floor(self, record: RunRecord) -> float | None:
@@ -175,10 +181,9 @@ class StoppingRule:
             f"{forecast.mean:.4g} (90 %: {low:.4g} to {high:.4g})"
         )
         if floor is not None and prob < floor:
-            reason = (
-                f"{said}; below {floor:.3f}, under which at most {self.false_stop_rate:.0%} of "
-                f"good runs ever fall ({self.source})."
-            )
+            rate = f"at most {self.false_stop_rate:.0%} of good runs"
+            held = f"set for {rate}" if self.relative else f"under which {rate} ever fall"
+            reason = f"{said}; below {floor:.3f}, {held} ({self.source})."
             return Ruling(Verdict.NO_GO, reason, prob_good=prob, floor=floor)
         held = (
             self.cannot_stop()

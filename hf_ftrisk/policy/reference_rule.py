@@ -1,0 +1,112 @@
+"""The rule where there is no history: calibrated on the packaged runs of other tasks.
+
+Runs of other tasks are not exchangeable with a new one, so no theorem bounds the false stops. Two
+things stand in for it. Scores are relative, P(good) as a share of P(good) before the run, which
+for a calibrated forecaster has nearly one law for easy and hard goals (`policy.calibration`). And
+the rate is measured: each data set's good runs against the floor that the *other* data sets give,
+every run forecast without its own data set. The rule is used only where that measured rate is
+within the allowed one, and the floor is set for half the allowed rate.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from hf_ftrisk.forecast.prior import family
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.calibration import Predictor, conformal_floor
+from hf_ftrisk.policy.stopping import StoppingRule
+
+SCORES_FILE = Path(__file__).parent.parent / "reference" / "stopping.json"
+# The floor is set for the allowed rate divided by this.
+CAUTION = 2.0
+# Fewer data sets than this say nothing about one more.
+MIN_DATA_SETS = 8
+
+
+@dataclass(frozen=True)
+class ReferenceScores:
+    """Relative scores of good packaged runs.
+
+    Args:
+        scores: (n,) smallest P(good) over a run's looks, as a share of P(good) before it; one for
+            each goal the run was judged by and met.
+        groups: (n,) data set of each.
+        runs: number of packaged runs behind them.
+    """
+
+    scores: tuple[float, ...]
+    groups: tuple[str, ...]
+    runs: int
+
+    @property
+    def n_data_sets(self) -> int:
+        """Number of data sets."""
+        return len(set(self.groups))
+
+    def floor(self, false_stop_rate: float) -> float | None:
+        """Relative score below which a run is stopped; None when there are too few scores."""
+        return pooled_floor(self.scores, false_stop_rate)
+
+    def held_out_rate(self, false_stop_rate: float) -> float:
+        """Share of good runs below the floor that the other data sets give, data sets in turn.
+
+        The mean over data sets, so that a data set with many runs does not speak for the others.
+        """
+        scores, groups = np.array(self.scores), np.array(self.groups)
+        rates = []
+        for group in sorted(set(self.groups)):
+            floor = pooled_floor(scores[groups != group].tolist(), false_stop_rate)
+            below = 0.0 if floor is None else float(np.mean(scores[groups == group] < floor))
+            rates.append(below)
+        return float(np.mean(rates)) if rates else 0.0
+
+
+def pooled_floor(scores: tuple[float, ...] | list[float], false_stop_rate: float) -> float | None:
+    """Floor for half the allowed rate, each run counted on its own."""
+    each = [str(i) for i in range(len(scores))]
+    return conformal_floor(scores, each, false_stop_rate / CAUTION)
+
+
+@cache
+def reference_scores(name: str) -> ReferenceScores | None:
+    """Packaged scores of a family of metrics (`forecast.prior.family`); None if there are none."""
+    if not SCORES_FILE.is_file():
+        return None
+    stored = json.loads(SCORES_FILE.read_text(encoding="utf-8"))["families"].get(name)
+    if stored is None:
+        return None
+    return ReferenceScores(tuple(stored["scores"]), tuple(stored["groups"]), int(stored["runs"]))
+
+
+def reference_rule(
+    goal: Goal, forecaster: Predictor, false_stop_rate: float
+) -> StoppingRule | None:
+    """The rule calibrated on packaged runs, None where those do not support one.
+
+    They support one for rates, correlations and losses, with at least `MIN_DATA_SETS` data sets,
+    where the measured share of good runs stopped on data sets left out is within the allowed one.
+    """
+    if goal.kind == "real":
+        return None
+    known = reference_scores(family(goal.kind))
+    if known is None or known.n_data_sets < MIN_DATA_SETS or known.floor(false_stop_rate) is None:
+        return None
+    measured = known.held_out_rate(false_stop_rate)
+    if measured > false_stop_rate:
+        return None
+    return StoppingRule(
+        goal=goal,
+        forecaster=forecaster,
+        false_stop_rate=false_stop_rate,
+        scores=known.scores,
+        relative=True,
+        caution=CAUTION,
+        source=f"{known.runs} packaged runs of {known.n_data_sets} other data sets, not of this "
+        f"task; on data sets left out {measured:.1%} of good runs fell below",
+    )

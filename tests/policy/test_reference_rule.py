@@ -1,0 +1,145 @@
+"""The rule calibrated on packaged runs of other tasks."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from hf_ftrisk import Forecaster, Goal, RunRecord
+from hf_ftrisk.policy import Verdict, default_rule
+from hf_ftrisk.policy import reference_rule as module
+from hf_ftrisk.policy.calibration import prob_before
+from hf_ftrisk.policy.reference_rule import ReferenceScores, pooled_floor, reference_rule
+
+GOAL = Goal("accuracy", target=0.8)
+
+
+def scores(*by_data_set) -> ReferenceScores:
+    return ReferenceScores(
+        scores=tuple(value for values in by_data_set for value in values),
+        groups=tuple(str(i) for i, values in enumerate(by_data_set) for _ in values),
+        runs=sum(map(len, by_data_set)),
+    )
+
+
+def alike(n_data_sets: int, runs: int = 20, seed: int = 0) -> ReferenceScores:
+    """Data sets whose good runs have one law of scores."""
+    drawn = np.random.default_rng(seed).uniform(size=(n_data_sets, runs))
+    return scores(*drawn.tolist())
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Writes scores where the packaged ones are looked for."""
+
+    def write(known: ReferenceScores | None) -> None:
+        file = tmp_path / "stopping.json"
+        if known is not None:
+            entry = {"runs": known.runs, "scores": known.scores, "groups": known.groups}
+            file.write_text(json.dumps({"families": {"score": entry}}))
+        monkeypatch.setattr(module, "SCORES_FILE", file)
+        module.reference_scores.cache_clear()
+
+    yield write
+    module.reference_scores.cache_clear()
+
+
+def record(value: float, step: int = 30) -> RunRecord:
+    steps = np.arange(10, step + 1, 10)
+    return RunRecord(
+        max_steps=100,
+        eval_step=steps,
+        evals={"eval_accuracy": np.full(steps.size, value)},
+        baselines={"eval_accuracy": 0.5},
+    )
+
+
+def test_the_floor_is_set_for_half_the_allowed_rate():
+    values = np.arange(1, 100) / 100
+    assert pooled_floor(values.tolist(), 0.1) == 0.05  # the 5th smallest of 99: 0.05 x 100
+    assert pooled_floor([0.5] * 18, 0.1) is None  # 1 / 19 > 0.05
+    assert pooled_floor([0.5] * 19, 0.1) == 0.5
+
+
+def test_the_measured_rate_is_that_of_data_sets_left_out():
+    low, high = [0.1] * 40, [0.9] * 40
+    # Left out, the low one lies wholly below the floor of the high ones; the others never do.
+    assert scores(low, high, high, high).held_out_rate(0.1) == pytest.approx(0.25)
+    assert alike(12).held_out_rate(0.1) == pytest.approx(0.05, abs=0.03)
+
+
+def test_without_history_a_rule_rests_on_packaged_runs_and_says_so(package):
+    package(alike(12))
+    rule = default_rule(GOAL, Forecaster.default(), None, 0.1)
+    assert rule.can_stop
+    assert rule.relative
+    assert "240 packaged runs of 12 other data sets, not of this task" in rule.source
+    assert "% of good runs fell below" in rule.source
+
+
+def test_the_floor_scales_with_the_chance_before_the_run(package):
+    package(alike(12))
+    easy, hard = (
+        default_rule(Goal("accuracy", target=t), Forecaster.default(), None, 0.1)
+        for t in (0.6, 0.95)
+    )
+    for rule in (easy, hard):
+        before = prob_before(record(0.5), rule.goal, rule.forecaster)
+        assert rule.floor(record(0.5)) == pytest.approx(rule.threshold_score * before)
+    assert easy.floor(record(0.5)) > hard.floor(record(0.5))
+
+
+def test_a_hopeless_run_is_stopped_and_told_why(package):
+    package(scores(*[[0.5 + 0.01 * i for i in range(20)]] * 12))
+    rule = default_rule(GOAL, Forecaster.default(), None, 0.1)
+    ruling = rule.judge(record(0.3, step=90))
+    assert ruling.verdict is Verdict.NO_GO
+    assert "set for at most 10% of good runs" in ruling.reason
+    assert rule.decide(record(0.85, step=90)) is not Verdict.NO_GO
+
+
+@pytest.mark.parametrize(
+    ("known", "goal"),
+    [
+        pytest.param(None, GOAL, id="nothing packaged"),
+        pytest.param(alike(7), GOAL, id="too few data sets"),
+        pytest.param(alike(12, runs=1), GOAL, id="too few runs"),
+        pytest.param(scores([0.01] * 20, *[[0.9] * 20] * 7), GOAL, id="data sets disagree"),
+        pytest.param(alike(12), Goal("bleu", target=20.0), id="a score of another scale"),
+        pytest.param(alike(12), Goal("loss", target=1.0), id="a family that is not packaged"),
+    ],
+)
+def test_where_packaged_runs_do_not_support_it_no_rule_rests_on_them(package, known, goal):
+    package(known)
+    assert reference_rule(goal, Forecaster.default(), 0.1) is None
+    rule = default_rule(goal, Forecaster.default(), None, 0.1)
+    assert not rule.can_stop
+    assert "9 more" in rule.cannot_stop()
+
+
+def test_enough_history_of_the_task_comes_first(package):
+    package(alike(12))
+    history = [
+        RunRecord(
+            max_steps=100,
+            eval_step=[50, 100],
+            evals={"eval_accuracy": [0.8, 0.85 + 0.001 * seed]},
+            baselines={"eval_accuracy": 0.5},
+            seed=seed,
+        )
+        for seed in range(9)
+    ]
+    rule = default_rule(GOAL, Forecaster.default(history), history, 0.1)
+    assert not rule.relative
+    assert "9 good of 9 completed runs of this task" in rule.source
+
+
+def test_packaged_runs_say_nothing_about_another_forecaster(package):
+    class Other:
+        def predict(self, record, goal):
+            raise AssertionError("not asked")
+
+    package(alike(12))
+    assert not default_rule(GOAL, Other(), None, 0.1).can_stop
