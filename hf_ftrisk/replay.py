@@ -63,6 +63,7 @@ class Replay:
         certain: the stop rests on a certain failure, not on a forecast.
         outcome: final value of the goal metric, None while unknown.
         diagnoses: named failures of the whole trajectory.
+        goal_inferred: nobody gave a goal, it was chosen from the metrics in the log.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Replay:
     certain: bool = False
     outcome: float | None = None
     diagnoses: tuple[Diagnosis, ...] = ()
+    goal_inferred: bool = False
 
     @property
     def baseline(self) -> float | None:
@@ -99,6 +101,7 @@ class Replay:
         return {
             "name": self.name,
             "goal": str(self.goal),
+            "goal_inferred": self.goal_inferred,
             "baseline": self.baseline,
             "status": self.record.status,
             "last_step": self.record.last_step,
@@ -195,6 +198,7 @@ def replay_run(
     *,
     name: str = "",
     shares: Sequence[float] | None = None,
+    goal_inferred: bool = False,
 ) -> Replay:
     """Forecasts on the way, the stop, and what came true.
 
@@ -204,6 +208,7 @@ def replay_run(
         name: where the run was read from.
         shares: depths to forecast at, as shares of the planned run; None: `SHARES` as far as the
             run has come, and where it stands now.
+        goal_inferred: the rule's goal was chosen from the log, for the text.
 
     Raises:
         ValueError: a share outside (0, 1], or beyond what is recorded.
@@ -212,7 +217,8 @@ def replay_run(
     record = with_baseline(record, goal)
     looks = []
     latest = None
-    for share, step in _shown_depths(record, shares):
+    depths = [] if _says_nothing(record, goal) else _shown_depths(record, shares)
+    for share, step in depths:
         latest = rule.forecaster.predict(record.prefix(step), goal)
         looks.append(_look(record, goal, share, step, latest))
     stopped_at, reason, certain = _first_stop(record, rule)
@@ -226,7 +232,14 @@ def replay_run(
         certain=certain,
         outcome=record.outcome(goal) if record.has_outcome(goal) else None,
         diagnoses=diagnose(record, goal, forecast=latest, forecaster=rule.forecaster),
+        goal_inferred=goal_inferred,
     )
+
+
+def _says_nothing(record: RunRecord, goal: Goal) -> bool:
+    """Whether all there is to forecast from is the loss of a policy-gradient trainer."""
+    trained_by_reward = bool(record.settings.get("reinforcement_learning"))
+    return trained_by_reward and record.curve(goal.metric)[0].size == 0
 
 
 def _shown_depths(record: RunRecord, shares: Sequence[float] | None) -> list[tuple[float, int]]:
@@ -328,7 +341,8 @@ class Summary:
     Args:
         runs: runs read.
         finished: of those, runs with an outcome.
-        good: finished runs that ended well; None when that is unknown for all of them.
+        judged: of those, runs with a target or a known baseline.
+        good: of those, runs that ended well; None when there are none to judge.
         stopped: runs that would have been stopped.
         stopped_good: of those, runs that ended well.
         saved_share: share of all planned steps that the stops would have saved.
@@ -337,6 +351,7 @@ class Summary:
 
     runs: int
     finished: int
+    judged: int
     good: int | None
     stopped: int
     stopped_good: int
@@ -360,6 +375,7 @@ def summarise(replays: Iterable[Replay]) -> Summary:
     return Summary(
         runs=len(runs),
         finished=sum(run.outcome is not None for run in runs),
+        judged=len(judged),
         good=sum(judged) if judged else None,
         stopped=len(stops),
         stopped_good=sum(run.good is True for run in stops),

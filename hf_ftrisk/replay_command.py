@@ -51,7 +51,9 @@ def run_replay(
             rules[wanted] = default_rule(
                 wanted, Forecaster.default(past or None), past, false_stop_rate
             )
-        return replay_run(record, rules[wanted], name=name, shares=depths)
+        return replay_run(
+            record, rules[wanted], name=name, shares=depths, goal_inferred=asked is None
+        )
 
     files = find_states(path)
     if path.is_file():

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from hf_ftrisk.replay import Replay, ReplayLook, Summary
 from hf_ftrisk.report_text import share, value
 
+_WIDTH = 100
+# Metrics named besides the goal's, and the longest name of a run in a table.
+_SHOWN = 5
+_NAME = 44
+
 
 def replay_text(replay: Replay) -> str:
     """One run: what was known, the forecasts by depth, the stop, the truth, the diagnoses."""
-    record, goal = replay.record, replay.goal
+    record = replay.record
     lines = [
         f"{replay.name}: {record.status}, step {record.last_step} of {record.max_steps}",
-        f"goal: {_goal_words(replay)}",
+        *_entry("goal", _goal_words(replay)),
         "",
     ]
     if replay.looks:
@@ -24,16 +30,43 @@ def replay_text(replay: Replay) -> str:
         lines.append("")
     if replay.stopped_at is not None:
         saved = share(replay.saved_share)
-        lines.append(f"stopped: at step {replay.stopped_at}, {saved} of the run saved")
-        lines.append(f"         {replay.reason}")
+        stop = f"at step {replay.stopped_at}, {saved} of the run saved. {replay.reason}"
     else:
-        lines.append(f"stopped: never. {replay.reason or ''}".rstrip())
-    lines.append(f"came true: {_truth_words(replay)}")
+        stop = f"never. {replay.reason or ''}".rstrip()
+    lines += _entry("stopped", stop)
+    lines += _entry("came true", _truth_words(replay))
     for diagnosis in replay.diagnoses:
-        lines.append(f"{diagnosis.name}: {diagnosis.message} {diagnosis.advice}")
-    if not replay.diagnoses and goal.metric not in record.evals:
-        lines.append(f"note: {goal.metric} was never evaluated; forecasts rest on priors alone")
+        lines += _entry(diagnosis.name, f"{diagnosis.message} {diagnosis.advice}")
+    for note in _notes(replay):
+        lines += _entry("note", note)
     return "\n".join(lines)
+
+
+def _entry(label: str, text: str) -> list[str]:
+    """``label: text``, wrapped with a hanging indent."""
+    return textwrap.wrap(f"{label}: {text}", _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _notes(replay: Replay) -> list[str]:
+    record, goal = replay.record, replay.goal
+    notes = []
+    if _never_evaluated(replay) and record.settings.get("reinforcement_learning"):
+        notes.append(
+            "a policy-gradient run without evaluations: its loss says nothing about the end. "
+            "Evaluate a reward or a score and name it as the goal."
+        )
+    elif _never_evaluated(replay):
+        notes.append(f"{goal.metric} was never evaluated; forecasts rest on priors alone.")
+    others = [name for name in sorted(record.evals, key=len) if name != goal.metric]
+    if others and replay.goal_inferred:
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        notes.append(f"also evaluated: {', '.join(others[:_SHOWN])}{more}; choose with --goal.")
+    return notes
+
+
+def _never_evaluated(replay: Replay) -> bool:
+    record, metric = replay.record, replay.goal.metric
+    return record.curve(metric)[0].size == 0 and metric not in record.nan_steps
 
 
 def summary_text(replays: Sequence[Replay], summary: Summary) -> str:
@@ -60,8 +93,12 @@ def summary_text(replays: Sequence[Replay], summary: Summary) -> str:
         ]
         lines += ["mean absolute error (of the logarithm, capped at log 2, for losses)"]
         lines += [*_aligned(table, left=1), ""]
-    good = "" if summary.good is None else f", {summary.good} of them good"
-    lines.append(f"{summary.runs} runs, {summary.finished} finished{good}")
+    good = (
+        ""
+        if summary.good is None
+        else f", {summary.good} good of {summary.judged} that have a goal"
+    )
+    lines.append(f"{summary.runs} runs, {summary.finished} with an outcome{good}")
     lines.append(
         f"{summary.stopped} would have been stopped ({summary.stopped_good} of them good), "
         f"{share(summary.saved_share)} of all steps saved"
@@ -91,6 +128,8 @@ def _look_row(replay: Replay, look: ReplayLook) -> tuple[str, ...]:
 
 
 def _truth_words(replay: Replay) -> str:
+    if replay.outcome is None and _never_evaluated(replay):
+        return f"not known, {replay.goal.metric} was never evaluated"
     if replay.outcome is None:
         _, values = replay.record.curve(replay.goal.metric)
         so_far = f"; so far {value(float(values[-1]), replay.goal)}" if values.size else ""
@@ -107,8 +146,11 @@ def _truth_words(replay: Replay) -> str:
 def _run_row(replay: Replay) -> tuple[str, ...]:
     looks = [look for look in replay.looks if look.share == 0.3]
     words = {None: "-", True: "yes", False: "no"}
+    name = replay.name
+    if len(name) > _NAME:
+        name = f"{name[: _NAME // 2 - 2]}...{name[-(_NAME // 2 - 1) :]}"
     return (
-        replay.name,
+        name,
         str(replay.goal),
         f"{replay.record.last_step}/{replay.record.max_steps}",
         value(looks[0].mean, replay.goal) if looks else "-",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hf_ftrisk import Forecast, Goal, RunRecord
 from hf_ftrisk.policy import StoppingRule
@@ -77,6 +80,7 @@ def test_a_run_is_stopped_at_the_first_look_below_the_floor():
     assert replay.saved_share == pytest.approx(0.7)
     assert replay.good is False
     assert "below 0.200" in (replay.reason or "")
+    assert "stopped: at step 30, 70 % of the run saved." in replay_text(replay)
 
 
 def test_a_rule_that_cannot_stop_says_what_is_missing():
@@ -179,13 +183,83 @@ def test_the_json_of_a_file_is_strict_and_complete(file):
 def test_a_folder_tells_what_it_left_out(tmp_path, file):
     (tmp_path / "config.json").write_text('{"hidden_size": 16}')
     text = run_replay(tmp_path, goal="accuracy>=0.7")
-    assert "1 runs, 1 finished, 1 of them good" in text
+    assert "1 runs, 1 with an outcome, 1 good of 1 that have a goal" in text
     assert "left out config.json" in text
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no run to replay"):
         run_replay(tmp_path)
+
+
+def test_every_line_fits_a_terminal(file):
+    for line in run_replay(file).splitlines():
+        assert len(line) <= 100
+
+
+def several_eval_sets():
+    history = [
+        {"step": s, f"eval_{name}_{metric}": 0.5 + 0.001 * s}
+        for s in range(10, 101, 10)
+        for name in ("b", "a")
+        for metric in ("loss", "accuracy", "f1")
+    ]
+    return {"global_step": 100, "max_steps": 100, "log_history": history}
+
+
+def test_other_metrics_are_named_where_nobody_chose_one(tmp_path):
+    path = tmp_path / "trainer_state.json"
+    path.write_text(json.dumps(several_eval_sets()))
+    text = " ".join(run_replay(path).split())
+    assert "goal: eval_a_accuracy" in text
+    assert "also evaluated: eval_a_f1, eval_b_f1, eval_a_loss" in text
+    assert "choose with --goal" in text
+    assert "choose with" not in run_replay(path, goal="b_f1")
+
+
+def test_a_policy_gradient_run_is_not_forecast_from_its_loss():
+    history = [{"step": s, "loss": 1e-3, "reward": 0.1 * s, "kl": 0.0} for s in range(1, 11)]
+    record = RunRecord.from_trainer_state(
+        {"global_step": 10, "max_steps": 10, "log_history": history}
+    )
+    replay = replay_run(record, StoppingRule(Goal("loss"), LastValue(), 0.1, scores=()))
+    assert replay.looks == ()
+    assert replay.diagnoses == ()
+    assert "its loss says nothing" in " ".join(replay_text(replay).split())
+
+
+def test_a_resumed_run_is_replayed_along_the_branch_that_was_kept():
+    kept = state([0.5] * 10)["log_history"]
+    abandoned = state([0.9] * 6)["log_history"]
+    resumed = [*abandoned, *(entry for entry in kept if entry["step"] > 30)]
+    record = RunRecord.from_trainer_state(
+        {"global_step": 100, "max_steps": 100, "log_history": resumed}
+    )
+    observed = [look.observed for look in replay_run(record, rule(), shares=[0.3, 0.6]).looks]
+    assert observed == [0.9, 0.5]
+
+
+def test_an_empty_log_is_told_as_such():
+    replay = replay_run(RunRecord.from_trainer_state({"max_steps": 100, "log_history": []}), rule())
+    assert "not known, eval_accuracy was never evaluated" in replay_text(replay)
+
+
+@given(
+    st.lists(st.floats(0, 1) | st.just(math.nan), min_size=1, max_size=12),
+    st.integers(1, 200),
+    st.sampled_from([0.1, 0.3, 0.9]),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_run_can_be_replayed_worded_and_written(values, max_steps, share):
+    record = RunRecord.from_trainer_state(state(values, max_steps=max_steps))
+    known = record.last_step >= share * record.max_steps
+    replay = replay_run(record, rule(scores=(0.2,) * 9), shares=[share] if known else None)
+    assert replay_text(replay)
+    json.dumps(replay.to_dict(), allow_nan=False)
+    if replay.stopped_at is not None:
+        # The stop is decided on the prefix alone: the run cut off there is stopped there too.
+        again = replay_run(record.prefix(replay.stopped_at), rule(scores=(0.2,) * 9))
+        assert again.stopped_at == replay.stopped_at
 
 
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -225,3 +299,16 @@ def test_a_replay_imports_neither_torch_nor_transformers_nor_what_is_slow_to_imp
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_whole_command_takes_less_than_a_second_of_processor_time(file):
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    taken = []
+    for _ in range(3):  # the first may compile or read cold files
+        before = spent()
+        run_command(str(file), "--goal", "eval_accuracy>=0.7").check_returncode()
+        taken.append(spent() - before)
+    assert min(taken) < 1.0
