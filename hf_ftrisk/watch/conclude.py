@@ -67,7 +67,12 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         stage="watch",
         forecast=looked.forecast if looked is not None and at_goal else None,
         decomposition=risk.decomposition if risk is not None else None,
-        diagnoses=diagnose(record, goal, forecast=looked.forecast if looked is not None else None),
+        diagnoses=diagnose(
+            record,
+            goal,
+            forecast=looked.forecast if looked is not None else None,
+            forecaster=watcher.rule.forecaster,
+        ),
         baseline=record.baseline(goal),
         looks=tuple(one.look for one in watcher.judged if one.look and not one.stand_in),
         run=record,
