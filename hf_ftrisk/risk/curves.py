@@ -79,6 +79,11 @@ class CurveDraws:
                 curves[mine] = self.amplitude[mine, None] * shape
         return curves
 
+    def has(self, name: str) -> bool:
+        """Whether any draw has a form with the parameter."""
+        homes = [i for i, form in enumerate(self.forms) if form in HOMES[name]]
+        return bool(np.isin(self.form, homes).any())
+
     def parameter(self, name: str) -> Floats:
         """Draws of one parameter, from the forms that have it.
 

@@ -199,35 +199,33 @@ def _regimes(draws: CurveDraws, tolerance: float | None) -> dict[NamedRegime, fl
 
 def unidentified(posterior: Posterior, n_depths: int) -> dict[str, str]:
     """Parameter -> why the data do not determine it; see docs/risk.md for the rule."""
-    reasons: dict[str, str] = {}
-    log_bayes = posterior.log_bayes_decay
-    for name in _names(posterior.draws.forms):
-        if name != "intrinsic":
-            # The tail energy itself is the power b = 1 of it.
-            family = ALPHA_FORMS if name in ("K", "alpha") else TAIL_FORMS
-            weight = sum(posterior.weights.get(form, 0.0) for form in family)
-            if n_depths < LEAST_DEPTHS:
-                reasons[name] = f"{n_depths} depths measured, {LEAST_DEPTHS} needed"
-                continue
-            if log_bayes < math.log(BAYES_FACTOR):
-                reasons[name] = (
-                    "the evidence of any decay is too weak: Bayes factor "
-                    f"{math.exp(log_bayes):.2g}, {BAYES_FACTOR:g} needed"
-                )
-                continue
-            if weight < LEAST_WEIGHT:
-                reasons[name] = (
-                    f"the forms that have it carry a weight of {weight:.2g}, "
-                    f"{LEAST_WEIGHT:g} needed"
-                )
-                continue
-        low, high = np.quantile(posterior.draws.parameter(name), (0.05, 0.95))
-        if not high <= WIDEST[name] * low:
-            reasons[name] = (
-                f"its 90 % interval is {low:.3g} to {high:.3g}, wider than a factor of "
-                f"{WIDEST[name]:g}"
+    found = {name: _why_open(posterior, name, n_depths) for name in _names(posterior.draws.forms)}
+    return {name: reason for name, reason in found.items() if reason is not None}
+
+
+def _why_open(posterior: Posterior, name: str, n_depths: int) -> str | None:
+    """Why the data do not determine one parameter; None when they do."""
+    if name != "intrinsic":
+        if n_depths < LEAST_DEPTHS:
+            return f"{n_depths} depths measured, {LEAST_DEPTHS} needed"
+        if posterior.log_bayes_decay < math.log(BAYES_FACTOR):
+            return (
+                "the evidence of any decay is too weak: Bayes factor "
+                f"{math.exp(posterior.log_bayes_decay):.2g}, {BAYES_FACTOR:g} needed"
             )
-    return reasons
+        # The tail energy itself is the power b = 1 of it.
+        family = ALPHA_FORMS if name in ("K", "alpha") else TAIL_FORMS
+        weight = sum(posterior.weights.get(form, 0.0) for form in family)
+        if weight < LEAST_WEIGHT:
+            return (
+                f"the forms it belongs to carry a weight of {weight:.2g}, {LEAST_WEIGHT:g} needed"
+            )
+        if not posterior.draws.has(name):
+            return f"no weight is left for {', '.join(HOMES[name])}"
+    low, high = np.quantile(posterior.draws.parameter(name), (0.05, 0.95))
+    if high <= WIDEST[name] * low:
+        return None
+    return f"its 90 % interval is {low:.3g} to {high:.3g}, wider than a factor of {WIDEST[name]:g}"
 
 
 def _notes(evidence: Evidence) -> tuple[str, ...]:

@@ -27,8 +27,8 @@ class RiskPrior:
 
     Args:
         share_mean: mean of the log odds of the reducible share; 0: half of the risk is reducible.
-        share_sd: their standard deviation. The default 2.5 puts 90 % of the prior on shares from
-            1.6 % to 98.4 %.
+        share_sd: their standard deviation. The default 4 puts 90 % of the prior on shares from
+            0.14 % to 99.86 %: real tasks lie that far apart (docs/risk.md).
         alpha_log_mean: mean of log alpha. The default median is 0.7: learning rates that fall as
             c^-rho with rho in (1/2, 1] give alpha = 2 rho - 1 in (0, 1].
         alpha_log_sd: its standard deviation; the default puts 90 % of the prior on 0.16 to 3.1.
@@ -44,7 +44,7 @@ class RiskPrior:
     """
 
     share_mean: float = 0.0
-    share_sd: float = 2.5
+    share_sd: float = 4.0
     alpha_log_mean: float = math.log(0.7)
     alpha_log_sd: float = 0.9
     tail_log_mean: float = 0.0
