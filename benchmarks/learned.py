@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.run_tables import data_folder
+from benchmarks.stopping import write_table
 from hf_ftrisk.forecast.learned import LearnedPredictor
 
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 LEVEL = 0.9
 N_BOOTSTRAP = 2000
 
@@ -167,10 +167,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if options.write:
-        page = options.write.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN)
-        _, after = rest.split(END)
-        options.write.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        write_table(options.write, "table", text)
 
 
 if __name__ == "__main__":

@@ -380,6 +380,14 @@ def outside_table() -> str:
 TABLES = {"splits": split_table, "held-out": held_out_table, "outside": outside_table}
 
 
+def write_table(page: Path, name: str, table: str) -> None:
+    """Put a table between its marks on a page."""
+    begin, end = BEGIN.format(name), END.format(name)
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    page.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["scores", "tables"])
@@ -401,11 +409,7 @@ def main() -> None:
         table = build()
         print(f"{name}\n{table}\n", flush=True)
         if options.write:
-            page = options.write.read_text(encoding="utf-8")
-            before, rest = page.split(BEGIN.format(name))
-            _, after = rest.split(END.format(name))
-            begin, end = BEGIN.format(name), END.format(name)
-            options.write.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+            write_table(options.write, name, table)
 
 
 if __name__ == "__main__":
