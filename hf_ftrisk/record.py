@@ -266,6 +266,12 @@ class RunRecord:
         seen_train = self.train_step <= step
         seen_eval = self.eval_step <= step
         whole = bool(seen_train.all() and seen_eval.all()) and step >= self.max_steps
+        nan_steps = {n: steps[steps <= step] for n, steps in self.nan_steps.items()}
+        nan_steps = {name: steps for name, steps in nan_steps.items() if steps.size}
+        evals = {name: column[seen_eval] for name, column in self.evals.items()}
+        if not seen_eval.all():
+            # A metric that was first evaluated later was not known by name either.
+            evals = {n: c for n, c in evals.items() if n in nan_steps or not np.isnan(c).all()}
         return replace(
             self,
             train_step=self.train_step[seen_train],
@@ -273,12 +279,8 @@ class RunRecord:
             grad_norm=self.grad_norm[seen_train],
             learning_rate=self.learning_rate[seen_train],
             eval_step=self.eval_step[seen_eval],
-            evals={name: column[seen_eval] for name, column in self.evals.items()},
-            nan_steps={
-                name: steps[steps <= step]
-                for name, steps in self.nan_steps.items()
-                if np.any(steps <= step)
-            },
+            evals=evals,
+            nan_steps=nan_steps,
             status=self.status if whole else "running",
             final=self.final if whole else {},
         )

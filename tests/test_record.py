@@ -174,6 +174,26 @@ def test_a_prefix_holds_nothing_that_came_later(step):
     assert prefix.max_steps == 40
 
 
+logged = st.floats(0.001, 10) | st.just(math.nan)
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(["loss", "grad_norm", "eval_loss", "eval_b_accuracy"]), logged
+        ),
+        min_size=1,
+        max_size=10,
+    ),
+    st.integers(0, 11),
+)
+def test_a_prefix_is_what_the_log_would_have_given_at_that_step(rows, step):
+    log = [{"step": i, **row} for i, row in enumerate(rows, start=1)]
+    whole = RunRecord.from_log_history(log, max_steps=12)
+    then = RunRecord.from_log_history(log[:step], max_steps=12, status="running")
+    assert whole.prefix(step).to_dict() == then.to_dict()
+
+
 @given(st.integers(0, 50), st.integers(0, 50))
 def test_a_prefix_of_a_prefix_is_the_shorter_one(first, second):
     twice = run().prefix(max(first, second)).prefix(min(first, second))
