@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from hf_ftrisk.forecast.forecaster import Forecaster
     from hf_ftrisk.goal import Goal
     from hf_ftrisk.history import RunHistory
-    from hf_ftrisk.hub.attach import attach_card
-    from hf_ftrisk.hub.publish import publish
+    from hf_ftrisk.hub import attach_card, publish
     from hf_ftrisk.policy.verdict import Verdict
     from hf_ftrisk.preflight import PreflightRunner, preflight
     from hf_ftrisk.record import RunRecord

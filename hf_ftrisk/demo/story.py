@@ -93,13 +93,12 @@ def _tell(task: Task, setting: Setting, folder: Path, console: Console) -> Endin
     trainer.train()
     watched = callback.report
     if watched is None:
-        raise RuntimeError("the callback left no report: run with HF_FTRISK_LOG=debug")
+        raise RuntimeError("the callback left no report: its log says why, at debug level")
     if watched.stopped_at is not None:
         console.print(f"Stopped at step {watched.stopped_at}. To see whether that was right, the")
         console.print("run now goes on from its checkpoint, unwatched:")
         watched = replace(watched, outcome=_true_end(trainer, callback, watched.goal))
     watched = watched.after(before)
-    show_report(watched, f"The run: {setting.title}", console)
     _leave_files(task, trainer, watched, folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return Ending(setting, before, watched)

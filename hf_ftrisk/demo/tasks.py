@@ -87,7 +87,7 @@ def _lm_task() -> Task:
 
     return Task(
         title="SmolLM2-135M-Instruct with LoRA on question-answer pairs (ChatterBot's corpus)",
-        goal="eval_loss<=3.0",
+        goal="eval_loss<=2.1",
         budget=0.15,
         settings=(
             Setting("sound", "a sound setting", 1e-3),
