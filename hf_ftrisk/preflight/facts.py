@@ -9,7 +9,6 @@ import torch
 
 from hf_ftrisk.preflight.isolate import clone_scheduler
 from hf_ftrisk.preflight.sample import eval_size
-from hf_ftrisk.preflight.support import deviations
 from hf_ftrisk.preflight.workload import Facts
 from hf_ftrisk.trainer_facts import (
     class_labels,
@@ -19,12 +18,13 @@ from hf_ftrisk.trainer_facts import (
 )
 
 
-def trainer_facts(shadow: Any, eval_sets: Any) -> Facts:
+def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> Facts:
     """Facts of the full run.
 
     Args:
         shadow: stand-in of the user's Trainer; its loader and scheduler are built here.
         eval_sets: the evaluation set, or the named ones that the goal needs.
+        notes: what the probes do differently from the run.
     """
     args = shadow.args
     loader = shadow.get_train_dataloader()
@@ -44,7 +44,7 @@ def trainer_facts(shadow: Any, eval_sets: Any) -> Facts:
         metric_for_best=args.metric_for_best_model,
         labels=class_labels(parts[0], list(shadow.label_names or [])) if len(parts) == 1 else None,
         settings=run_settings(args, shadow.model, type(shadow).__name__, max_steps),
-        notes=deviations(shadow),
+        notes=notes,
     )
 
 

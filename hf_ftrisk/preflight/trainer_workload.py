@@ -24,7 +24,7 @@ from hf_ftrisk.preflight.snapshot import (
     restore_all,
     trainable_tensors,
 )
-from hf_ftrisk.preflight.support import check_trainer
+from hf_ftrisk.preflight.support import check_trainer, deviations
 from hf_ftrisk.preflight.wiring import check_wiring
 from hf_ftrisk.preflight.workload import Evaluation, Facts
 from hf_ftrisk.signals.collect import trainer_signals
@@ -90,7 +90,8 @@ class TrainerWorkload:
         """What is known of the full run."""
         if self._facts is None:
             try:
-                self._facts = trainer_facts(self.shadow(), self._eval_sets)
+                notes = deviations(self._trainer)
+                self._facts = trainer_facts(self.shadow(), self._eval_sets, notes)
             finally:
                 self._rng.restore()
         return self._facts
