@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -82,6 +82,10 @@ class TensorSnapshot:
         """Memory of the copies, bytes."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self.kept)
 
+    def onto(self, tensors: Iterable[torch.Tensor]) -> TensorSnapshot:
+        """The same copies for the tensors that have taken the place of the live ones, in order."""
+        return replace(self, live=tuple({id(tensor): tensor for tensor in tensors}.values()))
+
     def restore(self) -> None:
         """Write the copies back, in place."""
         with torch.no_grad():
@@ -129,7 +133,7 @@ class RngState:
 
 
 class StructureSnapshot:
-    """Attributes, modes, hooks and gradients of every module, by reference.
+    """Attributes, modes, hooks, storages and gradients of every module, by reference.
 
     Catches what training does to a model besides its weights: train/eval mode, hooks (gradient
     checkpointing of adapters, NEFTune), a forward wrapped for mixed precision, generation and
@@ -150,6 +154,8 @@ class StructureSnapshot:
         ]
         parameters = {id(p): p for module in self._modules for p in module._parameters.values()}
         self._parameters = [p for p in parameters.values() if p is not None]
+        # Moving a model (also from "cpu" to "cpu:0") gives its parameters other storages.
+        self._storages = [p.data for p in self._parameters]
         self._gradients = [p.grad for p in self._parameters]
         self._requires = [p.requires_grad for p in self._parameters]
         self._settings = [(config, _copied(vars(config))) for config in self._configs()]
@@ -178,9 +184,11 @@ class StructureSnapshot:
                 _refill(own[name], content)
         for config, content in self._settings:
             _refill(vars(config), content)
-        for parameter, gradient, requires in zip(
-            self._parameters, self._gradients, self._requires, strict=True
+        for parameter, storage, gradient, requires in zip(
+            self._parameters, self._storages, self._gradients, self._requires, strict=True
         ):
+            if parameter.data_ptr() != storage.data_ptr():
+                parameter.data = storage
             parameter.requires_grad_(requires)
             parameter.grad = gradient
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from hf_ftrisk.policy.verdict import Diagnosis
@@ -65,8 +66,8 @@ class TrainerWorkload:
         self._rng = RngState.capture()
         self._structure = StructureSnapshot(roots)
         self._accelerate = AccelerateSnapshot(trainer.accelerator)
-        buffers = [b for root in roots for b in root.buffers()]
-        self._tensors = [*trainable_tensors(trainer.model), *buffers]
+        self._roots = roots
+        self._tensors = self._state_tensors()
         self._weights = TensorSnapshot.take(self._tensors, storage)
         self._folder = tempfile.mkdtemp(prefix="hf_ftrisk_")
         self._wrapped: Any = None
@@ -81,6 +82,11 @@ class TrainerWorkload:
     def snapshot_bytes(self) -> int:
         """Memory the snapshot of the user's weights and buffers takes."""
         return self._weights.nbytes
+
+    def _state_tensors(self) -> list[torch.Tensor]:
+        """Everything training changes in the model, and the buffers of all other modules."""
+        buffers = [buffer for root in self._roots for buffer in root.buffers()]
+        return [*trainable_tensors(self._trainer.model), *buffers]
 
     def shadow(self) -> Any:
         """A stand-in of the trainer on the untouched model."""
@@ -198,6 +204,9 @@ class TrainerWorkload:
         # group; probes wrap the bare model anew, in the group of their own.
         wrapped = shadow._wrap_model(model)
         self._wrapped = trainer.accelerator.prepare_model(wrapped) if wrapped is model else wrapped
+        # Moved to another device, a module has other buffers.
+        self._tensors = self._state_tensors()
+        self._weights = self._weights.onto(self._tensors)
 
     def _engine(self, seed: int, facts: Facts) -> Engine:
         trainer, shadow = self._trainer, self.shadow()

@@ -63,7 +63,7 @@ CASES = {
     "overridden": lambda: {"kind": HostileTrainer},
     "neftune": lambda: {"neftune_noise_alpha": 5.0},
     "grouped by length": lambda: {"train_sampling_strategy": "group_by_length"},
-    "workers": lambda: {"dataloader_num_workers": 1},
+    "workers": lambda: {"dataloader_num_workers": 1, "max_steps": 150},
 }
 
 
