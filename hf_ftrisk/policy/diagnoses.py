@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,7 +22,7 @@ from hf_ftrisk.policy.failures import certain_failure
 from hf_ftrisk.policy.verdict import Diagnosis
 from hf_ftrisk.record import RunRecord
 
-# Logged values a window needs before its median says anything about the loss.
+# Logged values a window needs at least before its median says anything about the loss.
 WINDOW = 5
 # Share of the run that must be seen before "it has not learnt" means anything.
 MIN_PROGRESS = 0.1
@@ -31,6 +32,8 @@ SLOW_START = 0.4
 COLLAPSE_PROGRESS = 0.5
 # Relative fall of an evaluation loss that shows a model on its way.
 _LOSS_GAIN = 0.03
+# Share of its level by which a loss has to have moved: less may be there, and not be seen.
+MOVE = 0.15
 # Nats by which the training loss of noisy labels stays above the evaluation loss of clean ones.
 NOISE_GAP = 0.12
 
@@ -92,13 +95,18 @@ def diverging(record: RunRecord) -> Diagnosis | None:
     steps, loss = steps[finite], loss[finite]
     if _is_rl(record) or loss.size < 3 * WINDOW:
         return None
-    medians = np.median(np.lib.stride_tricks.sliding_window_view(loss, WINDOW), axis=1)
+    # Windows grow with the log: the lowest of thousands of short ones would be low by chance.
+    window = max(WINDOW, loss.size // 20)
+    stride = max(1, window // WINDOW)
+    views = np.lib.stride_tricks.sliding_window_view(loss, window)[::-stride][::-1]
+    centres = np.lib.stride_tricks.sliding_window_view(steps, window)[::-stride][::-1, window // 2]
+    medians = np.median(views, axis=1)
     first, lowest, last = float(medians[0]), float(medians.min()), float(medians[-1])
-    noise = _spread(loss) / WINDOW**0.5
+    noise = _spread(loss) / window**0.5
     drop = max(first - lowest, 0.0)
     if last <= first or last - lowest <= max(6.0 * noise, 0.5 * drop, 0.1 * abs(lowest)):
         return None
-    at = int(steps[int(np.argmin(medians)) + WINDOW // 2])
+    at = int(centres[int(np.argmin(medians))])
     return Diagnosis(
         name="diverging",
         message=f"The training loss rose from {lowest:.3g} at step {at} to {last:.3g} at step "
@@ -119,8 +127,14 @@ def not_learning(record: RunRecord, goal: Goal) -> Diagnosis | None:
     drift = _drift(record)
     if drift < MIN_PROGRESS or _loss_falls(record):
         return None
-    first, last = float(np.median(loss[:WINDOW])), float(np.median(loss[-WINDOW:]))
-    noise = _spread(loss) / WINDOW**0.5
+    quarter = max(loss.size // 4, WINDOW)
+    spread, level = _spread(loss), abs(float(np.median(loss[:quarter])))
+    if level == 0.0 or 3.0 * spread > MOVE * level * quarter**0.5:
+        return None
+    # Windows as short as lets a move that matters be told from noise: a loss may fall fast.
+    wide = min(max(math.ceil((3.0 * spread / (MOVE * level)) ** 2), WINDOW), quarter)
+    noise = spread / wide**0.5
+    first, last = float(np.median(loss[:wide])), float(np.median(loss[-wide:]))
     if abs(first - last) > max(3.0 * noise, 0.02 * abs(first)):
         return None
     _, values = record.curve(goal.metric)

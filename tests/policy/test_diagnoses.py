@@ -87,6 +87,27 @@ def test_jumps_bumps_and_noise_are_no_divergence(loss):
     assert "diverging" not in names(run(loss, accuracy=RISING))
 
 
+def test_noise_logged_at_every_step_is_neither_divergence_nor_a_standstill():
+    """A loss that falls fast and then stays, with the spread of single batches."""
+    steps = np.arange(1, 3001)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        loss = (0.4 + np.exp(-steps / 60)) * rng.lognormal(0.0, 0.5, steps.size)
+        record = RunRecord(max_steps=3000, train_step=steps, train_loss=loss)
+        for share in (0.2, 0.5, 1.0):
+            assert names(record.prefix(3000 * share)) == []
+
+
+def test_divergence_is_seen_in_a_log_of_every_step():
+    steps = np.arange(1, 3001)
+    rng = np.random.default_rng(0)
+    curve = np.where(steps < 1500, 0.4 + np.exp(-steps / 100), 0.4 + (steps - 1500) / 800)
+    record = RunRecord(
+        max_steps=3000, train_step=steps, train_loss=curve * rng.lognormal(0.0, 0.3, steps.size)
+    )
+    assert "diverging" in names(record)
+
+
 def test_a_policy_gradient_loss_near_zero_is_no_failure():
     rng = np.random.default_rng(0)
     for loss in (np.zeros(100), 0.001 * rng.normal(size=100), np.linspace(0.0, 0.02, 100)):
