@@ -132,6 +132,9 @@ def replay(
     history: Annotated[
         Path | None, typer.Option(help="Run history to forecast and to stop from.")
     ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Task of the history's runs, if it holds several.")
+    ] = None,
     false_stop_rate: Annotated[
         float, typer.Option(help="Share of good runs that may be stopped.")
     ] = 0.05,
@@ -150,6 +153,7 @@ def replay(
             goal=goal,
             load_best=load_best,
             history=history,
+            task=task,
             false_stop_rate=false_stop_rate,
             as_json=json_output,
         )

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
@@ -22,6 +24,7 @@ def run_replay(
     goal: str | None = None,
     load_best: bool = False,
     history: Path | None = None,
+    task: str | None = None,
     false_stop_rate: float = 0.05,
     as_json: bool = False,
 ) -> str:
@@ -32,7 +35,9 @@ def run_replay(
         shares: depths to forecast at, as shares of the run.
         goal: what is good; None: `default_goal` of each run.
         load_best: the runs keep their best checkpoint.
-        history: run history to forecast and to stop from.
+        history: run history to forecast and to stop from; a run that is in it is replayed without
+            itself.
+        task: task of the history's runs to use, needed when it holds several.
         false_stop_rate: allowed chance that a good run is stopped.
         as_json: JSON instead of text.
 
@@ -41,19 +46,23 @@ def run_replay(
         ValueError: no trainer state there, or a goal, depth or rate that cannot be.
     """
     asked = None if goal is None else Goal.parse(goal)
-    past = () if history is None else RunHistory(_existing(history)).records()
+    past = () if history is None else _past(history, task)
     rules: dict[Goal, StoppingRule] = {}
+
+    def rule_for(goal: Goal, record: RunRecord) -> StoppingRule:
+        others = tuple(run for run in past if not _same(run, record))
+        if len(others) < len(past):
+            return default_rule(goal, Forecaster.default(others or None), others, false_stop_rate)
+        if goal not in rules:
+            forecaster = Forecaster.default(past or None)
+            rules[goal] = default_rule(goal, forecaster, past, false_stop_rate)
+        return rules[goal]
 
     def replayed(file: Path, name: str, depths: Sequence[float] | None) -> Replay:
         record = RunRecord.from_trainer_state(file, load_best=load_best)
         wanted = fitting_goal(asked or default_goal(record), record)
-        if wanted not in rules:
-            rules[wanted] = default_rule(
-                wanted, Forecaster.default(past or None), past, false_stop_rate
-            )
-        return replay_run(
-            record, rules[wanted], name=name, shares=depths, goal_inferred=asked is None
-        )
+        rule = rule_for(wanted, record)
+        return replay_run(record, rule, name=name, shares=depths, goal_inferred=asked is None)
 
     files = find_states(path)
     if path.is_file():
@@ -83,10 +92,32 @@ def run_replay(
     return "\n".join([summary_text(replays, summary), *skipped])
 
 
-def _existing(history: Path) -> Path:
+def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:
+    """Completed runs of one task from a history."""
     if not history.is_file():
         raise FileNotFoundError(f"no run history at {history}")
-    return history
+    runs = RunHistory(history).records()
+    tasks = sorted({run.task or "" for run in runs})
+    if task is None and len(tasks) > 1:
+        raise ValueError(
+            f"{history} holds runs of {len(tasks)} tasks, and only runs of one task are "
+            f"comparable: choose one with --task, of {tasks}"
+        )
+    if task is not None and task not in tasks:
+        raise ValueError(f"{history} holds no run of the task {task!r}: it has {tasks}")
+    return tuple(run for run in runs if task is None or run.task == task)
+
+
+def _same(one: RunRecord, other: RunRecord) -> bool:
+    """Whether two records are of one run: equal evaluations, value for value."""
+    return (
+        np.array_equal(one.eval_step, other.eval_step)
+        and one.evals.keys() == other.evals.keys()
+        and all(
+            np.array_equal(column, other.evals[name], equal_nan=True)
+            for name, column in one.evals.items()
+        )
+    )
 
 
 def _json(data: object) -> str:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_ftrisk import Forecast, Goal, RunRecord
-from hf_ftrisk.policy import StoppingRule
+from hf_ftrisk import Forecast, Goal, RunHistory, RunRecord
+from hf_ftrisk.policy import StoppingRule, reference_rule
 from hf_ftrisk.replay import default_goal, find_states, fitting_goal, replay_run, summarise
 from hf_ftrisk.replay_command import run_replay
 from hf_ftrisk.replay_text import replay_text
@@ -190,6 +190,46 @@ def test_a_folder_tells_what_it_left_out(tmp_path, file):
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no run to replay"):
         run_replay(tmp_path)
+
+
+def a_run(seed: int, task: str | None = "t") -> RunRecord:
+    """A run like that of the file; that of seed 0 is it, in the middle of the others."""
+    values = [value + 0.001 * seed for value in RISING]
+    return RunRecord.from_trainer_state(state(values), task=task, seed=seed)
+
+
+def test_a_history_calibrates_the_stop(tmp_path, file):
+    RunHistory(tmp_path / "runs.db").add_all(a_run(s) for s in range(-10, 11) if s)
+    data = json.loads(
+        run_replay(file, goal="accuracy>=0.7", history=tmp_path / "runs.db", as_json=True)
+    )
+    assert data["reason"] is None  # the rule could have stopped it, and did not
+
+
+@pytest.fixture
+def nothing_packaged(tmp_path, monkeypatch):
+    """No packaged scores: a rule rests on the history alone."""
+    monkeypatch.setattr(reference_rule, "SCORES_FILE", tmp_path / "none.json")
+    reference_rule.reference_scores.cache_clear()
+    yield
+    reference_rule.reference_scores.cache_clear()
+
+
+@pytest.mark.usefixtures("nothing_packaged")
+def test_a_run_in_the_history_is_replayed_without_itself(tmp_path, file):
+    """19 good runs would do for a rate of 5 %; the 18 others do not."""
+    RunHistory(tmp_path / "runs.db").add_all(a_run(seed) for seed in range(-9, 10))
+    text = run_replay(file, goal="accuracy>=0.7", history=tmp_path / "runs.db")
+    assert "it has 18 good completed runs and needs 1 more" in " ".join(text.split())
+
+
+def test_a_history_of_several_tasks_asks_which(tmp_path, file):
+    RunHistory(tmp_path / "runs.db").add_all([a_run(1, "one"), a_run(2, "two"), a_run(3, "two")])
+    with pytest.raises(ValueError, match=r"choose one with --task, of \['one', 'two'\]"):
+        run_replay(file, history=tmp_path / "runs.db")
+    with pytest.raises(ValueError, match="no run of the task 'three'"):
+        run_replay(file, history=tmp_path / "runs.db", task="three")
+    assert run_replay(file, history=tmp_path / "runs.db", task="two")
 
 
 def test_every_line_fits_a_terminal(file):
