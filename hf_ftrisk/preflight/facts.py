@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hf_ftrisk.preflight.isolate import clone_scheduler
+from hf_ftrisk.preflight.plan import EvalSize
 from hf_ftrisk.preflight.sample import eval_size
 from hf_ftrisk.preflight.workload import Facts
 from hf_ftrisk.trainer_facts import (
@@ -26,12 +27,16 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
         eval_sets: the evaluation set, or the named ones that the goal needs.
         notes: what the probes do differently from the run.
     """
+    from transformers import Trainer
+
     args = shadow.args
     loader = shadow.get_train_dataloader()
     epochs, updates, _, _, rows, _, max_steps = shadow.set_initial_training_values(args, loader)
     has_epochs = updates < max_steps or epochs <= args.num_train_epochs
     generates = bool(getattr(args, "predict_with_generate", False))  # Seq2SeqTrainingArguments
     size = eval_size(eval_sets, args.eval_batch_size * args.world_size, generates)
+    if size is None and type(shadow).get_eval_dataloader is not Trainer.get_eval_dataloader:
+        size = EvalSize(None, args.eval_batch_size * args.world_size, generates)
     parts = list(eval_sets.values()) if isinstance(eval_sets, dict) else [eval_sets]
     return Facts(
         max_steps=max_steps,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.preflight.cost import Prices
+from hf_ftrisk.preflight.plan import check_budget
 from hf_ftrisk.record import RunRecord
 
 
@@ -30,9 +31,9 @@ class Options:
     false_stop_rate: float = 0.05
     prices: Prices = field(default_factory=Prices)
     run_value: float | None = None
-    progress: bool | None = None
 
     def __post_init__(self) -> None:
+        check_budget(self.budget)
         if isinstance(self.seeds, bool) or not isinstance(self.seeds, int) or self.seeds < 1:
             raise ValueError(f"seeds must be a whole number of 1 or more, got {self.seeds!r}")
         if self.eval_samples is not None and self.eval_samples < 1:

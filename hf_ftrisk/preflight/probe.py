@@ -14,19 +14,15 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
 import torch
 from torch import nn
 
 from hf_ftrisk.preflight.bounded import EvalClock
 from hf_ftrisk.preflight.errors import PreflightError
+from hf_ftrisk.preflight.memory import peak_memory
 from hf_ftrisk.preflight.snapshot import RngState, Storage, TensorSnapshot, keep_tensor
-from hf_ftrisk.preflight.workload import Evaluation, Facts, Meter
+from hf_ftrisk.preflight.workload import DIVERGED_AFTER, Evaluation, Facts, Meter
 from hf_ftrisk.record import RunRecord
-
-# Non-finite steps in a row after which a probe counts as diverged; one alone may be an overflow
-# that mixed precision skips.
-DIVERGED_AFTER = 3
 
 
 @dataclass
@@ -229,7 +225,7 @@ class TrainerProbe:
             with context():
                 total = total + shadow.training_step(model, inputs, items).to(total.device)
             self._log.flops += float(shadow.floating_point_ops(inputs))
-        self._log.peak = _peak_memory(args.device, self._log.peak)
+        self._log.peak = peak_memory(args.device, self._log.peak)
         limit = args.max_grad_norm if args.max_grad_norm and args.max_grad_norm > 0 else math.inf
         norm = accelerator.clip_grad_norm_(model.parameters(), limit)
         shadow.optimizer.step()
@@ -307,10 +303,3 @@ def _set_epoch(loader: Any, epoch: int) -> None:
     sampler: Any = getattr(getattr(loader, "batch_sampler", None), "batch_sampler", None)
     if hasattr(sampler, "set_epoch"):
         sampler.set_epoch(epoch)
-
-
-def _peak_memory(device: torch.device, so_far: int | None) -> int:
-    """Device memory allocated at most, or resident memory of the process, bytes."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    return max(int(psutil.Process().memory_info().rss), so_far or 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -11,6 +11,8 @@ from tqdm.auto import tqdm
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.preflight.cost import Prices
 from hf_ftrisk.preflight.distributed import Lockstep
+from hf_ftrisk.preflight.loop import Loop
+from hf_ftrisk.preflight.loop_workload import LoopWorkload
 from hf_ftrisk.preflight.options import Options
 from hf_ftrisk.preflight.plan import allowed_steps
 from hf_ftrisk.preflight.session import Session
@@ -73,24 +75,137 @@ class PreflightRunner:
         progress: bool | None = None,
     ) -> None:
         storage = check_storage(snapshot)
-        self._options = Options(
-            goal=Goal.parse(goal),
+        self._options = _options(
+            goal,
             budget=budget,
             seeds=seeds,
-            history=None if history is None else tuple(history),
+            history=history,
             depths=depths,
             eval_samples=eval_samples,
             signal_seconds=signal_seconds,
             timeout=timeout,
-            false_stop_rate=false_stop_rate,
-            prices=Prices(price_per_hour, currency, power_watts),
+            price_per_hour=price_per_hour,
+            currency=currency,
+            power_watts=power_watts,
             run_value=run_value,
-            progress=progress,
+            false_stop_rate=false_stop_rate,
         )
-        self._shows_progress = not trainer.args.disable_tqdm if progress is None else progress
         self._open: Callable[[Lockstep], Workload] = lambda ranks: TrainerWorkload(
             trainer, self._options.goal.metric, storage, ranks.from_main
         )
+        # Something else than a Trainer is refused when it is opened, with a better message.
+        quiet = bool(getattr(getattr(trainer, "args", None), "disable_tqdm", False))
+        self._shows_progress = not quiet if progress is None else progress
+
+    @classmethod
+    def from_loop(
+        cls,
+        *,
+        goal: Goal | str,
+        step: Callable[..., Any],
+        evaluate: Callable[[int], Mapping[str, Any]],
+        state_dict: Callable[[], Any],
+        load_state_dict: Callable[[Any], Any],
+        max_steps: int,
+        eval_rows: int,
+        batches: Callable[[int], Iterable[Any]] | None = None,
+        begin: Callable[[int], Any] | None = None,
+        learning_rates: Sequence[float] | None = None,
+        steps_per_epoch: float | None = None,
+        rows_per_step: float | None = None,
+        eval_batch_size: int = 1,
+        evaluations: int = 0,
+        eval_labels: Sequence[int] | None = None,
+        run_settings: Mapping[str, Any] | None = None,
+        accelerator: Any = None,
+        seed: int = 42,
+        snapshot: str = "cpu",
+        progress: bool | None = None,
+        **settings: Any,
+    ) -> PreflightRunner:
+        """A runner for a training loop of your own, such as a plain accelerate loop.
+
+        Random numbers (python, numpy, torch, every CUDA device) are put aside and back by the
+        runner. All else that a step changes has to be in `state_dict`.
+
+        Args:
+            goal: what the run is judged by: a `Goal`, or text such as ``"eval_accuracy>=0.85"``.
+            step: makes one optimiser step, gradient accumulation included, and returns its loss,
+                or a dict with ``loss`` and, if known, ``grad_norm`` and ``learning_rate``. It is
+                given the next of `batches`, or nothing when there are none.
+            evaluate: metrics on the first so many rows of the evaluation set, in an order that
+                is always the same; called with the number of rows. ``accuracy`` and
+                ``eval_accuracy`` are the same metric.
+            state_dict: all that a step changes: model (with adapters: theirs alone), optimiser,
+                scheduler, scaler; nested dicts and lists of tensors and plain values. Without
+                `batches` also the position in the data.
+            load_state_dict: brings back what `state_dict` gave. Tried before the first step.
+            max_steps: optimiser steps of the full run.
+            eval_rows: rows of the evaluation set.
+            batches: what one epoch's `step` calls are given, in the order of this seed; begun
+                anew at each epoch's end. Return a new loader for each call.
+            begin: draws anew, for a seed, what the run draws at random (head, adapters). Not
+                called for the first probe, which is the run as it stands.
+            learning_rates: (max_steps,) planned learning rates; without them the risk curve
+                cannot use the schedule.
+            steps_per_epoch: optimiser steps in one pass over the data.
+            rows_per_step: training rows of one optimiser step over all processes.
+            eval_batch_size: rows of one evaluation batch over all processes.
+            evaluations: evaluations of the whole set that the full run will do, for its cost.
+            eval_labels: class indices of the evaluation set, for the majority baseline.
+            run_settings: JSON scalars that describe the run, for the report.
+            accelerator: the Accelerator, whose own bookkeeping is then put back as well.
+            seed: of the run.
+            snapshot: where copies of the state are kept: ``"cpu"``, ``"pinned"``, ``"device"``.
+            progress: show a progress bar on the main process; None: yes.
+            settings: budget, seeds, history, depths, eval_samples, timeout, prices,
+                false_stop_rate: see `PreflightRunner`.
+
+        Raises:
+            TypeError: something that is no function, or an unknown setting.
+            ValueError: a value out of range, by name.
+
+        Example:
+            >>> runner = PreflightRunner.from_loop(
+            ...     goal="eval_accuracy>=0.85",
+            ...     batches=lambda seed: train_loader(seed),
+            ...     step=train_step,
+            ...     evaluate=lambda rows: metrics_on(eval_set.select(range(rows))),
+            ...     state_dict=lambda: [model.state_dict(), optimizer.state_dict()],
+            ...     load_state_dict=lambda state: (
+            ...         model.load_state_dict(state[0]), optimizer.load_state_dict(state[1])
+            ...     ),
+            ...     max_steps=1000,
+            ...     eval_rows=len(eval_set),
+            ...     budget=0.05,
+            ... )
+            >>> report = runner.run()
+        """
+        storage = check_storage(snapshot)
+        loop = Loop(
+            step=step,
+            evaluate=evaluate,
+            state_dict=state_dict,
+            load_state_dict=load_state_dict,
+            max_steps=max_steps,
+            eval_rows=eval_rows,
+            batches=batches,
+            begin=begin,
+            learning_rates=learning_rates,
+            steps_per_epoch=steps_per_epoch,
+            rows_per_step=rows_per_step,
+            eval_batch_size=eval_batch_size,
+            evaluations=evaluations,
+            eval_labels=eval_labels,
+            settings=run_settings,
+            accelerator=accelerator,
+            seed=seed,
+        )
+        runner = cls.__new__(cls)
+        runner._options = _options(goal, **settings)
+        runner._open = lambda ranks: LoopWorkload(loop, storage)
+        runner._shows_progress = True if progress is None else progress
+        return runner
 
     def run(self) -> RiskReport:
         """Probe, put everything back, report.
@@ -108,6 +223,23 @@ class PreflightRunner:
                     bar.update(round(min(spent, allowed), 1) - bar.n)
 
                 return Session(workload, ranks, self._options, show).run()
+
+
+def _options(
+    goal: Goal | str,
+    *,
+    history: Iterable[RunRecord] | None = None,
+    price_per_hour: float | None = None,
+    currency: str = "USD",
+    power_watts: float | None = None,
+    **settings: Any,
+) -> Options:
+    return Options(
+        goal=Goal.parse(goal),
+        history=None if history is None else tuple(history),
+        prices=Prices(price_per_hour, currency, power_watts),
+        **settings,
+    )
 
 
 def preflight(trainer: Any, goal: Goal | str, **settings: Any) -> RiskReport:

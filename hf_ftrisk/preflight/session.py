@@ -68,7 +68,8 @@ class Session:
         progress: called with the number of steps' worth spent so far.
 
     Raises:
-        ValueError: a budget of less than a step, or depths that are no steps of this run.
+        ValueError: no evaluation set, a budget of less than a step, or depths that are no steps
+            of this run.
     """
 
     def __init__(
@@ -84,6 +85,12 @@ class Session:
         self._progress = progress
         self._start = time.perf_counter()
         self.facts: Facts = workload.facts()
+        if self.facts.eval is None:
+            raise ValueError(
+                f"the goal {options.goal} is measured on an evaluation set, and there is none: "
+                "pass eval_dataset=... to the Trainer"
+            )
+        self._size: EvalSize = self.facts.eval
         self.account = Account(allowed_steps(options.budget, self.facts.max_steps))
         if options.depths is not None:
             check_depths(options.depths, self.facts.max_steps)
@@ -96,7 +103,6 @@ class Session:
         self.evidence = Evidence()
         self.notes: list[str] = list(self.facts.notes)
         self.eval_rows: int | None = None
-        self._evaluates = self.facts.eval is not None
         self._looked = False
         # Metrics and rows of the evaluation that was done to see whether evaluating works.
         self._rehearsed: Evaluation | None = None
@@ -130,8 +136,6 @@ class Session:
 
         self.faults = self._workload.faults()
         if not any(fault.severity == "fatal" for fault in self.faults):
-            if not self._evaluates:
-                self.notes.append("No evaluation set: no forecast, only cost and certain failures.")
             self._open()
             self._rehearse()
             self._signals()
@@ -148,10 +152,12 @@ class Session:
 
         Left out where the budget reaches one evaluation only: that one comes after a step.
         """
-        if not self._evaluates or self.account.allowed < 1 + 2 * self._guessed_look():
+        if self.account.allowed < 1 + 2 * self._guessed_look():
             return
-        self._set_rows(self._size().least_rows)
-        evaluation = self._workload.evaluate_untrained(self.probed[0].probe)
+        self._set_rows(self._size.least_rows)
+        # Of a set without a length one batch is taken.
+        limit = 0.0 if self._size.rows is None else None
+        evaluation = self._workload.evaluate_untrained(self.probed[0].probe, limit)
         self._rehearsed = self._post(evaluation)
         self._check_metric(evaluation.metrics)
 
@@ -195,20 +201,14 @@ class Session:
 
     # --- what things cost -----------------------------------------------------------------------
 
-    def _size(self) -> EvalSize:
-        assert self.facts.eval is not None
-        return self.facts.eval
-
     def _most_rows(self) -> int | None:
         """Rows of the evaluation sample at most; None: a set of unknown length, all of it."""
-        total, most = self._size().rows, self.options.eval_samples
+        total, most = self._size.rows, self.options.eval_samples
         return most if total is None else total if most is None else min(total, most)
 
     def _guessed_look(self) -> float:
         """Cost of the smallest evaluation before anything was timed, steps."""
-        if not self._evaluates:
-            return 0.0
-        rows = self._size().least_rows
+        rows = self._size.least_rows
         return rows / (self.facts.rows_per_step or rows) * FORWARD_SHARE
 
     def _guessed_step_seconds(self) -> float | None:
@@ -227,8 +227,6 @@ class Session:
     def _look_cost(self) -> float:
         """What the next evaluation is expected to cost, steps."""
         assert self.plan is not None
-        if not self._evaluates:
-            return 0.0
         last = self.account.last_eval_cost
         return last * _NOISE if self._looked and last is not None else self.plan.look_cost
 
@@ -246,7 +244,7 @@ class Session:
         wanted = min(_TIMED_STEPS, self.facts.max_steps, *(self.options.depths or ()))
         for target in range(1, wanted + 1):
             # Only the first step is taken on a guess: it prices what was evaluated before.
-            look = (self._least_look() or self._guessed_look()) if self._evaluates else 0.0
+            look = self._least_look() or self._guessed_look()
             if target > 1 and not self._affords(1 + look):
                 return
             self._advance(self.probed[0], target)
@@ -256,10 +254,8 @@ class Session:
         least = self._least_look()
         if least is None:
             least = self._guessed_look()
-        most = least
-        if self._evaluates:
-            rows = self._most_rows()
-            most = least * rows / self._size().least_rows if rows is not None else float("inf")
+        rows = self._most_rows()
+        most = least * rows / self._size.least_rows if rows is not None else float("inf")
         plan = make_plan(
             account.left + account.steps,
             max_steps=self.facts.max_steps,
@@ -274,8 +270,7 @@ class Session:
         depths = tuple(sorted({max(depth, item.probe.step) for depth in depths}))
         self.plan = replace(plan, depths=depths)
         self.notes += plan.notes
-        if self._evaluates:
-            self._set_rows(self._most_rows())
+        self._set_rows(rows)
 
     def _set_rows(self, rows: int | None) -> None:
         self.eval_rows = rows
@@ -321,8 +316,6 @@ class Session:
 
     def _look(self, item: Probed) -> None:
         """Evaluate a probe where it stands, within what is left."""
-        if not self._evaluates:
-            return
         left = self.account.left
         # Before the first look only the smallest one's cost is known, and it fixes the rows.
         least = (self._look_cost() if self._looked else self._least_look() or 0.0) / _NOISE
@@ -354,7 +347,7 @@ class Session:
         Args:
             ratio: time there is over that of the smallest evaluation.
         """
-        size = self._size()
+        size = self._size
         if ratio * size.least_rows < size.batch:
             self._set_rows(max(size.least_rows, int(ratio * size.least_rows)))
 

@@ -12,6 +12,10 @@ from hf_ftrisk.policy.verdict import Diagnosis
 from hf_ftrisk.preflight.plan import EvalSize
 from hf_ftrisk.record import RunRecord
 
+# Non-finite steps in a row after which a probe counts as diverged; one alone may be an overflow
+# that mixed precision skips.
+DIVERGED_AFTER = 3
+
 
 @dataclass(frozen=True)
 class Meter:

@@ -160,12 +160,6 @@ def test_the_given_depths_are_the_ones_looked_at():
     assert sorted({step for _, step, _ in trained_looks(setup)}) == [3, 12]
 
 
-def test_without_an_evaluation_set_the_whole_budget_is_trained():
-    setup = SimulatedSetup(max_steps=100, size=None)
-    session = probed(setup, 0.3)
-    assert 20 <= session.account.spent <= 30
-
-
 def test_an_unknown_metric_is_refused_before_a_step():
     setup = SimulatedSetup()
     session = Session(setup, OneRank(), Options(Goal("eval_f1"), 0.1))
