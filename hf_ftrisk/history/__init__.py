@@ -7,7 +7,6 @@ records and knows nothing of forecasts. Runs come and go as Parquet, on disk or 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from hf_ftrisk.history.errors import DamagedHistoryWarning, HistoryError
 from hf_ftrisk.history.storage import RunFacts, Storage
 from hf_ftrisk.history.trainer_state import read_states
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.remote.files import write_atomically
 
 if TYPE_CHECKING:
     from hf_ftrisk.history.shared import Pushed
@@ -161,7 +161,7 @@ class RunHistory:
         from hf_ftrisk.history.parquet import to_parquet
 
         runs = self._storage.read(task=task, metric=_full_name(metric))
-        _write(Path(path), to_parquet(runs))
+        write_atomically(Path(path), to_parquet(runs))
         return len(runs)
 
     def import_parquet(self, path: str | os.PathLike[str]) -> ImportSummary:
@@ -261,19 +261,6 @@ class RunHistory:
 
 def _full_name(metric: str | None) -> str | None:
     return metric if metric is None or metric.startswith("eval_") else f"eval_{metric}"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Atomically: a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _facts(record: RunRecord) -> RunFacts:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hf_ftrisk.hub.files import CARD_FILE, CardParts, build_parts
 from hf_ftrisk.remote.cardtext import CardError
+from hf_ftrisk.remote.files import write_atomically
 
 if TYPE_CHECKING:
     from hf_ftrisk.remote.client import Repository
@@ -132,9 +133,7 @@ class _Merge:
         else:
             files["risk_section.md"] = self._parts.section.encode()
         for name, content in files.items():
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
+            write_atomically(folder / name, content)
         return folder.absolute()
 
     @property

@@ -11,12 +11,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hf_ftrisk.remote import frontmatter
 from hf_ftrisk.remote.frontmatter import CardError
 
-__all__ = ["CardError", "Marks", "line_ending", "merge", "metadata", "set_section", "split"]
+__all__ = [
+    "CardError",
+    "Marks",
+    "line_ending",
+    "merge",
+    "metadata",
+    "parts",
+    "set_section",
+    "with_front",
+]
 
 # Where the Hub sees a front matter; huggingface_hub.repocard.REGEX_YAML_BLOCK is the same.
 _BREAK = r"(?:\r\n|\r|\n)"
@@ -80,29 +89,51 @@ def merge(card: str, *, key: str, value: Mapping[str, Any], tag: str, section: s
     Raises:
         CardError: front matter that is not valid YAML or no mapping.
     """
-    bom = _BOM if card.startswith(_BOM) else ""
-    text = card[len(bom) :]
-    newline = line_ending(text)
-    match = _FRONT_MATTER.match(text)
-    if match is None:
-        opening, front, closing, body = f"---{newline}", "", f"{newline}---{newline}", text
+    bom, opening, front, closing, body = parts(card)
+    newline = line_ending(card)
+    if not opening:
+        opening, closing = f"---{newline}", f"{newline}---{newline}"
         if body and not body.startswith(("\r", "\n")):
             closing += newline
-    else:
-        opening, front, closing = match["open"], match["yaml"], match["close"]
-        body = text[match.end() :]
-        if not closing.endswith(("\r", "\n")):
-            closing += newline
+    elif not closing.endswith(("\r", "\n")):
+        closing += newline
     front = frontmatter.set_tag(front, tag, newline)
     front = frontmatter.set_key(front, key, value, newline)
     return bom + opening + front + closing + set_section(body, section, Marks(key), newline)
 
 
-def split(card: str) -> tuple[str, str]:
-    """Front matter (without its dashes; empty when there is none) and body of a card."""
-    text = card.removeprefix(_BOM)
+class Parts(NamedTuple):
+    """A card, cut: put together again, the parts are the card.
+
+    Args:
+        bom: byte order mark, or nothing.
+        opening: dashes before the front matter; empty when there is none.
+        front: the front matter.
+        closing: dashes after it.
+        body: the rest.
+    """
+
+    bom: str
+    opening: str
+    front: str
+    closing: str
+    body: str
+
+
+def parts(card: str) -> Parts:
+    """The parts of a card."""
+    bom = _BOM if card.startswith(_BOM) else ""
+    text = card[len(bom) :]
     match = _FRONT_MATTER.match(text)
-    return (match["yaml"], text[match.end() :]) if match else ("", text)
+    if match is None:
+        return Parts(bom, "", "", "", text)
+    return Parts(bom, match["open"], match["yaml"], match["close"], text[match.end() :])
+
+
+def with_front(card: str, other: str) -> str:
+    """The card with the front matter of another one."""
+    body, frame = parts(card).body, parts(other)
+    return f"{frame.bom}{frame.opening}{frame.front}{frame.closing}{body}"
 
 
 def metadata(card: str) -> dict[str, Any]:
@@ -111,7 +142,7 @@ def metadata(card: str) -> dict[str, Any]:
     Raises:
         CardError: not valid YAML, or no mapping.
     """
-    return frontmatter.load(split(card)[0])
+    return frontmatter.load(parts(card).front)
 
 
 def line_ending(text: str) -> str:

@@ -16,6 +16,8 @@ _STRING = "tag:yaml.org,2002:str"
 # Plain words that some YAML version reads as a truth value or as nothing.
 _NOT_PLAIN = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false", "null"})
 
+_PLAIN = re.compile(r"[A-Za-z_](?:[\w./+-]|:(?=[\w./+-]))*", re.ASCII)
+
 
 class CardError(ValueError):
     """A card that cannot be changed safely; the message says what is wrong with it."""
@@ -77,21 +79,27 @@ def set_tag(front: str, tag: str, newline: str) -> str:
         return front
     root = _root(front)
     found = _find(root, "tags")
+    word = tag if _is_plain(tag) else to_yaml([tag], flow=True)[1:-1]
     if found is None:
         if root is not None and root.flow_style:
-            return _checked(front, _append_flow(front, root, f"tags: [{tag}]"), "tags", [tag])
-        block = _indented(f"tags:\n- {tag}", root, newline)
+            return _checked(front, _append_flow(front, root, f"tags: [{word}]"), "tags", [tag])
+        block = _indented(f"tags:\n- {word}", root, newline)
         return _append(front, block, "tags", [tag], newline)
     name, node = found
     if node.start_mark.index < name.start_mark.index:
         return front
-    return _checked(front, _with_item(front, name, node, tag, newline), "tags", [*items, tag])
+    return _checked(front, _with_item(front, name, node, word, newline), "tags", [*items, tag])
 
 
-def to_yaml(data: Mapping[str, Any], *, flow: bool = False) -> str:
+def _is_plain(word: str) -> bool:
+    """Whether a word needs no quotes, as a tag such as ``region:us`` does not."""
+    return bool(_PLAIN.fullmatch(word)) and word.lower() not in _NOT_PLAIN
+
+
+def to_yaml(data: Mapping[str, Any] | list[str], *, flow: bool = False) -> str:
     """YAML that a 1.1 and a 1.2 parser read alike, lines joined by a line feed."""
     text: str = yaml.dump(
-        dict(data),
+        data if isinstance(data, list) else dict(data),
         Dumper=_Emitter,
         default_flow_style=flow,
         sort_keys=False,
