@@ -21,7 +21,7 @@ from transformers import (
 from hf_ftrisk.demo.data import answers, with_shuffled_targets
 from hf_ftrisk.demo.packages import smollm2_file
 from hf_ftrisk.demo.progress import quiet
-from hf_ftrisk.demo.tasks import Setting
+from hf_ftrisk.demo.setting import Setting
 
 MAX_TOKENS = 48
 MAX_STEPS = 60

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_ftrisk import report_text
-from hf_ftrisk.demo.tasks import Setting, Task, TaskName, task_of
+from hf_ftrisk.demo.setting import Setting
+from hf_ftrisk.demo.tasks import Task, TaskName, task_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.plots import plot_report
 from hf_ftrisk.report import Look, RiskReport

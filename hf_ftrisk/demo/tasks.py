@@ -7,27 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hf_ftrisk.demo.setting import Setting
+
 if TYPE_CHECKING:
     from transformers import Trainer
 
 TaskName = Literal["text", "lm"]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One way to fine-tune.
-
-    Args:
-        name: short name, also of its folder.
-        title: what it is, for a person.
-        learning_rate: peak learning rate.
-        shuffled: each training row has the label or answer of another one.
-    """
-
-    name: str
-    title: str
-    learning_rate: float
-    shuffled: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from transformers import (
 from hf_ftrisk.demo.data import bbc_news, with_shuffled_targets
 from hf_ftrisk.demo.packages import minilm_folder
 from hf_ftrisk.demo.progress import quiet
-from hf_ftrisk.demo.tasks import Setting
+from hf_ftrisk.demo.setting import Setting
 
 MAX_TOKENS = 24
 MAX_STEPS = 120

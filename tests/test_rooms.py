@@ -1,0 +1,78 @@
+"""Imports between rooms go one way; what may load torch is named."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import hf_ftrisk
+
+ROOT = Path(hf_ftrisk.__file__).parent
+
+# Floors of the house, the lowest first: a room takes from its own floor's other files of the same
+# room, and from the floors below.
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"columns", "goal", "trainer_log"}),
+    frozenset({"record"}),
+    frozenset({"reference", "remote", "trainer_facts"}),
+    frozenset({"history", "signals", "forecast"}),
+    frozenset({"risk"}),
+    frozenset({"policy"}),
+    frozenset({"report", "report_text", "replay"}),
+    frozenset({"terminal", "replay_text", "plots"}),
+    frozenset({"preflight", "watch", "replay_command"}),
+    frozenset({"callback", "hub"}),
+    frozenset({"instrument"}),
+    frozenset({"script", "demo"}),
+    frozenset({"cli"}),
+    frozenset({"__main__", "__init__"}),
+)
+# Rooms on one floor that are one thing told in two files.
+TOGETHER = frozenset({("report", "report_text"), ("report_text", "report")})
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Rooms that a file imports from, wherever in it, type-checking imports left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hf_ftrisk."):
+            yield str(node.module).split(".")[1]
+        elif isinstance(node, ast.Import):
+            for name in node.names:
+                if name.name.startswith("hf_ftrisk."):
+                    yield name.name.split(".")[1]
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def test_every_room_has_its_floor() -> None:
+    placed = {room for floor in FLOORS for room in floor}
+    assert {_room(path) for path in FILES} == placed
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_between_rooms_go_down(path: Path) -> None:
+    height = {room: level for level, floor in enumerate(FLOORS) for room in floor}
+    room = _room(path)
+    upward = [
+        other
+        for other in _imports(path)
+        if other != room and (room, other) not in TOGETHER and height[other] >= height[room]
+    ]
+    assert not upward
