@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.run_tables import Run, bert_seeds, curves, curves_accuracy, reference
-from benchmarks.stopping import write_table
+from benchmarks.watched import write_table
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import diagnose
 

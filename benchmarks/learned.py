@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.run_tables import data_folder
-from benchmarks.stopping import write_table
+from benchmarks.watched import write_table
 from hf_ftrisk.forecast.learned import LearnedPredictor
 
 LEVEL = 0.9

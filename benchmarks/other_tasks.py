@@ -1,0 +1,227 @@
+"""The rule calibrated on packaged runs, held against data sets it does not know.
+
+Behind `python -m benchmarks.stopping`: packaged scores, and two tables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.run_tables import Run, bert_seeds, peft_metamath, reference
+from benchmarks.watched import Judged, Watched, first_below, measures, watch
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.forecast.prior import family
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.calibration import conformal_floor
+from hf_ftrisk.policy.reference_rule import ReferenceScores, pooled_floor
+
+N_BOOTSTRAP = 1000
+# Besides its baseline, a run is judged by what this share of its data set's good runs reaches.
+TARGET_SHARES = (0.5, 0.25)
+FAMILIES = {"score": "eval_accuracy", "loss": "eval_loss"}
+
+
+def goals_of(run: Run, runs: Sequence[Run]) -> list[tuple[str, Goal]]:
+    """The run's baseline, and targets that a share of the good runs of its data set reaches."""
+    goal = run.goal
+    outcomes = [
+        other.outcome
+        for other in runs
+        if other.group == run.group
+        and other.goal.metric == goal.metric
+        and goal.meets(other.outcome, other.record.baseline(goal))
+    ]
+    found = [("baseline", goal)]
+    if len(outcomes) >= 4:
+        for share in TARGET_SHARES:
+            level = 1.0 - share if goal.greater_is_better else share
+            found.append((f"{share:.0%}", goal.with_target(float(np.quantile(outcomes, level)))))
+    return found
+
+
+def watch_reference(metric: str) -> list[Watched]:
+    """Packaged runs, each forecast by a forecaster without its data set, by all its goals."""
+    runs = [_as(run, metric) for run in reference() if metric in run.record.evals]
+    found: list[Watched] = []
+    for group in sorted({run.group for run in runs}):
+        forecaster = held_out_forecaster(group)
+        for run in runs:
+            if run.group == group:
+                found += watch(run, forecaster, goals_of(run, runs))
+    return found
+
+
+def _as(run: Run, metric: str) -> Run:
+    return replace(run, goal=Goal(metric))
+
+
+def held_out_forecaster(group: str) -> Forecaster:
+    """The default forecaster without the packaged runs of one data set."""
+    return Forecaster.default()
+
+
+def packaged_scores(runs: Sequence[Watched]) -> ReferenceScores:
+    good = [run for run in runs if run.good]
+    return ReferenceScores(
+        scores=tuple(round(float(run.relative.min()), 4) for run in good),
+        groups=tuple(run.group for run in good),
+        runs=len({(run.group, run.name) for run in good}),
+    )
+
+
+Score = Callable[[Watched], np.ndarray]
+Floor = Callable[[Sequence[float], Sequence[str], float], float | None]
+
+
+def relative(run: Watched) -> np.ndarray:
+    return run.relative
+
+
+def absolute(run: Watched) -> np.ndarray:
+    return run.prob
+
+
+def half_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
+    """The packaged rule's floor."""
+    return pooled_floor(list(scores), rate)
+
+
+def full_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
+    return conformal_floor(scores, [str(i) for i in range(len(scores))], rate)
+
+
+def ville(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
+    """No calibration: what a calibrated forecaster's P(good) guarantees by itself."""
+    return rate
+
+
+VARIANTS: dict[str, tuple[Score, Floor]] = {
+    "relative scores pooled, half the rate (used)": (relative, half_rate),
+    "relative scores pooled, the whole rate": (relative, full_rate),
+    "P(good) itself pooled, half the rate": (absolute, half_rate),
+    "relative scores, data sets as groups (hierarchical)": (relative, conformal_floor),
+    "relative scores, Ville's bound, no calibration": (relative, ville),
+}
+
+
+def held_out(
+    runs: Sequence[Watched],
+    rate: float,
+    *,
+    depth: float = 1.0,
+    judged: str = "",
+    variant: tuple[Score, Floor] = (relative, half_rate),
+) -> list[Judged]:
+    """Each data set's runs against the floor of the others; one list per data set."""
+    score, floor_of = variant
+    per_group = []
+    for group in sorted({run.group for run in runs}):
+        known = [run for run in runs if run.good and run.group != group]
+        floor = floor_of([float(score(run).min()) for run in known], [r.group for r in known], rate)
+        held: Judged = []
+        for run in runs:
+            if run.group == group and judged in ("", run.judged):
+                seen = run.progress <= depth
+                held.append((run.good, first_below(score(run)[seen], floor, run.progress[seen])))
+        per_group.append(held)
+    return per_group
+
+
+def cells(per_group: Sequence[Judged]) -> str:
+    """Good, kept, poor, stopped and saved, with bootstrap intervals over data sets."""
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, len(per_group), (N_BOOTSTRAP, len(per_group)))
+    boot = np.array([measures([row for g in draw for row in per_group[g]]) for draw in drawn])
+    low, high = np.nanquantile(boot, [0.025, 0.975], axis=0)
+    everything = [row for held in per_group for row in held]
+    kept, stopped, saved = measures(everything)
+    n_good = sum(good for good, _ in everything)
+    return (
+        f"{n_good} | {kept:.1%} ({low[0]:.0%} to {high[0]:.0%}) | {len(everything) - n_good} "
+        f"| {stopped:.1%} ({low[1]:.0%} to {high[1]:.0%}) | {saved:.1%}"
+    )
+
+
+def outside_rows(scores: ReferenceScores, rate: float) -> list[str]:
+    """The packaged scores on tasks of other people."""
+    floor = scores.floor(rate)
+    rows = []
+    runs = bert_seeds() + [replace(run, group="MetaMathQA") for run in peft_metamath()]
+    for group in sorted({run.group for run in runs}):
+        watched = [
+            watch(run, Forecaster.default(), [("", run.goal)])[0]
+            for run in runs
+            if run.group == group
+        ]
+        held = [(run.good, first_below(run.relative, floor, run.progress)) for run in watched]
+        kept, stopped, saved = measures(held)
+        n_good = sum(good for good, _ in held)
+        rows.append(
+            f"| {group} | {rate:g} | {n_good} | {kept:.1%} | {len(held) - n_good} | {stopped:.1%} "
+            f"| {saved:.1%} |".replace("nan%", "-")
+        )
+    return rows
+
+
+def write_scores(file: Path) -> None:
+    families = {}
+    for name, metric in FAMILIES.items():
+        assert family(Goal(metric).kind) == name
+        runs = watch_reference(metric)
+        scores = packaged_scores(runs)
+        families[name] = {
+            "metric": metric,
+            "runs": scores.runs,
+            "scores": list(scores.scores),
+            "groups": list(scores.groups),
+            "names": [run.name for run in runs if run.good],
+            "judged": [run.judged for run in runs if run.good],
+        }
+    content = {"made_by": "python -m benchmarks.stopping scores --write", "families": families}
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def variant_table() -> str:
+    """Ways to calibrate on other tasks, judged by the baseline and by harder targets."""
+    lines = [
+        "| calibration | allowed | good | kept (95 %) | poor | stopped (95 %) | steps saved |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    runs = watch_reference(FAMILIES["score"])
+    for rate in (0.05, 0.1):
+        for name, variant in VARIANTS.items():
+            lines.append(f"| {name} | {rate:g} | {cells(held_out(runs, rate, variant=variant))} |")
+    return "\n".join(lines)
+
+
+def held_out_table() -> str:
+    lines = [
+        "| metric | goals | allowed | looks up to | good | kept (95 %) | poor | stopped (95 %) "
+        "| steps saved |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for metric in FAMILIES.values():
+        runs = watch_reference(metric)
+        asked = [
+            (rate, 1.0, judged)
+            for rate in (0.05, 0.1)
+            for judged in ("", "baseline", *(f"{share:.0%}" for share in TARGET_SHARES))
+        ]
+        for rate, depth, judged in [*asked, (0.05, 0.2, "baseline"), (0.1, 0.2, "baseline")]:
+            found = cells(held_out(runs, rate, depth=depth, judged=judged))
+            lines.append(f"| {metric} | {judged or 'all'} | {rate:g} | {depth:.0%} | {found} |")
+    return "\n".join(lines)
+
+
+def outside_table() -> str:
+    head = [
+        "| task | allowed | good | kept | poor | stopped | steps saved |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    scores = packaged_scores(watch_reference(FAMILIES["score"]))
+    return "\n".join(head + [row for rate in (0.05, 0.1) for row in outside_rows(scores, rate)])

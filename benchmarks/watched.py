@@ -1,0 +1,97 @@
+"""Completed runs as a stopping rule sees them: P(good) at every look, and how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.run_tables import Run
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.calibration import Predictor, look_forecasts
+
+BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
+# (good, progress at which it was stopped) of each run.
+Judged = list[tuple[bool, float | None]]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One completed run as the rule sees it.
+
+    Args:
+        group: cell or data set.
+        good: whether it ended well.
+        progress: (n_looks,) share of the run at each look.
+        prob: (n_looks,) P(good) at each look.
+        before: P(good) before the run.
+        last: (n_looks,) last value of the goal metric, greater is better; NaN before the first.
+        name: distinguishes the runs of a group.
+        judged: how the goal was set: ``"baseline"``, or the share of good runs that reach it.
+    """
+
+    group: str
+    good: bool
+    progress: np.ndarray
+    prob: np.ndarray
+    before: float
+    last: np.ndarray
+    name: str = ""
+    judged: str = "baseline"
+
+    @property
+    def relative(self) -> np.ndarray:
+        """P(good) as a share of P(good) before the run, (n_looks,)."""
+        return self.prob / max(self.before, 1e-9)
+
+
+def watch(run: Run, forecaster: Predictor, goals: Iterable[tuple[str, Goal]]) -> list[Watched]:
+    """The run judged by each of the goals, all from the same forecasts."""
+    record, bare = run.record, run.goal
+    baseline = record.baseline(bare)
+    steps, forecasts = look_forecasts(record, bare, forecaster)
+    before = forecaster.predict(record.prefix(0), bare)
+    sign = 1.0 if bare.greater_is_better else -1.0
+    at, values = record.curve(bare.metric)
+    last = [
+        sign * float(values[at <= step][-1]) if np.any(at <= step) else np.nan for step in steps
+    ]
+    return [
+        Watched(
+            group=run.group,
+            good=goal.meets(run.outcome, baseline),
+            progress=steps / record.max_steps,
+            prob=np.array([forecast.prob_meets(goal, baseline) for forecast in forecasts]),
+            before=before.prob_meets(goal, baseline),
+            last=np.array(last),
+            name=f"{record.settings.get('setting_id')} {record.seed}",
+            judged=judged,
+        )
+        for judged, goal in goals
+    ]
+
+
+def first_below(values: np.ndarray, floor: float | None, progress: np.ndarray) -> float | None:
+    below = np.flatnonzero(values < floor) if floor is not None else []
+    return float(progress[below[0]]) if len(below) else None
+
+
+def share_of(flags: Sequence[bool]) -> float:
+    return float(np.mean(flags)) if flags else float("nan")
+
+
+def measures(held: Judged) -> tuple[float, float, float]:
+    kept = share_of([stop is None for good, stop in held if good])
+    stopped = share_of([stop is not None for good, stop in held if not good])
+    saved = np.mean([1.0 - stop if stop is not None else 0.0 for _, stop in held])
+    return kept, stopped, float(saved)
+
+
+def write_table(page: Path, name: str, table: str) -> None:
+    """Put a table between its marks on a page."""
+    begin, end = BEGIN.format(name), END.format(name)
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    page.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
