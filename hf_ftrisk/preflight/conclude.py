@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from hf_ftrisk.forecast.forecaster import Forecaster
@@ -12,6 +13,10 @@ from hf_ftrisk.report import RiskReport
 
 if TYPE_CHECKING:
     from hf_ftrisk.preflight.session import Session
+
+# Share of the run's summed learning rate below which a probe has hardly begun.
+_LITTLE_LEARNT = 0.05
+_FEW_DEPTHS = 2
 
 
 def conclude(session: Session) -> RiskReport:
@@ -47,7 +52,7 @@ def conclude(session: Session) -> RiskReport:
         optimal_depth=evidence.optimal_depth,
         signals=session.signals,
         settings=_settings(session),
-        notes=tuple(dict.fromkeys((*session.notes, *evidence.notes))),
+        notes=tuple(dict.fromkeys((*session.notes, *evidence.notes, *_scope(session)))),
     )
 
 
@@ -81,6 +86,36 @@ def _diagnoses(session: Session, records: tuple[RunRecord, ...]) -> tuple[Diagno
         ):
             found.setdefault(diagnosis.name, diagnosis)
     return tuple(found.values())
+
+
+def _scope(session: Session) -> list[str]:
+    """How far the numbers can be trusted: rows, depth, and what the budget does not count."""
+    notes, facts, account = [], session.facts, session.account
+    total = facts.eval.rows if facts.eval is not None else None
+    rows = session.eval_rows
+    if session.evidence.forecasts and rows is not None and total is not None and rows < total:
+        note = f"Measured on {rows} of {total} evaluation rows"
+        if session.options.goal.kind == "rate":
+            note += f": a rate of 0.5 is known to +-{0.5 / math.sqrt(rows):.2f} there"
+        notes.append(f"{note}.")
+    deepest = max((item.probe.step for item in session.probed), default=0)
+    if deepest and facts.schedule is not None and facts.schedule.sum() > 0:
+        behind = float(facts.schedule[:deepest].sum() / facts.schedule.sum())
+        if behind < _LITTLE_LEARNT:
+            notes.append(
+                f"The probes end at step {deepest} of {facts.max_steps}, with {behind:.1%} of the "
+                "run's learning rate behind them: the forecast is mostly what is usual for such "
+                "runs. A larger budget sees more."
+            )
+    if len([depth for depth in session.evidence.by_depth if depth > 0]) == _FEW_DEPTHS:
+        notes.append("Risk curve and c* rest on two depths: rough.")
+    step = account.step_seconds
+    if step is not None and session.signal_seconds > 0.1 * account.allowed * step:
+        notes.append(
+            f"Static signals took {session.signal_seconds:.0f} s besides, as long as "
+            f"{session.signal_seconds / step:.0f} steps; signal_seconds=0 leaves them out."
+        )
+    return notes
 
 
 def _settings(session: Session) -> dict[str, Any]:

@@ -165,7 +165,8 @@ def _own_grid(
         looks = count + 1 / seeds
         cost = min(max(EVAL_SHARE * each / looks, least), most)
         deepest = min(math.floor(each - looks * cost), max_steps)
-        if count > 1 and (deepest < each / 2 or deepest < 2 ** (count - 1)):
+        # The shallowest depth of several lies beyond the first step, which every probe begins with.
+        if count > 1 and (deepest < each / 2 or deepest < 2**count):
             break
         if deepest >= 1:
             best = (depth_grid(deepest, count), cost)
