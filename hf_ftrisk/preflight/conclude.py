@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import Diagnosis, Ruling, Verdict, default_rule, diagnose, judge_preflight
 from hf_ftrisk.preflight.cost import full_cost
+from hf_ftrisk.preflight.evidence import LITTLE_LEARNT, learnt_share
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 
 if TYPE_CHECKING:
     from hf_ftrisk.preflight.session import Session
 
-# Share of the run's summed learning rate below which a probe has hardly begun.
-_LITTLE_LEARNT = 0.05
 _FEW_DEPTHS = 2
 
 
@@ -99,15 +98,15 @@ def _scope(session: Session) -> list[str]:
             note += f": a rate of 0.5 is known to +-{0.5 / math.sqrt(rows):.2f} there"
         notes.append(f"{note}.")
     deepest = max((item.probe.step for item in session.probed), default=0)
-    if deepest and facts.schedule is not None and facts.schedule.sum() > 0:
-        behind = float(facts.schedule[:deepest].sum() / facts.schedule.sum())
-        if behind < _LITTLE_LEARNT:
-            notes.append(
-                f"The probes end at step {deepest} of {facts.max_steps}, with {behind:.1%} of the "
-                "run's learning rate behind them: the forecast is mostly what is usual for such "
-                "runs. A larger budget sees more."
-            )
-    if len([depth for depth in session.evidence.by_depth if depth > 0]) == _FEW_DEPTHS:
+    behind = learnt_share(facts, deepest)
+    if deepest and behind is not None and behind < LITTLE_LEARNT:
+        notes.append(
+            f"The probes end at step {deepest} of {facts.max_steps}, with {behind:.1%} of the "
+            "run's learning rate behind them: the forecast is mostly what is usual for such "
+            "runs. A larger budget sees more."
+        )
+    depths = [depth for depth in session.evidence.by_depth if depth > 0]
+    if session.evidence.decomposition is not None and len(depths) == _FEW_DEPTHS:
         notes.append("Risk curve and c* rest on two depths: rough.")
     step = account.step_seconds
     if step is not None and session.signal_seconds > 0.1 * account.allowed * step:

@@ -19,6 +19,9 @@ from hf_ftrisk.risk import fit_risk_curve, probe_risk
 from hf_ftrisk.risk.decomposition import RiskDecomposition
 
 _LEAST_DEPTHS = 2  # with fewer there is no curve to fit
+# Share of the run's summed learning rate below which a probe has hardly begun. What is uncertain
+# then is the forecast, not the run: no split into intrinsic and reducible risk can be told.
+LITTLE_LEARNT = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +152,13 @@ def _look(
     )
 
 
+def learnt_share(facts: Facts, depth: int) -> float | None:
+    """Share of the run's summed learning rate that lies behind `depth`; None if not planned."""
+    if facts.schedule is None or not facts.schedule.sum() > 0:
+        return None
+    return float(facts.schedule[:depth].sum() / facts.schedule.sum())
+
+
 def _fit(
     depths: Sequence[int],
     by_depth: Mapping[int, Sequence[Forecast]],
@@ -168,6 +178,13 @@ def _fit(
         notes.append(
             "No risk curve, c* or regime: the probes were evaluated at one depth, a curve needs "
             "two. A larger budget buys more."
+        )
+        return None, curve, None
+    behind = learnt_share(facts, depths[-1])
+    if behind is not None and behind < LITTLE_LEARNT:
+        notes.append(
+            f"No risk curve, c* or regime: {behind:.1%} of the run's learning rate lies behind the "
+            f"deepest look, {LITTLE_LEARNT:.0%} is the least that shows how the risk falls."
         )
         return None, curve, None
     if estimate.runs.max() == 1:

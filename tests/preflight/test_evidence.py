@@ -81,3 +81,23 @@ def test_the_risk_is_the_mean_predictive_variance_of_the_probes():
         variances = [forecast.std**2 for forecast in found.by_depth[int(depth)]]
         assert probes == 3
         assert risk == pytest.approx(np.mean(variances))
+
+
+def test_looks_within_the_first_of_the_learning_rate_give_no_split_of_the_risk():
+    steps = 200
+    schedule = np.concatenate([np.linspace(0, 1e-3, 50), np.linspace(1e-3, 0, 150)])
+    facts = Facts(steps, schedule)
+    records = [
+        RunRecord.from_log_history(
+            [{"step": 2, "eval_accuracy": 0.5}, {"step": 4, "eval_accuracy": 0.52}],
+            max_steps=steps,
+            schedule=schedule,
+            seed=seed,
+        )
+        for seed in range(3)
+    ]
+    evidence = weigh(records, Goal("eval_accuracy"), facts, history=None, baseline=0.5)
+    assert evidence.decomposition is None
+    assert evidence.optimal_depth is None
+    assert len(evidence.risk_curve) == 2
+    assert any("0.1% of the run's learning rate" in note for note in evidence.notes)
