@@ -92,7 +92,7 @@ def _draw_trajectory(axes: Axes, report: RiskReport) -> None:
         axes.axhline(threshold, color="0.5", lw=0.9, ls=":", label=f"{name} {threshold:.3g}")
     if report.stopped_at is not None:
         axes.axvline(report.stopped_at, color=_RISK, lw=1.1, label=f"stopped, {report.stopped_at}")
-    axes.set(xlabel="optimiser step", ylabel=goal.metric, xlim=(0, full * 1.04))
+    axes.set(xlabel="optimiser step", ylabel=_literal(goal.metric), xlim=(0, full * 1.04))
     axes.set_title("Trajectory and forecast", loc="left", fontsize=10)
     axes.legend(fontsize=7.5, frameon=False, loc="best")
     _plain(axes)
@@ -137,10 +137,15 @@ def _draw_risk_curve(axes: Axes, report: RiskReport) -> None:
             ls="--",
             label=f"optimal depth c* = {report.optimal_depth:.0f}",
         )
-    axes.set(xlabel="probing depth, steps", ylabel=f"std of final {report.goal.metric}")
+    axes.set(xlabel="probing depth, steps", ylabel=f"std of final {_literal(report.goal.metric)}")
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=7.5, frameon=False, loc="best")
+
+
+def _literal(text: str) -> str:
+    """Text that is drawn as it is: a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def _root(variance: np.ndarray) -> np.ndarray:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import hf_ftrisk
 from hf_ftrisk.policy.verdict import Verdict
 from hf_ftrisk.remote.markdown import Markdown, escape, render
+from hf_ftrisk.report_text import memory, regime_words, seconds, share, value
 
 if TYPE_CHECKING:
+    from hf_ftrisk.goal import Goal
     from hf_ftrisk.report import RiskReport
 
 KEY = "ftrisk"
@@ -25,9 +27,20 @@ FIGURE_FILE = "ftrisk/report.png"
 
 _LEVEL = 0.9
 _HEADLINES = {
-    Verdict.GO: "GO: predicted to end well",
-    Verdict.NO_GO: "NO-GO: predicted to end poorly",
-    Verdict.UNDECIDED: "UNDECIDED: what is known does not settle it",
+    Verdict.GO: "predicted to end well (GO)",
+    Verdict.NO_GO: "predicted to end poorly (NO-GO)",
+    Verdict.UNDECIDED: "what is known does not settle it (UNDECIDED)",
+}
+_MADE = {
+    "preflight": "before the run, from short probes of it",
+    "watch": "early in the run, from the run itself",
+}
+_REGIMES = {
+    "noise-dominant": "the luck of a single run outweighs what can be known: probing deeper would "
+    "not narrow the forecast to the tolerance",
+    "static-sufficient": "the outcome is as good as known from the first steps",
+    "dynamic-critical": "the outcome becomes known only as the run goes on: probing deeper pays",
+    "unidentified": "the runs measured do not tell which it is",
 }
 _MAX_ITEMS = 20
 
@@ -63,9 +76,10 @@ def card_metadata(report: RiskReport) -> dict[str, Any]:
         }
     data["outcome"] = report.outcome
     if report.decomposition is not None:
+        risk = report.decomposition
         data["risk"] = {
-            "intrinsic_std": math.sqrt(max(report.decomposition.intrinsic, 0.0)),
-            "regime": str(report.decomposition.regime),
+            "intrinsic_std": _root(risk.intrinsic) if risk.identified["intrinsic"] else None,
+            "regime": str(risk.regime),
             "optimal_depth": report.optimal_depth,
         }
     data["steps"] = {"full": report.cost.full_steps, "spent": report.cost.spent_steps}
@@ -90,6 +104,8 @@ def render_section(report: RiskReport, *, figure: bool = False) -> str:
         {
             "headline": Markdown(_HEADLINES[report.verdict]),
             "metric": goal.metric,
+            "made": Markdown(_MADE[report.stage]),
+            "lead": _lead(report),
             "summary": _summary(report),
             "reasons": report.reasons[:_MAX_ITEMS],
             "uncertainty": _uncertainty(report),
@@ -110,21 +126,40 @@ def render_section(report: RiskReport, *, figure: bool = False) -> str:
 Rows = list[tuple[str, object]]
 
 
+def _lead(report: RiskReport) -> str:
+    """What was predicted and what came, in a sentence or two."""
+    goal, forecast = report.goal, report.forecast
+    if forecast is None:
+        text = f"No final value of {goal.metric} was predicted."
+    else:
+        low, high = forecast.interval(_LEVEL)
+        text = (
+            f"After {forecast.step:,} of {report.cost.full_steps:,} steps a final {goal.metric} of "
+            f"{value(forecast.mean, goal)} was predicted, with 90 % probability between "
+            f"{value(low, goal)} and {value(high, goal)}."
+        )
+    if report.outcome is not None:
+        text += f" In the end it was {_happened(report, report.outcome)}."
+    elif report.stopped_at is not None:
+        text += f" The run was stopped at step {report.stopped_at:,}."
+    return text
+
+
 def _summary(report: RiskReport) -> Rows:
     goal, forecast = report.goal, report.forecast
     rows: Rows = [("Goal", _goal(report))]
     if forecast is not None:
         low, high = forecast.interval(_LEVEL)
         after = f"after {forecast.step:,} of {report.cost.full_steps:,} steps"
-        text = f"{_number(forecast.mean)}, 90 % interval {_number(low)} to {_number(high)}, {after}"
-        rows.append(("Predicted final value", text))
+        interval = f"90 % interval {_range(low, high, goal)}"
+        rows.append(("Predicted final value", f"{value(forecast.mean, goal)}, {interval}, {after}"))
     prob = _prob_good(report)
     if prob is not None:
-        rows.append(("Probability that the goal is met", _percent(prob)))
+        rows.append(("Probability that the goal is met", share(prob)))
     if report.outcome is not None:
         rows.append(("What happened", _happened(report, report.outcome)))
     if report.baseline is not None:
-        rows.append((f"Trivial baseline of {goal.metric}", _number(report.baseline)))
+        rows.append((f"Trivial baseline of {goal.metric}", value(report.baseline, goal)))
     if report.stopped_at is not None:
         rows.append(("Stopped at step", f"{report.stopped_at:,} of {report.cost.full_steps:,}"))
     return rows
@@ -135,11 +170,11 @@ def _goal(report: RiskReport) -> str:
     if goal.target is None:
         return f"{goal.metric} better than the trivial baseline"
     side = "at least" if goal.greater_is_better else "at most"
-    return f"{goal.metric} {side} {_number(goal.target)}"
+    return f"{goal.metric} {side} {goal.target:g}"
 
 
 def _happened(report: RiskReport, outcome: float) -> str:
-    parts = [_number(outcome)]
+    parts = [value(outcome, report.goal)]
     if report.forecast is not None:
         low, high = report.forecast.interval(_LEVEL)
         where = "inside" if low <= outcome <= high else "outside"
@@ -151,29 +186,27 @@ def _happened(report: RiskReport, outcome: float) -> str:
 
 
 def _uncertainty(report: RiskReport) -> Rows:
-    risk = report.decomposition
+    risk, goal = report.decomposition, report.goal
     if risk is None:
         return []
-    rows: Rows = [
-        ("Regime", _regime(risk)),
-        ("Intrinsic limit, however deep one probes", f"± {_number(_root(risk.intrinsic))}"),
-    ]
+    rows: Rows = [("Regime", f"{regime_words(report)}: {_REGIMES[str(risk.regime)]}")]
+    if risk.identified["intrinsic"]:
+        low, high = (_root(end) for end in risk.interval("intrinsic", _LEVEL))
+        interval = f"90 % interval {_range(low, high, goal)}"
+        limit = f"± {value(_root(risk.intrinsic), goal)} ({interval})"
+    else:
+        limit = "unidentified: the runs measured do not tell it apart"
+    rows.append(("Spread that no probing removes", limit))
     spent = report.forecast.step if report.forecast else report.cost.spent_steps
     if spent > 0:
-        left = _root(risk.optimization(spent))
-        rows.append((f"Still reducible after {spent:,.0f} steps", f"± {_number(left)}"))
+        left = value(_root(float(risk.optimization(spent))), goal)
+        rows.append((f"Spread still to be removed after {spent:,.0f} steps", f"± {left}"))
     if report.optimal_depth is not None:
-        share = report.optimal_depth / report.cost.full_steps
+        part = share(report.optimal_depth / report.cost.full_steps)
         rows.append(
-            ("Depth c* that pays best", f"{report.optimal_depth:,.0f} steps ({_percent(share)})")
+            ("Probing depth c* that pays best", f"{report.optimal_depth:,.0f} steps ({part})")
         )
     return rows
-
-
-def _regime(risk: Any) -> str:
-    name = str(risk.regime)
-    probability = risk.regime_probabilities.get(name)
-    return name if probability is None else f"{name} (probability {_percent(probability)})"
 
 
 def _cost(report: RiskReport) -> Rows:
@@ -181,33 +214,33 @@ def _cost(report: RiskReport) -> Rows:
     rows: Rows = [
         (
             "Spent",
-            f"{cost.spent_steps:,.0f} of {cost.full_steps:,} steps ({_percent(cost.spent_share)})",
+            f"{cost.spent_steps:,.0f} of {cost.full_steps:,} steps ({share(cost.spent_share)})",
         )
     ]
     if cost.spent_seconds is not None:
-        rows.append(("Spent time", _duration(cost.spent_seconds)))
+        rows.append(("Time spent", seconds(cost.spent_seconds)))
     if cost.saved_steps is not None:
         rows.append(("Saved by stopping", f"{cost.saved_steps:,} steps"))
     if cost.full_seconds is not None:
-        rows.append(("Full run, expected", _duration(cost.full_seconds)))
+        rows.append(("Time of the full run", seconds(cost.full_seconds)))
     if cost.peak_memory_bytes is not None:
-        rows.append(("Peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB"))
+        rows.append(("Peak memory", memory(cost.peak_memory_bytes)))
     if cost.full_flops is not None:
         rows.append(("Operations of the full run", f"{cost.full_flops:.3g}"))
     if cost.full_energy_kwh is not None:
-        rows.append(("Energy of the full run", f"{_number(cost.full_energy_kwh)} kWh"))
+        rows.append(("Energy of the full run", f"{cost.full_energy_kwh:.3g} kWh"))
     if cost.full_money is not None:
-        rows.append(("Price of the full run", f"{_number(cost.full_money)} {cost.currency or ''}"))
+        price = f"{cost.full_money:.2f} {cost.currency or ''}".strip()
+        rows.append(("Price of the full run", price))
     return rows
 
 
 def _measured(report: RiskReport) -> Rows:
-    stage = "pre-flight probes" if report.stage == "preflight" else "the watched run itself"
-    rows: Rows = [("From", stage)]
+    rows: Rows = [("When", _MADE[report.stage])]
     if report.forecast is not None and report.forecast.source:
         rows.append(("Forecast rests on", report.forecast.source))
-    for name, value in report.settings.items():
-        rows.append((name.replace("_", " "), _listed(value)))
+    for name, setting in report.settings.items():
+        rows.append((name.replace("_", " "), _listed(setting)))
     return rows[:_MAX_ITEMS]
 
 
@@ -218,15 +251,22 @@ def _looks(report: RiskReport) -> list[tuple[Markdown, ...]]:
     if count < 2:
         return []
     picked = [looks[round(i * (len(looks) - 1) / (count - 1))] for i in range(count)]
+    goal = report.goal
     return [
         (
             escape(f"{look.step:,}"),
-            escape("" if look.observed is None else _number(look.observed)),
-            escape(f"{_number(look.mean)} ({_number(look.low)} to {_number(look.high)})"),
-            escape("" if look.prob_good is None else _percent(look.prob_good)),
+            escape("" if look.observed is None else value(look.observed, goal)),
+            escape(
+                f"{value(look.mean, goal)} ({value(look.low, goal)} to {value(look.high, goal)})"
+            ),
+            escape("" if look.prob_good is None else share(look.prob_good)),
         )
         for look in picked
     ]
+
+
+def _range(low: float, high: float, goal: Goal) -> str:
+    return f"{value(low, goal)} to {value(high, goal)}"
 
 
 # --- words -----------------------------------------------------------------------------------
@@ -238,28 +278,12 @@ def _prob_good(report: RiskReport) -> float | None:
     return report.forecast.prob_meets(report.goal, report.baseline)
 
 
-def _listed(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_listed(item)}" for name, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_listed(item) for item in value)
-    if isinstance(value, float):
-        return _number(value)
-    return str(value)
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if 0 < share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f} %"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+def _listed(setting: Any) -> str:
+    if isinstance(setting, Mapping):
+        return ", ".join(f"{name} {_listed(item)}" for name, item in setting.items())
+    if isinstance(setting, list | tuple):
+        return ", ".join(_listed(item) for item in setting)
+    return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
 
 
 def _root(variance: float) -> float:

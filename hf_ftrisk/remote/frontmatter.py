@@ -68,7 +68,8 @@ def set_key(front: str, key: str, value: Mapping[str, Any], newline: str) -> str
 def set_tag(front: str, tag: str, newline: str) -> str:
     """`front` with `tag` among its ``tags``, which keep their form: block, flow or one word.
 
-    A list that is an alias of another key's, or holds anything but words, is left alone.
+    A list that another key shares, by anchor and alias, or that holds anything but words, is left
+    alone.
 
     Raises:
         CardError: front matter that is no valid mapping.
@@ -86,7 +87,7 @@ def set_tag(front: str, tag: str, newline: str) -> str:
         block = _indented(f"tags:\n- {word}", root, newline)
         return _append(front, block, "tags", [tag], newline)
     name, node = found
-    if node.start_mark.index < name.start_mark.index:
+    if root is None or node.start_mark.index < name.start_mark.index or _is_shared(root, node):
         return front
     return _checked(front, _with_item(front, name, node, word, newline), "tags", [*items, tag])
 
@@ -151,6 +152,20 @@ def _find(root: yaml.MappingNode | None, key: str) -> tuple[yaml.Node, yaml.Node
         if isinstance(name, yaml.ScalarNode) and name.value == key:
             return name, value
     return None
+
+
+def _is_shared(root: yaml.Node, wanted: yaml.Node) -> bool:
+    """Whether a node stands in more than one place, by anchor and alias."""
+    places, seen, waiting = 0, set[int](), [root]
+    while waiting:
+        node = waiting.pop()
+        places += node is wanted
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        for child in node.value:
+            waiting.extend(child if isinstance(child, tuple) else (child,))
+    return places > 1
 
 
 def _indented(block: str, root: yaml.MappingNode | None, newline: str) -> str:

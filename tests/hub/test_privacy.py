@@ -1,0 +1,150 @@
+"""Nothing private leaves: no paths, names, addresses, tokens, settings that are not on the list."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_ftrisk.hub import clean_report, publish
+from hf_ftrisk.policy.verdict import Diagnosis
+from hf_ftrisk.remote import privacy
+from hf_ftrisk.remote.privacy import clean_settings, clean_text
+from hf_ftrisk.report import RiskReport
+
+REPO = "me/tiny"
+
+
+@pytest.fixture
+def own_names(monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "bigbox.lab.example.org")
+    monkeypatch.setenv("LOGNAME", "zacharias")
+    privacy._own_names.cache_clear()
+    yield
+    privacy._own_names.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("saved in /home/anna/out/model.pt now", "saved in [path] now"),
+        ("open C:\\Users\\Anna\\x.csv", "open [path]"),
+        ("see \\\\server\\share\\x", "see [path]"),
+        ("'/home/anna/my files/a b'", "'[path]'"),
+        ("from ../data/rows", "from [path]"),
+        ("from ~/data/rows", "from [path]"),
+        ("file:///etc/passwd", "[path]"),
+        ("rows.csv has no labels", "[file] has no labels"),
+        ("mail anna@example.org", "mail [address]"),
+        ("host 10.0.0.17 is down", "host [address] is down"),
+        ("token=abc123", "[token]"),
+        ("hf_abcdefghijklmnop", "[token]"),
+        ("user zacharias on bigbox", "user [name] on [name]"),
+        ("BigBox.lab.example.org", "[name]"),
+    ],
+)
+def test_private_text_is_replaced(own_names, text, clean):
+    assert clean_text(text) == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "meta-llama/Llama-3.1-8B",
+        "all-MiniLM-L6-v2",
+        "glue/sst2",
+        "loss 0.53/0.61 at 1.5e-5, torch 2.13.0",
+        "https://huggingface.co/me/model",
+        "90 % interval, and/or n/a",
+        "\u8bad\u7ec3 \u00e9t\u00e9",
+        "zachariasson",
+    ],
+)
+def test_public_text_stays(own_names, text):
+    assert clean_text(text) == text
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.text("/\\.~'\" ahf_tokencsvCD:@=1\n", max_size=40))
+def test_cleaning_twice_is_cleaning_once(text):
+    assert clean_text(clean_text(text)) == clean_text(text)
+
+
+def test_only_settings_on_the_list_leave():
+    kept = clean_settings(
+        {
+            "seed": 1,
+            "learning_rate": 2e-5,
+            "model": "bert-base-uncased",
+            "output_dir": "x",
+            "run_name": "x",
+            "hub_token": "x",
+            "env": {"A": "B"},
+            "rows": ["a text of the data"],
+        }
+    )
+    assert kept == {"seed": 1, "learning_rate": 2e-5, "model": "bert-base-uncased"}
+
+
+def test_a_model_name_that_is_a_folder_here_does_not_leave(tmp_path, monkeypatch):
+    (tmp_path / "clients" / "acme").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert clean_settings({"model": "clients/acme"}) == {"model": "[path]"}
+    assert clean_settings({"model": "clients/other"}) == {"model": "clients/other"}
+
+
+def leaky(report, folder):
+    """A report that carries something private in every text, as a fault elsewhere might do."""
+    secret = f"{folder}/rows.csv of zacharias on bigbox, token hf_{'q' * 20}"
+    record = dataclasses.replace(
+        report.probes[0], task=secret, settings={"output_dir": secret, "model": secret}
+    )
+    return dataclasses.replace(
+        report,
+        reasons=(secret,),
+        notes=(secret,),
+        diagnoses=(Diagnosis(secret, secret, secret, evidence={secret: 1.0}),),
+        probes=(record,),
+        run=record,
+        signals={secret: 1.0},
+        settings={"env": {"HOME": secret}, "hostname": "bigbox", "dataset": secret},
+    )
+
+
+def test_no_request_holds_anything_private(hub, report, tmp_path, own_names):
+    hub.make(REPO)
+    publish(leaky(report, tmp_path), REPO)
+    files = hub.repos["model", REPO].history()[0].files
+    sent = [request.body for request in hub.sent()] + list(files.values())
+    sent += [
+        f"{request.path} {request.headers}".encode() for request in hub.sent("commit", "create")
+    ]
+    for leak in (
+        str(tmp_path),
+        "rows.csv",
+        "zacharias",
+        "bigbox",
+        "q" * 20,
+        "output_dir",
+        "hostname",
+    ):
+        assert not [part for part in sent if leak.encode() in part], leak
+    assert (
+        RiskReport.from_dict(json.loads(files["ftrisk/report.json"])).notes[0].startswith("[path]")
+    )
+
+
+def test_dry_run_names_every_file_that_is_sent(hub, report):
+    hub.make(REPO)
+    planned = publish(report, REPO, dry_run=True)
+    sent = publish(report, REPO)
+    assert planned.files == sent.files
+    assert planned.diff == sent.diff
+    old, new = (commit.files for commit in reversed(hub.repos["model", REPO].history()))
+    assert set(new) - set(old) == set(planned.files)
+
+
+def test_a_clean_report_stays_as_it_is(report, tmp_path, own_names):
+    once = clean_report(leaky(report, tmp_path))
+    assert clean_report(once).to_dict() == once.to_dict()

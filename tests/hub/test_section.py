@@ -1,0 +1,127 @@
+"""The section and the metadata: what a reader and a program find in a card."""
+
+import dataclasses
+import json
+
+import pytest
+import yaml
+
+from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.hub import card_metadata, clean_report, render_section
+from hf_ftrisk.hub.files import build_parts
+from hf_ftrisk.policy.verdict import Diagnosis, Verdict
+from hf_ftrisk.remote.frontmatter import to_yaml
+
+
+def test_the_prediction_stands_in_words_before_any_table(report):
+    section = render_section(report)
+    lead = section.split("\n\n")[1]
+    low, high = report.forecast.interval(0.9)
+    assert lead == (
+        f"After 120 of 1,000 steps a final eval_accuracy of {report.forecast.mean:.3f} was "
+        f"predicted, with 90 % probability between {low:.3f} and {high:.3f}."
+    )
+    assert "It is a prediction, not an evaluation result." in section
+    assert "What happened" not in section
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (0.871, "0.871, inside the predicted interval, goal met"),
+        (0.841, "0.841, inside the predicted interval, goal not met"),
+        (0.95, "0.950, outside the predicted interval, goal met"),
+    ],
+)
+def test_the_truth_stands_next_to_the_prediction(make_report, outcome, words):
+    section = render_section(make_report(outcome=outcome))
+    assert f"In the end it was {words}." in section
+    assert f"| What happened | {words} |" in section
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    labels = [row.split(" | ")[0] for row in rows]
+    assert labels.index("| What happened") - labels.index("| Predicted final value") <= 2
+
+
+def test_what_is_not_identified_is_not_given_as_a_number(make_report, decomposition):
+    unsure = dataclasses.replace(
+        decomposition, identified={**decomposition.identified, "intrinsic": False}
+    )
+    report = make_report(decomposition=unsure)
+    assert "| Spread that no probing removes | unidentified" in render_section(report)
+    assert "intrinsic_std" not in card_metadata(report)["risk"]
+    assert "intrinsic_std" in card_metadata(make_report())["risk"]
+
+
+def test_every_part_the_card_promises_is_there(make_report):
+    section = render_section(make_report(stopped_at=120, stage="watch"), figure=True)
+    for words in (
+        "## Fine-tuning risk: predicted to end well (GO)",
+        "| Regime | ",
+        "| Probing depth c&#42; that pays best | 140 steps (14 %) |",
+        "| Spent | 120 of 1,000 steps (12 %) |",
+        "**few_steps** (warning): Half an epoch only. Train for 2 epochs.",
+        "| seeds | 1, 2, 3 |",
+        "| versions | torch 2.13.0 |",
+        "| Forecast rests on | curve, 40 reference runs |",
+        "| 100 | 0.810 | 0.860 (0.820 to 0.900) | 80 % |",
+        "![Forecast, looks on the way and the risk curve](ftrisk/report.png)",
+        "### Limits",
+        "- No history was given.",
+        "arXiv:2606.17649",
+        "| Stopped at step | 120 of 1,000 |",
+    ):
+        assert words in section
+
+
+def test_a_bare_report_renders(make_report):
+    bare = make_report(
+        verdict=Verdict.UNDECIDED,
+        goal=Goal("perplexity"),
+        forecast=None,
+        decomposition=None,
+        diagnoses=(),
+        baseline=None,
+        looks=(),
+        probes=(),
+        optimal_depth=None,
+        settings={},
+        notes=(),
+        reasons=(),
+    )
+    section = render_section(bare)
+    assert "No final value of eval_perplexity was predicted." in section
+    assert "None" not in section
+    assert "nan" not in section
+    assert "###  " not in section
+    assert "\n\n\n" not in section
+
+
+def test_a_goal_without_target_is_judged_by_its_baseline(make_report):
+    report = make_report(goal=Goal("loss"), baseline=0.7, outcome=0.6)
+    assert "| Goal | eval_loss better than the trivial baseline |" in render_section(report)
+    assert "goal met" in render_section(report)
+
+
+def test_the_metadata_are_small_versioned_and_plain(make_report):
+    names = tuple(Diagnosis(f"n{i}" * 100, "m" * 900, "a" * 900) for i in range(500))
+    report = clean_report(make_report(diagnoses=names, notes=("x" * 5000,) * 300, outcome=0.9))
+    data = card_metadata(report)
+    assert data["version"] == 1
+    assert data["outcome"] == 0.9
+    assert data["forecast"]["level"] == 0.9
+    assert yaml.safe_load(to_yaml({"ftrisk": data})) == {"ftrisk": data}
+    assert len(to_yaml({"ftrisk": data})) < 5000
+    assert len(to_yaml({"ftrisk": card_metadata(make_report())})) < 1000
+    assert not {"model-index", "results", "eval_results"} & set(json.dumps(data).split('"'))
+
+
+def test_a_forecast_that_is_not_finite_everywhere_gives_no_invalid_number(make_report):
+    wide = Forecast([1e-320, 1e150], step=1)
+    parts = build_parts(make_report(forecast=wide, baseline=float("nan")), figure=False)
+    json.loads(parts.files["ftrisk/report.json"], parse_constant=pytest.fail)
+    assert ".nan" not in to_yaml({"ftrisk": parts.metadata})
+
+
+def test_the_same_report_gives_the_same_files(make_report):
+    assert build_parts(make_report()) == build_parts(make_report())
