@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 import hf_ftrisk
+from hf_ftrisk.history_cli import app as history_app
+from hf_ftrisk.history_cli import told_errors
 
 app = typer.Typer(
     name="hf-ftrisk",
@@ -16,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(history_app, name="history")
 
 
 def _print_version(wanted: bool) -> None:
@@ -183,6 +186,68 @@ def demo(
         run_demo(task, folder)
     except MissingDemoPackageError as error:
         raise typer.BadParameter(str(error), param_hint="--task") from error
+
+
+@app.command(no_args_is_help=True)
+def report(
+    path: Annotated[Path, typer.Argument(help="A saved report, such as preflight.json.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+) -> None:
+    """Show a saved report."""
+    from hf_ftrisk.report import RiskReport
+    from hf_ftrisk.terminal import show_report
+
+    with told_errors():
+        loaded = RiskReport.load(path)
+    if markdown:
+        typer.echo(loaded.to_markdown(), nl=False)
+    else:
+        show_report(loaded)
+
+
+@app.command(no_args_is_help=True)
+def publish(
+    path: Annotated[Path, typer.Argument(metavar="REPORT", help="A saved report.")],
+    repo: Annotated[str, typer.Argument(help="Model on the Hub, owner/name.")],
+    create_pr: Annotated[
+        bool, typer.Option("--create-pr", help="Open a pull request instead of committing.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show the change and what would be sent, send nothing."),
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch; main if not given.")] = None,
+    private: Annotated[
+        bool | None,
+        typer.Option("--private/--public", help="Create the repository, if it does not exist."),
+    ] = None,
+    figure: Annotated[
+        bool, typer.Option("--figure/--no-figure", help="Send the figure too.")
+    ] = True,
+) -> None:
+    """Put a report into a model's card on the Hub; the rest of the card stays as it is.
+
+    Uses the token of `hf auth login` or of HF_TOKEN. Exit status: 1 when the Hub cannot be used;
+    the files are then left in ftrisk/unsent.
+    """
+    from hf_ftrisk.hub.publishing import publish as publish_report
+    from hf_ftrisk.report import RiskReport
+
+    with told_errors():
+        published = publish_report(
+            RiskReport.load(path),
+            repo,
+            create_pr=create_pr,
+            dry_run=dry_run,
+            revision=revision,
+            private=private,
+            figure=figure,
+        )
+    if dry_run:
+        typer.echo(published.diff or "the card stays as it is\n", nl=False)
+    for name, size in published.files.items():
+        typer.echo(f"{size:>10,} bytes  {name}")
+    typer.echo(published.pr_url or published.commit_url if published.sent else "nothing was sent")
 
 
 def main() -> None:

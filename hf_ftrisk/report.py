@@ -271,7 +271,10 @@ class RiskReport:
             raise ValueError(f"{file} is not a report: {error}") from error
         if not isinstance(data, dict):
             raise ValueError(f"{file} is not a report: expected an object at the top level")
-        return cls.from_dict(data)
+        try:
+            return cls.from_dict(data)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} is not a report: {type(error).__name__} {error}") from error
 
 
 def _finite(value: Any) -> Any:

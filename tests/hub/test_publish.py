@@ -256,6 +256,19 @@ def test_a_broken_connection_commits_once(hub, report, route, when):
     assert b"Fine-tuning risk" in hub.file(REPO, "README.md")
 
 
+@pytest.mark.usefixtures("_no_client_waits")
+@pytest.mark.parametrize("route", ["create", "batch", "upload"])
+@pytest.mark.parametrize("fault", ["503", "before", "after"])
+def test_creating_and_large_files_survive_a_passing_failure(hub, report, route, fault):
+    if fault == "503":
+        hub.fail(route, 503)
+    else:
+        hub.cut(route, fault)
+    publish(report, REPO, private=True)
+    assert hub.file(REPO, "ftrisk/report.png").startswith(b"\x89PNG")
+    assert len(hub.repos["model", REPO].history()) == 2
+
+
 def test_a_pull_request_whose_answer_is_lost_is_not_opened_twice(hub, report):
     hub.make(REPO, {"README.md": CARD})
     hub.cut("commit", "after")
