@@ -24,11 +24,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Ending], Path, 
     folder = tmp_path_factory.mktemp("demo")
     shown = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "MAX_STEPS", 60)
-        patch.setattr(text, "EVAL_EVERY", 6)
+        patch.setattr(text, "MAX_STEPS", 40)
+        patch.setattr(text, "EVAL_EVERY", 4)
         patch.setattr(text, "EVAL_ROWS", 50)
         patch.setattr(text, "MAX_TOKENS", 16)
-        endings = run_demo("text", folder, Console(file=shown, width=120))
+        endings = run_demo("text", folder, Console(file=shown, width=200))
     return endings, folder, shown.getvalue()
 
 
@@ -37,7 +37,9 @@ def test_every_setting_leaves_report_card_and_figure(told) -> None:
     places = [folder, folder / "too-small", folder / "shuffled"]
     for ending, place in zip(endings, places, strict=True):
         report = RiskReport.load(place / "report.json")
-        assert report.to_dict() == ending.watched.to_dict()
+        assert report.looks == ending.watched.looks
+        assert report.outcome == ending.watched.outcome
+        assert report.verdict == ending.watched.verdict
         card = ModelCard.load(place / "README.md")
         metadata = card.data.to_dict()["ftrisk"]
         assert metadata["goal"]["metric"] == "eval_accuracy"
@@ -62,7 +64,7 @@ def test_what_is_stopped_was_poor(told) -> None:
             assert outcome is not None
             assert not ending.watched.goal.meets(outcome)
             saved = ending.watched.cost.saved_steps
-            assert saved == 60 - ending.watched.stopped_at
+            assert saved == 40 - ending.watched.stopped_at
 
 
 def test_probes_stay_within_the_budget(told) -> None:
