@@ -83,8 +83,8 @@ def _summary(found: Mapping[str, list[float]]) -> dict[str, float]:
 def clear_exponent(repeats: int, runs: int = 1500) -> list[dict[str, float]]:
     """Exponents where L_int is a fiftieth of V_opt at the deepest depth: median relative errors.
 
-    An unidentified alpha counts as an infinite error. Beside the fit: maximum likelihood, and
-    maximum likelihood that is told L_int, which no method can beat by much.
+    An unidentified alpha counts as an infinite error. Beside the fit: a prior with a narrower
+    share, maximum likelihood, and maximum likelihood that is told L_int.
     """
     rows = []
     for alpha in ALPHAS:
@@ -96,6 +96,9 @@ def clear_exponent(repeats: int, runs: int = 1500) -> list[dict[str, float]]:
             risks = independent(decay + left, runs, random)
             fit = fit_risk_curve(DEPTHS, risks, counts=runs)
             found["fit"].append(np.inf if fit.alpha is None else abs(fit.alpha / alpha - 1))
+            narrow = fit_risk_curve(DEPTHS, risks, counts=runs, prior=RiskPrior(share_sd=2.5))
+            wrong = np.inf if narrow.alpha is None else abs(narrow.alpha / alpha - 1)
+            found["narrow prior"].append(wrong)
             found["likelihood"].append(abs(most_likely_exponent(risks) / alpha - 1))
             told = most_likely_exponent(risks, intrinsic=left)
             found["told L_int"].append(abs(told / alpha - 1))
@@ -236,13 +239,15 @@ def _regime(intrinsic: float, level: float, tolerance: float) -> str:
     return NAMED[1] if level <= tolerance**2 else NAMED[2]
 
 
-def reliability(pairs: list[tuple[float, bool]], bins: int = 5) -> list[tuple[float, float, int]]:
+def reliability(
+    pairs: list[tuple[float, bool]], bins: int = 5
+) -> list[tuple[float, float, int] | None]:
     """(mean predicted probability, share that was true, number) in equal bins of probability."""
     predicted = np.array([p for p, _ in pairs])
     true = np.array([t for _, t in pairs], dtype=float)
     at = np.minimum((predicted * bins).astype(int), bins - 1)
+    inside = [at == b for b in range(bins)]
     return [
-        (float(predicted[at == b].mean()), float(true[at == b].mean()), int((at == b).sum()))
-        for b in range(bins)
-        if (at == b).any()
+        (float(predicted[i].mean()), float(true[i].mean()), int(i.sum())) if i.any() else None
+        for i in inside
     ]

@@ -17,7 +17,7 @@ from hf_ftrisk.risk.decay import ALPHA_FORMS, Floats, Form
 from hf_ftrisk.risk.regimes import NamedRegime, Regime
 
 _FORMAT_VERSION = 1
-_STORED_DRAWS = 128
+_STORED_DRAWS = 256
 _SEARCH_DRAWS = 500
 
 
@@ -280,7 +280,7 @@ class RiskDecomposition:
     # --- storage -------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready summary with 128 of the draws, five digits each.
+        """JSON-ready summary with 256 of the draws, five digits each.
 
         `from_dict` restores point estimates, weights and probabilities as they are. Curves, bands,
         intervals and optimal depths then come from the stored draws and move a little:
