@@ -124,7 +124,7 @@ def probe_risk(forecasts_by_depth: Mapping[float, Sequence[Forecast]]) -> RiskEs
         ValueError: no depth, a depth without a forecast, or one that is negative or not finite.
     """
     at = _check_depths(sorted(forecasts_by_depth))
-    empty = [depth for depth in at if not forecasts_by_depth[depth]]
+    empty = [depth for depth in at.tolist() if not forecasts_by_depth[depth]]
     if empty:
         raise ValueError(f"no forecast at depths {empty}")
     return _estimate(
