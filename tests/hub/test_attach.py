@@ -2,10 +2,15 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from transformers import Trainer
 
+from hf_ftrisk import FineTuneRiskCallback
 from hf_ftrisk.hub import attach_card
 from hf_ftrisk.remote.cardtext import metadata
 from tests.hub.trainers import bert_trainer, sft_lora_trainer
@@ -309,3 +314,61 @@ def test_what_cannot_be_attached_is_said_at_once(report, tmp_path):
         attach_card(object(), report)
     with pytest.raises(TypeError, match=r"takes a RiskReport, or an object with a `report`.*dict"):
         attach_card(bert_trainer(tmp_path), {"report": 1})
+
+
+@pytest.mark.slow
+def test_the_callback_brings_prediction_and_truth(hub, tmp_path):
+    trainer = bert_trainer(
+        tmp_path / "out", push_to_hub=True, hub_model_id=REPO, max_steps=12, eval_steps=2
+    )
+    callback = FineTuneRiskCallback(goal="eval_loss<=0.9", action="warn").attach(trainer)
+    attach_card(trainer, callback)
+    trainer.train()
+    trainer.push_to_hub()
+    data = metadata(remote_card(hub))["ftrisk"]
+    assert data["stage"] == "watch"
+    last = [entry for entry in trainer.state.log_history if "eval_loss" in entry][-1]
+    assert data["outcome"] == pytest.approx(last["eval_loss"], rel=1e-5)
+    assert "forecast" in data
+    assert "In the end it was" in remote_card(hub)
+
+
+# One import, then a fork into two processes.
+_TWO_PROCESSES = """
+import sys
+from pathlib import Path
+import torch.distributed as dist
+from accelerate import PartialState, debug_launcher
+from hf_ftrisk.hub import attach_card
+from hf_ftrisk.report import RiskReport
+from tests.hub.trainers import bert_trainer
+
+def work(folder, saved):
+    rank = PartialState(cpu=True).process_index
+    # A folder of its own for each rank: what a rank writes shows.
+    trainer = bert_trainer(folder / f"rank{rank}", ddp_backend="gloo")
+    attach_card(trainer, RiskReport.load(saved))
+    trainer.create_model_card(model_name="m")
+    (folder / f"size{rank}").write_text(str(dist.get_world_size()))
+
+debug_launcher(work, (Path(sys.argv[1]), sys.argv[2]), num_processes=2)
+"""
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_writes(report, tmp_path):
+    saved = report.save(tmp_path / "report.json")
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-c", _TWO_PROCESSES, str(tmp_path), str(saved)],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [(tmp_path / f"size{rank}").read_text() for rank in (0, 1)] == ["2", "2"]
+    assert "## Fine-tuning risk" in card_of(tmp_path / "rank0")
+    assert not list((tmp_path / "rank1").rglob("*.md"))
+    assert not list((tmp_path / "rank1").rglob("report.json"))

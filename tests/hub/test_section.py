@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import textwrap
+from pathlib import Path
 
 import pytest
 import yaml
@@ -125,3 +127,16 @@ def test_a_forecast_that_is_not_finite_everywhere_gives_no_invalid_number(make_r
 
 def test_the_same_report_gives_the_same_files(make_report):
     assert build_parts(make_report()) == build_parts(make_report())
+
+
+def test_the_docs_name_every_key_of_the_metadata(make_report):
+    text = (Path(__file__).parents[2] / "docs" / "hub.md").read_text(encoding="utf-8")
+    block = text.split("```yaml\n")[1].split("```")[0]
+    documented = yaml.safe_load(textwrap.dedent(block))["ftrisk"]
+    data = card_metadata(make_report(outcome=0.9, stopped_at=120))
+
+    def names(value):
+        return {k: names(v) for k, v in value.items()} if isinstance(value, dict) else None
+
+    assert names(documented) == names(data)
+    assert list(documented) == list(data)
