@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
+from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.record import RunRecord
@@ -51,6 +53,8 @@ class FineTuneRiskCallback(TrainerCallback):
             for once in so many steps.
         save_on_stop: whether a stop asks for a checkpoint; None: if the run saves any. Weights
             that a certain failure has ruined are never saved.
+        aside: speak on standard error, and keep the forecasts out of ``state.log_history`` and of
+            callbacks other than trackers: for programs that do not know of this callback.
 
     Raises:
         ValueError: an argument outside its range.
@@ -74,6 +78,7 @@ class FineTuneRiskCallback(TrainerCallback):
         task: str | None = None,
         check_steps: int = 20,
         save_on_stop: bool | None = None,
+        aside: bool = False,
     ) -> None:
         self._options = Options(
             goal=Goal.parse(goal),
@@ -84,6 +89,7 @@ class FineTuneRiskCallback(TrainerCallback):
             task=task,
             check_steps=check_steps,
             save_on_stop=save_on_stop,
+            aside=aside,
         )
         self._session: Session | None = None
         self._fault: Exception | None = None
@@ -124,11 +130,8 @@ class FineTuneRiskCallback(TrainerCallback):
 
     def _guard(self, work: Callable[..., None], *args: Any) -> None:
         """Run `work`; a fault of ours ends the watching and nothing else."""
-        try:
-            work(*args)
-        except WatchArgumentError:
-            raise
-        except Exception as error:  # noqa: BLE001 - no fault of ours may end a user's run
+        error = fault_of(work, *args, passing=(WatchArgumentError,))
+        if error is not None:
             if self._fault is None:
                 self._fault = error
                 _log.warning(
@@ -248,7 +251,7 @@ class FineTuneRiskCallback(TrainerCallback):
         session, logs = self._session, judged.logs()
         assert session is not None
         if logs and session.trainer is not None:
-            log_quietly(session.trainer, control, logs)
+            log_quietly(session.trainer, control, logs, self._options.aside)
         if self._options.report_dir is not None and session.ranks.is_main:
             self._keep_report("running")
             self._write()
@@ -296,9 +299,11 @@ class FineTuneRiskCallback(TrainerCallback):
             self._write()
         session.remember(report)
         self._speak()
+        from rich.console import Console
+
         from hf_ftrisk.terminal import show_report
 
-        show_report(report)
+        show_report(report, console=Console(stderr=True) if self._options.aside else None)
 
     def _keep_report(self, status: Any) -> None:
         assert self._session is not None
@@ -314,29 +319,39 @@ class FineTuneRiskCallback(TrainerCallback):
         session = self._session
         if session is not None:
             for line in session.messages():
-                say(line)
+                say(line, sys.stderr if self._options.aside else sys.stdout)
 
 
-def say(line: str) -> None:
+def say(line: str, file: TextIO) -> None:
     """Print a line without tearing a progress bar."""
     from tqdm import tqdm
 
-    tqdm.write(line)
+    tqdm.write(line, file=file)
 
 
-def log_quietly(trainer: Trainer, control: Any, logs: dict[str, float]) -> None:
+def log_quietly(trainer: Trainer, control: Any, logs: dict[str, float], aside: bool) -> None:
     """Log through Trainer to its state and trackers, not to the progress bar.
 
     A look has a line of its own there. Trainer's own `log` is called, since a subclass's may
     empty running means that belong to its next log; and a log event withdraws the log that the
-    flow callback may have asked for at this step, so that is put back.
+    flow callback may have asked for at this step, so that is put back. With `aside`, trackers
+    alone are told.
     """
     handler = trainer.callback_handler
     everyone, asked = handler.callbacks, control.should_log
     quiet = (ProgressCallback, PrinterCallback, FineTuneRiskCallback)
-    handler.callbacks = [one for one in everyone if not isinstance(one, quiet)]
+    heard = [one for one in everyone if not isinstance(one, quiet)]
+    handler.callbacks = [one for one in heard if is_tracker(one)] if aside else heard
     try:
-        Trainer.log(trainer, dict(logs))
+        if aside:
+            handler.on_log(trainer.args, trainer.state, control, dict(logs))
+        else:
+            Trainer.log(trainer, dict(logs))
     finally:
         handler.callbacks = everyone
         control.should_log = asked
+
+
+def is_tracker(callback: TrainerCallback) -> bool:
+    """Whether a callback is one of transformers' reporters (wandb, TensorBoard, trackio, ...)."""
+    return type(callback).__module__.startswith("transformers.integrations")

@@ -64,10 +64,10 @@ def run(
         bool, typer.Option("--watch/--no-watch", help="Forecast each training while it runs.")
     ] = True,
     goal: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="What is good, such as 'eval_accuracy>=0.85'; if not given, the Trainer's "
-            "metric_for_best_model, else eval_loss."
+            help="What is good, such as 'eval_accuracy>=0.85'; may be repeated: a Trainer takes "
+            "the first that it evaluates. If not given, its metric_for_best_model, else eval_loss."
         ),
     ] = None,
     budget: Annotated[
@@ -91,13 +91,13 @@ def run(
     """
     from hf_ftrisk.goal import Goal
     from hf_ftrisk.instrument import RunOptions
-    from hf_ftrisk.script import ScriptNotFoundError, run_script
+    from hf_ftrisk.script import ScriptNotFoundError, run_program
 
     try:
         options = RunOptions(
             preflight=preflight,
             watch=watch,
-            goal=None if goal is None else Goal.parse(goal),
+            goals=tuple(Goal.parse(text) for text in goal or ()),
             budget=budget,
             seeds=seeds,
             action=action,
@@ -107,7 +107,7 @@ def run(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        status = run_script(target, context.args, module=module, options=options)
+        status = run_program(target, context.args, module=module, options=options)
     except ScriptNotFoundError as error:
         raise typer.BadParameter(str(error), param_hint="TARGET") from error
     raise typer.Exit(status)

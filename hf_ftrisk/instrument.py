@@ -9,20 +9,22 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.goal import Goal
 
 if TYPE_CHECKING:
-    from hf_ftrisk.report import RiskReport
+    from hf_ftrisk.history import RunHistory
+    from hf_ftrisk.judging import Training
 
+USAGE = 2
 STOPPED = 3
 _TRAINER_MODULE = "transformers.trainer"
 
@@ -32,23 +34,23 @@ class RunOptions:
     """What is put into the Trainers of a program.
 
     Args:
-        preflight: probe each Trainer before it trains.
+        preflight: probe each training before it starts.
         watch: follow each training with the callback.
-        goal: what a run is judged by; None: the Trainer's ``metric_for_best_model``, else
-            ``eval_loss``.
-        budget: share of the full run's steps the pre-flight may spend, in (0, 1].
-        seeds: probe runs of the pre-flight.
+        goals: what the trainings are judged by; each by the first that its evaluations report.
+            Empty: by what the Trainer itself names, ``metric_for_best_model``, else ``eval_loss``.
+        budget: share of the full run's steps a pre-flight may spend, in (0, 1].
+        seeds: probe runs of a pre-flight.
         action: ``"stop"``: a no-go is not started and a poor run is stopped; ``"warn"``: say so.
-        report_dir: folder the reports are written to; None: none are written.
-        history: file of the run history; None: none is used.
+        report_dir: folder the reports are written to, created at once; None: none are written.
+        history: file of the run history, created at once; None: none is used.
 
     Raises:
-        ValueError: a value outside its range.
+        ValueError: a value outside its range, a folder or history that cannot be written.
     """
 
     preflight: bool = True
     watch: bool = True
-    goal: Goal | None = None
+    goals: tuple[Goal, ...] = ()
     budget: float = 0.05
     seeds: int = 3
     action: Literal["warn", "stop"] = "stop"
@@ -62,42 +64,69 @@ class RunOptions:
             raise ValueError(f"seeds must be at least 1, got {self.seeds!r}")
         if self.action not in ("warn", "stop"):
             raise ValueError(f"action must be 'warn' or 'stop', got {self.action!r}")
+        if self.report_dir is not None:
+            try:
+                self.report_dir.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ValueError(f"report_dir cannot be made: {error}") from error
+        self.open_history()
+
+    def open_history(self) -> RunHistory | None:
+        """The run history, None when none is used."""
+        if self.history is None:
+            return None
+        from hf_ftrisk.history import RunHistory
+
+        return RunHistory(self.history)
 
 
-class RunRefused(SystemExit):
-    """A pre-flight said no: leaves the program with status 3 where its training would have begun.
+class Refusal(SystemExit):
+    """Leaves the program where a training would have begun, with a status of its own.
 
     A SystemExit, so that a program's ``except Exception`` does not swallow it.
     """
 
+    status: int
+
     def __init__(self) -> None:
-        super().__init__(STOPPED)
+        super().__init__(self.status)
 
 
-def goal_of(trainer: Any) -> Goal:
-    """The goal a Trainer states itself: ``metric_for_best_model``, else ``eval_loss``."""
-    metric = trainer.args.metric_for_best_model or "eval_loss"
-    direction = trainer.args.greater_is_better if trainer.args.metric_for_best_model else None
-    return Goal(metric, greater_is_better=direction)
+class NoGo(Refusal):
+    """A pre-flight said no."""
+
+    status = STOPPED
 
 
-@dataclass
+class WrongUsage(Refusal):
+    """What the user asked for cannot be done with this program; nothing has been trained."""
+
+    status = USAGE
+
+
 class Instruments:
-    """The state of an instrumented program: what was found on the Trainers it trained.
+    """The state of an instrumented program: what became of the trainings in it.
 
     Args:
         options: what to put into them.
         say: where messages go.
+
+    Attributes:
+        refused: status of the refusal that left the program, None if there was none.
         stopped: a run was refused or stopped as poor.
-        reports: reports of the pre-flights and watched runs, in order.
+        trainings: trainings that were looked at, in the order they began.
+        trainer_known: the program has imported transformers' Trainer.
     """
 
-    options: RunOptions
-    say: Callable[[str], None]
-    stopped: bool = False
-    reports: list[RiskReport] = field(default_factory=list)
-    _seen: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
-    _probing: bool = False
+    def __init__(self, options: RunOptions, say: Callable[[str], None]) -> None:
+        self.options = options
+        self.say = say
+        self.refused: int | None = None
+        self.stopped = False
+        self.trainings = 0
+        self.trainer_known = False
+        self._said: set[str] = set()
+        self._probing = False
 
     def train(
         self,
@@ -107,87 +136,59 @@ class Instruments:
         kwargs: dict[str, Any],
     ) -> Any:
         """Train with pre-flight and callback; a probe of the pre-flight trains without them."""
-        if self._probing or trainer in self._seen:
+        if self._probing:
             return original(trainer, *args, **kwargs)
-        self._seen.add(trainer)
-        goal = self.options.goal or goal_of(trainer)
-        if self.options.preflight:
-            reason = _reason_to_skip(trainer, args, kwargs)
-            if reason is None:
-                self._preflight(trainer, goal)
-            else:
-                self._tell(trainer, f"no pre-flight: {reason}")
-        if not self.options.watch:
+        if _is_trial(trainer, args, kwargs):
+            self._say_once(
+                trainer,
+                "the trials of a hyperparameter search are neither probed nor stopped: "
+                "the search judges them",
+            )
             return original(trainer, *args, **kwargs)
-        callback = self._watch(trainer, goal)
-        result = original(trainer, *args, **kwargs)
-        if callback.report is not None:
-            self._add(trainer, callback.report)
-            self.stopped = self.stopped or callback.report.stopped_at is not None
+        training = self._begin(trainer, resumed=_is_resumed(args, kwargs))
+        with training.watched():
+            result = original(trainer, *args, **kwargs)
+        self.stopped = self.stopped or training.stopped
         return result
 
-    def _preflight(self, trainer: Any, goal: Goal) -> None:
-        from hf_ftrisk.policy.verdict import Verdict
-        from hf_ftrisk.preflight import preflight
+    def _begin(self, trainer: Any, resumed: bool) -> Training:
+        from hf_ftrisk.judging import Training
 
+        self.trainings += 1
+        training = Training(trainer, self.options, self.trainings, self.say)
         self._probing = True
         try:
-            report = preflight(
-                trainer,
-                goal=goal,
-                budget=self.options.budget,
-                seeds=self.options.seeds,
-                history=self._history(),
-            )
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the program
-            self._tell(trainer, f"the pre-flight failed and is left out: {error!r}")
-            return
+            fault = fault_of(training.begin, resumed)
+        except Refusal as refusal:
+            self.refused = refusal.status
+            raise
         finally:
             self._probing = False
-        self._add(trainer, report)
-        self._tell(trainer, "\n".join([f"pre-flight: {report.verdict}", *report.reasons]))
-        if report.verdict is Verdict.NO_GO and self.options.action == "stop":
-            self.stopped = True
-            raise RunRefused
+        if fault is not None:
+            kind = type(fault).__name__
+            self.say(f"the training is left to itself: {kind}: {fault}")
+        return training
 
-    def _watch(self, trainer: Any, goal: Goal) -> Any:
-        from hf_ftrisk.callback import FineTuneRiskCallback
-
-        callback = FineTuneRiskCallback(
-            goal=goal, action=self.options.action, history=self._history()
-        )
-        callback.attach(trainer)
-        return callback
-
-    def _history(self) -> Any:
-        if self.options.history is None:
-            return None
-        from hf_ftrisk.history import RunHistory
-
-        return RunHistory(self.options.history)
-
-    def _add(self, trainer: Any, report: RiskReport) -> None:
-        self.reports.append(report)
-        if self.options.report_dir is not None and trainer.is_world_process_zero():
-            number = sum(other.stage == report.stage for other in self.reports)
-            suffix = "" if number == 1 else f"-{number}"
-            report.save(self.options.report_dir / f"{report.stage}{suffix}.json")
-
-    def _tell(self, trainer: Any, message: str) -> None:
-        if trainer.is_world_process_zero():
+    def _say_once(self, trainer: Any, message: str) -> None:
+        if message not in self._said and trainer.is_world_process_zero():
+            self._said.add(message)
             self.say(message)
 
+    @property
+    def status(self) -> int:
+        """Exit status of a program that did not fail by itself."""
+        if self.refused is not None:
+            return self.refused
+        return STOPPED if self.stopped else 0
 
-def _reason_to_skip(trainer: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> str | None:
-    resumed = args[0] if args else kwargs.get("resume_from_checkpoint")
+
+def _is_trial(trainer: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
     trial = args[1] if len(args) > 1 else kwargs.get("trial")
-    if resumed:
-        return "the run resumes from a checkpoint"
-    if trial is not None:
-        return "the run is a trial of a hyperparameter search"
-    if trainer.eval_dataset is None:
-        return "the Trainer has no eval_dataset to judge a probe by"
-    return None
+    return trial is not None or trainer.hp_search_backend is not None
+
+
+def _is_resumed(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    return bool(args[0] if args else kwargs.get("resume_from_checkpoint"))
 
 
 @contextmanager
@@ -199,6 +200,7 @@ def instrumented(options: RunOptions, say: Callable[[str], None]) -> Iterator[In
     def patch(module: ModuleType) -> None:
         owner = module.Trainer
         original = owner.train
+        instruments.trainer_known = True
 
         @functools.wraps(original)
         def train(trainer: Any, *args: Any, **kwargs: Any) -> Any:

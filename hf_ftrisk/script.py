@@ -7,21 +7,21 @@ environment stay as they are.
 
 from __future__ import annotations
 
+import builtins
 import importlib.machinery
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 
 import hf_ftrisk.instrument
-from hf_ftrisk.instrument import STOPPED, RunOptions, RunRefused, instrumented
+from hf_ftrisk.instrument import Refusal, RunOptions, instrumented
 
-FINISHED = 0
 FAILED = 1
+INTERRUPTED = 130
 
 _OWN_FILES = (__file__, hf_ftrisk.instrument.__file__)
 
@@ -67,7 +67,7 @@ class Target:
             if self.spec is not None
             else importlib.machinery.SourceFileLoader("__main__", self.file)
         )
-        module.__dict__["__builtins__"] = __builtins__
+        module.__dict__.update(__builtins__=builtins, __annotations__={}, __cached__=None)
         return module
 
 
@@ -109,6 +109,8 @@ def run_script(
 ) -> int:
     """Run a script or module with pre-flight and callback in every Trainer it trains.
 
+    The interpreter is as before afterwards: ``sys.argv``, ``sys.path[0]``, ``__main__``.
+
     Args:
         target: path of the script, or the module's name.
         args: the script's own arguments.
@@ -117,23 +119,64 @@ def run_script(
 
     Returns:
         Exit status: 0 finished, 1 the script failed by itself (an exception, printed as Python
-        prints it, or a ``sys.exit`` with another status than 0), 3 a run was refused or stopped
-        as poor.
+        prints it, or a ``sys.exit`` with another status than 0), 2 the goals cannot be measured
+        on the first Trainer and nothing was trained, 3 a run was refused or stopped as poor.
+
+    Raises:
+        ScriptNotFoundError: there is no such script or module.
+        KeyboardInterrupt: the script was interrupted.
+    """
+    argv, path, own_main = sys.argv, list(sys.path), sys.modules["__main__"]
+    try:
+        return _run(target, args, module, options)
+    finally:
+        sys.argv, sys.path[:], sys.modules["__main__"] = argv, path, own_main
+
+
+def run_program(
+    target: str, args: Sequence[str], *, module: bool, options: RunOptions | None
+) -> int:
+    """`run_script` in an interpreter that ends with the script.
+
+    Its threads and ``atexit`` functions, which outlive it, find ``sys.argv`` and ``__main__`` as
+    they left them. An interrupt is printed as Python prints it and gives status 130.
 
     Raises:
         ScriptNotFoundError: there is no such script or module.
     """
-    with _path0(os.getcwd()):
-        found = find_module(target) if module else find_script(target)
-    with (
-        _as_main(found, args) as main,
-        instrumented(options or RunOptions(), _say) as instruments,
-    ):
-        failed = _execute(found, main)
+    try:
+        return _run(target, args, module, options)
+    except KeyboardInterrupt as stop:
+        _print(stop)
+        return INTERRUPTED
+
+
+def _run(target: str, args: Sequence[str], module: bool, options: RunOptions | None) -> int:
+    _set_path0(os.getcwd())
+    found = find_module(target) if module else find_script(target)
+    main = found.main()
+    _set_path0(found.path0)
+    sys.argv = [found.argv0, *args]
+    sys.modules["__main__"] = main
+    with instrumented(options or RunOptions(), _say) as instruments:
+        with _Ending() as ending:
+            exec(found.code(), main.__dict__)
         sys.stdout.flush()
-    if failed:
-        return FAILED
-    return STOPPED if instruments.stopped else FINISHED
+        if ending.failed:
+            return FAILED
+        if instruments.trainer_known and instruments.trainings == 0 and _is_first_process():
+            _say("no Trainer of transformers was trained here, so nothing was judged")
+        return instruments.status
+
+
+def _set_path0(folder: str) -> None:
+    """Put `folder` where Python itself put a folder first on the import path, if it did."""
+    if not sys.flags.safe_path:
+        sys.path[0] = folder
+
+
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _say(message: str) -> None:
@@ -142,19 +185,40 @@ def _say(message: str) -> None:
         print(f"hf-ftrisk: {line}", file=sys.stderr, flush=True)
 
 
-def _execute(target: Target, main: ModuleType) -> bool:
-    """Run the target's code in `main`; whether it failed by itself."""
-    try:
-        exec(target.code(), main.__dict__)
-    except RunRefused:
+class _Ending:
+    """What the interpreter does with what reaches it from a program: print, and set the status.
+
+    Attributes:
+        failed: the program ended by an exception of its own, or said that it failed.
+    """
+
+    failed = False
+
+    def __enter__(self) -> _Ending:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if isinstance(error, Refusal):
+            return True
+        if isinstance(error, SystemExit):
+            self.failed = _left_with_failure(error)
+            return True
+        if isinstance(error, Exception):
+            _print(error)
+            self.failed = True
+            return True
         return False
-    except SystemExit as leaving:
-        return _left_with_failure(leaving)
-    except Exception as error:  # noqa: BLE001 - the interpreter's place: the script's failure
-        _drop_own_frames(error)
-        sys.excepthook(type(error), error, error.__traceback__)
-        return True
-    return False
+
+
+def _print(error: BaseException) -> None:
+    """As the interpreter prints it, through the program's own hook if it set one."""
+    _drop_own_frames(error)
+    sys.excepthook(type(error), error, error.__traceback__)
 
 
 def _left_with_failure(leaving: SystemExit) -> bool:
@@ -189,32 +253,3 @@ def _without_own(traceback: TracebackType | None) -> TracebackType | None:
         if entry.tb_frame.f_code.co_filename not in _OWN_FILES:
             kept = TracebackType(kept, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
     return kept
-
-
-@contextmanager
-def _path0(folder: str) -> Iterator[None]:
-    """`folder` in place of the folder Python itself put first on the import path, if it did."""
-    before = list(sys.path)
-    if sys.flags.safe_path:
-        yield
-        return
-    sys.path[0] = folder
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
-@contextmanager
-def _as_main(target: Target, args: Sequence[str]) -> Iterator[ModuleType]:
-    """`sys.argv`, `sys.path[0]` and `__main__` of the target; restored on leaving."""
-    argv, own_main = sys.argv, sys.modules["__main__"]
-    main = target.main()
-    with _path0(target.path0):
-        sys.argv = [target.argv0, *args]
-        sys.modules["__main__"] = main
-        try:
-            yield main
-        finally:
-            sys.argv = argv
-            sys.modules["__main__"] = own_main

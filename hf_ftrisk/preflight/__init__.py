@@ -7,6 +7,7 @@ from typing import Any
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.preflight.errors import (
     PeerFailedError,
+    PreflightArgumentError,
     PreflightError,
     PreflightUnsupportedError,
 )
@@ -15,6 +16,7 @@ from hf_ftrisk.report import RiskReport
 
 __all__ = [
     "PeerFailedError",
+    "PreflightArgumentError",
     "PreflightError",
     "PreflightRunner",
     "PreflightUnsupportedError",

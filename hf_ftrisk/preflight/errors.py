@@ -13,3 +13,7 @@ class PreflightUnsupportedError(PreflightError):
 
 class PeerFailedError(PreflightError):
     """Another rank failed, which ended the pre-flight on this one as well."""
+
+
+class PreflightArgumentError(ValueError):
+    """The pre-flight was asked for something this trainer cannot give; it is as it was before."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from hf_ftrisk.policy.verdict import Diagnosis
 from hf_ftrisk.preflight.cost import Account
+from hf_ftrisk.preflight.errors import PreflightArgumentError
 from hf_ftrisk.preflight.evidence import Evidence, known_baseline, weigh, with_baseline
 from hf_ftrisk.preflight.options import Options
 from hf_ftrisk.preflight.plan import (
@@ -377,7 +378,7 @@ class Session:
         if metric not in metrics:
             timed = ("_runtime", "_per_second", "_preparation_time")
             have = sorted(m for m in metrics if m.startswith("eval_") and not m.endswith(timed))
-            raise ValueError(
+            raise PreflightArgumentError(
                 f"the evaluation gives no {metric!r}; it gives {', '.join(have) or 'nothing'}. "
                 "Check compute_metrics, or choose a goal among these."
             )

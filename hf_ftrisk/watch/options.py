@@ -32,6 +32,7 @@ class Options:
     task: str | None = None
     check_steps: int = 20
     save_on_stop: bool | None = None
+    aside: bool = False
 
     def __post_init__(self) -> None:
         if self.action not in ("stop", "warn"):
