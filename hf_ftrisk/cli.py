@@ -90,7 +90,7 @@ def run(
     Exit status: 0 finished, 1 the script failed, 2 wrong usage, 3 no-go or stopped as poor.
     """
     from hf_ftrisk.goal import Goal
-    from hf_ftrisk.instrument import RunOptions
+    from hf_ftrisk.run_options import RunOptions
     from hf_ftrisk.script import ScriptNotFoundError, run_program
 
     try:

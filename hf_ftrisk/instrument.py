@@ -11,97 +11,17 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
-from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from hf_ftrisk.failopen import fault_of
-from hf_ftrisk.goal import Goal
+from hf_ftrisk.run_options import STOPPED, Refusal, RunOptions
 
 if TYPE_CHECKING:
-    from hf_ftrisk.history import RunHistory
     from hf_ftrisk.judging import Training
 
-USAGE = 2
-STOPPED = 3
 _TRAINER_MODULE = "transformers.trainer"
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What is put into the Trainers of a program.
-
-    Args:
-        preflight: probe each training before it starts.
-        watch: follow each training with the callback.
-        goals: what the trainings are judged by; each by the first that its evaluations report.
-            Empty: by what the Trainer itself names, ``metric_for_best_model``, else ``eval_loss``.
-        budget: share of the full run's steps a pre-flight may spend, in (0, 1].
-        seeds: probe runs of a pre-flight.
-        action: ``"stop"``: a no-go is not started and a poor run is stopped; ``"warn"``: say so.
-        report_dir: folder the reports are written to, created at once; None: none are written.
-        history: file of the run history, created at once; None: none is used.
-
-    Raises:
-        ValueError: a value outside its range, a folder or history that cannot be written.
-    """
-
-    preflight: bool = True
-    watch: bool = True
-    goals: tuple[Goal, ...] = ()
-    budget: float = 0.05
-    seeds: int = 3
-    action: Literal["warn", "stop"] = "stop"
-    report_dir: Path | None = None
-    history: Path | None = None
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.budget <= 1.0:
-            raise ValueError(f"budget is a share of the full run in (0, 1], got {self.budget!r}")
-        if self.seeds < 1:
-            raise ValueError(f"seeds must be at least 1, got {self.seeds!r}")
-        if self.action not in ("warn", "stop"):
-            raise ValueError(f"action must be 'warn' or 'stop', got {self.action!r}")
-        if self.report_dir is not None:
-            try:
-                self.report_dir.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise ValueError(f"report_dir cannot be made: {error}") from error
-        self.open_history()
-
-    def open_history(self) -> RunHistory | None:
-        """The run history, None when none is used."""
-        if self.history is None:
-            return None
-        from hf_ftrisk.history import RunHistory
-
-        return RunHistory(self.history)
-
-
-class Refusal(SystemExit):
-    """Leaves the program where a training would have begun, with a status of its own.
-
-    A SystemExit, so that a program's ``except Exception`` does not swallow it.
-    """
-
-    status: int
-
-    def __init__(self) -> None:
-        super().__init__(self.status)
-
-
-class NoGo(Refusal):
-    """A pre-flight said no."""
-
-    status = STOPPED
-
-
-class WrongUsage(Refusal):
-    """What the user asked for cannot be done with this program; nothing has been trained."""
-
-    status = USAGE
 
 
 class Instruments:

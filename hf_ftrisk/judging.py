@@ -17,10 +17,10 @@ from rich.console import Console
 from hf_ftrisk.callback import FineTuneRiskCallback
 from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.goal import Goal, infer_greater_is_better
-from hf_ftrisk.instrument import NoGo, RunOptions, WrongUsage
 from hf_ftrisk.policy.verdict import Verdict
 from hf_ftrisk.preflight import PreflightArgumentError, PreflightError, preflight
 from hf_ftrisk.report import RiskReport
+from hf_ftrisk.run_options import NoGo, RunOptions, WrongUsage
 from hf_ftrisk.terminal import show_report
 from hf_ftrisk.watch.errors import WatchArgumentError
 from hf_ftrisk.watch.plan import check_arguments, task_name

@@ -18,7 +18,8 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 
 import hf_ftrisk.instrument
-from hf_ftrisk.instrument import Refusal, RunOptions, instrumented
+from hf_ftrisk.instrument import instrumented
+from hf_ftrisk.run_options import Refusal, RunOptions
 
 FAILED = 1
 INTERRUPTED = 130

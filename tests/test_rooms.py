@@ -15,16 +15,17 @@ ROOT = Path(hf_ftrisk.__file__).parent
 # Floors of the house, the lowest first: a room takes from its own floor's other files of the same
 # room, and from the floors below.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"columns", "goal", "trainer_log"}),
+    frozenset({"columns", "failopen", "goal", "trainer_log"}),
     frozenset({"record"}),
     frozenset({"reference", "remote", "trainer_facts"}),
     frozenset({"history", "signals", "forecast"}),
     frozenset({"risk"}),
-    frozenset({"policy"}),
+    frozenset({"policy", "run_options"}),
     frozenset({"report", "report_text", "replay"}),
     frozenset({"terminal", "replay_text", "plots"}),
-    frozenset({"preflight", "watch", "replay_command"}),
+    frozenset({"preflight", "watch", "replay_command", "history_cli"}),
     frozenset({"callback", "hub"}),
+    frozenset({"judging"}),
     frozenset({"instrument"}),
     frozenset({"script", "demo"}),
     frozenset({"cli"}),
