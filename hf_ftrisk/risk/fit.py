@@ -234,7 +234,7 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
     if c.size < 2 or dof is None or not (risk[0] > 0 and risk[-1] > 0):
         return ()
     # The ratio of two variance estimates of one variance has an F distribution.
-    chance = float(fdtrc(dof[-1], dof[0], risk[-1] / risk[0]))
+    chance = float(fdtrc(dof[-1], dof[0], float(risk[-1]) / float(risk[0])))
     if chance >= 0.01:
         return ()
     return (
