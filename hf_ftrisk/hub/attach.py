@@ -1,21 +1,23 @@
 """The section in every card a Trainer writes and pushes, without a further line of the user's.
 
-Trainers write their card anew before each push. The instance's ``create_model_card`` is wrapped:
-the original runs as ever, then a person's edits to the card it replaced are made again, and the
-section is put in. No fault of ours reaches the push: the Trainer's own card is left as it is.
+Trainers write their card anew before each push, some also when they save the model. The instance's
+``create_model_card`` and ``save_model`` are wrapped: the original runs as ever, then a person's
+edits to the card it replaced are made again, and the section is put in. No fault of ours reaches
+the push: the Trainer's own card is left as it is.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hf_ftrisk.hub.files import CARD_FILE, CardParts, build_parts
 from hf_ftrisk.remote.cardtext import CardError, metadata, with_front
-from hf_ftrisk.remote.edits import add_tags, card_tags, keep_edits
+from hf_ftrisk.remote.edits import holds, keep_edits
 from hf_ftrisk.remote.files import write_atomically
 
 if TYPE_CHECKING:
@@ -74,40 +76,72 @@ def attach_card(trainer: Trainer, report_or_callback: RiskReport | HasReport) ->
             f"{type(trainer).__name__} writes no model card (it has no create_model_card); "
             "use publish(report, repo_id) after the push"
         ) from None
-    if isinstance(original, _CardWriter):
-        original.source = report_or_callback
+    if isinstance(original, _Wrapped):
+        original.keeper.source = report_or_callback
         return
-    writer = _CardWriter(trainer, original, report_or_callback)
-    trainer.create_model_card = writer  # type: ignore[method-assign]  # of this instance
+    keeper = _Keeper(trainer, report_or_callback)
+    # Of this instance only.
+    trainer.create_model_card = _Wrapped(keeper, original)  # type: ignore[method-assign]
+    trainer.save_model = _Wrapped(keeper, trainer.save_model)  # type: ignore[method-assign]
 
 
-class _CardWriter:
-    """A Trainer's ``create_model_card`` with the section after it.
+class _Wrapped:
+    """A method of a Trainer after which the keeper looks at the card.
+
+    Args:
+        keeper: whose card it is.
+        original: the Trainer's own method.
+    """
+
+    def __init__(self, keeper: _Keeper, original: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, original)
+        self.keeper = keeper
+        self._original = original
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with self.keeper.keeping(in_place=self._original.__name__ == "save_model"):
+            return self._original(*args, **kwargs)
+
+
+class _Keeper:
+    """A Trainer's card, read before it is rewritten and put right afterwards.
 
     Args:
         trainer: whose card it is.
-        original: its own ``create_model_card``.
         source: where the report comes from.
     """
 
-    def __init__(
-        self, trainer: Trainer, original: Callable[..., Any], source: RiskReport | HasReport
-    ) -> None:
-        functools.update_wrapper(self, original)
+    def __init__(self, trainer: Trainer, source: RiskReport | HasReport) -> None:
         self.source = source
         self._trainer = trainer
-        self._original = original
         self._rendered: tuple[RiskReport, CardParts] | None = None
-        # PEFT rewrites the tags when it saves, before anybody is asked: they are noted here.
-        self._tags = self._guarded(lambda: card_tags(_read(self._folder / CARD_FILE) or "")) or []
+        # The card as it was before the outermost of nested calls (a save may push, which saves).
+        self._before: str | None = None
+        self._last: str | None = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    @contextmanager
+    def keeping(self, *, in_place: bool) -> Iterator[None]:
+        """While it lasts, the card may be rewritten.
+
+        Args:
+            in_place: the card may also be changed where it stands, and need not be touched.
+        """
         if not self._trainer.is_world_process_zero():
-            return self._original(*args, **kwargs)
-        old = self._guarded(lambda: _read(self._folder / CARD_FILE))
-        result = self._original(*args, **kwargs)
-        self._guarded(lambda: self._finish(old))
-        return result
+            yield
+            return
+        if self._before is None:
+            self._before = self._guarded(lambda: _read(self._folder / CARD_FILE))
+        old = self._before
+        try:
+            yield
+            if not in_place or self._guarded(lambda: self._changed(old)):
+                self._guarded(lambda: self._finish(old, in_place))
+        finally:
+            self._before = None
+
+    def _changed(self, old: str | None) -> bool:
+        """Whether the card was rewritten, and not by a nested call that has put it right."""
+        return _read(self._folder / CARD_FILE) not in (old, self._last)
 
     def _guarded(self, work: Callable[[], T]) -> T | None:
         """What `work` returns; a fault in it is logged and costs the section, never the push."""
@@ -122,14 +156,15 @@ class _CardWriter:
     def _folder(self) -> Path:
         return Path(str(self._trainer.args.output_dir))
 
-    def _finish(self, old: str | None) -> None:
-        """Edits and section into the card that the original has just written."""
+    def _finish(self, old: str | None, in_place: bool) -> None:
+        """Edits and section into the card that the Trainer has just written."""
         folder = self._folder
-        generated = _read(folder / CARD_FILE)
-        if generated is None:
+        written = _read(folder / CARD_FILE)
+        if written is None:
             # A Trainer whose create_model_card writes elsewhere: there is no card to change.
             return
-        card = generated if old is None else self._with_edits(old, generated)
+        updated = old is not None and in_place and holds(written, old)
+        card = written if old is None else self._with_edits(old, written, updated)
         report = self._report()
         if report is not None:
             parts = self._parts(report)
@@ -137,14 +172,15 @@ class _CardWriter:
             for name, content in parts.files.items():
                 write_atomically(folder / name, content)
         write_atomically(folder / CARD_FILE, card.encode())
-        write_atomically(folder / _OWN_FOLDER / _BASE_FILE, generated.encode())
-        self._tags = card_tags(card)
+        if not updated:
+            write_atomically(folder / _OWN_FOLDER / _BASE_FILE, written.encode())
+        self._last = card
 
-    def _with_edits(self, old: str, generated: str) -> str:
+    def _with_edits(self, old: str, generated: str, updated: bool) -> str:
         own = self._folder / _OWN_FOLDER
-        base = _read(own / _BASE_FILE)
+        base = old if updated else _read(own / _BASE_FILE)
         try:
-            card = add_tags(keep_edits(old, generated, base), self._tags)
+            card = keep_edits(old, generated, base)
         except CardError as error:
             _log.warning("[ftrisk] the former card could not be read: %s", error)
             card = generated

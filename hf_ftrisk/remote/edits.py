@@ -58,25 +58,10 @@ def keep_edits(old: str, new: str, base: str | None) -> str:
     return f"{theirs.bom}{frame.opening}{front}{frame.closing}{body}"
 
 
-def add_tags(card: str, tags: Iterable[str]) -> str:
-    """The card with these tags among its own; as it is when it has them.
-
-    Raises:
-        CardError: front matter that is not valid YAML.
-    """
-    found = parts(card)
-    if not found.front:
-        return card
-    front = _with_tags(found.front, tags, line_ending(card))
-    return f"{found.bom}{found.opening}{front}{found.closing}{found.body}"
-
-
-def card_tags(card: str) -> list[str]:
-    """The card's tags; none when it has no valid list of them."""
-    try:
-        return _tags(parts(card).front)
-    except CardError:
-        return []
+def holds(card: str, other: str) -> bool:
+    """Whether a card's body has every line of another one's, in order: an update of it in place."""
+    rest = iter(_lines(parts(card).body, "\n"))
+    return all(line in rest for line in _lines(parts(other).body, "\n"))
 
 
 def looks_generated(card: str) -> bool:
@@ -112,18 +97,19 @@ def _with_base(old: str, new: str, base: str, newline: str) -> str:
     theirs, ours, before = _pairs(old), _pairs(new), _pairs(base)
     if theirs is None or ours is None or before is None:
         return old
-    values, known = frontmatter.load(old), frontmatter.load(base)
+    values, known, fresh = (frontmatter.load(front) for front in (old, base, new))
     kept = []
     for key, text in theirs.items():
-        untouched = key in before and values.get(key) == known.get(key)
-        # A comment beside a value that only the generator changes goes with the value.
-        kept.append(ours.get(key, "") if untouched and text != ours.get(key) else text)
+        untouched = key in before and values[key] == known.get(key)
+        # The same value may stand there in a person's own style.
+        same = key in ours and values[key] == fresh.get(key)
+        kept.append(ours.get(key, "") if untouched and not same else text)
     kept += [text for key, text in ours.items() if key not in theirs and key not in before]
     return _joined(kept, newline, otherwise=old)
 
 
 def _pairs(front: str) -> dict[str, str] | None:
-    """Top-level key -> its lines, what stands before the first key with it.
+    """Top-level key -> its lines, with the comments right above it.
 
     None where lines and keys do not go together.
     """
@@ -134,15 +120,26 @@ def _pairs(front: str) -> dict[str, str] | None:
         return None
     starts: list[int] = []
     names: list[str] = []
-    for name, _ in root.value:
+    end = 0
+    for name, value in root.value:
         at = name.start_mark
         if not isinstance(name, yaml.ScalarNode) or at.column or name.value in names:
             return None
-        starts.append(at.index)
+        starts.append(_above(front, at.index, end))
         names.append(name.value)
+        end = frontmatter.leaf_end(value)
     ends = [*starts[1:], len(front)]
     starts[0] = 0
     return {name: front[i:j] for name, i, j in zip(names, starts, ends, strict=True)}
+
+
+def _above(front: str, start: int, end: int) -> int:
+    """Where the comment lines right above a key begin; the value before it ends at `end`."""
+    while True:
+        above = max(front.rfind("\n", 0, max(start - 1, 0)), -1) + 1
+        if above == start or above < end or front[above : above + 1] != "#":
+            return start
+        start = above
 
 
 def _joined(texts: Iterable[str], newline: str, *, otherwise: str) -> str:

@@ -208,7 +208,7 @@ def _with_item(front: str, name: yaml.Node, node: yaml.Node, tag: str, newline: 
 
 def _last_line_end(front: str, name: yaml.Node, node: yaml.Node) -> int:
     """End of the value's last line, without its line ending and without comments after it."""
-    at = max(_leaf_end(node), name.end_mark.index)
+    at = max(leaf_end(node), name.end_mark.index)
     # A block scalar ends where the next line begins.
     while at > name.end_mark.index and front[at - 1] in "\r\n":
         at -= 1
@@ -217,11 +217,11 @@ def _last_line_end(front: str, name: yaml.Node, node: yaml.Node) -> int:
     return at
 
 
-def _leaf_end(node: yaml.Node) -> int:
+def leaf_end(node: yaml.Node) -> int:
     """Where the last value inside ends; a block's own end lies beyond the comments after it."""
     if isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
         last = node.value[-1]
-        return max(_leaf_end(child) for child in (last if isinstance(last, tuple) else (last,)))
+        return max(leaf_end(child) for child in (last if isinstance(last, tuple) else (last,)))
     return int(node.end_mark.index)
 
 

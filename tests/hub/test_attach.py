@@ -13,7 +13,7 @@ from transformers import Trainer
 from hf_ftrisk import FineTuneRiskCallback
 from hf_ftrisk.hub import attach_card
 from hf_ftrisk.remote.cardtext import metadata
-from tests.hub.trainers import bert_trainer, sft_lora_trainer
+from tests.hub.trainers import bert_trainer, sentence_trainer, sft_lora_trainer
 
 REPO = "me/tiny"
 
@@ -117,16 +117,52 @@ def test_pefts_own_card(hub, report, tmp_path):
         assert {"ftrisk", "lora"} <= set(data["tags"])
         assert remote_card(hub).count("ftrisk:begin") == 1
         assert "Model Card for Model ID" not in remote_card(hub)
-    # Edited between two pushes; PEFT replaces the tags before the card is written.
+    # Edited between two pushes. PEFT changes the card each time it saves: it replaces the tags and
+    # writes the front matter in its own style.
     path = tmp_path / "out" / "README.md"
-    edited = card_of(tmp_path / "out").replace("- ftrisk\n", "- ftrisk\n- mine\nlicense: mit\n", 1)
+    keys = "- ftrisk\n- mine\n# my comment\nlicense: 'mit'\n"
+    edited = card_of(tmp_path / "out").replace("- ftrisk\n", keys, 1)
     path.write_text(edited.replace("# tiny\n", "# tiny\n\nMine.\n"), encoding="utf-8")
-    trainer.create_model_card(model_name="tiny")
+    for push in (trainer.push_to_hub, trainer.save_model, trainer.push_to_hub):
+        push()
+        data = metadata(remote_card(hub))
+        assert {"mine", "lora", "ftrisk"} <= set(data["tags"])
+        assert "# my comment\nlicense: 'mit'\n" in remote_card(hub)
+        assert remote_card(hub).count("# tiny\n\nMine.\n") == 1
+        assert remote_card(hub).count("- PEFT") == 1
+        assert remote_card(hub).count("ftrisk:begin") == 1
+
+
+@pytest.mark.slow
+def test_sentence_transformers_own_card(hub, report, make_report, tmp_path):
+    watcher = Watcher(report)
+    trainer = sentence_trainer(tmp_path, push_to_hub=True, hub_model_id=REPO)
+    attach_card(trainer, watcher)
     trainer.push_to_hub()
-    data = metadata(remote_card(hub))
-    assert data["license"] == "mit"
-    assert {"mine", "lora"} <= set(data["tags"])
-    assert "# tiny\n\nMine.\n" in remote_card(hub)
+    path = tmp_path / "out" / "README.md"
+    edited = card_of(tmp_path / "out").replace("tags:\n", "license: mit\ntags:\n- mine\n", 1)
+    path.write_text(edited.replace("## Model Details", "Mine.\n\n## Model Details"))
+    trainer.train()
+    watcher.now = make_report(outcome=0.871)
+    # The second one saves, which writes a card anew, and then pushes, which saves and writes again.
+    for push in (trainer.push_to_hub, trainer.save_model):
+        push()
+        data = metadata(remote_card(hub))
+        assert data["license"] == "mit"
+        assert {"mine", "ftrisk", "sentence-transformers"} <= set(data["tags"])
+        assert remote_card(hub).count("Mine.\n\n## Model Details") == 1
+        assert remote_card(hub).count("ftrisk:begin") == 1
+        assert "What happened" in remote_card(hub)
+
+
+def test_saving_elsewhere_does_not_touch_the_card(report, tmp_path):
+    trainer = bert_trainer(tmp_path / "out", lora=True)
+    attach_card(trainer, report)
+    trainer.save_model(str(tmp_path / "out" / "checkpoint-1"))
+    assert not (tmp_path / "out" / "README.md").exists()
+    assert not (tmp_path / "out" / "_ftrisk").exists()
+    checkpoint = card_of(tmp_path / "out" / "checkpoint-1")
+    assert "ftrisk" not in checkpoint
 
 
 def test_without_edits_the_card_is_the_trainers_with_the_section(report, tmp_path):

@@ -91,3 +91,26 @@ def sft_lora_trainer(folder, **settings):
         processing_class=tokenizer(),
         peft_config=LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"),
     )
+
+
+def sentence_trainer(folder, **settings):
+    """sentence-transformers' Trainer, which writes its own card whenever it saves."""
+    from sentence_transformers import (
+        SentenceTransformer,
+        SentenceTransformerTrainer,
+        SentenceTransformerTrainingArguments,
+    )
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    base = str(folder / "base")
+    bert().bert.save_pretrained(base)
+    tokenizer().save_pretrained(base)
+    model = SentenceTransformer(modules=[Transformer(base), Pooling(8)])
+    pairs = {"a": ["a b", "b c"] * 4, "b": ["c d", "d a"] * 4}
+    return SentenceTransformerTrainer(
+        model=model,
+        args=SentenceTransformerTrainingArguments(str(folder / "out"), **(COMMON | settings)),
+        train_dataset=Dataset.from_dict(pairs),
+        loss=MultipleNegativesRankingLoss(model),
+    )
