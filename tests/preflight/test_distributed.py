@@ -21,7 +21,7 @@ def ranks(tmp_path_factory) -> list[dict]:
     """What each of two gloo processes saw."""
     folder = tmp_path_factory.mktemp("ranks")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
-    command += ["--master_port=0", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    command += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
     command += ["-m", "tests.preflight.two_ranks", str(folder)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(_ROOT)}
     finished = subprocess.run(
@@ -53,6 +53,10 @@ def test_a_run_of_two_processes_is_bit_identical_after_it(ranks, case) -> None:
 def test_the_first_probe_is_the_beginning_of_the_run_of_two_processes(ranks, case) -> None:
     probe = ranks[0][case]["losses"][0]
     assert probe == pytest.approx(ranks[0][case]["real_losses"][: len(probe)], rel=1e-4)
+
+
+def test_progress_is_shown_on_the_main_process_only(ranks) -> None:
+    assert [rank["full"]["progress"] for rank in ranks] == [True, False]
 
 
 @pytest.mark.parametrize("index", range(2 * len(FAULTS)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import io
 import json
 import sys
 import time
@@ -33,10 +36,10 @@ FAULTS = (
 def _trainer(folder: Path, *, adapters: bool = False, **settings):
     if adapters:
         settings["model"] = lora(bert(), task_type="SEQ_CLS")
-    return bert_trainer(folder, kind=FaultyTrainer, max_steps=12, **settings)
+    return bert_trainer(folder, kind=FaultyTrainer, max_steps=40, **settings)
 
 
-def _preflight(trainer):
+def _preflight(trainer, progress=False):
     return preflight(
         trainer,
         goal="eval_accuracy>=0.8",
@@ -45,6 +48,7 @@ def _preflight(trainer):
         depths=[2],
         signal_seconds=1,
         timeout=TIMEOUT,
+        progress=progress,
     )
 
 
@@ -53,7 +57,8 @@ def _clean(folder: Path, **settings) -> dict:
     FaultyTrainer.fault_box[0] = Fault()
     trainer = _trainer(folder, **settings)
     before = state_of(trainer)
-    report = _preflight(trainer)
+    with contextlib.redirect_stderr(io.StringIO()) as shown:
+        report = _preflight(trainer, progress=True)
     left = differences(before, state_of(trainer))
     run = trained(trainer)
     return {
@@ -61,6 +66,7 @@ def _clean(folder: Path, **settings) -> dict:
         "identical": run == trained(_trainer(folder, **settings)),
         "report": digest(json.dumps(report.to_dict(), sort_keys=True)),
         "verdict": report.verdict,
+        "progress": "pre-flight" in shown.getvalue(),
         "looks": [look.step for look in report.looks],
         "losses": [probe.train_curve()[1].tolist() for probe in report.probes],
         "world_size": report.settings["world_size"],
@@ -93,6 +99,8 @@ def _failing(trainer, before, name: str, call: int, error: str, culprit: int) ->
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
+    # A hang shows where it is.
+    faulthandler.dump_traceback_later(150, exit=True)
     results: dict = {
         "full": _clean(folder / "full"),
         "lora": _clean(
