@@ -235,10 +235,10 @@ class Session:
 
     def _post(self, evaluation: Evaluation) -> Evaluation:
         """Enter an evaluation as rank 0 timed it."""
-        seconds = self._ranks.from_main(evaluation.seconds)
-        self.account.post_evaluation(seconds, evaluation.rows)
+        seconds, rows = self._ranks.from_main((evaluation.seconds, evaluation.rows))
+        self.account.post_evaluation(seconds, rows)
         self._progress(self.account.spent)
-        return replace(evaluation, seconds=seconds)
+        return replace(evaluation, seconds=seconds, rows=rows)
 
     # --- probing --------------------------------------------------------------------------------
 
@@ -331,8 +331,8 @@ class Session:
         limit = min(left, 2 * least) if self._looked else min(left, max(least, self._look_cost()))
         if not self._looked:
             self._fit_rows(limit / least if least else float("inf"))
-        evaluation = item.probe.evaluate(limit * (self.account.step_seconds or 0.0))
-        self._post(evaluation)
+        seconds = limit * (self.account.step_seconds or 0.0)
+        evaluation = self._post(item.probe.evaluate(seconds))
         self._check_metric(evaluation.metrics)
         item.evals[item.probe.step] = evaluation.metrics
         if evaluation.rows is not None and evaluation.rows != self.eval_rows:
