@@ -70,6 +70,7 @@ def packaged_scores(runs: Sequence[Watched]) -> ReferenceScores:
     return ReferenceScores(
         scores=tuple(round(float(run.relative.min()), 4) for run in good),
         groups=tuple(run.group for run in good),
+        judged=tuple(run.judged for run in good),
         runs=len({(run.group, run.name) for run in good}),
     )
 
@@ -180,10 +181,10 @@ def write_scores(file: Path) -> None:
             "scores": list(scores.scores),
             "groups": list(scores.groups),
             "names": [run.name for run in runs if run.good],
-            "judged": [run.judged for run in runs if run.good],
+            "judged": list(scores.judged),
         }
     content = {"made_by": "python -m benchmarks.stopping scores --write", "families": families}
-    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def variant_table() -> str:

@@ -20,6 +20,7 @@ def scores(*by_data_set) -> ReferenceScores:
     return ReferenceScores(
         scores=tuple(value for values in by_data_set for value in values),
         groups=tuple(str(i) for i, values in enumerate(by_data_set) for _ in values),
+        judged=("baseline",) * sum(map(len, by_data_set)),
         runs=sum(map(len, by_data_set)),
     )
 
@@ -37,7 +38,7 @@ def package(tmp_path, monkeypatch):
     def write(known: ReferenceScores | None) -> None:
         file = tmp_path / "stopping.json"
         if known is not None:
-            entry = {"runs": known.runs, "scores": known.scores, "groups": known.groups}
+            entry = vars(known)
             file.write_text(json.dumps({"families": {"score": entry}}))
         monkeypatch.setattr(module, "SCORES_FILE", file)
         module.reference_scores.cache_clear()
@@ -68,6 +69,20 @@ def test_the_measured_rate_is_that_of_data_sets_left_out():
     # Left out, the low one lies wholly below the floor of the high ones; the others never do.
     assert scores(low, high, high, high).held_out_rate(0.1) == pytest.approx(0.25)
     assert alike(12).held_out_rate(0.1) == pytest.approx(0.05, abs=0.03)
+
+
+def test_the_measured_rate_is_that_of_the_kind_of_goal_it_is_worst_for():
+    easy = alike(10, runs=40)
+    hard = ReferenceScores(
+        scores=(0.01,) * 10, groups=tuple(map(str, range(10))), judged=("25%",) * 10, runs=10
+    )
+    both = ReferenceScores(
+        *(getattr(easy, name) + getattr(hard, name) for name in ("scores", "groups", "judged")),
+        runs=410,
+    )
+    # The ten low scores are 2.4 % of all: the floor for half of 10 % lies above them.
+    assert easy.held_out_rate(0.1) < 0.1
+    assert both.held_out_rate(0.1) == 1.0
 
 
 def test_without_history_a_rule_rests_on_packaged_runs_and_says_so(package):
