@@ -99,6 +99,7 @@ def test_some_zeros_pull_the_risk_down():
         ({"horizon": 400, "learning_rates": np.ones(500)}, "400.*500"),
         ({"floor": -1.0}, "floor"),
         ({"tolerance": 0.0}, "tolerance"),
+        ({"counts": None, "same_runs": True}, "same_runs=True needs counts"),
     ],
 )
 def test_input_that_cannot_be_is_refused_by_name(arguments, words):
@@ -186,3 +187,44 @@ def test_a_fit_is_a_matter_of_milliseconds():
         fit_risk_curve(DEPTHS, risks, counts=30, learning_rates=linear_schedule())
         spent.append(time.process_time() - start)
     assert np.median(spent) < 0.05
+
+
+def test_arguments_go_in_the_documented_order():
+    risks = measured(0.1 + 30 * DEPTHS**-0.6, 30, seed=8)
+    prior = RiskPrior(share_sd=1.0)
+    one = fit_risk_curve(DEPTHS, risks, 30, HORIZON, 0.05, prior)
+    other = fit_risk_curve(
+        depths=DEPTHS, risks=risks, counts=30, horizon=HORIZON, floor=0.05, prior=prior
+    )
+    assert one.to_dict() == other.to_dict()
+
+
+def test_the_same_runs_say_no_more_about_the_level_than_one_depth_does():
+    # Eight looks at five runs, all the same risk: as wide as one look, not as eight.
+    looks = np.full(8, 2.0)
+    one = fit_risk_curve(DEPTHS[:1], looks[:1], counts=5)
+    same = fit_risk_curve(DEPTHS, looks, counts=5, same_runs=True)
+    fresh = fit_risk_curve(DEPTHS, looks, counts=5)
+    wide, kept, narrow = (np.divide(*fit.band(DEPTHS[0])[::-1]) for fit in (one, same, fresh))
+    assert kept == pytest.approx(wide, rel=0.25)
+    assert narrow < 0.6 * kept
+    assert same.total(DEPTHS[0]) == pytest.approx(fresh.total(DEPTHS[0]), rel=0.05)
+
+
+def test_the_same_runs_leave_the_shape_as_it_is():
+    risks = measured(0.1 + 30 * DEPTHS**-0.6, 100, seed=2)
+    same = fit_risk_curve(DEPTHS, risks, counts=100, same_runs=True)
+    fresh = fit_risk_curve(DEPTHS, risks, counts=100)
+    assert same.interval("alpha") == pytest.approx(fresh.interval("alpha"))
+    assert same.log_bayes_decay == fresh.log_bayes_decay
+
+
+def test_an_exponent_of_forms_the_data_reject_is_no_number():
+    left = 1.0 - DEPTHS / HORIZON
+    # Few enough runs that the power laws keep a few percent of the weight.
+    for seed in range(30):
+        risks = measured(0.05 + left**3, 60, seed)
+        fit = fit_risk_curve(DEPTHS, risks, counts=60, learning_rates=linear_schedule())
+        if fit.weights["power"] + fit.weights["horizon"] < 0.1:
+            assert fit.alpha is None
+            assert fit.K is None
