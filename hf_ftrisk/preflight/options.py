@@ -26,7 +26,7 @@ class Options:
     history: Iterable[RunRecord] | None = None
     depths: Sequence[int] | None = None
     eval_samples: int | None = 512
-    signal_seconds: float = 30.0
+    signal_seconds: float = 5.0
     timeout: float = 300.0
     false_stop_rate: float = 0.05
     prices: Prices = field(default_factory=Prices)

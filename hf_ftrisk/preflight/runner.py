@@ -65,7 +65,7 @@ class PreflightRunner:
         depths: Sequence[int] | None = None,
         eval_samples: int | None = 512,
         snapshot: str = "cpu",
-        signal_seconds: float = 30.0,
+        signal_seconds: float = 5.0,
         timeout: float = 300.0,
         price_per_hour: float | None = None,
         currency: str = "USD",

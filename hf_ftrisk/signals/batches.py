@@ -30,7 +30,14 @@ class Deadline:
     def __post_init__(self) -> None:
         self._end = math.inf if self.seconds is None else time.monotonic() + self.seconds
 
+    def part(self, share: float) -> Deadline:
+        """A deadline that ends once `share` of the time still left has passed."""
+        if self.seconds is None:
+            return self
+        return Deadline(max(0.0, self._end - time.monotonic()) * share, self.agree)
+
     def passed(self) -> bool:
+        """Whether it is time to stop."""
         late = time.monotonic() > self._end
         return self.agree(late) if self.agree is not None and self.seconds is not None else late
 

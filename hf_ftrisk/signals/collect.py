@@ -44,7 +44,10 @@ def shadow_trainer(trainer: Any) -> Any:
     that leaves no trace. Model, data and arguments are shared.
     """
     shadow = copy.copy(trainer)
+    data = (trainer.train_dataset, trainer.eval_dataset)
     for name, value in vars(trainer).items():
+        if any(value is part for part in data):  # a list of rows looks like bookkeeping
+            continue
         if _is_plain(value) and not isinstance(value, _SCALARS):
             setattr(shadow, name, copy.deepcopy(value))
     return shadow
@@ -192,7 +195,7 @@ def trainer_signals(
     max_rows: int = 1000,
     max_batches: int = 32,
     max_gradient_batches: int = 8,
-    seconds: float | None = 30.0,
+    seconds: float | None = 5.0,
     seed: int | None = None,
 ) -> dict[str, float]:
     """Data-set and compatibility signals of a Trainer before it trains; no trace is left on it.
@@ -202,8 +205,10 @@ def trainer_signals(
         max_rows: rows of either set for the data-set signals.
         max_batches: batches of either set that the model sees.
         max_gradient_batches: batches of either set the gradient is taken on.
-        seconds: time for reading each set, and for the model's part; several processes agree on
-            when it has passed.
+        seconds: time for all of it: a sixth at most to read each set, the rest for the model. It
+            is looked at between batches, and at least one of each is taken, so that a slow model
+            takes longer by a few of its batches. Several processes agree on when it has passed,
+            and read without a limit. None: no limit.
         seed: seed of the sampling; None: the Trainer's ``data_seed`` or ``seed``.
 
     Returns:
@@ -214,7 +219,8 @@ def trainer_signals(
         seed = trainer.args.data_seed if trainer.args.data_seed is not None else trainer.args.seed
     batch_size = trainer.args.per_device_train_batch_size
     several = trainer.accelerator.num_processes > 1
-    read_seconds = None if several else seconds
+    deadline = Deadline(seconds, _agreement(trainer) if several else None)
+    read_seconds = None if several or seconds is None else seconds / 6
     train, held_out = (
         collated_sample(
             trainer, data, max_rows=max_rows, batch_size=batch_size, seed=seed, seconds=read_seconds
@@ -235,7 +241,7 @@ def trainer_signals(
         update=first_update(trainer),
         train_tokens=tokens,
         max_gradient_batches=max_gradient_batches,
-        deadline=Deadline(seconds, _agreement(trainer) if several else None),
+        deadline=deadline,
     )
 
 

@@ -91,16 +91,17 @@ def compatibility_signals(
         max_gradient_batches: batches of either list the gradient is taken on.
         max_coordinates: gradient coordinates kept of each batch; of more parameters a random part
             is kept, and sums over it are scaled up.
-        deadline: when to stop looking at further batches.
+        deadline: when to stop looking at further batches: a quarter of its time goes to the
+            zero-shot loss, a third to features, the rest to gradients, at least a batch to each.
     """
     deadline = deadline or Deadline()
     with frozen(model):
         signals = capacity_signals(model, train_tokens)
-        signals |= zero_shot_signals(model, eval_batches, loss=loss, deadline=deadline)
-        signals |= feature_signals(model, train_batches, eval_batches, deadline=deadline)
+        signals |= zero_shot_signals(model, eval_batches, loss=loss, deadline=deadline.part(0.25))
+        signals |= feature_signals(model, train_batches, eval_batches, deadline=deadline.part(0.45))
         train_gradients, eval_gradients = (
-            batch_gradients(model, part[:max_gradient_batches], loss, max_coordinates, deadline)
-            for part in (train_batches, eval_batches)
+            batch_gradients(model, part[:max_gradient_batches], loss, max_coordinates, time)
+            for part, time in ((train_batches, deadline.part(0.5)), (eval_batches, deadline))
         )
     rows = float(np.mean([batch_rows(b) for b in train_batches])) if train_batches else 0.0
     signals |= gradient_signals(
@@ -133,11 +134,11 @@ def zero_shot_signals(
         inputs = on_device(batch, device)
         classes = row_classes(inputs)
         with torch.no_grad():
-            losses.append(float(loss(model, dict(inputs)).detach().float().mean()))
-            logits = _logits(model, inputs) if classes is not None else None
+            value, logits = _loss_and_logits(model, inputs, loss)
+        losses.append(value)
         rows.append(batch_rows(batch))
         scored.append(_scored_tokens(batch))
-        if logits is not None and classes is not None and logits.ndim == 2 and logits.shape[1] > 1:
+        if logits is not None and classes is not None and _one_row_each(logits, classes):
             kept = classes >= 0
             hits += int((logits.argmax(dim=1)[kept] == classes[kept]).sum())
             n_classified += int(kept.sum())
@@ -170,10 +171,23 @@ def _without_labels(batch: Batch) -> dict[str, Any]:
     return {name: value for name, value in batch.items() if name != "labels"}
 
 
-def _logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor | None:
-    outputs = model(**_without_labels(batch))
-    logits = outputs.get("logits") if isinstance(outputs, Mapping) else None
-    return logits if isinstance(logits, torch.Tensor) else None
+def _loss_and_logits(
+    model: torch.nn.Module, inputs: dict[str, Any], loss: LossFunction
+) -> tuple[float, torch.Tensor | None]:
+    """The loss of a batch, and the logits of the last forward pass it took; in one pass."""
+    seen: list[Any] = []
+    hook = model.register_forward_hook(lambda module, given, outputs: seen.append(outputs))
+    try:
+        value = float(loss(model, dict(inputs)).detach().float().mean())
+    finally:
+        hook.remove()
+    logits = seen[-1].get("logits") if seen and isinstance(seen[-1], Mapping) else None
+    return value, logits if isinstance(logits, torch.Tensor) else None
+
+
+def _one_row_each(logits: torch.Tensor, classes: torch.Tensor) -> bool:
+    """Whether the logits (n_rows, n_classes) tell these rows' classes (n_rows,)."""
+    return logits.ndim == 2 and logits.shape[1] > 1 and logits.shape[0] == classes.shape[0]
 
 
 # --- frozen features -----------------------------------------------------------------------------
@@ -188,7 +202,7 @@ def feature_signals(
 ) -> dict[str, float]:
     """LogME, H-score and linear probe on the model's pooled last hidden states."""
     deadline = deadline or Deadline()
-    features, labels = pooled_features(model, train_batches, deadline)
+    features, labels = pooled_features(model, train_batches, deadline.part(0.6))
     if labels.size < 2 or np.unique(labels).size < 2:
         return {}
     signals = {"log_me": log_me(features, labels), "h_score": h_score(features, labels)}
