@@ -5,7 +5,7 @@ things stand in for it. Scores are relative, P(good) as a share of P(good) befor
 for a calibrated forecaster has nearly one law for easy and hard goals (`policy.calibration`). And
 the rate is measured: each data set's good runs against the floor that the *other* data sets give,
 every run forecast without its own data set. The rule is used only where that measured rate is
-within the allowed one, for goals of every difficulty, and the floor is set for half the allowed rate.
+within the allowed one, for goals of every difficulty; the floor is set for half the allowed rate.
 """
 
 from __future__ import annotations
