@@ -408,3 +408,13 @@ def test_of_two_processes_one_writes(report, tmp_path):
     assert "## Fine-tuning risk" in card_of(tmp_path / "rank0")
     assert not list((tmp_path / "rank1").rglob("*.md"))
     assert not list((tmp_path / "rank1").rglob("report.json"))
+
+
+def test_peft_saved_by_hand_keeps_section_and_key(report, tmp_path):
+    trainer = bert_trainer(tmp_path, lora=True)
+    attach_card(trainer, report)
+    trainer.create_model_card(model_name="m")
+    trainer.model.save_pretrained(tmp_path)
+    card = card_of(tmp_path)
+    assert metadata(card)["ftrisk"]["verdict"] == "GO"
+    assert card.count("ftrisk:begin") == card.count("ftrisk:end") == 1
