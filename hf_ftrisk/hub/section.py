@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hf_ftrisk
 from hf_ftrisk.policy.verdict import Verdict
@@ -17,7 +17,7 @@ from hf_ftrisk.report_text import memory, regime_words, seconds, share, value
 
 if TYPE_CHECKING:
     from hf_ftrisk.goal import Goal
-    from hf_ftrisk.report import RiskReport
+    from hf_ftrisk.report import Look, RiskReport
 
 KEY = "ftrisk"
 TAG = "ftrisk"
@@ -33,7 +33,7 @@ _HEADLINES = {
 }
 _MADE = {
     "preflight": "before the run, from short probes of it",
-    "watch": "early in the run, from the run itself",
+    "watch": "while the run went on, from the run itself",
 }
 _REGIMES = {
     "noise-dominant": "the luck of a single run outweighs what can be known: probing deeper would "
@@ -43,6 +43,10 @@ _REGIMES = {
     "unidentified": "the runs measured do not tell which it is",
 }
 _MAX_ITEMS = 20
+# A watched run's last forecast has seen nearly all of it. The one that is held against the truth is
+# the first from this share of the run on, whichever way it turned out.
+_EARLY_SHARE = 0.1
+_LATE_SHARE = 0.25
 
 
 def card_metadata(report: RiskReport) -> dict[str, Any]:
@@ -73,6 +77,16 @@ def card_metadata(report: RiskReport) -> dict[str, Any]:
             "level": _LEVEL,
             "prob_good": _prob_good(report),
             "step": forecast.step,
+        }
+    early = _early(report)
+    if early is not None:
+        data["early_forecast"] = {
+            "mean": early.mean,
+            "low": early.low,
+            "high": early.high,
+            "level": _LEVEL,
+            "prob_good": early.prob_good,
+            "step": early.step,
         }
     data["outcome"] = report.outcome
     if report.decomposition is not None:
@@ -126,17 +140,47 @@ def render_section(report: RiskReport, *, figure: bool = False) -> str:
 Rows = list[tuple[str, object]]
 
 
+class _Prediction(NamedTuple):
+    """A forecast as the card words it: when it was made, mean and 90 % interval."""
+
+    step: int
+    mean: float
+    low: float
+    high: float
+
+
+def _early(report: RiskReport) -> Look | None:
+    """The forecast early in a watched run, where the last one came late in it."""
+    full = report.cost.full_steps
+    if report.forecast is None or report.forecast.step <= _LATE_SHARE * full:
+        return None
+    later = (look for look in report.looks if look.step >= _EARLY_SHARE * full)
+    first = next(later, None)
+    return first if first is not None and first.step < report.forecast.step else None
+
+
+def _predictions(report: RiskReport) -> list[_Prediction]:
+    """The early forecast, if there is one apart, and the last one."""
+    found = []
+    early, last = _early(report), report.forecast
+    if early is not None:
+        found.append(_Prediction(early.step, early.mean, early.low, early.high))
+    if last is not None:
+        found.append(_Prediction(last.step, last.mean, *last.interval(_LEVEL)))
+    return found
+
+
 def _lead(report: RiskReport) -> str:
     """What was predicted and what came, in a sentence or two."""
-    goal, forecast = report.goal, report.forecast
-    if forecast is None:
+    goal, predictions = report.goal, _predictions(report)
+    if not predictions:
         text = f"No final value of {goal.metric} was predicted."
     else:
-        low, high = forecast.interval(_LEVEL)
+        first = predictions[0]
         text = (
-            f"After {forecast.step:,} of {report.cost.full_steps:,} steps a final {goal.metric} of "
-            f"{value(forecast.mean, goal)} was predicted, with 90 % probability between "
-            f"{value(low, goal)} and {value(high, goal)}."
+            f"After {first.step:,} of {report.cost.full_steps:,} steps a final {goal.metric} of "
+            f"{value(first.mean, goal)} was predicted, with 90 % probability between "
+            f"{value(first.low, goal)} and {value(first.high, goal)}."
         )
     if report.outcome is not None:
         text += f" In the end it was {_happened(report, report.outcome)}."
@@ -146,13 +190,12 @@ def _lead(report: RiskReport) -> str:
 
 
 def _summary(report: RiskReport) -> Rows:
-    goal, forecast = report.goal, report.forecast
+    goal, full = report.goal, f"{report.cost.full_steps:,}"
     rows: Rows = [("Goal", _goal(report))]
-    if forecast is not None:
-        low, high = forecast.interval(_LEVEL)
-        after = f"after {forecast.step:,} of {report.cost.full_steps:,} steps"
-        interval = f"90 % interval {_range(low, high, goal)}"
-        rows.append(("Predicted final value", f"{value(forecast.mean, goal)}, {interval}, {after}"))
+    for made in _predictions(report):
+        interval = f"90 % interval {_range(made.low, made.high, goal)}"
+        label = f"Predicted after {made.step:,} of {full} steps"
+        rows.append((label, f"{value(made.mean, goal)}, {interval}"))
     prob = _prob_good(report)
     if prob is not None:
         rows.append(("Probability that the goal is met", share(prob)))
@@ -161,7 +204,7 @@ def _summary(report: RiskReport) -> Rows:
     if report.baseline is not None:
         rows.append((f"Trivial baseline of {goal.metric}", value(report.baseline, goal)))
     if report.stopped_at is not None:
-        rows.append(("Stopped at step", f"{report.stopped_at:,} of {report.cost.full_steps:,}"))
+        rows.append(("Stopped at step", f"{report.stopped_at:,} of {full}"))
     return rows
 
 
@@ -175,10 +218,9 @@ def _goal(report: RiskReport) -> str:
 
 def _happened(report: RiskReport, outcome: float) -> str:
     parts = [value(outcome, report.goal)]
-    if report.forecast is not None:
-        low, high = report.forecast.interval(_LEVEL)
-        where = "inside" if low <= outcome <= high else "outside"
-        parts.append(f"{where} the predicted interval")
+    for made in _predictions(report):
+        where = "inside" if made.low <= outcome <= made.high else "outside"
+        parts.append(f"{where} the interval predicted after {made.step:,} steps")
     if report.goal.threshold(report.baseline) is not None:
         met = report.goal.meets(outcome, report.baseline)
         parts.append("goal met" if met else "goal not met")

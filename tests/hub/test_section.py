@@ -5,6 +5,7 @@ import json
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -14,6 +15,7 @@ from hf_ftrisk.hub import card_metadata, clean_report, render_section
 from hf_ftrisk.hub.files import build_parts
 from hf_ftrisk.policy.verdict import Diagnosis, Verdict
 from hf_ftrisk.remote.frontmatter import to_yaml
+from hf_ftrisk.report import Look
 
 
 def test_the_prediction_stands_in_words_before_any_table(report):
@@ -31,9 +33,9 @@ def test_the_prediction_stands_in_words_before_any_table(report):
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
-        (0.871, "0.871, inside the predicted interval, goal met"),
-        (0.841, "0.841, inside the predicted interval, goal not met"),
-        (0.95, "0.950, outside the predicted interval, goal met"),
+        (0.871, "0.871, inside the interval predicted after 120 steps, goal met"),
+        (0.841, "0.841, inside the interval predicted after 120 steps, goal not met"),
+        (0.95, "0.950, outside the interval predicted after 120 steps, goal met"),
     ],
 )
 def test_the_truth_stands_next_to_the_prediction(make_report, outcome, words):
@@ -42,7 +44,32 @@ def test_the_truth_stands_next_to_the_prediction(make_report, outcome, words):
     assert f"| What happened | {words} |" in section
     rows = [line for line in section.splitlines() if line.startswith("| ")]
     labels = [row.split(" | ")[0] for row in rows]
-    assert labels.index("| What happened") - labels.index("| Predicted final value") <= 2
+    assert (
+        labels.index("| What happened") - labels.index("| Predicted after 120 of 1,000 steps") <= 2
+    )
+
+
+def watched(make_report, **fields):
+    """A watched run's report at its end: its last forecast has seen nearly everything."""
+    samples = np.random.default_rng(1).normal(0.88, 0.002, 500)
+    looks = (Look(40, 0.8, 0.6, 0.9), Look(100, 0.82, 0.7, 0.86, 0.2), Look(980, 0.88, 0.87, 0.89))
+    forecast = Forecast(samples, step=980)
+    return make_report(stage="watch", forecast=forecast, looks=looks, **fields)
+
+
+def test_the_truth_is_held_against_an_early_forecast_not_only_the_last(make_report):
+    section = render_section(watched(make_report, outcome=0.8801))
+    assert section.split("\n\n")[1] == (
+        "After 100 of 1,000 steps a final eval_accuracy of 0.820 was predicted, with 90 % "
+        "probability between 0.700 and 0.860. In the end it was 0.880, outside the interval "
+        "predicted after 100 steps, inside the interval predicted after 980 steps, goal met."
+    )
+    assert "| Predicted after 100 of 1,000 steps | 0.820, 90 % interval 0.700 to 0.860 |" in section
+    assert "| Predicted after 980 of 1,000 steps | 0.880, " in section
+    data = card_metadata(watched(make_report))
+    assert data["early_forecast"]["step"] == 100
+    assert data["forecast"]["step"] == 980
+    assert "early_forecast" not in card_metadata(make_report())
 
 
 def test_what_is_not_identified_is_not_given_as_a_number(make_report, decomposition):
@@ -133,7 +160,7 @@ def test_the_docs_name_every_key_of_the_metadata(make_report):
     text = (Path(__file__).parents[2] / "docs" / "hub.md").read_text(encoding="utf-8")
     block = text.split("```yaml\n")[1].split("```")[0]
     documented = yaml.safe_load(textwrap.dedent(block))["ftrisk"]
-    data = card_metadata(make_report(outcome=0.9, stopped_at=120))
+    data = card_metadata(watched(make_report, outcome=0.9, stopped_at=980))
 
     def names(value):
         return {k: names(v) for k, v in value.items()} if isinstance(value, dict) else None
