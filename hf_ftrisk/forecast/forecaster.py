@@ -1,15 +1,22 @@
-"""From what is known of a run to the predictive distribution of its final metric."""
+"""From what is known of a run to the predictive distribution of its final metric.
+
+Cold, a run is forecast by the curve model under packaged priors, stretched by the packaged
+calibration of its depth. With completed runs of the same task the forecast is theirs and the curve
+model's together (`peers`), calibrated on their held-out errors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from hf_ftrisk.forecast.conformal import stretch
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.extrapolation import CurveView, sample_outcome
-from hf_ftrisk.forecast.prior import family, load_prior
+from hf_ftrisk.forecast.peers import ColdMean, Peers, from_units, in_units
+from hf_ftrisk.forecast.prior import FamilyPrior, family, load_prior
 from hf_ftrisk.forecast.space import MetricSpace
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
@@ -22,10 +29,16 @@ class Forecaster:
     """Forecasts a run's final goal metric from its record so far.
 
     Args:
-        history: completed runs that may be used, as a tuple.
+        history: completed runs that may be used, as a tuple. Runs of the same task (`record.task`,
+            metric, about the same length) inform a forecast; others do not.
+        priors: family of metrics -> what runs of other tasks say; None: as packaged.
     """
 
     history: tuple[RunRecord, ...] = ()
+    priors: Mapping[str, FamilyPrior] | None = None
+    _peers: dict[tuple[str | None, int, Goal], Peers] = field(
+        default_factory=dict, repr=False, init=False
+    )
 
     @classmethod
     def default(cls, history: Iterable[RunRecord] | None = None) -> Forecaster:
@@ -41,24 +54,73 @@ class Forecaster:
 
         Works from the planned run alone (no evaluation yet) to the finished trajectory.
         """
+        samples, source = self._cold(record, goal)
+        peers = self._peers_of(record, goal)
+        if peers is not None:
+            units = peers.samples(record, in_units(samples, goal), _SAMPLES)
+            samples = _at_least_reached(from_units(units, goal), record, goal)
+            n = peers.outcomes.size
+            source = (
+                f"{n} completed run{'s' if n > 1 else ''} of the same task and the curve model; "
+                "calibrated on their held-out errors"
+            )
+        return Forecast(samples, step=record.last_step, source=source)
+
+    def _cold(self, record: RunRecord, goal: Goal) -> tuple[np.ndarray, str]:
         view = CurveView.of(record, goal)
         if view is None:
             space = MetricSpace.of(goal)
-            values = space.inverse(_static_samples(record, goal, space, np.random.default_rng(0)))
-            source = "no evaluation yet: wide prior of the metric's range"
-        else:
-            z = sample_outcome(
-                view,
-                load_prior(family(goal.kind)),
-                best=record.load_best,
-                max_steps=record.max_steps,
-                n=_SAMPLES,
-            )
-            values = view.metric(z)
-            source = "curve model on packaged priors"
-        low, high = goal.bounds
-        samples = np.clip(values, low, high)
-        return Forecast(samples, step=record.last_step, source=source)
+            z = _static_samples(record, goal, space, np.random.default_rng(0))
+            values = np.clip(space.inverse(z), *goal.bounds)
+            return values, "no evaluation yet: wide prior of the metric's range"
+        prior = self._prior(goal)
+        z = sample_outcome(
+            view, prior.curve, best=record.load_best, max_steps=record.max_steps, n=_SAMPLES
+        )
+        z = stretch(z, prior.calibration.factor(view.steps[-1] / record.max_steps))
+        values = np.clip(view.metric(z), *goal.bounds)
+        source = (
+            "curve model on packaged priors; calibrated on "
+            f"{prior.calibration.groups} groups of runs of other tasks"
+        )
+        return _at_least_reached(values, record, goal), source
+
+    def _prior(self, goal: Goal) -> FamilyPrior:
+        name = family(goal.kind)
+        return load_prior(name) if self.priors is None else self.priors[name]
+
+    def _peers_of(self, record: RunRecord, goal: Goal) -> Peers | None:
+        """Completed runs comparable to a record; None if there are none."""
+        if not self.history:
+            return None
+        bare = Goal(goal.metric, greater_is_better=goal.greater_is_better, kind=goal.kind)
+        key = (record.task, record.max_steps, bare)
+        if key not in self._peers:
+            self._peers[key] = Peers.of(record, self.history, bare, self._cold_mean(bare))
+        peers = self._peers[key]
+        return peers if peers.outcomes.size else None
+
+    def _cold_mean(self, goal: Goal) -> ColdMean:
+        def mean(record: RunRecord) -> float:
+            if not record.curve(goal.metric)[0].size:
+                return float("nan")
+            return float(in_units(self._cold(record, goal)[0], goal).mean())
+
+        return mean
+
+
+def _at_least_reached(values: np.ndarray, record: RunRecord, goal: Goal) -> np.ndarray:
+    """The best checkpoint is kept: what was reached cannot be lost again."""
+    chosen = record.metric_for_best
+    _, seen = record.curve(goal.metric)
+    seen = seen[np.isfinite(seen)]
+    if not record.load_best or not seen.size:
+        return values
+    if chosen is not None and Goal.parse(chosen).metric != goal.metric:
+        return values
+    if goal.greater_is_better:
+        return np.asarray(np.maximum(values, seen.max()))
+    return np.asarray(np.minimum(values, seen.min()))
 
 
 def _static_samples(

@@ -1,4 +1,4 @@
-"""The curve model's prior weights, fitted on completed runs and packaged as figures."""
+"""The curve model's prior weights and calibration: figures fitted on completed runs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from hf_ftrisk.forecast.conformal import DepthCalibration
 from hf_ftrisk.forecast.curve import Grid
 from hf_ftrisk.goal import MetricKind
 
@@ -79,8 +81,32 @@ def family(kind: MetricKind | None) -> str:
     return "loss" if kind == "loss" else "score"
 
 
+@dataclass(frozen=True, eq=False)
+class FamilyPrior:
+    """What completed runs of other tasks say about one family of metrics.
+
+    Args:
+        curve: prior of the curve model.
+        calibration: how far its forecasts have to be stretched at each depth.
+    """
+
+    curve: CurvePrior
+    calibration: DepthCalibration
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> FamilyPrior:
+        """Prior from its form in priors.json."""
+        calibration = stored["calibration"]
+        return cls(
+            CurvePrior.from_weights(stored["weights"], float(stored["outcome_sd"])),
+            DepthCalibration(
+                tuple(float(f) for f in calibration["factors"]), int(calibration["groups"])
+            ),
+        )
+
+
 @cache
-def load_prior(name: str) -> CurvePrior:
+def load_prior(name: str) -> FamilyPrior:
     """Packaged prior of a family of metrics (see `family`)."""
     stored = json.loads(PRIORS_FILE.read_text(encoding="utf-8"))["curve"][name]
-    return CurvePrior.from_weights(stored["weights"], float(stored["outcome_sd"]))
+    return FamilyPrior.from_json(stored)

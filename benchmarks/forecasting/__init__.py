@@ -1,0 +1,1 @@
+"""Parts of the forecasting benchmark: prefixes, held-out fits, baselines, measures."""

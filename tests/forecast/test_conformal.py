@@ -1,0 +1,76 @@
+"""Conformal quantiles: the (n + 1) correction, groups, and coverage on planted data."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_ftrisk.forecast.conformal import (
+    DEPTHS,
+    DepthCalibration,
+    conformal_quantile,
+    interval_score,
+    stretch,
+)
+
+
+def test_quantile_is_the_ceil_of_level_times_n_plus_one_smallest_score():
+    assert conformal_quantile(np.arange(1, 20), 0.9) == 18  # ceil(0.9 * 20)
+    assert conformal_quantile(np.arange(1, 100), 0.9) == 90
+
+
+def test_too_few_scores_give_no_finite_quantile():
+    assert conformal_quantile(np.arange(8), 0.9) == np.inf
+    assert conformal_quantile(np.arange(9), 0.9) == 8
+
+
+def test_groups_weigh_alike_whatever_their_size():
+    scores = [1.0] * 97 + [5.0, 6.0, 7.0]
+    groups = ["large"] * 97 + ["a", "b", "c"]
+    assert conformal_quantile(scores, 0.5, groups) == 6.0  # 1/5 each: 1 and 5 make 0.4, 6 passes
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 90])
+def test_refuses_a_level_that_is_no_probability(level):
+    with pytest.raises(ValueError, match=r"\(0, 1\), got"):
+        conformal_quantile([1.0], level)
+
+
+def test_refuses_groups_of_another_length():
+    with pytest.raises(ValueError, match="2 scores need as many groups, got 1"):
+        conformal_quantile([1.0, 2.0], 0.9, ["a"])
+
+
+@given(st.integers(9, 60), st.sampled_from([0.5, 0.8, 0.9]))
+def test_covers_at_least_the_level_among_exchangeable_scores(n, level):
+    # Each of n + 1 distinct scores in turn is the new one: exactly the exchangeable chance.
+    scores = np.arange(n + 1.0)
+    covered = [s <= conformal_quantile(np.delete(scores, i), level) for i, s in enumerate(scores)]
+    assert level - 1e-9 <= np.mean(covered) <= level + 1 / (n + 1) + 1e-9
+
+
+def test_stretching_by_the_score_puts_the_outcome_on_the_interval_end():
+    samples = np.random.default_rng(0).gamma(2.0, size=4001)
+    for outcome in (0.05, 9.0):
+        wider = stretch(samples, interval_score(samples, outcome))
+        ends = np.quantile(wider, [0.05, 0.95])
+        assert np.abs(ends - outcome).min() < 1e-6
+
+
+def test_overconfident_forecasts_cover_after_calibration():
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(2, 400))
+    forecasts = 0.4 * rng.normal(size=(2, 400, 300))
+    factor = conformal_quantile(
+        [interval_score(f, t) for f, t in zip(forecasts[0], truth[0], strict=True)]
+    )
+    wider = np.array([np.quantile(stretch(f, factor), [0.05, 0.95]) for f in forecasts[1]])
+    covered = np.mean((truth[1] >= wider[:, 0]) & (truth[1] <= wider[:, 1]))
+    assert 0.85 < covered < 0.95
+
+
+def test_factor_is_that_of_the_nearest_depth():
+    calibration = DepthCalibration(tuple(float(i) for i in range(len(DEPTHS))), 3)
+    assert [calibration.factor(p) for p in (0.0, 0.12, 0.45, 1.0)] == [0.0, 1.0, 4.0, 6.0]
+    with pytest.raises(ValueError, match="need as many factors"):
+        DepthCalibration((1.0, 2.0))
