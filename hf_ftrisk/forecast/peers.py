@@ -96,8 +96,9 @@ def features(record: RunRecord, goal: Goal, share: float) -> np.ndarray:
 def novelty(known: np.ndarray, new: float) -> float:
     """How little the known runs (n,) say about a new one, in [0, 1), from its value of one feature.
 
-    0 inside their range (at least `_LEAST_RANGE` wide); one half where it lies beyond it by twice its width, and steep there. A run that collapses where no
-    known run did is not like them.
+    0 inside their range, which is at least `_LEAST_RANGE` wide; one half where the new run lies
+    beyond it by twice its width, and steep there. A run that collapses where no known run did is
+    not like them.
     """
     if known.size < 2 or not (np.isfinite(new) and np.isfinite(known).all()):
         return 0.0
@@ -144,7 +145,7 @@ class Peers:
             goal: what is forecast.
             cold_mean: the curve model's mean for a prefix, in the units of `in_units`.
         """
-        found = tuple(r for r in history if r is not record and comparable(record, r, goal))
+        found = tuple(r for r in history if comparable(record, r, goal))
         found = found[-MAX_PEERS:]
         return cls(
             found,
