@@ -29,8 +29,8 @@ class Forecaster:
     """Forecasts a run's final goal metric from its record so far.
 
     Args:
-        history: completed runs that may be used, as a tuple. Runs of the same task (`record.task`,
-            metric, about the same length) inform a forecast; others do not.
+        history: completed runs that may be used, as a tuple. Runs of the same task
+            (`peers.of_task`), metric and about the same length inform a forecast; others do not.
         priors: family of metrics -> what runs of other tasks say; None: as packaged.
     """
 

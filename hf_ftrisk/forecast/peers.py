@@ -57,12 +57,21 @@ def from_units(values: np.ndarray, goal: Goal) -> np.ndarray:
     return np.asarray(np.clip(x, *goal.bounds))
 
 
+def of_task(history: Sequence[RunRecord], task: str | None) -> list[RunRecord]:
+    """Runs of the task. A history that names at most one task is taken to be of that task, also
+    where the task of the new run, or of a known one, is not known.
+    """
+    named = {record.task for record in history} | {task}
+    if len(named - {None}) <= 1:
+        return list(history)
+    return [record for record in history if record.task == task]
+
+
 def comparable(record: RunRecord, other: RunRecord, goal: Goal) -> bool:
-    """Whether a completed run says something about this one: task, metric and length agree."""
+    """Whether a completed run of the task informs this one: metric and length agree."""
     ratio = other.max_steps / record.max_steps
     return (
-        other.task == record.task
-        and 1 / _LENGTH_RATIO <= ratio <= _LENGTH_RATIO
+        1 / _LENGTH_RATIO <= ratio <= _LENGTH_RATIO
         and other.has_outcome(goal)
         and bool(np.isfinite(other.outcome(goal)))
     )
@@ -145,7 +154,8 @@ class Peers:
             goal: what is forecast.
             cold_mean: the curve model's mean for a prefix, in the units of `in_units`.
         """
-        found = tuple(r for r in history if comparable(record, r, goal))
+        task = of_task(history, record.task)
+        found = tuple(r for r in task if comparable(record, r, goal))
         found = found[-MAX_PEERS:]
         return cls(
             found,

@@ -52,6 +52,14 @@ def test_runs_of_other_tasks_do_not_move_a_forecast():
     np.testing.assert_array_equal(cold.samples, warm.samples)
 
 
+def test_an_unknown_task_is_that_of_a_history_of_one_task():
+    record = planted(1, task=None)[0].prefix(30)
+    one = Forecaster.default(planted(5)).predict(record, GOAL)
+    several = Forecaster.default(planted(5) + planted(5, task="another")).predict(record, GOAL)
+    assert "5 completed runs" in one.source
+    assert "packaged priors" in several.source
+
+
 def test_intervals_cover_new_runs_of_the_task_and_are_narrower_than_cold_ones():
     forecaster, cold = Forecaster.default(planted(30)), Forecaster.default()
     new = planted(60, seed=2)
