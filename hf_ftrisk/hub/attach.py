@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,8 +149,12 @@ class _Keeper:
         try:
             return work()
         except Exception as error:  # noqa: BLE001 - no fault of ours may end a user's push
-            _log.warning("[ftrisk] the card goes without the risk section: %s", error)
-            _log.debug("[ftrisk] fault in the card", exc_info=error)
+            from hf_ftrisk.remote.errors import blot
+
+            reason = f"{type(error).__name__}: {blot(str(error))}"
+            _log.warning("[ftrisk] the card goes without the risk section: %s", reason)
+            # The lines alone: a traceback would repeat the message, with what was blotted out.
+            _log.debug("[ftrisk] %s", "".join(traceback.format_tb(error.__traceback__)))
             return None
 
     @property

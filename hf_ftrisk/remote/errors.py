@@ -76,11 +76,11 @@ def understand(error: BaseException, token: str | None = None) -> Problem:
         if isinstance(cause, json.JSONDecodeError):
             return Problem("the Hub's answer is unreadable", transient=True, unsure=True)
         if isinstance(cause, _HTTP_ERROR):
-            reason = _blot(str(cause) or type(cause).__name__, token)
+            reason = blot(str(cause) or type(cause).__name__, token)
             return Problem(
                 f"no connection to {constants.ENDPOINT}: {reason}", transient=True, unsure=True
             )
-    said = _blot(str(error), token)
+    said = blot(str(error), token)
     if isinstance(error, HFValidationError):
         return Problem(f"not a repository's name: {said}")
     if isinstance(error, ValueError):
@@ -90,7 +90,7 @@ def understand(error: BaseException, token: str | None = None) -> Problem:
 
 def _of_status(error: HfHubHTTPError, token: str | None) -> Problem:
     status = error.response.status_code
-    said = _blot(error.server_message or "", token)
+    said = blot(error.server_message or "", token)
     detail = f" ({said})" if said else ""
     if isinstance(error, GatedRepoError):
         return Problem(f"access to this repository has to be asked for first{detail}")
@@ -130,7 +130,8 @@ def _seconds(header: str | None) -> float | None:
     return float(header) if header is not None and header.strip().isdecimal() else None
 
 
-def _blot(text: str, token: str | None) -> str:
+def blot(text: str, token: str | None = None) -> str:
+    """`text` on one line, cut short, without `token` or anything else that looks like one."""
     if token:
         text = text.replace(token, "[token]")
     text = _TOKEN.sub("[token]", text)

@@ -279,11 +279,12 @@ def test_metadata_the_hub_refuses_do_not_break_the_push(hub, report, trainer, ca
 )
 def test_a_fault_of_ours_never_breaks_the_push(hub, trainer, fault, caplog):
     attach_card(trainer, Watcher(fault))
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.DEBUG, logger="hf_ftrisk"):
         trainer.push_to_hub()
     assert "generated_from_trainer" in remote_card(hub)
     assert "Fine-tuning risk" not in remote_card(hub)
-    assert "goes without the risk section" in caplog.text
+    assert f"goes without the risk section: {type(fault).__name__}" in caplog.text
+    assert "hf_abcdefghijk" not in caplog.text
 
 
 def test_a_fault_while_writing_leaves_the_trainers_card(report, tmp_path, monkeypatch):
