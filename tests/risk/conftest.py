@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.recovery.planted import Calibration, calibrate
 
-TRUTHS = 300
+TRUTHS = 240
 
 
 @pytest.fixture(scope="session")
