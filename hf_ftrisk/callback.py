@@ -13,16 +13,20 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from rich.console import Console
+from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
-from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.report import RiskReport
+from hf_ftrisk.terminal import show_report
 from hf_ftrisk.watch.errors import WatchArgumentError
 from hf_ftrisk.watch.options import Action, Options, history_of
 from hf_ftrisk.watch.plan import check_arguments
+from hf_ftrisk.watch.ranks import Ranks
 from hf_ftrisk.watch.reach import calling_trainer, holds
 from hf_ftrisk.watch.session import Session
 from hf_ftrisk.watch.watcher import Judged
@@ -96,7 +100,6 @@ class FineTuneRiskCallback(TrainerCallback):
         self._report: RiskReport | None = None
         self._state: Any = None
         self._runs = 0
-        self._told_poor = False
 
     def attach(self, trainer: Trainer) -> FineTuneRiskCallback:
         """Add the callback to a Trainer, after checking that the goal can be measured on it.
@@ -123,7 +126,7 @@ class FineTuneRiskCallback(TrainerCallback):
         """The report as of now; None before the first training, and while rank 0 alone has it."""
         session = self._session
         if session is not None and self._fault is None and session.ranks.is_main:
-            self._guard(self._keep_report, "running")
+            self._guard(self._keep_report, session, "running")
         return self._report
 
     # --- the seam -------------------------------------------------------------------------------
@@ -132,57 +135,60 @@ class FineTuneRiskCallback(TrainerCallback):
         """Run `work`; a fault of ours ends the watching and nothing else."""
         error = fault_of(work, *args, passing=(WatchArgumentError,))
         if error is not None:
-            if self._fault is None:
-                self._fault = error
-                _log.warning(
-                    "[ftrisk] the watching ends here, the training goes on: %s: %s",
-                    type(error).__name__,
-                    error,
-                )
-                _log.debug("[ftrisk] fault in the watching", exc_info=error)
-            session = self._session
-            if session is None or session.ranks.size == 1:
-                self._switch_off()
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if self._fault is not None:
+            return
+        self._fault = error
+        _log.warning(
+            "[ftrisk] the watching ends here, the training goes on: %s: %s",
+            type(error).__name__,
+            error,
+        )
+        _log.debug("[ftrisk] fault in the watching", exc_info=error)
+        session = self._session
+        if session is not None and session.ranks.is_main:
+            self._guard(self._keep_last_report, session, error)
+        if session is None or session.ranks.size == 1:
+            self._switch_off()  # otherwise the other ranks have to hear of it first
 
     def _switch_off(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             self._guard(session.close)
 
-    def _agreed(self) -> bool:
+    def _agreed(self, session: Session) -> bool:
         """Whether the watching goes on, on all ranks: one that has a fault ends it for all."""
-        session = self._session
-        if session is None:
-            return False
-        if session.ranks.size == 1:
+        if not session.ranks.any(self._fault is not None):
             return True
-        broken = session.ranks.any(self._fault is not None)
-        if broken:
-            if self._fault is None:
-                _log.warning("[ftrisk] the watching ends here: it failed on another rank")
-            self._switch_off()
-        return not broken
+        if self._fault is None:
+            _log.warning("[ftrisk] the watching ends here: it failed on another rank")
+        self._switch_off()
+        return False
 
     # --- a Trainer's events ---------------------------------------------------------------------
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """A training starts, or starts over."""
         self._switch_off()
-        self._fault, self._report, self._told_poor = None, None, False
+        self._fault, self._report = None, None
+        self._runs += 1
         self._guard(self._begin, args, state, given)
-        self._guard(self._meet)
-        self._speak()
 
     def _begin(self, args: Any, state: Any, given: Mapping[str, Any]) -> None:
+        ranks = Ranks(args.device)
+        self._guard(self._open, args, state, given, ranks)
+        if ranks.any(self._session is None):
+            self._switch_off()
+        self._speak()
+
+    def _open(self, args: Any, state: Any, given: Mapping[str, Any], ranks: Ranks) -> None:
         trainer = calling_trainer(self)
         if trainer is not None:
             check_arguments(trainer, self._options.goal)
         self._state = state
-        self._runs += 1
-        self._session = Session(self._options, args, state, given, trainer, self._guard)
-
-    def _meet(self) -> None:
-        self._agreed()
+        self._session = Session(self._options, args, state, given, trainer, ranks, self._guard)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """The gradients of a step are complete."""
@@ -191,13 +197,15 @@ class FineTuneRiskCallback(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """A step is over."""
-        session = self._session
-        if session is None:
-            return
+        if self._session is not None:
+            self._guard(self._after_step, self._session, state, control)
+            self._prune(args, state, control)
+
+    def _after_step(self, session: Session, state: Any, control: Any) -> None:
         if self._fault is None:
             self._guard(session.end_step, state)
         if session.checks(state.global_step):
-            self._guard(self._look, session.look_at_step, state, control, (state, control))
+            self._look(session, session.look_at_step, state, control)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
         """Trainer has logged."""
@@ -208,124 +216,114 @@ class FineTuneRiskCallback(TrainerCallback):
         self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any
     ) -> None:
         """An evaluation is over."""
-        session = self._session
-        if session is None:
-            return
+        if self._session is not None:
+            self._guard(self._after_evaluation, self._session, state, control, metrics)
+            self._prune(args, state, control)
+
+    def _after_evaluation(self, session: Session, state: Any, control: Any, metrics: Any) -> None:
         if self._fault is None:
             self._guard(session.take_metrics, state, metrics)
-        self._guard(self._look, session.look_at_evaluation, state, control, (state,))
+        self._look(session, session.look_at_evaluation, state, control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """An epoch is over, or was left by a stop."""
+        # save_strategy="best" withdraws what a look asked for at an evaluation.
+        if self._session is not None and self._session.unsaved:
+            control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """A checkpoint was written."""
         if self._session is not None:
-            self._session.clock.mark()
+            self._guard(self._session.saved)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Training is over."""
         if self._session is not None:
-            self._guard(self._finish, state)
-            self._speak()
+            self._guard(self._finish, self._session, state)
             self._switch_off()
 
     # --- looks ----------------------------------------------------------------------------------
 
-    def _look(self, work: Callable[..., None], state: Any, control: Any, args: Any) -> None:
-        """Fetch, judge on rank 0, and do on every rank what it decided."""
-        if not self._agreed():
+    def _look(self, session: Session, work: Callable[..., None], state: Any, control: Any) -> None:
+        """Fetch, judge on rank 0, and do on every rank what it decided.
+
+        Between here and the last line every rank makes the same collective calls, whatever fails.
+        """
+        if not self._agreed(session):
             return
-        session = self._session
-        assert session is not None
-        session.fetch()
-        self._guard(work, *args)
-        fault, judged = session.ranks.from_main((self._fault is not None, session.pending))
-        if fault:
+        self._guard(session.fetch)
+        if session.ranks.is_main and self._fault is None:
+            self._guard(work, state, control)
+        failed = self._fault is not None
+        failed, decided = session.ranks.from_main((failed, None if failed else session.decided))
+        if failed:
             self._switch_off()
-        elif judged is not None:
-            session.take(judged)
-            self._publish(judged, state, control)
-            self._decide(judged, state, control)
+        elif decided is not None:
+            if decided.stop:
+                control.should_training_stop = True
+                control.should_save = control.should_save or decided.save
+            self._guard(session.take, decided, state)
+            self._guard(self._publish, session, decided.judged, control)
         self._speak()
 
-    def _publish(self, judged: Judged, state: Any, control: Any) -> None:
+    def _publish(self, session: Session, judged: Judged, control: Any) -> None:
         """The look to the run's trackers, and the report to its folder."""
-        session, logs = self._session, judged.logs()
-        assert session is not None
+        logs = judged.logs()
         if logs and session.trainer is not None:
             log_quietly(session.trainer, control, logs, self._options.aside)
         if self._options.report_dir is not None and session.ranks.is_main:
-            self._keep_report("running")
-            self._write()
+            self._keep_report(session, "running")
+            self._write(self._options.report_dir)
 
-    def _decide(self, judged: Judged, state: Any, control: Any) -> None:
+    def _prune(self, args: Any, state: Any, control: Any) -> None:
+        """End a stopped trial as Trainer ends one that Optuna prunes."""
         session = self._session
-        assert session is not None
-        if not judged.poor or self._told_poor:
+        if session is None or session.pruned is None or session.trainer is None:
             return
-        self._told_poor = True
-        stops = self._options.action == "stop"
-        verb = "stopping this run" if stops else "this run looks poor (action='warn': it goes on)"
-        session.say(f"[ftrisk] {verb}. {judged.paragraph()}")
-        if not stops:
-            return
-        session.stopped_at = state.global_step
-        control.should_training_stop = True
-        control.should_save = control.should_save or self._saves(judged)
+        from optuna import TrialPruned
 
-    def _saves(self, judged: Judged) -> bool:
-        assert self._session is not None
-        if judged.ruling.certain:
-            return False
-        asked = self._options.save_on_stop
-        strategy = self._session.args.save_strategy
-        return str(getattr(strategy, "value", strategy)) != "no" if asked is None else asked
+        session.trainer.callback_handler.on_train_end(args, state, control)
+        raise TrialPruned(session.pruned)
 
     # --- the end --------------------------------------------------------------------------------
 
-    def _finish(self, state: Any) -> None:
-        if not self._agreed():
+    def _finish(self, session: Session, state: Any) -> None:
+        if not self._agreed(session):
             return
-        session = self._session
-        assert session is not None
-        session.fetch()
-        if session.ranks.is_main:
+        self._guard(session.fetch)
+        if session.ranks.is_main and self._fault is None:
             self._guard(self._conclude, session, state)
         self._report = session.ranks.from_main(self._report)
 
     def _conclude(self, session: Session, state: Any) -> None:
-        self._keep_report(session.status(state))
-        report = self._report
-        assert report is not None
-        if self._options.report_dir is not None:
-            self._write()
-        session.remember(report)
+        self._keep_report(session, session.status(state))
+        assert self._report is not None
         self._speak()
-        from rich.console import Console
+        show_report(self._report, console=Console(stderr=True) if self._options.aside else None)
+        session.remember(self._report)
+        if self._options.report_dir is not None:
+            self._write(self._options.report_dir)
 
-        from hf_ftrisk.terminal import show_report
+    def _keep_last_report(self, session: Session, error: Exception) -> None:
+        session.note(f"The watching ended by an error of its own: {type(error).__name__}.")
+        self._keep_report(session, "running")
 
-        show_report(report, console=Console(stderr=True) if self._options.aside else None)
+    def _keep_report(self, session: Session, status: Status) -> None:
+        self._report = session.report(self._state, status)
 
-    def _keep_report(self, status: Any) -> None:
-        assert self._session is not None
-        self._report = self._session.report(self._state, status)
-
-    def _write(self) -> None:
-        assert self._options.report_dir is not None
+    def _write(self, folder: Path) -> None:
         assert self._report is not None
         suffix = "" if self._runs == 1 else f"-{self._runs}"
-        self._report.save(self._options.report_dir / f"watch{suffix}.json")
+        self._report.save(folder / f"watch{suffix}.json")
 
     def _speak(self) -> None:
-        session = self._session
-        if session is not None:
-            for line in session.messages():
+        if self._session is not None:
+            for line in self._session.messages():
                 say(line, sys.stderr if self._options.aside else sys.stdout)
 
 
 def say(line: str, file: TextIO) -> None:
     """Print a line without tearing a progress bar."""
-    from tqdm import tqdm
-
     tqdm.write(line, file=file)
 
 

@@ -51,7 +51,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
     goal, last = watcher.goal, watcher.failure or watcher.last
     looked = watcher.last
     at_goal = looked is not None and not looked.stand_in
-    risk = watcher.risk() if at_goal else None
+    risk = watcher.risk(anew=progress.status != "running") if at_goal else None
     outcome = record.outcome(goal) if record.has_outcome(goal) else None
     verdict = last.ruling.verdict if last is not None else Verdict.UNDECIDED
     reasons: tuple[str, ...] = (
@@ -70,8 +70,8 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         diagnoses=diagnose(
             record,
             goal,
-            forecast=looked.forecast if looked is not None else None,
-            forecaster=watcher.rule.forecaster,
+            forecast=looked.forecast if looked is not None and at_goal else None,
+            forecaster=None if progress.status == "running" else watcher.rule.forecaster,
         ),
         baseline=record.baseline(goal),
         looks=tuple(one.look for one in watcher.judged if one.look and not one.stand_in),

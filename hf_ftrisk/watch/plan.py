@@ -23,6 +23,7 @@ from hf_ftrisk.watch.errors import WatchArgumentError
 
 # Labels read for the majority rate; more would not change it by what matters.
 _MOST_LABELS = 100_000
+_POLICY_GRADIENT = ("GRPO", "RLOO", "PPO")
 
 
 def check_arguments(trainer: Any, goal: Goal) -> None:
@@ -113,6 +114,8 @@ def run_plan(
     loader = given.get("train_dataloader")
     kind = "Trainer" if trainer is None else type(trainer).__name__
     settings = run_settings(args, given["model"], kind, state.max_steps)
+    if trainer is not None and _is_policy_gradient(type(trainer)):
+        settings["reinforcement_learning"] = True  # losses near zero mean nothing there
     chooser = args.metric_for_best_model
     if chooser is not None:
         chooser = f"eval_{chooser.removeprefix('eval_')}"
@@ -130,6 +133,12 @@ def run_plan(
         settings=settings,
     )
     return with_baseline(plan, goal, trivial_baseline(goal, labels=_labels(goal, trainer)))
+
+
+def _is_policy_gradient(kind: type) -> bool:
+    """Whether a Trainer's class is one of TRL's policy-gradient trainers."""
+    names = {base.__name__ for base in kind.__mro__ if base.__module__.split(".")[0] == "trl"}
+    return any(name.startswith(_POLICY_GRADIENT) for name in names)
 
 
 def with_baseline(record: RunRecord, goal: Goal, baseline: float | None) -> RunRecord:

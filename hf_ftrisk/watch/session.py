@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 import torch
+from transformers.trainer_utils import HPSearchBackend
 
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.record import Status
@@ -22,6 +24,25 @@ from hf_ftrisk.watch.trace import Trace
 from hf_ftrisk.watch.watcher import Judged, Watcher
 
 
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What rank 0 concluded at a look, for all ranks.
+
+    Args:
+        judged: the look.
+        stop: the run ends here.
+        save: a checkpoint is wanted of the weights as they are.
+        message: what to tell the user besides the look itself.
+        prune: reason for which the run's trial is pruned; None: it is none, or not pruned.
+    """
+
+    judged: Judged
+    stop: bool = False
+    save: bool = False
+    message: str | None = None
+    prune: str | None = None
+
+
 class Session:
     """What is known and concluded of one `train()`.
 
@@ -31,6 +52,7 @@ class Session:
         state: its TrainerState as training begins.
         given: what a Trainer hands to every callback.
         trainer: the Trainer, None if it is not known: then only logged values are seen.
+        ranks: the processes that train together.
         guard: runs a function of ours so that none of its faults reaches the training.
     """
 
@@ -41,15 +63,19 @@ class Session:
         state: Any,
         given: Mapping[str, Any],
         trainer: Any | None,
+        ranks: Ranks,
         guard: Callable[..., None],
     ) -> None:
         self.options = options
         self.args = args
         self.trainer = trainer
-        self.ranks = Ranks(args.device)
+        self.ranks = ranks
         self.clock = Clock()
         self.stopped_at: int | None = None
-        self.pending: Judged | None = None
+        self.unsaved = False
+        self.pruned: str | None = None
+        self.decided: Decision | None = None
+        self._told_poor = False
         self._messages: list[str] = []
         self._notes: list[str] = []
         self._flops: float | None = None
@@ -128,6 +154,21 @@ class Session:
         self.watcher.trace.add_step(state.global_step, **values)
         self._weigh(Step(state.global_step, values.get("loss", 0.0), values.get("grad_norm"), None))
 
+    def saved(self) -> None:
+        """A checkpoint was written."""
+        self.clock.mark()
+        self.unsaved = False
+
+    def _is_optuna_trial(self, state: Any) -> bool:
+        """Whether this run is a trial that only this process trains."""
+        # With more ranks Trainer shares the next trial after this one's end: it has to come.
+        return (
+            bool(state.is_hyper_param_search)
+            and self.ranks.size == 1
+            and self.trainer is not None
+            and self.trainer.hp_search_backend == HPSearchBackend.OPTUNA
+        )
+
     def take_metrics(self, state: Any, metrics: Mapping[str, Any] | None) -> None:
         """The metrics of an evaluation."""
         self.clock.end_evaluation()
@@ -146,7 +187,7 @@ class Session:
 
     def fetch(self) -> None:
         """Bring the steps' values over from the device and into the trace."""
-        self.pending = None
+        self.decided = None
         if self.tap is None:
             return
         for step in self.tap.fetch(self.ranks.mean):
@@ -181,32 +222,66 @@ class Session:
         return strategy == "epoch" and float(state.epoch or 0.5).is_integer()
 
     def look_at_step(self, state: Any, control: Any) -> None:
-        """The look, or the check, that is due after a step; leaves it in `pending`."""
+        """The look, or the check, that is due after a step; leaves it in `decided`."""
         step = state.global_step
         due = step in self._grid and not self.awaits_evaluation(state, control)
-        if due and self.ranks.is_main:
-            self.pending = self.watcher.judge(step)
-        elif self._suspect and self.ranks.is_main:
-            self.pending = self.watcher.check(step)
+        if due:
+            self._decide(self.watcher.judge(step), state)
+        elif self._suspect:
+            self._decide(self.watcher.check(step), state)
 
-    def look_at_evaluation(self, state: Any) -> None:
-        """The look that an evaluation brings; leaves it in `pending`."""
+    def look_at_evaluation(self, state: Any, control: Any) -> None:
+        """The look that an evaluation brings; leaves it in `decided`."""
         step = state.global_step
-        if not self.ranks.is_main or step >= self.watcher.plan.max_steps:
+        if step >= self.watcher.plan.max_steps:
             return
-        if self._has_metric or (step in self._grid and step != self._looked_at):
+        # Where several sets are evaluated in turn, the goal's own brings the look.
+        due = step in self._grid and step != self._looked_at and not self._named_sets()
+        if self._has_metric or due:
             self._looked_at = step
             record = self.watcher.trace.record()
             steps, values = record.curve(self.options.goal.metric)
             seen = steps.size > 0 and steps[-1] == step
-            self.pending = self.watcher.judge(step, observed=float(values[-1]) if seen else None)
+            observed = float(values[-1]) if seen else None
+            self._decide(self.watcher.judge(step, observed=observed), state)
 
-    def take(self, judged: Judged) -> None:
+    def _decide(self, judged: Judged | None, state: Any) -> None:
+        """From a look to what is done about it."""
+        if judged is None:
+            return
+        if not judged.poor or self._told_poor:
+            self.decided = Decision(judged)
+        elif self.options.action == "warn":
+            message = f"[ftrisk] this run looks poor; it goes on. {judged.paragraph()}"
+            self.decided = Decision(judged, message=message)
+        else:
+            self.decided = Decision(
+                judged,
+                stop=True,
+                save=self._saves(judged),
+                message=f"[ftrisk] stopping this run. {judged.paragraph()}",
+                prune=judged.paragraph() if self._is_optuna_trial(state) else None,
+            )
+
+    def _saves(self, judged: Judged) -> bool:
+        """Whether a stop asks for a checkpoint; never of weights that a failure has ruined."""
+        if judged.ruling.certain:
+            return False
+        asked, strategy = self.options.save_on_stop, self.args.save_strategy
+        return str(getattr(strategy, "value", strategy)) != "no" if asked is None else asked
+
+    def take(self, decided: Decision, state: Any) -> None:
         """Keep a look, and say it."""
-        last = self.watcher.last
+        judged, last = decided.judged, self.watcher.last
         self.watcher.take(judged)
         if judged.look is not None and (last is None or not judged.repeats(last)):
             self.say(judged.line(self.options.goal, self.watcher.plan.max_steps))
+        if decided.message is not None:
+            self._told_poor = True
+            self.say(decided.message)
+        if decided.stop:
+            self.stopped_at, self.unsaved = state.global_step, decided.save
+            self.pruned = decided.prune
 
     # --- the end --------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,11 +18,12 @@ from hf_ftrisk.trainer_log import read_log
 MAX_ROWS = 1000
 TAIL = 64
 
-_TRAIN = ("loss", "grad_norm", "learning_rate")
+# Columns and their array types: norms and rates need no more than single precision.
+_TRAIN: dict[str, Literal["d", "f"]] = {"loss": "d", "grad_norm": "f", "learning_rate": "f"}
 
 
 class Trace:
-    """Collects a run's values; 32 bytes a step.
+    """Collects a run's values; 20 bytes a step.
 
     Args:
         plan: the run before its first step: length, schedule, settings, baselines.
@@ -32,10 +33,10 @@ class Trace:
 
     def __init__(self, plan: RunRecord, log: list[dict[str, Any]] | None = None, start: int = 0):
         self.plan = plan
-        self._steps = array("d")
-        self._train = {name: array("d") for name in _TRAIN}
-        self._nan: dict[str, array[float]] = {}
-        self._eval_steps: list[float] = []
+        self._steps = array("I")
+        self._train = {name: array(kind) for name, kind in _TRAIN.items()}
+        self._nan: dict[str, array[int]] = {}
+        self._eval_steps: list[int] = []
         self._evals: dict[str, list[float]] = {}
         if log:
             self._continue(RunRecord.from_log_history(log, max_steps=plan.max_steps), start)
@@ -50,10 +51,10 @@ class Trace:
                 for name, value in zip(_TRAIN, values, strict=True)
                 if not math.isnan(value) or step in lost.get(name, ())
             }
-            self.add_step(step, **row)
+            self.add_step(int(step), **row)
         for index, step in enumerate(known.eval_step.tolist()):
             self.add_eval(
-                step,
+                int(step),
                 {
                     name: column[index]
                     for name, column in known.evals.items()
@@ -61,14 +62,9 @@ class Trace:
                 },
             )
 
-    @property
-    def last_step(self) -> float:
-        """Last step with a training value; 0 before the first."""
-        return self._steps[-1] if self._steps else 0.0
-
     def add_step(
         self,
-        step: float,
+        step: int,
         loss: float | None = None,
         grad_norm: float | None = None,
         learning_rate: float | None = None,
@@ -79,10 +75,10 @@ class Trace:
         self._steps.append(step)
         for name, value in zip(_TRAIN, (loss, grad_norm, learning_rate), strict=True):
             if value is not None and math.isnan(value):
-                self._nan.setdefault(name, array("d")).append(step)
+                self._nan.setdefault(name, array("I")).append(step)
             self._train[name].append(math.nan if value is None else value)
 
-    def add_eval(self, step: float, metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    def add_eval(self, step: int, metrics: Mapping[str, Any]) -> tuple[str, ...]:
         """The metrics of one evaluation; several at one step are merged.
 
         Values that are no numbers are left out.
@@ -101,7 +97,7 @@ class Trace:
             column = self._evals.setdefault(name, [math.nan] * len(self._eval_steps))
             column[-1] = float(value[0])
         for name in row.nan_steps.keys() & row.evals.keys():
-            self._nan.setdefault(name, array("d")).append(step)
+            self._nan.setdefault(name, array("I")).append(step)
         return tuple(row.evals)
 
     def record(self, status: Status = "running") -> RunRecord:

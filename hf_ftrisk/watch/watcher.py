@@ -32,6 +32,10 @@ from hf_ftrisk.watch.trace import Trace
 # Share of the run's time that the risk curve may take: it decides nothing, so it can wait.
 _RISK_SHARE = 0.002
 
+# A failure is certain when it has lasted. Policies count logs, and here every step is one: a few
+# batches without a label, or a spike, would do.
+LEAST_STEPS = 10
+
 # What is forecast when nothing is evaluated.
 TRAIN_LOSS = Goal("train_loss")
 NO_EVALUATION = (
@@ -227,7 +231,7 @@ class Watcher:
             return self._judge_training_loss(step, record)
         baseline = record.baseline(self.goal)
         forecast = self.rule.forecaster.predict(record, self.goal)
-        ruling = self.rule.judge(record)
+        ruling = self._rule(record, forecast)
         low, high = forecast.interval(0.9)
         known = self.goal.threshold(baseline) is not None
         look = Look(
@@ -240,7 +244,8 @@ class Watcher:
         )
         diagnoses = diagnose(record, self.goal, forecast=forecast)
         risk = self._risk_so_far([*self._variances(), (step, forecast.std**2)])
-        advice = self._advice(diagnoses, record)
+        poor = ruling.verdict is Verdict.NO_GO
+        advice = self._advice(record, forecast) if poor else None
         return Judged(step, ruling, look, forecast, diagnoses, risk, advice)
 
     def _judge_training_loss(self, step: int, record: RunRecord) -> Judged | None:
@@ -248,7 +253,7 @@ class Watcher:
         seen = self._training_loss(step, record)
         if seen is None:
             return None
-        failure = certain_failure(record)
+        failure = lasting_failure(record)
         forecast = self.rule.forecaster.predict(seen, TRAIN_LOSS)
         low, high = forecast.interval(0.9)
         observed = float(seen.evals[TRAIN_LOSS.metric][-1])
@@ -285,7 +290,7 @@ class Watcher:
     def check(self, step: int) -> Judged | None:
         """A certain failure at `step`, None while there is none; costs no forecast."""
         record = self.trace.record()
-        failure = certain_failure(record)
+        failure = lasting_failure(record)
         if failure is None:
             return None
         ruling = Ruling(Verdict.NO_GO, failure.message, certain=True)
@@ -300,9 +305,13 @@ class Watcher:
         if judged.risk is not None:
             self._risk = judged.risk
 
-    def risk(self) -> Risk | None:
-        """Risk curve, decomposition and c* of all looks so far."""
-        return self._fit_risk(self._variances())
+    def risk(self, *, anew: bool) -> Risk | None:
+        """Risk curve, decomposition and c*.
+
+        Args:
+            anew: of all looks so far; otherwise as it was fitted last.
+        """
+        return self._fit_risk(self._variances()) if anew else self._risk
 
     def _variances(self) -> list[tuple[int, float]]:
         """(step, predictive variance) of the looks at the goal."""
@@ -329,15 +338,30 @@ class Watcher:
         self._risk_seconds += time.perf_counter() - began
         return self._risk
 
-    def _advice(self, diagnoses: Sequence[Diagnosis], record: RunRecord) -> str:
+    def _rule(self, record: RunRecord, forecast: Forecast) -> Ruling:
+        """The rule's ruling; a failure that has not lasted yet is none."""
+        ruling = self.rule.judge(record)
+        if not ruling.certain or lasting_failure(record) is not None:
+            return ruling
+        known = self.goal.threshold(record.baseline(self.goal)) is not None
+        prob = forecast.prob_meets(self.goal, record.baseline(self.goal)) if known else None
+        return Ruling(Verdict.UNDECIDED, ruling.reason, prob_good=prob)
+
+    def _advice(self, record: RunRecord, forecast: Forecast) -> str:
         """One concrete change."""
-        if diagnoses:
-            return diagnoses[0].advice
-        rates = record.learning_rate
-        peak = max((rate for rate in rates.tolist() if math.isfinite(rate)), default=None)
-        changed = (
-            "another learning rate"
-            if peak is None
-            else f"a third of the learning rate ({peak / 3:.2g})"
-        )
-        return f"Start over with another seed and {changed}."
+        found = diagnose(record, self.goal, forecast=forecast, forecaster=self.rule.forecaster)
+        if found:
+            return found[0].advice
+        rates = record.learning_rate[np.isfinite(record.learning_rate)]
+        rate = f" of {rates.max() / 3:.2g}" if rates.size else ""
+        return f"Start over with another seed and a third of the learning rate{rate}."
+
+
+def lasting_failure(record: RunRecord) -> Diagnosis | None:
+    """A certain failure that has lasted for `LEAST_STEPS` steps, or half of a shorter run."""
+    failure = certain_failure(record)
+    if failure is None:
+        return None
+    since = failure.evidence.get("since_step", float(record.train_step[0]))
+    lasted = float(record.train_step[-1]) - since + 1
+    return failure if lasted >= min(LEAST_STEPS, record.max_steps / 2) else None
