@@ -50,6 +50,10 @@ class HeldOut:
             self.priors[unit, name] = prior_of(others)
         return self.priors[unit, name]
 
+    def cold(self, seen: Sequence[Prefix]) -> list[Forecaster]:
+        """Forecaster of each prefix, without completed runs of its task."""
+        return [self.forecaster(prefix) for prefix in seen]
+
     def forecaster(self, prefix: Prefix, history: tuple = ()) -> Forecaster:
         name = family(prefix.goal.kind)
         return Forecaster(history, {name: self.prior(prefix.unit, name)})
@@ -87,8 +91,7 @@ def cold_methods(seen: Sequence[Prefix], held_out: HeldOut) -> dict[str, Scored]
     methods = {
         name: scored(seen, [baseline(p) for p in seen]) for name, baseline in BASELINES.items()
     }
-    units = {p.unit: held_out.forecaster(p) for p in seen}
-    methods["cold"] = forecast_all(seen, [units[p.unit] for p in seen])
+    methods["cold"] = forecast_all(seen, held_out.cold(seen))
     return methods
 
 
@@ -142,8 +145,7 @@ def warm_methods(
     }
     methods["ridge on known runs"] = scored(new, points["ridge on known runs"])
     methods["spread of known runs"] = scored(new, points["spread of known runs"], spreads)
-    units = {p.unit: held_out.forecaster(p) for p in new}
-    methods["cold"] = forecast_all(new, [units[p.unit] for p in new])
+    methods["cold"] = forecast_all(new, held_out.cold(new))
     methods["warm"] = forecast_all(new, forecasters)
     return methods
 
