@@ -95,7 +95,9 @@ def state_of(trainer: Any) -> dict[str, Any]:
             for name in ("_models", "_optimizers", "_schedulers", "_dataloaders")
         ],
         "gradient state": sorted(
-            (name, repr(value)) for name, value in accelerator.gradient_state._shared_state.items()
+            # References to loaders are weak: what became of a loader since is not their matter.
+            (name, [id(item) for item in value] if isinstance(value, list) else repr(value))
+            for name, value in accelerator.gradient_state._shared_state.items()
         ),
         "files": _files(trainer.args.output_dir),
     }
