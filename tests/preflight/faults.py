@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
 from transformers import Trainer
+
+from hf_ftrisk.preflight.bounded import EvalClock
+from hf_ftrisk.preflight.cost import Account
+
+
+def even_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluations cost one step each and end by themselves: the same calls in every pre-flight."""
+    monkeypatch.setattr(Account, "_price", lambda self, entry: 1.0)
+    monkeypatch.setattr(EvalClock, "ends", lambda self, seconds: False)
 
 
 class Fault:

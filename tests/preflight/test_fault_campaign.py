@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hf_ftrisk.preflight import preflight, session
-from tests.preflight.faults import METHODS, Fault, FaultyTrainer
+from tests.preflight.faults import METHODS, Fault, FaultyTrainer, even_clock
 from tests.preflight.models import bert, bert_trainer, lora, trained
 from tests.preflight.traces import differences, state_of
 
@@ -21,6 +21,13 @@ def _preflight(trainer):
 
 def _with_fault(fault: Fault) -> None:
     FaultyTrainer.fault_box[0] = fault
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _even_clock():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        even_clock(monkeypatch)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import io
 import json
 import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 
 from hf_ftrisk.preflight import PeerFailedError, preflight
-from tests.preflight.faults import Fault, FaultyTrainer
+from tests.preflight.faults import Fault, FaultyTrainer, even_clock
 from tests.preflight.models import bert, bert_trainer, lora, trained
 from tests.preflight.traces import differences, digest, state_of
 
@@ -113,6 +115,7 @@ def main(folder: Path) -> None:
     rank = dist.get_rank()
     trainer = _trainer(folder / "faults")
     before = state_of(trainer)
+    even_clock(pytest.MonkeyPatch())
     results["faults"] = [
         _failing(trainer, before, *fault, culprit) for fault in FAULTS for culprit in (0, 1)
     ]
@@ -120,6 +123,10 @@ def main(folder: Path) -> None:
     results["after"] = trained(trainer) == trained(_trainer(folder / "faults"))
     results["world"] = dist.get_world_size()
     (folder / f"rank{rank}.json").write_text(json.dumps(results))
+    # The Trainer's DDP wrapper must go before the group it reduces in: the other way round the
+    # wrapper's end waits, with the interpreter locked, for threads that need the interpreter.
+    del trainer
+    gc.collect()
     dist.destroy_process_group()
 
 
