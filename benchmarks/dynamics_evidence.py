@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.other_tasks import held_out_forecaster
 from benchmarks.run_tables import Run, reference
 from benchmarks.watched import write_table
 from hf_ftrisk.forecast.forecaster import Forecaster
@@ -88,7 +89,9 @@ def table() -> str:
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for depth in DEPTHS:
-        X = np.array([features(run, depth, Forecaster.default()) for run in runs])
+        X = np.array(
+            [features(run, depth, held_out_forecaster("reference", run.group)) for run in runs]
+        )
         cells = [f"{depth:.0%}"]
         for score in (X[:, 0], held_out_chances(X, good, groups)):
             kept, share = stopped(score, good, groups)

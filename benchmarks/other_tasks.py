@@ -6,16 +6,19 @@ Behind `python -m benchmarks.stopping`: packaged scores, and two tables.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.forecasting.fitting import Case, cases_of, prior_of
+from benchmarks.forecasting.prefixes import all_tables, unit_of
 from benchmarks.run_tables import Run, bert_seeds, peft_metamath, reference
 from benchmarks.watched import Judged, Watched, first_below, measures, watch
 from hf_ftrisk.forecast.forecaster import Forecaster
-from hf_ftrisk.forecast.prior import family
+from hf_ftrisk.forecast.prior import FamilyPrior, family
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import conformal_floor
 from hf_ftrisk.policy.reference_rule import ReferenceScores, pooled_floor
@@ -49,7 +52,7 @@ def watch_reference(metric: str) -> list[Watched]:
     runs = [_as(run, metric) for run in reference() if metric in run.record.evals]
     found: list[Watched] = []
     for group in sorted({run.group for run in runs}):
-        forecaster = held_out_forecaster(group)
+        forecaster = held_out_forecaster("reference", group)
         for run in runs:
             if run.group == group:
                 found += watch(run, forecaster, goals_of(run, runs))
@@ -60,9 +63,23 @@ def _as(run: Run, metric: str) -> Run:
     return replace(run, goal=Goal(metric))
 
 
-def held_out_forecaster(group: str) -> Forecaster:
-    """The default forecaster without the packaged runs of one data set."""
-    return Forecaster.default()
+@cache
+def _cases() -> dict[str, list[Case]]:
+    return cases_of(all_tables())
+
+
+@cache
+def held_out_priors(unit: str) -> dict[str, FamilyPrior]:
+    """The package's priors as fitted without one unit: a table, or a fold of its data sets."""
+    return {
+        name: prior_of([case for case in cases if case.prefix.unit != unit])
+        for name, cases in _cases().items()
+    }
+
+
+def held_out_forecaster(table: str, group: str) -> Forecaster:
+    """The default forecaster without the table, or without the packaged data set."""
+    return Forecaster(priors=held_out_priors(unit_of(table, group)))
 
 
 def packaged_scores(runs: Sequence[Watched]) -> ReferenceScores:
@@ -152,21 +169,53 @@ def outside_rows(scores: ReferenceScores, rate: float) -> list[str]:
     """The packaged scores on tasks of other people."""
     floor = scores.floor(rate)
     rows = []
-    runs = bert_seeds() + [replace(run, group="MetaMathQA") for run in peft_metamath()]
-    for group in sorted({run.group for run in runs}):
-        watched = [
-            watch(run, Forecaster.default(), [("", run.goal)])[0]
-            for run in runs
-            if run.group == group
-        ]
-        held = [(run.good, first_below(run.relative, floor, run.progress)) for run in watched]
-        kept, stopped, saved = measures(held)
-        n_good = sum(good for good, _ in held)
-        rows.append(
-            f"| {group} | {rate:g} | {n_good} | {kept:.1%} | {len(held) - n_good} | {stopped:.1%} "
-            f"| {saved:.1%} |".replace("nan%", "-")
-        )
+    tables = {"bert_seeds": bert_seeds(), "peft_metamath": peft_metamath()}
+    for table, runs in tables.items():
+        forecaster = held_out_forecaster(table, "")
+        groups = {run.record.task or "" for run in runs}
+        for group in sorted(groups):
+            watched = [
+                watch(run, forecaster, [("", run.goal)])[0]
+                for run in runs
+                if run.record.task == group
+            ]
+            rows.append(_outside_row(group, watched, rate, floor))
     return rows
+
+
+def _outside_row(group: str, watched: Sequence[Watched], rate: float, floor: float | None) -> str:
+    held = [(run.good, first_below(run.relative, floor, run.progress)) for run in watched]
+    kept, stopped, saved = measures(held)
+    n_good = sum(good for good, _ in held)
+    return (
+        f"| {group} | {rate:g} | {n_good} | {kept:.1%} | {len(held) - n_good} | {stopped:.1%} "
+        f"| {saved:.1%} |".replace("nan%", "-")
+    )
+
+
+def check_values(metric: str, names: Collection[str]) -> dict[str, float]:
+    """Relative scores of some packaged runs by the packaged forecaster: they tell when it changes.
+
+    Args:
+        metric: judges the runs, by their baseline.
+        names: `run_name` of each.
+    """
+    goal = Goal(metric)
+    found = {}
+    for run in reference():
+        if run_name(run) in names and metric in run.record.evals:
+            (watched,) = watch(replace(run, goal=goal), Forecaster.default(), [("", goal)])
+            found[run_name(run)] = round(float(watched.relative.min()), 4)
+    return found
+
+
+def checked_names(runs: Sequence[Watched], count: int = 4) -> list[str]:
+    names = sorted({run.name for run in runs})
+    return names[:: max(1, len(names) // count)][:count]
+
+
+def run_name(run: Run) -> str:
+    return f"{run.record.settings.get('setting_id')} {run.record.seed}"
 
 
 def write_scores(file: Path) -> None:
@@ -182,6 +231,7 @@ def write_scores(file: Path) -> None:
             "groups": list(scores.groups),
             "names": [run.name for run in runs if run.good],
             "judged": list(scores.judged),
+            "check": check_values(metric, checked_names(runs)),
         }
     content = {"made_by": "python -m benchmarks.stopping scores --write", "families": families}
     file.write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -15,13 +15,22 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.other_tasks import held_out_table, outside_table, variant_table, write_scores
+from benchmarks.forecasting.prefixes import unit_of
+from benchmarks.other_tasks import (
+    held_out_forecaster,
+    held_out_priors,
+    held_out_table,
+    outside_table,
+    variant_table,
+    write_scores,
+)
 from benchmarks.run_tables import Run, bert_seeds
 from benchmarks.watched import Judged, Watched, first_below, share_of, watch, write_table
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.policy.calibration import conformal_floor
 from hf_ftrisk.policy.reference_rule import SCORES_FILE
+from hf_ftrisk.record import RunRecord
 
 UNSTABLE = ("RTE adam-no-bias-correction", "STS-B adam-no-bias-correction")
 SPLITS, WARM_SPLITS, CALIBRATION = 200, 20, 40
@@ -83,7 +92,8 @@ def never(known: Sequence[Watched], rate: float) -> Stop:
 def split_rows(cell: str, rates: Sequence[float]) -> list[str]:
     """Table rows of one cell: calibrated on 40 seeds, judged on the other 10, many splits."""
     runs = [run for run in bert_seeds() if run.group == cell]
-    cold = [watch(run, Forecaster.default(), [("baseline", run.goal)])[0] for run in runs]
+    forecaster = held_out_forecaster("bert_seeds", cell)
+    cold = [watch(run, forecaster, [("baseline", run.goal)])[0] for run in runs]
     rows = []
     for rate in rates:
         rows.append(_split_row(cell, "the rule, cold forecasts", ours, cold, rate))
@@ -113,13 +123,16 @@ def _split_row(
 
 def _warm_row(cell: str, runs: Sequence[Run], rate: float) -> str:
     """The rule as `default_rule` builds it: the forecaster knows the 40 runs, cross-fitted."""
+    priors = held_out_priors(unit_of("bert_seeds", cell))
+
+    def warm(known: Sequence[RunRecord]) -> Forecaster:
+        return Forecaster(tuple(known), priors)
+
     results = []
     for known, new in _deals(len(runs), WARM_SPLITS):
         history = [runs[i].record for i in known]
         goal = runs[0].goal
-        rule = StoppingRule.from_runs(
-            history, goal, Forecaster.default(history), rate, fit=Forecaster.default
-        )
+        rule = StoppingRule.from_runs(history, goal, warm(history), rate, fit=warm)
         floor = rule.threshold_score
         held_out = [watch(runs[i], rule.forecaster, [("", goal)])[0] for i in new]
         results.append([(run.good, first_below(run.prob, floor, run.progress)) for run in held_out])
