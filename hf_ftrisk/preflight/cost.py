@@ -11,9 +11,6 @@ import numpy as np
 from hf_ftrisk.preflight.workload import Facts, Meter
 from hf_ftrisk.report import Cost
 
-# A mean over fewer steps than this says little about what a step costs.
-_SETTLED = 3
-
 
 @dataclass(frozen=True)
 class Prices:
@@ -42,7 +39,7 @@ class Prices:
 class _Evaluation:
     seconds: float
     rows: int | None
-    price: float | None  # steps; None while too few steps were timed to tell
+    price: float | None  # steps; None while no probe is past its first step
 
 
 @dataclass
@@ -51,7 +48,8 @@ class Account:
 
     A step costs 1. An evaluation costs its own seconds over the mean seconds of the steps timed
     before it; that price stays, so that a machine that becomes faster or slower later on does not
-    change what was already paid.
+    change what was already paid. What was evaluated before any probe's second step is priced by
+    that one.
 
     Args:
         allowed: the budget.
@@ -73,14 +71,13 @@ class Account:
         split = 1 if opening else 0
         self._first += seconds[:split]
         self._regular += seconds[split:]
-        if len(self._regular) >= _SETTLED:
+        if self._regular:
             self._evaluations = [self._priced(entry) for entry in self._evaluations]
 
     def post_evaluation(self, seconds: float, rows: int | None) -> None:
         """Enter the wall time of an evaluation of `rows` rows (None: of the whole set)."""
         entry = _Evaluation(seconds, rows, None)
-        settled = len(self._regular) >= _SETTLED
-        self._evaluations.append(self._priced(entry) if settled else entry)
+        self._evaluations.append(self._priced(entry) if self._regular else entry)
 
     def _priced(self, entry: _Evaluation) -> _Evaluation:
         if entry.price is not None:

@@ -35,7 +35,7 @@ def trained_looks(setup: SimulatedSetup) -> list[tuple[int, int, int]]:
     return [look for look in setup.evaluations if look[0] >= 0]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(
     budget=st.floats(0.02, 1.0),
     max_steps=st.integers(50, 600),
@@ -65,7 +65,7 @@ def test_no_more_than_the_budget_is_spent_beyond_one_unforeseeable_batch(
     assert account.spent <= account.allowed + slack + 1e-9
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     budget=st.floats(0.02, 1.0),
     max_steps=st.integers(50, 600),
@@ -82,7 +82,7 @@ def test_on_an_even_clock_nothing_beyond_the_budget_is_spent(
         assert account.spent <= account.allowed + 1e-9
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     max_steps=st.integers(20, 600),
     budget=st.floats(0.01, 0.3),
