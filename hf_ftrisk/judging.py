@@ -80,8 +80,9 @@ class Training:
             NoGo: the pre-flight said no.
         """
         probes = self._options.preflight
-        if probes and resumed:
-            self._tell("no pre-flight: the run resumes from a checkpoint")
+        reason = self._why_not_probed(resumed)
+        if probes and reason is not None:
+            self._tell(f"no pre-flight: {reason}")
             probes = False
         if not (probes or self._options.watch):
             return
@@ -98,6 +99,13 @@ class Training:
             self._refuse(unfit)
         if self._before is not None:
             self._obey(self._before)
+
+    def _why_not_probed(self, resumed: bool) -> str | None:
+        if resumed:
+            return "the run resumes from a checkpoint"
+        if self._trainer.model is None:  # after a hyperparameter search
+            return "the Trainer has no model until it trains"
+        return None
 
     def _candidates(self) -> tuple[Goal, ...]:
         """Goals to try in turn; once something has been trained, there is always one that fits."""

@@ -138,6 +138,110 @@ def test_nothing_heavy_is_imported_before_the_script_runs(folder):
     assert run("light.py", cwd=folder).stdout.strip() == "[]"
 
 
+LEAVING = """\
+import atexit, sys, threading, time
+class Kept: ...
+def last():
+    import __main__
+    print("at exit", sys.argv, __main__.Kept is Kept, __name__)
+atexit.register(last)
+def late():
+    time.sleep(0.3)
+    import __main__
+    print("thread", __main__.Kept is Kept)
+threading.Thread(target=late).start()
+print("main ends")
+"""
+
+SPAWNING = """\
+import multiprocessing, sys
+def square(x):
+    return x * x, __name__
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        print(pool.map(square, [2, 3]), sys.argv)
+"""
+
+
+@pytest.mark.parametrize("text", [LEAVING, SPAWNING], ids=["atexit and threads", "spawn"])
+@pytest.mark.parametrize("module", [False, True], ids=["script", "module"])
+def test_what_outlives_the_script_or_is_started_by_it_finds_it(folder, text, module):
+    (folder / "outliving.py").write_text(text)
+    command = ["-m", "outliving", "x"] if module else ["outliving.py", "x"]
+    plain, ours = python(*command, cwd=folder), run(*command, cwd=folder)
+    assert plain.returncode == 0
+    assert (ours.stdout, ours.stderr, ours.returncode) == (plain.stdout, plain.stderr, 0)
+
+
+def test_an_interrupted_script_is_told_as_python_tells_it(folder):
+    (folder / "interrupted.py").write_text("def wait():\n    raise KeyboardInterrupt\nwait()\n")
+    plain, ours = python("interrupted.py", cwd=folder), run("interrupted.py", cwd=folder)
+    assert ours.stderr == plain.stderr
+    assert ours.returncode == 130  # what a shell reports of python, which ends by the signal
+
+
+@pytest.mark.parametrize("command", [["--report-dir", "file"], ["--history", "pack"]], ids=" ".join)
+def test_a_place_that_cannot_be_written_is_wrong_usage(folder, command):
+    (folder / "file").write_text("")
+    done = run(*command, "code/mirror.py", cwd=folder)
+    assert done.returncode == 2
+    assert done.stdout == ""
+
+
+TWO = """\
+import sys
+from pathlib import Path
+import torch.distributed as dist
+from tests.preflight.models import bert_trainer, weights_hash
+rank_file = Path(sys.argv[1])
+settings = dict(max_steps=16, eval_strategy="steps", eval_steps=4)
+trainer = bert_trainer(rank_file.parent, **settings)
+try:
+    trainer.train()
+finally:
+    rank = dist.get_rank()
+    line = f"{dist.get_world_size()} {trainer.state.global_step} {weights_hash(trainer.model)}"
+    rank_file.with_name(f"rank{rank}").write_text(line)
+"""
+
+
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+# With --cpu it would start one process; --multi_gpu starts two, also where there is no GPU.
+ACCELERATE = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+GIVEN = ["--budget", "0.5", "--seeds", "1", "--action", "warn", "--report-dir", "reports"]
+
+
+def on_two_ranks(folder: Path, launch: list[str], goal: str):
+    """The finished launch, and what each rank wrote: world size, steps, weights."""
+    (folder / "two.py").write_text(TWO)
+    (folder / "out").mkdir()
+    command = [*launch, "-m", "hf_ftrisk", "run", "--goal", goal, *GIVEN, "two.py", "out/x"]
+    done = python(*command, cwd=folder)
+    ranks = [(folder / "out" / f"rank{rank}").read_text().split() for rank in (0, 1)]
+    return done, ranks
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_are_judged_in_lockstep(folder):
+    done, ranks = on_two_ranks(folder, TORCHRUN, "eval_accuracy>=0.6")
+    assert done.returncode == 0, done.stderr
+    assert ranks[0][:2] == ["2", "16"]
+    assert ranks[0] == ranks[1]
+    reports = sorted(path.name for path in (folder / "reports").iterdir())
+    assert reports == ["preflight.json", "watch.json"]
+
+
+@pytest.mark.slow
+def test_two_processes_of_accelerate_refuse_a_wrong_goal_together(folder):
+    done, ranks = on_two_ranks(folder, ACCELERATE, "eval_f1>=0.6")
+    assert done.returncode == 1  # the launcher's own, whatever its processes left with
+    assert ranks[0][:2] == ["2", "0"]
+    assert ranks[0] == ranks[1]
+    assert done.stderr.count("not started: the evaluation gives no 'eval_f1'") == 1
+    assert "exitcode  : 2" in done.stderr
+
+
 def test_the_interpreter_is_as_before_after_a_run(folder, monkeypatch):
     monkeypatch.chdir(folder)
     from transformers import Trainer
