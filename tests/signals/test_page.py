@@ -25,9 +25,9 @@ def test_the_page_names_exactly_the_signals_there_are(tmp_path):
     rows = [row | {"text": "so, what?"} for row in classified_rows(64)]
     classifier = trainer_of(bert(), rows, tmp_path, eval_dataset=rows[:32])
     classifier.processing_class = tokenizer()
-    # A gradient that is pure noise has no noise scale; these weights give one that is not.
+    # Batches that are much alike: a gradient that is pure noise has no noise scale.
     model = get_peft_model(llama(), LoraConfig(r=2, target_modules=["q_proj"]))
-    language = trainer_of(model, prompted_rows(32), tmp_path)
+    language = trainer_of(model, prompted_rows(2) * 16, tmp_path)
     steps = np.arange(1, 21)
     record = RunRecord(
         max_steps=40,
