@@ -23,10 +23,12 @@ from hf_ftrisk.signals.collect import (
 )
 from hf_ftrisk.signals.frozen import frozen
 from hf_ftrisk.signals.sample import IGNORED_LABEL, DataSample
+from hf_ftrisk.trainer_facts import class_labels, length_of
 
 MASKED_WARNING = 0.05
 CUT_WARNING = 0.05
 CUT_FATAL = 0.5
+MOST_LABELS = 500_000
 
 
 def check_wiring(
@@ -71,7 +73,7 @@ def _check_data(trainer: Any, max_rows: int, seed: int) -> list[Diagnosis | None
     )
     rows = data_sample(trainer, sample)
     out_of_range = [
-        check_label_range(trainer.model, sample),
+        check_label_range(trainer.model, sample, _label_column(trainer)),
         check_token_range(trainer.model, rows),
     ]
     config = getattr(trainer.model, "config", None)
@@ -188,13 +190,31 @@ def check_masking(sample: DataSample) -> Diagnosis | None:
     )
 
 
-def check_label_range(model: torch.nn.Module, sample: CollatedSample) -> Diagnosis | None:
-    """Class labels lie in [0, num_labels), token labels in [0, vocabulary)."""
+def _label_column(trainer: Any) -> np.ndarray | None:
+    """(n_rows,) class labels of the whole training set where it keeps them in a column."""
+    rows = length_of(trainer.train_dataset)
+    if rows is None or rows > MOST_LABELS:
+        return None
+    return class_labels(trainer.train_dataset, list(trainer.label_names or []))
+
+
+def check_label_range(
+    model: torch.nn.Module, sample: CollatedSample, column: np.ndarray | None = None
+) -> Diagnosis | None:
+    """Class labels lie in [0, num_labels), token labels in [0, vocabulary).
+
+    Args:
+        model: says how many labels there may be.
+        sample: collated rows.
+        column: (n_rows,) class labels of the whole set, if known: a rare class may not be sampled.
+    """
     bound, what = _label_bound(model)
     if bound is None:
         return None
     row_level = what == "num_labels"
     values = [_counted_labels(batch, row_level) for batch in sample.batches]
+    if row_level and column is not None:
+        values = [column[column != IGNORED_LABEL]]
     labels = np.concatenate(values) if values else np.empty(0, dtype=int)
     outside = labels[(labels >= bound) | (labels < 0)]
     if outside.size == 0:
@@ -203,7 +223,7 @@ def check_label_range(model: torch.nn.Module, sample: CollatedSample) -> Diagnos
     return Diagnosis(
         name="labels_out_of_range",
         message=f"Labels run from {low} to {high}, but the model has {what}={bound}: "
-        f"{outside.size} of {labels.size} sampled labels are outside [0, {bound - 1}].",
+        f"{outside.size} of {labels.size} labels looked at are outside [0, {bound - 1}].",
         advice=(
             f"Load the model with num_labels={high + 1}, or map the labels to 0..{bound - 1}."
             if row_level and low >= 0

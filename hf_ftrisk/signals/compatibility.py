@@ -20,7 +20,8 @@ features | share | [0, 1] | Alain and Bengio 2017 |
 | ``gradient_snr`` | squared norm of the true gradient / variance of one batch's gradient, both \
 unbiased; about 0 or below: one batch tells nothing | - | >= -1/n_batches | McCandlish et al. 2018 |
 | ``noise_scale`` | rows in a batch above which a larger batch stops helping: trace of the \
-covariance of a row's gradient / squared norm of the true gradient; absent when that is not above 0 | rows | > 0 | McCandlish et al. 2018, appendix A |
+covariance of a row's gradient / squared norm of the true gradient; absent when that is not above \
+0 | rows | > 0 | McCandlish et al. 2018, appendix A |
 | ``gradient_consistency`` | mean cosine between gradients of different training batches | - | \
 [-1, 1] | Sankararaman et al. 2020 (gradient confusion) |
 | ``train_eval_gradient_cosine`` | cosine between the mean training and evaluation gradients | - | \

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import Trainer
 
@@ -198,3 +199,80 @@ def test_the_check_leaves_the_trainer_as_it_was(tmp_path):
     assert all(torch.equal(weights[k], v) for k, v in trainer.model.state_dict().items())
     assert all(vars(trainer)[k] is v for k, v in settings.items())
     assert trainer.accelerator._dataloaders == []
+
+
+# --- near misses: what looks like a fault and is none --------------------------------------------
+
+
+def test_a_rare_class_outside_the_head_is_found_in_the_whole_column(tmp_path):
+    rows = classified_rows(600)
+    rows[577]["labels"] = 2
+    trainer = trainer_of(bert(num_labels=2), Dataset.from_list(rows), tmp_path)
+    fault = only(check_wiring(trainer, max_rows=8))
+    assert fault.name == "labels_out_of_range"
+    assert "1 of 600" in fault.message
+
+
+@pytest.mark.parametrize("label", [1, -100], ids=["last class", "ignored"])
+def test_labels_at_the_edge_are_sound(tmp_path, label):
+    rows = classified_rows(16)
+    rows[5]["labels"] = label
+    assert check_wiring(trainer_of(bert(num_labels=2), rows, tmp_path)) == ()
+
+
+def test_a_regressions_targets_have_no_range(tmp_path):
+    rows = [row | {"labels": -7.5} for row in classified_rows(16)]
+    assert check_wiring(trainer_of(bert(num_labels=1), rows, tmp_path)) == ()
+
+
+def test_the_last_token_of_the_vocabulary_is_sound(tmp_path):
+    rows = classified_rows(16)
+    rows[3]["input_ids"][0] = VOCABULARY - 1
+    assert check_wiring(trainer_of(bert(), rows, tmp_path)) == ()
+
+
+def test_one_trainable_tensor_is_enough(tmp_path):
+    model = bert()
+    model.requires_grad_(False)
+    model.classifier.bias.requires_grad_(True)
+    assert check_wiring(trainer_of(model, classified_rows(16), tmp_path)) == ()
+
+
+def test_an_optimizer_that_holds_the_adapters_alone_is_sound(tmp_path):
+    model = get_peft_model(llama(), LoraConfig(r=2, target_modules=["q_proj"]))
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    trainer = trainer_of(model, prompted_rows(16), tmp_path, optimizers=(optimizer, None))
+    assert check_wiring(trainer) == ()
+
+
+def test_one_masked_row_in_many_is_no_fault(tmp_path):
+    rows = prompted_rows(32)
+    rows[0] = rows[0] | {"labels": [-100] * 8}
+    assert check_wiring(trainer_of(llama(), rows, tmp_path)) == ()
+
+
+def test_a_great_loss_is_finite(tmp_path):
+    model = bert()
+    with torch.no_grad():
+        model.classifier.bias[0] = 1e30
+    assert check_wiring(trainer_of(model, classified_rows(16), tmp_path)) == ()
+
+
+def test_one_evaluation_row_is_a_set(tmp_path):
+    rows = classified_rows(16)
+    assert check_wiring(trainer_of(bert(), rows, tmp_path, eval_dataset=rows[:1])) == ()
+
+
+def test_rows_that_fill_the_limit_and_end_are_not_cut(tmp_path):
+    rows = answers(16)
+    for row in rows[:16]:
+        row["input_ids"] = row["labels"] = [*row["input_ids"][:7], 3]
+    trainer = trainer_of(llama(), rows, tmp_path, data_collator=pad)
+    trainer.processing_class = Tokenizer()
+    assert check_wiring(trainer) == ()
+
+
+def test_rows_that_are_all_of_one_length_are_not_cut(tmp_path):
+    trainer = trainer_of(llama(), prompted_rows(20), tmp_path, data_collator=pad)
+    trainer.processing_class = Tokenizer()
+    assert check_wiring(trainer) == ()
