@@ -117,9 +117,9 @@ def test_the_risk_engine_loads_no_torch():
 
 def brute_force(risks: np.ndarray, runs: int, prior: RiskPrior) -> dict[str, float]:
     """Moments of the power law's posterior on a dense grid over (level, share, alpha)."""
-    odds = prior.share_mean + prior.share_sd * np.linspace(-4.5, 4.5, 241)
-    log_alpha = prior.alpha_log_mean + prior.alpha_log_sd * np.linspace(-4.5, 4.5, 121)
-    log_level = np.log(risks.max()) + np.linspace(-4, 5, 181)
+    odds = prior.share_mean + prior.share_sd * np.linspace(-4.5, 4.5, 361)
+    log_alpha = prior.alpha_log_mean + prior.alpha_log_sd * np.linspace(-4.5, 4.5, 181)
+    log_level = np.log(risks.max()) + np.linspace(-4, 5, 241)
     share, alpha = expit(odds)[:, None], np.exp(log_alpha)[None, :]
     dof = runs - 1
     mass = (
