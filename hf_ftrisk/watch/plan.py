@@ -113,7 +113,9 @@ def run_plan(
     """
     loader = given.get("train_dataloader")
     kind = "Trainer" if trainer is None else type(trainer).__name__
-    settings = run_settings(args, given["model"], kind, state.max_steps)
+    # SetFit hands its callbacks a model that wraps the trained one.
+    model = given["model"] if trainer is None else trainer.model
+    settings = run_settings(args, model, kind, state.max_steps)
     if trainer is not None and _is_policy_gradient(type(trainer)):
         settings["reinforcement_learning"] = True  # losses near zero mean nothing there
     chooser = args.metric_for_best_model
@@ -126,7 +128,7 @@ def run_plan(
         schedule=scheduler_rates(given.get("lr_scheduler"), state.max_steps),
         steps_per_epoch=_steps_per_epoch(args, state, loader),
         status="running",
-        task=task or task_name(given.get("model"), loader, trainer),
+        task=task or task_name(model, loader, trainer),
         seed=args.seed,
         load_best=bool(args.load_best_model_at_end),
         metric_for_best=chooser,

@@ -149,14 +149,27 @@ class _EndsAt(FineTuneRiskCallback.__base__):  # type: ignore[misc, name-defined
         control.should_training_stop = control.should_training_stop or state.global_step == 15
 
 
+class LostAtTinyRates(Trainer):
+    """Its loss is NaN in trials with a tiny learning rate."""
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        loss = super().compute_loss(*args, **kwargs)
+        lost = self.model.training and self.args.learning_rate < 1e-6
+        return loss * float("nan") if lost else loss
+
+
 @pytest.mark.parametrize("poor", [True, False])
 def test_a_stopped_trial_is_pruned(tmp_path: Path, poor: bool):
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    callback = watcher()
+    callback = FineTuneRiskCallback(GOAL, check_steps=4)
     trainer = bert_trainer(
-        tmp_path, model_init=lambda trial: bert(), callbacks=[callback], eval_steps=20
+        tmp_path,
+        kind=LostAtTinyRates,
+        model_init=lambda trial: bert(),
+        callbacks=[callback],
+        eval_steps=20,
     )
     studies: list[Any] = []
     original = optuna.create_study

