@@ -104,6 +104,7 @@ def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[st
         "lr_scheduler_type": str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)),
         "optimizer": str(getattr(args.optim, "value", args.optim)),
         "weight_decay": args.weight_decay,
+        "max_grad_norm": args.max_grad_norm,
         "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
     }
 
