@@ -37,7 +37,7 @@ _SHIFT_RUNS = 4.0
 # The weights between estimators are themselves estimated: with few runs they stay near prior ones
 # that favour the plain mean.
 _STACK_SQUARE = 80.0
-_MEAN_RUNS = 30.0
+_MEAN_RUNS = 10.0
 # Narrower ranges of the known runs than this, in units of the metric, count as this wide.
 _LEAST_RANGE = 0.03
 _LENGTH_RATIO = 2.0
@@ -208,7 +208,10 @@ class Peers:
         if np.all(np.isfinite(before)):
             estimates.append(shifted(before, cold, self.outcomes, _SHIFT_RUNS))
             weights.append(1.0)
-        prior = np.array(weights) / np.sum(weights)
+        # An estimator that errs far more on the held-out runs starts with that much less weight.
+        errors = np.array([np.mean((self.outcomes - e.held_out) ** 2) for e in estimates])
+        prior = np.array(weights) / (errors + 1e-3 * errors.max() + 1e-12)
+        prior /= prior.sum()
         return stack(estimates, self.outcomes, prior, _STACK_SQUARE / k)
 
     def _cold_at(self, share: float) -> np.ndarray:
