@@ -24,10 +24,9 @@ from hf_ftrisk.demo.progress import quiet
 from hf_ftrisk.demo.setting import Setting
 
 MAX_TOKENS = 48
-MAX_STEPS = 60
-EVAL_EVERY = 6
-EVAL_ROWS = 48
-SEED = 7
+MAX_STEPS = 40
+EVAL_EVERY = 4
+EVAL_ROWS = 24
 
 
 def lm_trainer(setting: Setting, folder: Path) -> Trainer:
@@ -43,11 +42,11 @@ def lm_trainer(setting: Setting, folder: Path) -> Trainer:
     pairs = answers()
     train = list(pairs.train)
     if setting.shuffled:
-        train = with_shuffled_targets(train, SEED)  # type: ignore[arg-type,assignment]
+        train = with_shuffled_targets(train, setting.seed)  # type: ignore[arg-type,assignment]
     tokenizer = _tokenizer()
     return quiet(
         Trainer(
-            model=_model(),
+            model=_model(setting.seed),
             args=_arguments(setting, folder),
             train_dataset=_encoded(train, tokenizer),
             eval_dataset=_encoded(list(pairs.test[:EVAL_ROWS]), tokenizer),
@@ -66,7 +65,7 @@ def _tokenizer() -> Any:
     return tokenizer
 
 
-def _model() -> Any:
+def _model(seed: int) -> Any:
     file = smollm2_file()
     base = AutoModelForCausalLM.from_pretrained(
         file.parent,
@@ -74,7 +73,7 @@ def _model() -> Any:
         quantization_config=GgufConfig(dequantize=True),
         dtype=torch.float32,
     )
-    set_seed(SEED)
+    set_seed(seed)
     adapters = LoraConfig(
         task_type=TaskType.CAUSAL_LM, r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"]
     )
@@ -96,7 +95,7 @@ def _arguments(setting: Setting, folder: Path) -> TrainingArguments:
         save_strategy="steps",
         save_steps=MAX_STEPS,
         report_to="none",
-        seed=SEED,
+        seed=setting.seed,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
 

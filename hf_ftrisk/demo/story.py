@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_ftrisk import report_text
+from hf_ftrisk.demo.history import demo_history
 from hf_ftrisk.demo.setting import Setting
 from hf_ftrisk.demo.tasks import Task, TaskName, task_of
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.history import RunHistory
 from hf_ftrisk.plots import plot_report
 from hf_ftrisk.report import Look, RiskReport
 from hf_ftrisk.terminal import show_report
@@ -68,28 +70,49 @@ def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> li
     console = console or Console()
     task = task_of(name)
     console.print(Text(f"\n{task.title}", style="bold"))
-    console.print(f"Goal: {task.goal}. A pre-flight may spend {task.budget:.0%} of a run.")
+    folder.mkdir(parents=True, exist_ok=True)
+    history = demo_history(folder)
+    known = len(list(history.records(task=task.name)))
+    console.print(
+        f"Goal: {task.goal}. Known: {known} earlier runs of this task, by which at most "
+        f"{task.false_stop_rate:.0%} of good runs may be stopped. A pre-flight may spend "
+        f"{task.budget:.0%} of a run."
+    )
     endings = []
     for number, setting in enumerate(task.settings):
         console.rule(f"{number + 1} of {len(task.settings)}: {setting.title}", align="left")
         place = folder if number == 0 else folder / setting.name
-        endings.append(_tell(task, setting, place, console))
+        endings.append(_tell(task, setting, place, history, console))
     console.rule("Predicted and true", align="left")
     console.print(ending_table(endings, Goal.parse(task.goal)))
     console.print(f"Reports, model cards and figures: {folder}")
     return endings
 
 
-def _tell(task: Task, setting: Setting, folder: Path, console: Console) -> Ending:
+def _tell(
+    task: Task, setting: Setting, folder: Path, history: RunHistory, console: Console
+) -> Ending:
     from hf_ftrisk import FineTuneRiskCallback as Watcher
     from hf_ftrisk import preflight
 
-    folder.mkdir(parents=True, exist_ok=True)
     checkpoints = folder / "checkpoints"
     trainer = task.trainer(setting, checkpoints)
-    before = preflight(trainer, goal=task.goal, budget=task.budget, seeds=SEEDS)
+    before = preflight(
+        trainer,
+        goal=task.goal,
+        budget=task.budget,
+        seeds=SEEDS,
+        history=history.records(task=task.name),
+        false_stop_rate=task.false_stop_rate,
+    )
     show_report(before, f"Before the run: {setting.title}", console)
-    callback = Watcher(goal=task.goal, action="stop")
+    callback = Watcher(
+        goal=task.goal,
+        action="stop",
+        history=history,
+        task=task.name,
+        false_stop_rate=task.false_stop_rate,
+    )
     trainer.add_callback(callback)
     trainer.train()
     watched = callback.report

@@ -21,7 +21,9 @@ class Task:
 
     Args:
         title: model and data, for a person.
+        name: under which its runs are comparable.
         goal: what a run is judged by.
+        false_stop_rate: share of good runs that the rule may stop.
         budget: share of the run's steps that a pre-flight may spend.
         settings: the ways to fine-tune.
         trainer: builds the Trainer of a setting, writing to the given folder.
@@ -30,7 +32,9 @@ class Task:
     """
 
     title: str
+    name: str
     goal: str
+    false_stop_rate: float
     budget: float
     settings: tuple[Setting, ...]
     trainer: Callable[[Setting, Path], Trainer]
@@ -51,7 +55,9 @@ def _text_task() -> Task:
 
     return Task(
         title="all-MiniLM-L6-v2 on BBC News: the topic of an article (5 topics)",
+        name="minilm/bbc-news",
         goal="eval_accuracy>=0.85",
+        false_stop_rate=0.05,
         budget=0.15,
         settings=(
             Setting("sound", "a sound setting", 1e-4),
@@ -72,7 +78,9 @@ def _lm_task() -> Task:
 
     return Task(
         title="SmolLM2-135M-Instruct with LoRA on question-answer pairs (ChatterBot's corpus)",
+        name="smollm2-lora/chatterbot",
         goal="eval_loss<=2.1",
+        false_stop_rate=0.1,
         budget=0.15,
         settings=(
             Setting("sound", "a sound setting", 1e-3),

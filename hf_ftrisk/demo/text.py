@@ -26,7 +26,6 @@ MAX_TOKENS = 24
 MAX_STEPS = 120
 EVAL_EVERY = 12
 EVAL_ROWS = 200
-SEED = 7
 
 
 def text_trainer(setting: Setting, folder: Path) -> Trainer:
@@ -42,11 +41,11 @@ def text_trainer(setting: Setting, folder: Path) -> Trainer:
     articles = bbc_news()
     train = list(articles.train)
     if setting.shuffled:
-        train = with_shuffled_targets(train, SEED)  # type: ignore[arg-type,assignment]
+        train = with_shuffled_targets(train, setting.seed)  # type: ignore[arg-type,assignment]
     tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
     return quiet(
         Trainer(
-            model=_model(articles.topics),
+            model=_model(articles.topics, setting.seed),
             args=_arguments(setting, folder),
             train_dataset=_encoded(train, tokenizer),
             eval_dataset=_encoded(list(articles.test[:EVAL_ROWS]), tokenizer),
@@ -57,8 +56,8 @@ def text_trainer(setting: Setting, folder: Path) -> Trainer:
     )
 
 
-def _model(topics: tuple[str, ...]) -> torch.nn.Module:
-    set_seed(SEED)  # the new head is drawn at random
+def _model(topics: tuple[str, ...], seed: int) -> torch.nn.Module:
+    set_seed(seed)  # the new head is drawn at random
     # The head is meant to be new: no need to warn of it.
     loading = logging.getLogger("transformers.modeling_utils")
     level = loading.level
@@ -91,7 +90,7 @@ def _arguments(setting: Setting, folder: Path) -> TrainingArguments:
         save_strategy="steps",
         save_steps=MAX_STEPS,
         report_to="none",
-        seed=SEED,
+        seed=setting.seed,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
 
