@@ -49,8 +49,9 @@ demo: $(VENV)/.demo
 demo-lm: $(VENV)/.demo-lm
 	$(BIN)/hf-ftrisk demo --task lm
 
+# One thread a worker: the tests' models are tiny, and several threads only wait for each other.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

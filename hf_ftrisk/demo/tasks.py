@@ -57,7 +57,7 @@ def _text_task() -> Task:
         title="all-MiniLM-L6-v2 on BBC News: the topic of an article (5 topics)",
         name="minilm/bbc-news",
         goal="eval_accuracy>=0.85",
-        false_stop_rate=0.05,
+        false_stop_rate=0.1,
         budget=0.15,
         settings=(
             Setting("sound", "a sound setting", 1e-4),
