@@ -176,7 +176,7 @@ TABLES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["scores", "tables"])
-    parser.add_argument("--only", choices=sorted(TABLES), help="one table")
+    parser.add_argument("--only", nargs="*", choices=sorted(TABLES), help="some of the tables")
     parser.add_argument(
         "--write",
         nargs="?",
@@ -189,7 +189,7 @@ def main() -> None:
         write_scores(options.write or Path("stopping.json"))
         return
     for name, build in TABLES.items():
-        if options.only not in (None, name):
+        if options.only and name not in options.only:
             continue
         table = build()
         print(f"{name}\n{table}\n", flush=True)
