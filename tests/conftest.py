@@ -17,6 +17,8 @@ from hf_ftrisk.risk import fit_risk_curve
 # Read by the libraries at import: no test may look for a model or a data set on the network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# A message must not be broken where a temporary folder has a long name.
+os.environ["COLUMNS"] = "250"
 
 
 @pytest.fixture(autouse=True)
