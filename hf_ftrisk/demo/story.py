@@ -102,6 +102,8 @@ def _tell(
         goal=task.goal,
         budget=task.budget,
         seeds=SEEDS,
+        depths=task.depths,
+        eval_samples=task.eval_samples,
         history=history.records(task=task.name),
         false_stop_rate=task.false_stop_rate,
     )

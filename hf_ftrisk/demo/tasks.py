@@ -25,6 +25,8 @@ class Task:
         goal: what a run is judged by.
         false_stop_rate: share of good runs that the rule may stop.
         budget: share of the run's steps that a pre-flight may spend.
+        depths: steps at which its probes are evaluated.
+        eval_samples: rows they are evaluated on.
         settings: the ways to fine-tune.
         trainer: builds the Trainer of a setting, writing to the given folder.
         base_model: where the model comes from, for the model card.
@@ -36,6 +38,8 @@ class Task:
     goal: str
     false_stop_rate: float
     budget: float
+    depths: tuple[int, ...]
+    eval_samples: int
     settings: tuple[Setting, ...]
     trainer: Callable[[Setting, Path], Trainer]
     base_model: str
@@ -58,7 +62,9 @@ def _text_task() -> Task:
         name="minilm/bbc-news",
         goal="eval_accuracy>=0.85",
         false_stop_rate=0.1,
-        budget=0.15,
+        budget=0.4,
+        depths=(3, 6, 12),
+        eval_samples=48,
         settings=(
             Setting("sound", "a sound setting", 1e-4),
             Setting("too-small", "a learning rate far too small", 1e-7),
@@ -81,7 +87,9 @@ def _lm_task() -> Task:
         name="smollm2-lora/chatterbot",
         goal="eval_loss<=2.1",
         false_stop_rate=0.1,
-        budget=0.15,
+        budget=0.5,
+        depths=(2, 4),
+        eval_samples=12,
         settings=(
             Setting("sound", "a sound setting", 1e-3),
             Setting("too-small", "a learning rate far too small", 1e-7),
