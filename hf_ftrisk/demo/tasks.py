@@ -85,7 +85,7 @@ def _lm_task() -> Task:
     return Task(
         title="SmolLM2-135M-Instruct with LoRA on question-answer pairs (ChatterBot's corpus)",
         name="smollm2-lora/chatterbot",
-        goal="eval_loss<=2.1",
+        goal="eval_loss<=2.45",
         false_stop_rate=0.1,
         budget=0.5,
         depths=(2, 4),
