@@ -23,7 +23,7 @@ from hf_ftrisk.policy import (
     diagnose,
     look_steps,
 )
-from hf_ftrisk.policy.calibration import Predictor
+from hf_ftrisk.policy.calibration import Predictor, is_good
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
 from hf_ftrisk.watch.risk import Risk, risk_of_history, risk_of_looks
@@ -352,9 +352,34 @@ class Watcher:
         found = diagnose(record, self.goal, forecast=forecast, forecaster=self.rule.forecaster)
         if found:
             return found[0].advice
-        rates = record.learning_rate[np.isfinite(record.learning_rate)]
-        rate = f" of {rates.max() / 3:.2g}" if rates.size else ""
-        return f"Start over with another seed and a third of the learning rate{rate}."
+        return rate_advice(record, self.runs, self.goal)
+
+
+def _peak_rate(record: RunRecord) -> float | None:
+    """Highest planned learning rate, else the highest logged one; None if neither is known."""
+    planned = record.schedule if record.schedule is not None else record.learning_rate
+    known = planned[np.isfinite(planned)]
+    return float(known.max()) if known.size else None
+
+
+def rate_advice(record: RunRecord, runs: Sequence[RunRecord], goal: Goal) -> str:
+    """What to change about the learning rate, from the good runs of the task where there are any.
+
+    Args:
+        record: the poor run.
+        runs: completed runs of the same task.
+        goal: what they are judged by.
+    """
+    mine = _peak_rate(record)
+    good = [rate for run in runs if is_good(run, goal) and (rate := _peak_rate(run)) is not None]
+    if mine is None:
+        return "Start over with another seed and a third of the learning rate."
+    if good and not min(good) <= mine <= max(good):
+        return (
+            f"Change the learning rate: its peak is {mine:.2g} here, and from {min(good):.2g} to "
+            f"{max(good):.2g} in the {len(good)} good runs of this task."
+        )
+    return f"Start over with another seed and a peak learning rate of {mine / 3:.2g}, a third."
 
 
 def lasting_failure(record: RunRecord) -> Diagnosis | None:
