@@ -18,6 +18,7 @@ from transformers import (
     set_seed,
 )
 
+from hf_ftrisk.demo.arguments import training_arguments
 from hf_ftrisk.demo.data import answers, with_shuffled_targets
 from hf_ftrisk.demo.packages import smollm2_file
 from hf_ftrisk.demo.progress import quiet
@@ -81,22 +82,13 @@ def _model(seed: int) -> Any:
 
 
 def _arguments(setting: Setting, folder: Path) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(folder),
+    return training_arguments(
+        setting,
+        folder,
         max_steps=MAX_STEPS,
-        learning_rate=setting.learning_rate,
-        lr_scheduler_type="linear",
+        eval_every=EVAL_EVERY,
         per_device_train_batch_size=4,
         per_device_eval_batch_size=8,
-        eval_strategy="steps",
-        eval_steps=EVAL_EVERY,
-        logging_steps=EVAL_EVERY,
-        # A stopped run is saved where it stands; nothing else is.
-        save_strategy="steps",
-        save_steps=MAX_STEPS,
-        report_to="none",
-        seed=setting.seed,
-        dataloader_pin_memory=torch.cuda.is_available(),
     )
 
 

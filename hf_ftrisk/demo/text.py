@@ -17,6 +17,7 @@ from transformers import (
     set_seed,
 )
 
+from hf_ftrisk.demo.arguments import training_arguments
 from hf_ftrisk.demo.data import bbc_news, with_shuffled_targets
 from hf_ftrisk.demo.packages import minilm_folder
 from hf_ftrisk.demo.progress import quiet
@@ -75,23 +76,14 @@ def _model(topics: tuple[str, ...], seed: int) -> torch.nn.Module:
 
 
 def _arguments(setting: Setting, folder: Path) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(folder),
+    return training_arguments(
+        setting,
+        folder,
         max_steps=MAX_STEPS,
-        learning_rate=setting.learning_rate,
-        lr_scheduler_type="linear",
+        eval_every=EVAL_EVERY,
         warmup_steps=MAX_STEPS // 10,
         per_device_train_batch_size=16,
         per_device_eval_batch_size=50,
-        eval_strategy="steps",
-        eval_steps=EVAL_EVERY,
-        logging_steps=EVAL_EVERY,
-        # A stopped run is saved where it stands; nothing else is.
-        save_strategy="steps",
-        save_steps=MAX_STEPS,
-        report_to="none",
-        seed=setting.seed,
-        dataloader_pin_memory=torch.cuda.is_available(),
     )
 
 
