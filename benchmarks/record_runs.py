@@ -1,6 +1,7 @@
 """Record the reference runs: real fine-tunes, packaged as prior and calibration.
 
     python -m benchmarks.record_runs record --shards recordings   # resumable, interrupt at will
+    python -m benchmarks.record_runs signals --shards recordings  # static signals where missing
     python -m benchmarks.record_runs merge --shards recordings    # into hf_ftrisk/reference
     python -m benchmarks.record_runs table                        # what is packaged, as Markdown
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.recording.plan import RunSetting, plan
@@ -44,6 +47,37 @@ def record(shards: Path, worker: tuple[int, int], model: str | None, minutes: fl
     return count
 
 
+def signals(shards: Path, worker: tuple[int, int], model: str | None) -> int:
+    """Add the untrained model's signals to runs recorded without them; returns their number.
+
+    One run of every setting comes first.
+    """
+    from benchmarks.recording.train import untrained_signals
+
+    index, n_workers = worker
+    runs = {r.run_id: r for r in read_runs([RUNS_FILE, *sorted(shards.glob("*.parquet"))])}
+    missing = [
+        s
+        for s in plan()
+        if s.run_id in runs
+        and model in (None, s.model)
+        and "zero_shot_loss" not in runs[s.run_id].record.static
+    ]
+    met: Counter[str] = Counter()
+    turn = {}
+    for setting in missing:
+        turn[setting.run_id] = met[setting.setting_id]
+        met[setting.setting_id] += 1
+    missing.sort(key=lambda s: turn[s.run_id])
+    part = missing[index::n_workers]
+    for position, setting in enumerate(part):
+        run = runs[setting.run_id]
+        record = replace(run.record, static=untrained_signals(setting))
+        write_shard(replace(run, record=record), shards)
+        print(f"{position + 1}/{len(part)} {setting.run_id}: {len(record.static)}", flush=True)
+    return len(part)
+
+
 def _line(position: int, total: int, setting: RunSetting, run: RecordedRun) -> str:
     metric = goal_of(run.record).metric
     return (
@@ -68,6 +102,10 @@ def main(arguments: list[str] | None = None) -> int:
     recording.add_argument("--worker", type=_worker, default=(0, 1), help="part of the plan: 0/2")
     recording.add_argument("--model", choices=("minilm", "smollm2"))
     recording.add_argument("--minutes", type=float, help="start no run after this time")
+    measuring = commands.add_parser("signals", help="measure signals of runs that lack them")
+    measuring.add_argument("--shards", type=Path, required=True)
+    measuring.add_argument("--worker", type=_worker, default=(0, 1), help="part of them: 0/2")
+    measuring.add_argument("--model", choices=("minilm", "smollm2"))
     merging = commands.add_parser("merge", help="put the shards into the package")
     merging.add_argument("--shards", type=Path, required=True)
     tables = commands.add_parser("table", help="what is packaged, as Markdown")
@@ -75,6 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "record":
         record(options.shards, options.worker, options.model, options.minutes)
+    elif options.command == "signals":
+        signals(options.shards, options.worker, options.model)
     elif options.command == "merge":
         planned = plan()
         runs = merge(options.shards, [setting.run_id for setting in planned])

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
+from peft import PeftModel
 from transformers import (
     DataCollatorForSeq2Seq,
     DataCollatorWithPadding,
@@ -27,6 +29,7 @@ from benchmarks.recording.plan import RunSetting
 from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.table import RecordedRun
+from hf_ftrisk.signals.collect import trainer_signals
 
 MAX_TOKENS = {"minilm": 24, "smollm2": 64}
 _MORE_TOKENS = {"bbc_news": 32, "spam_assassin": 32, "gsm8k_steps": 32, "e2e_rating": 32}
@@ -35,15 +38,26 @@ Rows = list[dict[str, list[int] | int]]
 
 
 def record_run(setting: RunSetting) -> RecordedRun:
-    """Train `setting` to its end and record it."""
+    """Train `setting` to its end and record it, with the signals of the untrained model."""
     started = time.process_time()
-    with tempfile.TemporaryDirectory(prefix="reference-run-") as folder:
-        if setting.model == "minilm":
-            record = _classify(setting, folder)
-        else:
-            record = _generate(setting, folder)
+    with _planned(setting) as planned:
+        static = _signals(planned.trainer)
+        planned.trainer.remove_callback(PrinterCallback)  # no line of output per log entry
+        planned.trainer.train()
+        record = _to_record(planned, setting, static)
     seconds = time.process_time() - started
     return RecordedRun(record, setting.run_id, setting.setting_id, seconds, environment())
+
+
+def untrained_signals(setting: RunSetting) -> dict[str, float]:
+    """Static signals of a planned run, as a pre-flight of its Trainer would measure them."""
+    with _planned(setting) as planned:
+        return _signals(planned.trainer)
+
+
+def _signals(trainer: Trainer) -> dict[str, float]:
+    measured = trainer_signals(trainer, seconds=None)
+    return {name: float(f"{value:.5g}") for name, value in measured.items()}
 
 
 @cache
@@ -54,13 +68,35 @@ def environment() -> str:
     return ", ".join([device, *(f"{name} {version(name)}" for name in libraries)])
 
 
-def _train(trainer: Trainer) -> None:
-    """Train without a line of output per log entry."""
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
+@dataclass(frozen=True, eq=False)
+class _Planned:
+    """A setting's Trainer before it trains.
+
+    Args:
+        trainer: the Trainer.
+        labels: classes of the evaluation rows; None for language models.
+        n_labels: number of classes; 0 for language models.
+    """
+
+    trainer: Trainer
+    labels: list[int] | None = None
+    n_labels: int = 0
 
 
-def _classify(setting: RunSetting, folder: str) -> RunRecord:
+@contextmanager
+def _planned(setting: RunSetting) -> Iterator[_Planned]:
+    with tempfile.TemporaryDirectory(prefix="reference-run-") as folder:
+        if setting.model == "minilm":
+            yield _classification(setting, folder)
+        else:
+            model = models.smollm2_lora(setting.seed)
+            try:
+                yield _generation(setting, model, folder)
+            finally:
+                model.unload()
+
+
+def _classification(setting: RunSetting, folder: str) -> _Planned:
     source = data.classification(setting.dataset)
     salt = f"{setting.dataset} {setting.train_rows}"
     train = data.with_label_noise(
@@ -71,7 +107,6 @@ def _classify(setting: RunSetting, folder: str) -> RunRecord:
     )
     train_rows = _tokenise(train, setting)
     eval_rows = _eval_rows(setting.dataset, setting.eval_rows)
-    labels = [int(row["labels"]) for row in eval_rows]
     trainer = Trainer(
         model=models.minilm_classifier(setting.method, source.n_labels, setting.seed),
         args=_arguments(setting, folder),
@@ -80,27 +115,21 @@ def _classify(setting: RunSetting, folder: str) -> RunRecord:
         data_collator=DataCollatorWithPadding(models.minilm_tokenizer()),
         compute_metrics=_metrics(source.n_labels),
     )
-    _train(trainer)
-    return _to_record(trainer, setting, labels, n_labels=source.n_labels)
+    return _Planned(trainer, [int(row["labels"]) for row in eval_rows], source.n_labels)
 
 
-def _generate(setting: RunSetting, folder: str) -> RunRecord:
+def _generation(setting: RunSetting, model: PeftModel, folder: str) -> _Planned:
     source = data.generation(setting.dataset)
     _, tokenizer = models.smollm2()
     salt = f"{setting.dataset} {setting.train_rows}"
-    model = models.smollm2_lora(setting.seed)
-    try:
-        trainer = Trainer(
-            model=model,
-            args=_arguments(setting, folder),
-            train_dataset=_language_rows(data.subset(source.train, setting.train_rows, salt)),
-            eval_dataset=_language_rows(data.subset(source.test, setting.eval_rows, "test")),
-            data_collator=DataCollatorForSeq2Seq(tokenizer, padding=True),
-        )
-        _train(trainer)
-        return _to_record(trainer, setting)
-    finally:
-        model.unload()
+    trainer = Trainer(
+        model=model,
+        args=_arguments(setting, folder),
+        train_dataset=_language_rows(data.subset(source.train, setting.train_rows, salt)),
+        eval_dataset=_language_rows(data.subset(source.test, setting.eval_rows, "test")),
+        data_collator=DataCollatorForSeq2Seq(tokenizer, padding=True),
+    )
+    return _Planned(trainer)
 
 
 def _arguments(setting: RunSetting, folder: str) -> TrainingArguments:
@@ -206,9 +235,8 @@ def planned_schedule(setting: RunSetting) -> np.ndarray:
     return np.array(rates)
 
 
-def _to_record(
-    trainer: Trainer, setting: RunSetting, labels: list[int] | None = None, n_labels: int = 0
-) -> RunRecord:
+def _to_record(planned: _Planned, setting: RunSetting, static: Mapping[str, float]) -> RunRecord:
+    trainer, labels, n_labels = planned.trainer, planned.labels, planned.n_labels
     log_history = trainer.state.log_history
     untrained = next(e["eval_loss"] for e in log_history if "eval_loss" in e)
     loss = trivial_baseline(Goal("eval_loss"), labels=labels, untrained=untrained)
@@ -220,7 +248,6 @@ def _to_record(
         baselines["eval_f1"] = macro_f1(constant, np.array(labels), n_labels)
     settings = asdict(setting) | {"setting_id": setting.setting_id, "n_labels": n_labels}
     settings["eval_rows"] = len(trainer.eval_dataset)
-    trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     return RunRecord.from_log_history(
         [entry for entry in log_history if "train_runtime" not in entry],
         max_steps=setting.max_steps,
@@ -232,5 +259,5 @@ def _to_record(
         metric_for_best="eval_accuracy" if setting.load_best else None,
         baselines=baselines,
         settings=settings,
-        static={"trainable_parameters": float(trainable)},
+        static=static,
     )
