@@ -239,11 +239,7 @@ class Session:
         due = step in self._grid and step != self._looked_at and not self._named_sets()
         if self._has_metric or due:
             self._looked_at = step
-            record = self.watcher.trace.record()
-            steps, values = record.curve(self.options.goal.metric)
-            seen = steps.size > 0 and steps[-1] == step
-            observed = float(values[-1]) if seen else None
-            self._decide(self.watcher.judge(step, observed=observed), state)
+            self._decide(self.watcher.judge(step), state)
 
     def _decide(self, judged: Judged | None, state: Any) -> None:
         """From a look to what is done about it."""

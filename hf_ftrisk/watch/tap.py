@@ -51,7 +51,7 @@ class StepTap:
         self._losses: list[torch.Tensor] = []
         self._norm: Any = None
         self._rate: float | None = None
-        self._waiting: list[tuple[int, torch.Tensor, Any, float | None]] = []
+        self._waiting: list[tuple[int, list[torch.Tensor], Any, float | None]] = []
         self._undo: list[Callable[[], None]] = []
 
     def open(self) -> None:
@@ -92,7 +92,8 @@ class StepTap:
         self._undo.append(undo)
 
     def _take_loss(self, loss: torch.Tensor) -> None:
-        loss = loss.detach()
+        if loss.requires_grad:
+            loss = loss.detach()
         if loss.untyped_storage().nbytes() > _SMALL:
             loss = loss.clone()
         self._losses.append(loss)
@@ -108,10 +109,7 @@ class StepTap:
     def end_step(self, step: int) -> None:
         """One optimiser step is over."""
         if self._losses:
-            total = self._losses[0].float()
-            for loss in self._losses[1:]:
-                total = total + loss.float()
-            self._waiting.append((step, total.reshape(()), self._norm, self._rate))
+            self._waiting.append((step, self._losses, self._norm, self._rate))
         self._losses = []
         self._norm = None
 
@@ -124,7 +122,7 @@ class StepTap:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return []
-        losses = torch.stack([loss for _, loss, _, _ in waiting])
+        losses = torch.stack([_sum(losses) for _, losses, _, _ in waiting])
         norms = [_plain(norm, losses.device) for _, _, norm, _ in waiting]
         known = [norm for norm in norms if norm is not None]
         values = mean(torch.cat([losses, torch.stack(known)]) if known else losses).tolist()
@@ -135,10 +133,20 @@ class StepTap:
         ]
 
 
+def _sum(losses: list[torch.Tensor]) -> torch.Tensor:
+    """A step's loss, scalar, from its micro-batches' losses."""
+    total = losses[0].float()
+    for loss in losses[1:]:
+        total = total + loss.float()
+    return total if total.ndim == 0 else total.reshape(())
+
+
 def _plain(norm: Any, device: torch.device) -> torch.Tensor | None:
     """A gradient norm as a scalar tensor; None for one that was not computed."""
     if norm is None:
         return None
+    if type(norm) is torch.Tensor and norm.ndim == 0 and norm.device == device:
+        return norm.float()
     if isinstance(norm, DTensor):
         norm = norm.full_tensor()
     return torch.as_tensor(norm, dtype=torch.float32, device=device).reshape(())

@@ -70,7 +70,6 @@ class Judged:
         ruling: the verdict and why.
         look: the forecast in numbers; None for a failure found between looks.
         forecast: the forecast itself, likewise.
-        diagnoses: named failures so far.
         risk: optimisation variance and optimal depth; None while unknown.
         advice: one concrete change, for a run that is stopped.
         stand_in: the forecast is of the training loss, as nothing is evaluated.
@@ -80,7 +79,6 @@ class Judged:
     ruling: Ruling
     look: Look | None = None
     forecast: Forecast | None = None
-    diagnoses: tuple[Diagnosis, ...] = ()
     risk: Risk | None = None
     advice: str | None = None
     stand_in: bool = False
@@ -216,12 +214,11 @@ class Watcher:
         """Steps that are looked at without an evaluation."""
         return frozenset(look_steps(self.plan.max_steps).tolist())
 
-    def judge(self, step: int, *, observed: float | None = None) -> Judged | None:
+    def judge(self, step: int) -> Judged | None:
         """A look at the run after `step` steps.
 
         Args:
             step: optimiser steps seen.
-            observed: the goal's metric, if it was evaluated here.
 
         Returns:
             None when there is nothing to forecast from: neither evaluations nor a training loss.
@@ -240,13 +237,12 @@ class Watcher:
             low=low,
             high=high,
             prob_good=forecast.prob_meets(self.goal, baseline) if known else None,
-            observed=observed,
+            observed=_value_at(step, *record.curve(self.goal.metric)),
         )
-        diagnoses = diagnose(record, self.goal, forecast=forecast)
         risk = self._risk_so_far([*self._variances(), (step, forecast.std**2)])
         poor = ruling.verdict is Verdict.NO_GO
         advice = self._advice(record, forecast) if poor else None
-        return Judged(step, ruling, look, forecast, diagnoses, risk, advice)
+        return Judged(step, ruling, look, forecast, risk, advice)
 
     def _judge_training_loss(self, step: int, record: RunRecord) -> Judged | None:
         """Without evaluations: the training loss stands in, and can make no run poor."""
@@ -264,8 +260,7 @@ class Watcher:
             else Ruling(Verdict.NO_GO, failure.message, certain=True)
         )
         advice = None if failure is None else failure.advice
-        diagnoses = diagnose(record, self.goal)
-        return Judged(step, ruling, look, forecast, diagnoses, advice=advice, stand_in=True)
+        return Judged(step, ruling, look, forecast, advice=advice, stand_in=True)
 
     def _training_loss(self, step: int, record: RunRecord) -> RunRecord | None:
         """The record with the mean training loss before each look as its evaluations."""
@@ -294,7 +289,7 @@ class Watcher:
         if failure is None:
             return None
         ruling = Ruling(Verdict.NO_GO, failure.message, certain=True)
-        return Judged(step, ruling, diagnoses=(failure,), advice=failure.advice)
+        return Judged(step, ruling, advice=failure.advice)
 
     def take(self, judged: Judged) -> None:
         """Keep what was concluded."""
@@ -353,6 +348,11 @@ class Watcher:
         if found:
             return found[0].advice
         return rate_advice(record, self.runs, self.goal)
+
+
+def _value_at(step: int, steps: np.ndarray, values: np.ndarray) -> float | None:
+    """What was evaluated at a step, None if nothing was."""
+    return float(values[-1]) if steps.size and steps[-1] == step else None
 
 
 def _peak_rate(record: RunRecord) -> float | None:
