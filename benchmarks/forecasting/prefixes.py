@@ -65,6 +65,19 @@ def unit_of(table: str, group: str) -> str:
     return source
 
 
+def source_of(table: str, group: str) -> str:
+    """What counts as one source of experience: runs of it say nearly the same about a new task.
+
+    A repository, a data set; the models of the scaling law and the machines of MLPerf share one
+    task, the recipes of BERT two.
+    """
+    if table in ("mlperf", "rectified_law", "peft_metamath"):
+        return table
+    if table.startswith("bert_seeds"):
+        return f"bert_seeds {group.split()[0]}"
+    return f"{table.partition('_')[0]} {group}"
+
+
 def prefixes(table: str, runs: list[Run], depths: tuple[float, ...] = DEPTHS) -> Iterator[Prefix]:
     """Prefixes that have at least one evaluation of the goal's metric."""
     for number, run in enumerate(runs):

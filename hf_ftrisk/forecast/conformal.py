@@ -3,9 +3,10 @@
 The score of a forecast is how far the outcome lies from its median, as a share of the distance
 from the median to the end of the central interval on that side. The interval is stretched by the
 conformal quantile of the scores of completed runs at the same depth (Mondrian conformal
-prediction, Vovk et al. 2005). Runs cluster by task: with groups the new run comes from a new group
-and the known groups weigh alike (hierarchical conformal prediction, Dunn, Wasserman and Ramdas
-2023).
+prediction, Vovk et al. 2005), each of several levels by its own, since forecasts that are too sure
+of their tails need not be of their middle. Runs cluster by task: with groups the new run comes
+from a new group and the known groups weigh alike (hierarchical conformal prediction, Dunn,
+Wasserman and Ramdas 2023).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVEL = 0.9
-# Depths of the calibration, as shares of the run; a forecast uses the nearest.
+# Levels of the central intervals that are calibrated; between them factors are interpolated.
+LEVELS = (0.5, 0.8, 0.9)
+# Depths of the calibration, as shares of the run; between them factors are interpolated.
 DEPTHS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 _ROUNDING = 1e-9
 
@@ -70,33 +73,45 @@ def interval_score(samples: np.ndarray, outcome: float, level: float = LEVEL) ->
     return float(abs(outcome - middle) / max(reach, 1e-12))
 
 
-def stretch(samples: np.ndarray, factor: float) -> np.ndarray:
-    """Draws moved away from (factor > 1) or towards their median."""
-    middle = np.median(samples)
-    return np.asarray(middle + factor * (samples - middle))
+def stretch(samples: np.ndarray, factors: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Draws moved away from (factor > 1) or towards their median, sorted.
+
+    Args:
+        samples: (n,) draws.
+        factors: (n_levels,) factor for the ends of each central interval of `LEVELS`; a draw in
+            between has one in between. Draws never change their order.
+    """
+    ordered = np.sort(samples)
+    n = ordered.size
+    level = np.abs(2.0 * (np.arange(n) + 0.5) / n - 1.0)
+    middle = np.median(ordered)
+    moved = (ordered - middle) * np.interp(level, LEVELS, factors)
+    half = n // 2
+    moved[half:] = np.maximum.accumulate(moved[half:])
+    moved[:half] = np.minimum.accumulate(moved[:half][::-1])[::-1]
+    return np.asarray(middle + moved)
 
 
 @dataclass(frozen=True)
 class DepthCalibration:
-    """Factor by which forecasts of each depth are stretched.
+    """Factors by which forecasts of each depth are stretched.
 
     Args:
-        factors: one for each of `DEPTHS`.
+        factors: (n_depths, n_levels) for `DEPTHS` and `LEVELS`.
         groups: number of groups of runs behind them.
     """
 
-    factors: tuple[float, ...] = (1.0,) * len(DEPTHS)
+    factors: tuple[tuple[float, ...], ...] = ((1.0,) * len(LEVELS),) * len(DEPTHS)
     groups: int = 0
 
     def __post_init__(self) -> None:
-        if len(self.factors) != len(DEPTHS):
-            raise ValueError(f"{len(DEPTHS)} depths need as many factors, got {self.factors!r}")
+        if np.shape(self.factors) != (len(DEPTHS), len(LEVELS)):
+            raise ValueError(
+                f"{len(DEPTHS)} depths and {len(LEVELS)} levels need as many factors, "
+                f"got {self.factors!r}"
+            )
 
-    def factor(self, progress: float) -> float:
-        """Factor at a share `progress` of the run."""
-        return self.factors[nearest_depth(progress)]
-
-
-def nearest_depth(progress: float) -> int:
-    """Index into `DEPTHS` of the nearest one."""
-    return int(np.argmin(np.abs(np.array(DEPTHS) - progress)))
+    def at(self, progress: float) -> np.ndarray:
+        """Factors (n_levels,) at a share `progress` of the run."""
+        table = np.array(self.factors)
+        return np.array([np.interp(progress, DEPTHS, column) for column in table.T])

@@ -1,7 +1,7 @@
 """From what is known of a run to the predictive distribution of its final metric.
 
-Cold, a run is forecast by the curve model under packaged priors, stretched by the packaged
-calibration of its depth. With completed runs of the same task the forecast is theirs and the curve
+Cold, a run is forecast from its curve and its losses under packaged priors and calibration
+(`cold`). With completed runs of the same task the forecast is theirs and the curve
 model's together (`peers`), calibrated on their held-out errors.
 """
 
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hf_ftrisk.forecast.conformal import stretch
+from hf_ftrisk.forecast.cold import cold_values
 from hf_ftrisk.forecast.distribution import Forecast
-from hf_ftrisk.forecast.extrapolation import CurveView, sample_outcome
 from hf_ftrisk.forecast.peers import ColdMean, Peers, from_units, in_units
 from hf_ftrisk.forecast.prior import FamilyPrior, family, load_prior
 from hf_ftrisk.forecast.space import MetricSpace
+from hf_ftrisk.forecast.view import CurveView
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
-_SAMPLES = 400
+_SAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +74,9 @@ class Forecaster:
             values = np.clip(space.inverse(z), *goal.bounds)
             return values, "no evaluation yet: wide prior of the metric's range"
         prior = self._prior(goal)
-        z = sample_outcome(
-            view, prior.curve, best=record.load_best, max_steps=record.max_steps, n=_SAMPLES
-        )
-        z = stretch(z, prior.calibration.factor(view.steps[-1] / record.max_steps))
-        values = np.clip(view.metric(z), *goal.bounds)
+        values = cold_values(view, record, goal, prior, _SAMPLES)
         source = (
-            "curve model on packaged priors; calibrated on "
+            "curve model and losses on packaged priors; calibrated on "
             f"{prior.calibration.groups} groups of runs of other tasks"
         )
         return _at_least_reached(values, record, goal), source

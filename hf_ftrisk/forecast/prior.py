@@ -13,6 +13,7 @@ import numpy as np
 
 from hf_ftrisk.forecast.conformal import DepthCalibration
 from hf_ftrisk.forecast.curve import Grid
+from hf_ftrisk.forecast.failure import FailureModel
 from hf_ftrisk.goal import MetricKind
 
 PRIORS_FILE = Path(__file__).parent.parent / "reference" / "priors.json"
@@ -88,10 +89,14 @@ class FamilyPrior:
     Args:
         curve: prior of the curve model.
         calibration: how far its forecasts have to be stretched at each depth.
+        change: (n_terms,) weights of `change.TERMS` for losses; empty for scores.
+        failure: chance that a run ends no better than a trivial predictor.
     """
 
     curve: CurvePrior
     calibration: DepthCalibration
+    change: tuple[float, ...]
+    failure: FailureModel
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> FamilyPrior:
@@ -100,8 +105,11 @@ class FamilyPrior:
         return cls(
             CurvePrior.from_weights(stored["weights"], float(stored["outcome_sd"])),
             DepthCalibration(
-                tuple(float(f) for f in calibration["factors"]), int(calibration["groups"])
+                tuple(tuple(float(f) for f in row) for row in calibration["factors"]),
+                int(calibration["groups"]),
             ),
+            tuple(float(w) for w in stored["change"]),
+            FailureModel.from_json(stored["failure"]),
         )
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hf_ftrisk.forecast.conformal import (
     DEPTHS,
+    LEVELS,
     DepthCalibration,
     conformal_quantile,
     interval_score,
@@ -49,28 +50,54 @@ def test_covers_at_least_the_level_among_exchangeable_scores(n, level):
     assert level - 1e-9 <= np.mean(covered) <= level + 1 / (n + 1) + 1e-9
 
 
-def test_stretching_by_the_score_puts_the_outcome_on_the_interval_end():
+def test_stretching_by_the_scores_puts_the_outcome_on_the_interval_end():
     samples = np.random.default_rng(0).gamma(2.0, size=4001)
     for outcome in (0.05, 9.0):
-        wider = stretch(samples, interval_score(samples, outcome))
+        wider = stretch(samples, [interval_score(samples, outcome)] * len(LEVELS))
         ends = np.quantile(wider, [0.05, 0.95])
         assert np.abs(ends - outcome).min() < 1e-6
 
 
+def test_each_level_is_stretched_by_its_own_factor():
+    samples = np.linspace(-1.0, 1.0, 4001)
+    wider = stretch(samples, [0.5, 1.0, 3.0])
+    for level, factor in zip(LEVELS, (0.5, 1.0, 3.0), strict=True):
+        end = np.quantile(wider, (1 + level) / 2)
+        assert end == pytest.approx(factor * level, rel=5e-3)
+    assert wider[-1] == pytest.approx(3.0)  # beyond the last level its factor holds
+
+
+@given(st.lists(st.floats(0.3, 12.0), min_size=len(LEVELS), max_size=len(LEVELS)))
+def test_stretching_keeps_the_median_and_the_order(factors):
+    samples = np.random.default_rng(2).normal(size=501)
+    wider = stretch(samples, factors)
+    assert np.all(np.diff(wider) >= 0)
+    assert np.median(wider) == pytest.approx(np.median(samples))
+
+
 def test_overconfident_forecasts_cover_after_calibration():
     rng = np.random.default_rng(1)
-    truth = rng.normal(size=(2, 400))
-    forecasts = 0.4 * rng.normal(size=(2, 400, 300))
-    factor = conformal_quantile(
-        [interval_score(f, t) for f, t in zip(forecasts[0], truth[0], strict=True)]
-    )
-    wider = np.array([np.quantile(stretch(f, factor), [0.05, 0.95]) for f in forecasts[1]])
-    covered = np.mean((truth[1] >= wider[:, 0]) & (truth[1] <= wider[:, 1]))
-    assert 0.85 < covered < 0.95
+    truth = rng.normal(size=(2, 2000))
+    forecasts = 0.4 * rng.normal(size=(2, 2000, 300))
+    factors = [
+        conformal_quantile(
+            [interval_score(f, t, level) for f, t in zip(forecasts[0], truth[0], strict=True)],
+            level,
+        )
+        for level in LEVELS
+    ]
+    for level in LEVELS:
+        ends = [(1 - level) / 2, (1 + level) / 2]
+        wider = np.array([np.quantile(stretch(f, factors), ends) for f in forecasts[1]])
+        covered = np.mean((truth[1] >= wider[:, 0]) & (truth[1] <= wider[:, 1]))
+        assert level - 0.04 < covered < level + 0.04
 
 
-def test_factor_is_that_of_the_nearest_depth():
-    calibration = DepthCalibration(tuple(float(i) for i in range(len(DEPTHS))), 3)
-    assert [calibration.factor(p) for p in (0.0, 0.12, 0.45, 1.0)] == [0.0, 1.0, 4.0, 6.0]
-    with pytest.raises(ValueError, match="need as many factors"):
-        DepthCalibration((1.0, 2.0))
+def test_factors_are_interpolated_between_depths():
+    rows = [(float(i), 1.0, 2.0 * i) for i in range(len(DEPTHS))]
+    calibration = DepthCalibration(tuple(rows), 3)
+    assert calibration.at(0.0).tolist() == [0.0, 1.0, 0.0]
+    assert calibration.at(0.4) == pytest.approx([3.5, 1.0, 7.0])  # between 0.3 and 0.5
+    assert calibration.at(1.0).tolist() == [6.0, 1.0, 12.0]
+    with pytest.raises(ValueError, match="7 depths and 3 levels need as many factors"):
+        DepthCalibration(((1.0, 2.0),))

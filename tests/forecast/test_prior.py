@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from hf_ftrisk.forecast.change import TERMS
 from hf_ftrisk.forecast.curve import Grid
 from hf_ftrisk.forecast.prior import PRIORS_FILE, CurvePrior, family, load_prior
 
@@ -13,7 +14,9 @@ from hf_ftrisk.forecast.prior import PRIORS_FILE, CurvePrior, family, load_prior
 def test_packaged_weights_and_calibration_are_complete(name):
     prior = load_prior(name)
     assert 0 < len(prior.curve.log_prior) <= 500
-    assert all(0.5 <= factor <= 4.0 for factor in prior.calibration.factors)
+    assert all(0.3 <= f <= 12.0 for row in prior.calibration.factors for f in row)
+    assert len(prior.change) == (len(TERMS) if name == "loss" else 0)
+    assert min(prior.change, default=0.0) >= 0.0
     assert prior.calibration.groups >= 9  # else 90 % could not be calibrated at all
 
 

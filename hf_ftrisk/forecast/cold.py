@@ -1,0 +1,88 @@
+"""The forecast that knows no run of the same task: curve, losses, calibration, failure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.optimize import brentq
+
+from hf_ftrisk.forecast.change import loss_terms, score_change
+from hf_ftrisk.forecast.conformal import stretch
+from hf_ftrisk.forecast.extrapolation import sample_paths
+from hf_ftrisk.forecast.failure import failure_features, reweighted
+from hf_ftrisk.forecast.prior import FamilyPrior, family
+from hf_ftrisk.forecast.view import CurveView
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
+
+_FAR = 8.0
+
+
+def cold_values(
+    view: CurveView, record: RunRecord, goal: Goal, prior: FamilyPrior, n: int
+) -> np.ndarray:
+    """Draws (n,) of the outcome in the metric's units.
+
+    Args:
+        view: the record's evaluations, at least one.
+        record: the run so far.
+        goal: what is forecast.
+        prior: what runs of other tasks say.
+        n: number of draws.
+    """
+    best = record.load_best
+    paths = sample_paths(view, prior.curve, best=best, max_steps=record.max_steps, n=n)
+    ends = paths[:, -1]
+    moved = shift(view, record, ends, prior.change)
+    z = (paths.max(axis=1) if best else ends) + moved
+    progress = float(view.steps[-1]) / record.max_steps
+    expected = float(view.metric(z).mean())
+    z = stretch(z, prior.calibration.at(progress))
+    if family(goal.kind) == "score":
+        z = z + recentring(view, z, expected)
+    baseline = record.baseline(goal)
+    if baseline is None or not math.isfinite(baseline):
+        return np.asarray(np.clip(view.metric(z), *goal.bounds))
+    trivial = view.coordinate(baseline)
+    if best and view.z.max() > trivial:
+        return np.asarray(np.clip(view.metric(z), *goal.bounds))
+    curve = float(np.mean(ends <= trivial))
+    features = failure_features(view, record, goal, baseline, curve)
+    z = reweighted(z, trivial, float(view.z[-1]), prior.failure.chance(features, progress))
+    values = np.asarray(np.clip(view.metric(z), *goal.bounds))
+    # To the last digit: who fails does not beat the trivial predictor.
+    worst = np.minimum if goal.greater_is_better else np.maximum
+    return np.asarray(np.where(z <= trivial, worst(values, baseline), values))
+
+
+def recentring(view: CurveView, z: np.ndarray, expected: float) -> float:
+    """Shift of the draws (n,) after which the metric's mean is the expected one.
+
+    A wider distribution of z has a mean nearer to the middle of the metric's range; calibration
+    is to change how sure a forecast is, not what it expects.
+    """
+
+    def excess(by: float) -> float:
+        return view.sign * (float(view.metric(z + by).mean()) - expected)
+
+    return (
+        float(brentq(excess, -_FAR, _FAR, xtol=1e-3)) if excess(-_FAR) < 0 < excess(_FAR) else 0.0
+    )
+
+
+def shift(
+    view: CurveView, record: RunRecord, ends: np.ndarray, weights: tuple[float, ...]
+) -> float:
+    """How far the curve model's draws (n,) of the end have to move, in units of z.
+
+    Args:
+        view: the evaluations so far.
+        record: the run so far.
+        ends: the draws.
+        weights: (n_terms,) of `change.TERMS`; empty for scores.
+    """
+    gain = float(np.median(ends) - view.z[-1])
+    if weights:
+        return float(np.dot(weights, loss_terms(view, record, gain))) - gain
+    return score_change(view, record.max_steps, gain) - gain
