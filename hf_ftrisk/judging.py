@@ -117,7 +117,7 @@ class Training:
     def _unfit(self, goal: Goal) -> str | None:
         """Why the Trainer's evaluations cannot answer this goal, as far as that is certain."""
         try:
-            check_arguments(self._trainer, goal)
+            check_arguments(self._trainer, goal, needs_data=True)
         except WatchArgumentError as error:
             return str(error)
         return None

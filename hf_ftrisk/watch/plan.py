@@ -26,11 +26,17 @@ _MOST_LABELS = 100_000
 _POLICY_GRADIENT = ("GRPO", "RLOO", "PPO")
 
 
-def check_arguments(trainer: Any, goal: Goal) -> None:
+def check_arguments(trainer: Any, goal: Goal, *, needs_data: bool = False) -> None:
     """Refuse a goal that no evaluation of this Trainer can answer.
 
     Only what is certain is refused: subclasses with an evaluation of their own (TRL,
-    sentence-transformers) report metrics that cannot be known before.
+    sentence-transformers) report metrics that cannot be known before. A Trainer without evaluation
+    data is watched all the same, for certain failures and by its training loss.
+
+    Args:
+        trainer: the Trainer.
+        goal: what its run is judged by.
+        needs_data: whether a Trainer without evaluation data is refused too.
 
     Raises:
         WatchArgumentError: the metric cannot come out of an evaluation, or the Trainer is told
@@ -40,7 +46,7 @@ def check_arguments(trainer: Any, goal: Goal) -> None:
     if not _plain_evaluation(trainer):
         return
     data = trainer.eval_dataset
-    if data is None and goal.metric != "eval_loss":
+    if needs_data and data is None and goal.metric != "eval_loss":
         raise WatchArgumentError(
             f"the goal is {goal}, but the Trainer has no eval_dataset to measure {goal.metric} on: "
             "give the Trainer an eval_dataset, or use the goal 'eval_loss', for which the training "

@@ -39,8 +39,8 @@ LEAST_STEPS = 10
 # What is forecast when nothing is evaluated.
 TRAIN_LOSS = Goal("train_loss")
 NO_EVALUATION = (
-    "Nothing is evaluated during this run: only certain failures are seen, and the training loss "
-    "is forecast in place of the goal."
+    "Nothing is evaluated during this run, so its goal cannot be forecast: only certain failures "
+    "are seen, and the training loss is forecast."
 )
 
 
@@ -246,7 +246,7 @@ class Watcher:
 
     def _judge_training_loss(self, step: int, record: RunRecord) -> Judged | None:
         """Without evaluations: the training loss stands in, and can make no run poor."""
-        seen = self._training_loss(step, record)
+        seen = self.training_loss(step, record)
         if seen is None:
             return None
         failure = lasting_failure(record)
@@ -262,8 +262,16 @@ class Watcher:
         advice = None if failure is None else failure.advice
         return Judged(step, ruling, look, forecast, advice=advice, stand_in=True)
 
-    def _training_loss(self, step: int, record: RunRecord) -> RunRecord | None:
-        """The record with the mean training loss before each look as its evaluations."""
+    def training_loss(self, step: int, record: RunRecord) -> RunRecord | None:
+        """The record with the mean training loss before each look as its evaluations.
+
+        Args:
+            step: the look at hand; its value is the mean since the step of the grid before it.
+            record: the run so far.
+
+        Returns:
+            None while there is no loss above 0.
+        """
         steps, losses = record.train_curve()
         kept = np.isfinite(losses)
         steps, losses = steps[kept], losses[kept]
