@@ -166,8 +166,9 @@ class Session:
         if wanted == 0:
             return
         start = time.perf_counter()
-        # Every rank has the same limit, for it comes from rank 0's clock.
-        self.signals = self._workload.signals(wanted)
+        # Every rank has the same limit, for it comes from rank 0's clock; and rank 0's numbers,
+        # for how many rows there was time for may differ.
+        self.signals = self._ranks.from_main(self._workload.signals(wanted))
         self.signal_seconds = time.perf_counter() - start
 
     def _train_blindly(self) -> None:
