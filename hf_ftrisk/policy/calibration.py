@@ -20,7 +20,7 @@ import numpy as np
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.looks import look_steps
+from hf_ftrisk.policy.looks import first_evaluation, look_steps
 from hf_ftrisk.record import RunRecord
 
 # More runs than this add nothing to the floor but the time of forecasting them.
@@ -52,8 +52,10 @@ def is_good(record: RunRecord, goal: Goal) -> bool | None:
 def look_forecasts(
     record: RunRecord, goal: Goal, forecaster: Predictor
 ) -> tuple[np.ndarray, list[Forecast]]:
-    """Steps (n_looks,) and forecasts at every look of a completed run."""
+    """Steps (n_looks,) and forecasts at every look of a completed run that may end a run."""
     steps = look_steps(record.max_steps, record.eval_step)
+    first = first_evaluation(record, goal.metric)
+    steps = steps[steps >= (np.inf if first is None else first)]
     return steps, [forecaster.predict(record.prefix(step), goal) for step in steps.tolist()]
 
 

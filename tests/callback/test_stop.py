@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,21 @@ def test_a_poor_run_is_stopped_by_the_rule_and_leaves_a_checkpoint(tmp_path: Pat
     later = bert_trainer(tmp_path, **POOR)
     later.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-10"))
     assert later.state.global_step == 40
+
+
+def test_a_learning_rate_alone_stops_nothing(tmp_path: Path):
+    """With a history in which the rate decides, P(good) is below the floor from the start."""
+    good, rates = good_runs(20), np.linspace(1.0, 0.0, 40, endpoint=False)
+    poor = [replace(run, evals={"eval_accuracy": [0.5] * 4}) for run in good_runs(20)]
+    history = [replace(run, schedule=5e-3 * rates) for run in good]
+    history += [replace(run, schedule=1e-9 * rates) for run in poor]
+    callback = watcher(history=history)
+    trainer = bert_trainer(tmp_path, callbacks=[callback], eval_on_start=True, **POOR)
+    trainer.train()
+    looks = callback.report.looks
+    assert [look.step for look in looks][:3] == [0, 2, 3]
+    assert max(look.prob_good for look in looks[:3]) < 0.2
+    assert callback.report.stopped_at == 10
 
 
 def test_a_good_run_is_not_stopped(tmp_path: Path):
