@@ -20,11 +20,11 @@ import numpy as np
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import (
-    MAX_CALIBRATION_RUNS,
     Fit,
     Predictor,
     conformal_floor,
     cross_fitted_scores,
+    drawn,
     is_good,
     prob_before,
 )
@@ -96,7 +96,8 @@ class StoppingRule:
     ) -> StoppingRule:
         """Calibrate the rule on completed runs of the same task.
 
-        Of more than 100 usable runs, 100 are drawn (with a fixed seed).
+        Of more than 100 usable runs, or runs of very many looks, some are drawn
+        (`calibration.drawn`).
 
         Args:
             records: completed runs; those without an outcome for this goal are left out.
@@ -112,10 +113,8 @@ class StoppingRule:
         Raises:
             ValueError: a false_stop_rate outside (0, 1), or fewer than 2 folds.
         """
-        usable = [run for run in records if is_good(run, goal) is not None]
-        if len(usable) > MAX_CALIBRATION_RUNS:
-            drawn = np.random.default_rng(0).permutation(len(usable))[:MAX_CALIBRATION_RUNS]
-            usable = [usable[i] for i in sorted(drawn.tolist())]
+        known = [run for run in records if is_good(run, goal) is not None]
+        usable = drawn(known, goal, false_stop_rate) if 0.0 < false_stop_rate < 1.0 else []
         scores = cross_fitted_scores(usable, goal, forecaster, fit, folds)
         kept = scores[~np.isnan(scores)]
         return cls(

@@ -88,11 +88,16 @@ class Session:
         plan = run_plan(options.goal, args, state, dict(given), trainer, options.task)
         trace = Trace(plan, state.log_history, state.global_step)
         self._evaluations = evaluations(args, plan) if evaluates(args, trainer) else 0
+        runs, more = options.known_runs(plan.task) if self.ranks.is_main else ((), False)
+        if more:
+            text = f"of the completed runs of this task the latest {len(runs)} are used"
+            self._notes.append(f"O{text[1:]}.")
+            self.say(f"[ftrisk] {text}")
         self.watcher = Watcher.of(
             plan,
             options.goal,
             trace,
-            runs=options.known_runs(plan.task) if self.ranks.is_main else (),
+            runs=runs,
             false_stop_rate=options.false_stop_rate,
             forecasts=evaluates(args, trainer),
         )

@@ -144,6 +144,7 @@ class Watcher:
         trace: its values so far.
         runs: completed runs of the same task.
         forecasts: whether the goal's metric is measured on the way at all.
+        forecaster: built from `runs`.
     """
 
     plan: RunRecord
@@ -152,6 +153,7 @@ class Watcher:
     trace: Trace
     runs: tuple[RunRecord, ...] = ()
     forecasts: bool = True
+    forecaster: Forecaster = field(default_factory=Forecaster)
     judged: list[Judged] = field(default_factory=list)
     failure: Judged | None = None
     _risk: Risk | None = None
@@ -184,7 +186,7 @@ class Watcher:
         forecaster = Forecaster.default(runs or None)
         rule = default_rule(goal, forecaster, runs, false_stop_rate)
         rule = replace(rule, forecaster=_Latest(forecaster))
-        return cls(plan, goal, rule, trace, tuple(runs), forecasts)
+        return cls(plan, goal, rule, trace, tuple(runs), forecasts, forecaster)
 
     @property
     def last(self) -> Judged | None:
@@ -334,7 +336,7 @@ class Watcher:
         began = time.perf_counter()
         if not self._replayed:
             self._replayed = True
-            self._risk = risk_of_history(self.runs, self.goal, self.plan)
+            self._risk = risk_of_history(self.runs, self.goal, self.plan, self.forecaster)
             self._from_history = self._risk is not None
         if not self._from_history:
             self._risk = risk_of_looks(seen, self.goal, self.plan) or self._risk

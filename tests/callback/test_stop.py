@@ -15,6 +15,7 @@ from hf_ftrisk.callback import FineTuneRiskCallback
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.policy import Verdict
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.watch import options
 from tests.callback.tiny import bert_trainer, weights_hash
 
 GOAL = "eval_accuracy>=0.9"
@@ -243,6 +244,23 @@ def test_a_stopped_run_is_marked_in_the_history(tmp_path: Path):
     bert_trainer(tmp_path, callbacks=[callback], **POOR).train()
     added = RunHistory(path).records()[-1]
     assert (added.status, added.last_step, added.task) == ("stopped", 10, "t")
+
+
+def test_of_a_large_history_the_latest_runs_are_used_and_that_is_said(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "runs.db"
+    RunHistory(path).add_all([*good_runs(30), *(replace(r, task="u") for r in good_runs(5))])
+    settings: dict[str, Any] = {"max_steps": 4, "eval_steps": 2}
+    for most, said in ((30, 0), (20, 1)):
+        monkeypatch.setattr(options, "MOST_RUNS", most)
+        for history in (path, good_runs(30)):
+            callback = watcher(history=history)
+            bert_trainer(tmp_path, callbacks=[callback], **settings).train()
+            text = f"of the completed runs of this task the latest {most} are used"
+            assert capsys.readouterr().out.count(f"[ftrisk] {text}") == said
+            assert callback.report.settings["completed_runs"] == most
+            assert (f"O{text[1:]}." in callback.report.notes) == bool(said)
 
 
 def test_two_watched_runs_are_alike(tmp_path: Path):

@@ -9,6 +9,7 @@ import pytest
 
 from hf_ftrisk import Forecast, Goal, RunRecord
 from hf_ftrisk.policy import StoppingRule, Verdict, look_steps
+from hf_ftrisk.policy.calibration import MAX_CALIBRATION_FORECASTS, MAX_CALIBRATION_RUNS
 from hf_ftrisk.policy.looks import first_evaluation
 
 GOAL = Goal("eval_accuracy", target=0.5)
@@ -143,3 +144,22 @@ def test_a_run_is_stopped_only_when_it_is_predicted_to_be_poor():
     assert rule.decide(doubtful) is not Verdict.NO_GO
     poor = RunRecord(max_steps=100, eval_step=[10], evals={"eval_accuracy": [0.45]})
     assert rule.decide(poor) is Verdict.NO_GO
+
+
+def test_calibration_is_bounded_whatever_the_history_holds():
+    """Runs are drawn without regard to how they went, and enough of them stay for the rule."""
+
+    class Counting(LastValue):
+        asked = 0
+
+        def predict(self, record: RunRecord, goal: Goal) -> Forecast:
+            self.asked += 1
+            return super().predict(record, goal)
+
+    few_looks, many_looks = Counting(), Counting()
+    rule = StoppingRule.from_runs([walk(s) for s in range(600)], GOAL, few_looks)
+    assert 30 <= len(rule.scores) <= MAX_CALIBRATION_RUNS
+    assert few_looks.asked <= MAX_CALIBRATION_FORECASTS * 1.2
+    rule = StoppingRule.from_runs([walk(s, looks=200) for s in range(200)], GOAL, many_looks)
+    assert rule.can_stop
+    assert len(rule.scores) <= 1.6 / 0.05
