@@ -72,6 +72,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
             goal,
             forecast=looked.forecast if looked is not None and at_goal else None,
             forecaster=None if progress.status == "running" else watcher.rule.forecaster,
+            runs=watcher.runs,
         ),
         baseline=record.baseline(goal),
         looks=tuple(one.look for one in watcher.judged if one.look and not one.stand_in),

@@ -23,7 +23,8 @@ from hf_ftrisk.policy import (
     diagnose,
     look_steps,
 )
-from hf_ftrisk.policy.calibration import Predictor, is_good
+from hf_ftrisk.policy.calibration import Predictor
+from hf_ftrisk.policy.rates import GoodRates, peak_rate
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
 from hf_ftrisk.watch.risk import Risk, risk_of_history, risk_of_looks
@@ -354,7 +355,13 @@ class Watcher:
 
     def _advice(self, record: RunRecord, forecast: Forecast) -> str:
         """One concrete change."""
-        found = diagnose(record, self.goal, forecast=forecast, forecaster=self.rule.forecaster)
+        found = diagnose(
+            record,
+            self.goal,
+            forecast=forecast,
+            forecaster=self.rule.forecaster,
+            runs=self.runs,
+        )
         if found:
             return found[0].advice
         return rate_advice(record, self.runs, self.goal)
@@ -365,13 +372,6 @@ def _value_at(step: int, steps: np.ndarray, values: np.ndarray) -> float | None:
     return float(values[-1]) if steps.size and steps[-1] == step else None
 
 
-def _peak_rate(record: RunRecord) -> float | None:
-    """Highest planned learning rate, else the highest logged one; None if neither is known."""
-    planned = record.schedule if record.schedule is not None else record.learning_rate
-    known = planned[np.isfinite(planned)]
-    return float(known.max()) if known.size else None
-
-
 def rate_advice(record: RunRecord, runs: Sequence[RunRecord], goal: Goal) -> str:
     """What to change about the learning rate, from the good runs of the task where there are any.
 
@@ -380,15 +380,11 @@ def rate_advice(record: RunRecord, runs: Sequence[RunRecord], goal: Goal) -> str
         runs: completed runs of the same task.
         goal: what they are judged by.
     """
-    mine = _peak_rate(record)
-    good = [rate for run in runs if is_good(run, goal) and (rate := _peak_rate(run)) is not None]
+    mine, good = peak_rate(record), GoodRates.of(runs, goal)
     if mine is None:
         return "Start over with another seed and a third of the learning rate."
-    if good and not min(good) <= mine <= max(good):
-        return (
-            f"Change the learning rate: its peak is {mine:.2g} here, and from {min(good):.2g} to "
-            f"{max(good):.2g} in the {len(good)} good runs of this task."
-        )
+    if good is not None and not good.holds(mine):
+        return f"Change the learning rate: its peak is {mine:.2g} here, and {good}."
     return f"Start over with another seed and a peak learning rate of {mine / 3:.2g}, a third."
 
 
