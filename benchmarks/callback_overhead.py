@@ -3,6 +3,7 @@
     python -m benchmarks.callback_overhead time --model tiny
     python -m benchmarks.callback_overhead time --model minilm
     python -m benchmarks.callback_overhead memory
+    python -m benchmarks.callback_overhead history --runs 20000
 
 Runs alternate (A B A B ...), so that what else the machine does falls on both. The ratio of each
 pair is taken; median and range are printed. The run is timed from the call of `train` to its
@@ -18,6 +19,8 @@ import io
 import statistics
 import tempfile
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +37,12 @@ from transformers import (
 )
 
 from hf_ftrisk.callback import FineTuneRiskCallback
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.history import RunHistory
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.watch.options import Options
 from hf_ftrisk.watch.trace import Trace
+from hf_ftrisk.watch.watcher import Watcher
 
 
 def tiny() -> BertForSequenceClassification:
@@ -123,8 +131,6 @@ def measure_time(model: str, steps: int, pairs: int) -> None:
 
 def measure_memory(steps: int) -> None:
     """Resident memory that the values of so many steps take, a record being made of them too."""
-    from hf_ftrisk.record import RunRecord
-
     process = psutil.Process()
     plan = RunRecord(steps, status="running", schedule=np.linspace(1e-3, 0, steps))
     Trace(plan).record()
@@ -140,16 +146,64 @@ def measure_memory(steps: int) -> None:
     print(f"memory: {grown:.2f} MB more after {steps} steps and 20 records")
 
 
+def completed(seed: int) -> RunRecord:
+    """A completed run of 400 steps with 20 evaluations, good or not."""
+    rng = np.random.default_rng(seed)
+    steps, evals = np.arange(1, 401), np.arange(20, 401, 20)
+    end = rng.uniform(0.7, 1.0)
+    return RunRecord(
+        max_steps=400,
+        train_step=steps,
+        train_loss=0.2 + np.exp(-steps / 100) + 0.05 * rng.standard_normal(400),
+        eval_step=evals,
+        evals={"eval_accuracy": end - 0.3 * np.exp(-evals / 80) + 0.01 * rng.standard_normal(20)},
+        schedule=np.linspace(1e-3, 0, 400),
+        baselines={"eval_accuracy": 0.5},
+        task="t",
+        seed=seed,
+    )
+
+
+def measure_history(count: int) -> None:
+    """Seconds that a history of completed runs of one task adds to a training."""
+    history = RunHistory(Path(tempfile.mkdtemp()) / "runs.db")
+    history.add_all([completed(seed) for seed in range(count)])
+    run = completed(count)
+    trace = Trace(replace(run.prefix(0), status="running"))
+    goal = Goal("eval_accuracy", target=0.9)
+    options = Options(goal, history=history)
+    taken = [time.perf_counter()]
+    runs, _ = options.known_runs("t")
+    taken.append(time.perf_counter())
+    watcher = Watcher.of(trace.plan, goal, trace, runs=runs)
+    taken.append(time.perf_counter())
+    for step in (20, 40):
+        watcher.add_eval(step, {"eval_accuracy": 0.6})
+        judged = watcher.judge(step)
+        assert judged is not None
+        watcher.take(judged)
+        taken.append(time.perf_counter())
+    read, calibrate, first, second = np.diff(taken)
+    print(
+        f"history of {count} runs, {len(runs)} used, {len(watcher.rule.scores)} good calibrate: "
+        f"read {read:.2f} s, calibrate {calibrate:.2f} s, first look {first:.2f} s, second look "
+        f"{second:.3f} s"
+    )
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["time", "memory"])
+    parser.add_argument("what", choices=["time", "memory", "history"])
     parser.add_argument("--model", choices=["tiny", "minilm"], default="tiny")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--runs", type=int, default=1000)
     given = parser.parse_args()
     if given.what == "memory":
         measure_memory(given.steps or 100_000)
+    elif given.what == "history":
+        measure_history(given.runs)
     else:
         usual = 2000 if given.model == "tiny" else 60
         measure_time(given.model, given.steps or usual, given.pairs)

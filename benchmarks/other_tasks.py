@@ -85,7 +85,7 @@ def held_out_forecaster(table: str, group: str) -> Forecaster:
 def packaged_scores(runs: Sequence[Watched]) -> ReferenceScores:
     good = [run for run in runs if run.good]
     return ReferenceScores(
-        scores=tuple(round(float(run.relative.min()), 4) for run in good),
+        scores=tuple(round(float(run.relative.min(initial=1.0)), 4) for run in good),
         groups=tuple(run.group for run in good),
         judged=tuple(run.judged for run in good),
         runs=len({(run.group, run.name) for run in good}),
@@ -140,7 +140,9 @@ def held_out(
     per_group = []
     for group in sorted({run.group for run in runs}):
         known = [run for run in runs if run.good and run.group != group]
-        floor = floor_of([float(score(run).min()) for run in known], [r.group for r in known], rate)
+        floor = floor_of(
+            [float(score(run).min(initial=1.0)) for run in known], [r.group for r in known], rate
+        )
         held: Judged = []
         for run in runs:
             if run.group == group and judged in ("", run.judged):
@@ -205,7 +207,7 @@ def check_values(metric: str, names: Collection[str]) -> dict[str, float]:
     for run in reference():
         if run_name(run) in names and metric in run.record.evals:
             (watched,) = watch(replace(run, goal=goal), Forecaster.default(), [("", goal)])
-            found[run_name(run)] = round(float(watched.relative.min()), 4)
+            found[run_name(run)] = round(float(watched.relative.min(initial=1.0)), 4)
     return found
 
 

@@ -30,6 +30,7 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.policy.calibration import conformal_floor
 from hf_ftrisk.policy.reference_rule import SCORES_FILE
+from hf_ftrisk.policy.stopping import POOR_PROBABILITY
 from hf_ftrisk.record import RunRecord
 
 UNSTABLE = ("RTE adam-no-bias-correction", "STS-B adam-no-bias-correction")
@@ -44,8 +45,9 @@ Rule = Callable[[Sequence[Watched], float], Stop]
 
 def ours(known: Sequence[Watched], rate: float) -> Stop:
     """The stopping rule: P(good) below the conformal floor, over all looks."""
-    scores = [float(run.prob.min()) for run in known if run.good]
+    scores = [float(run.prob.min(initial=1.0)) for run in known if run.good]
     floor = conformal_floor(scores, [str(i) for i in range(len(scores))], rate)
+    floor = None if floor is None else min(floor, POOR_PROBABILITY)
     return lambda run: first_below(run.prob, floor, run.progress)
 
 

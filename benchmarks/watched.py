@@ -43,8 +43,8 @@ class Watched:
 
     @property
     def relative(self) -> np.ndarray:
-        """P(good) as a share of P(good) before the run, (n_looks,)."""
-        return self.prob / max(self.before, 1e-9)
+        """P(good) as a share of P(good) before the run, (n_looks,); at most 1, as it was then."""
+        return np.minimum(self.prob / max(self.before, 1e-9), 1.0)
 
 
 def watch(run: Run, forecaster: Predictor, goals: Iterable[tuple[str, Goal]]) -> list[Watched]:

@@ -20,11 +20,12 @@ from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCall
 from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.history.given import history_of
 from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.terminal import show_report
 from hf_ftrisk.watch.errors import WatchArgumentError
-from hf_ftrisk.watch.options import Action, Options, history_of
+from hf_ftrisk.watch.options import Action, Options
 from hf_ftrisk.watch.plan import check_arguments
 from hf_ftrisk.watch.ranks import Ranks
 from hf_ftrisk.watch.reach import calling_trainer, holds

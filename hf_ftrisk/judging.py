@@ -23,7 +23,7 @@ from hf_ftrisk.report import RiskReport
 from hf_ftrisk.run_options import NoGo, RunOptions, WrongUsage
 from hf_ftrisk.terminal import show_report
 from hf_ftrisk.watch.errors import WatchArgumentError
-from hf_ftrisk.watch.plan import check_arguments, task_name
+from hf_ftrisk.watch.plan import check_arguments
 from hf_ftrisk.watch.ranks import Ranks
 
 
@@ -117,7 +117,7 @@ class Training:
     def _unfit(self, goal: Goal) -> str | None:
         """Why the Trainer's evaluations cannot answer this goal, as far as that is certain."""
         try:
-            check_arguments(self._trainer, goal)
+            check_arguments(self._trainer, goal, needs_data=True)
         except WatchArgumentError as error:
             return str(error)
         return None
@@ -149,18 +149,13 @@ class Training:
         return None
 
     def _preflight(self, goal: Goal) -> None:
-        history = self._options.open_history()
-        known = () if history is None else history.records(self._task(), goal.metric)
         self._before = preflight(
             self._trainer,
             goal=goal,
             budget=self._options.budget,
             seeds=self._options.seeds,
-            history=known or None,
+            history=self._options.open_history(),
         )
-
-    def _task(self) -> str:
-        return task_name(self._trainer.model, None, self._trainer)
 
     def _obey(self, report: RiskReport) -> None:
         """Show what the pre-flight found, and leave the program on a no-go."""

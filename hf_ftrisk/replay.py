@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.forecast.peers import of_task
 from hf_ftrisk.goal import Goal, infer_greater_is_better, metric_kind, trivial_baseline
 from hf_ftrisk.policy import Diagnosis, StoppingRule, Verdict, certain_failure, diagnose, look_steps
 from hf_ftrisk.record import RunRecord
@@ -231,9 +233,17 @@ def replay_run(
         reason=reason,
         certain=certain,
         outcome=record.outcome(goal) if record.has_outcome(goal) else None,
-        diagnoses=diagnose(record, goal, forecast=latest, forecaster=rule.forecaster),
+        diagnoses=diagnose(
+            record, goal, forecast=latest, forecaster=rule.forecaster, runs=_peers(record, rule)
+        ),
         goal_inferred=goal_inferred,
     )
+
+
+def _peers(record: RunRecord, rule: StoppingRule) -> Sequence[RunRecord]:
+    """Completed runs of the record's task that the rule's forecaster knows."""
+    forecaster = rule.forecaster
+    return of_task(forecaster.history, record.task) if isinstance(forecaster, Forecaster) else ()
 
 
 def _says_nothing(record: RunRecord, goal: Goal) -> bool:

@@ -104,7 +104,8 @@ def _tell(
         seeds=SEEDS,
         depths=task.depths,
         eval_samples=task.eval_samples,
-        history=history.records(task=task.name),
+        history=history,
+        task=task.name,
         false_stop_rate=task.false_stop_rate,
     )
     show_report(before, f"Before the run: {setting.title}", console)

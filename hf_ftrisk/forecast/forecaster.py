@@ -8,13 +8,13 @@ model's together (`peers`), calibrated on their held-out errors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hf_ftrisk.forecast.cold import cold_values
 from hf_ftrisk.forecast.distribution import Forecast
-from hf_ftrisk.forecast.peers import ColdMean, Peers, from_units, in_units
+from hf_ftrisk.forecast.peers import ColdMean, Known, Peers, from_units, in_units
 from hf_ftrisk.forecast.prior import FamilyPrior, family, load_prior
 from hf_ftrisk.forecast.space import MetricSpace
 from hf_ftrisk.forecast.view import CurveView
@@ -36,6 +36,7 @@ class Forecaster:
 
     history: tuple[RunRecord, ...] = ()
     priors: Mapping[str, FamilyPrior] | None = None
+    _known: Known = field(default_factory=Known, repr=False)
     _peers: dict[tuple[str | None, int, Goal], Peers] = field(
         default_factory=dict, repr=False, init=False
     )
@@ -48,6 +49,14 @@ class Forecaster:
             history: a RunHistory or any iterable of completed records; None: packaged runs alone.
         """
         return cls(history=() if history is None else tuple(history))
+
+    def refit(self, history: Iterable[RunRecord]) -> Forecaster:
+        """The same forecaster with other completed runs.
+
+        What both know of single runs is computed once, which makes refitting to many parts of one
+        history (folds, held-out runs) cheap.
+        """
+        return replace(self, history=tuple(history))
 
     def predict(self, record: RunRecord, goal: Goal) -> Forecast:
         """Predictive distribution of the final value of the goal's metric.
@@ -92,7 +101,9 @@ class Forecaster:
         bare = Goal(goal.metric, greater_is_better=goal.greater_is_better, kind=goal.kind)
         key = (record.task, record.max_steps, bare)
         if key not in self._peers:
-            self._peers[key] = Peers.of(record, self.history, bare, self._cold_mean(bare))
+            self._peers[key] = Peers.of(
+                record, self.history, bare, self._cold_mean(bare), self._known
+            )
         peers = self._peers[key]
         return peers if peers.outcomes.size else None
 

@@ -12,7 +12,7 @@ correction.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -41,6 +41,9 @@ _MEAN_RUNS = 10.0
 # Narrower ranges of the known runs than this, in units of the metric, count as this wide.
 _LEAST_RANGE = 0.03
 _LENGTH_RATIO = 2.0
+
+# Values kept of completed runs; more are computed again.
+_MOST_KEPT = 50_000
 
 ColdMean = Callable[[RunRecord], float]
 
@@ -125,6 +128,32 @@ def _seen(steps: np.ndarray, values: np.ndarray, step: float) -> np.ndarray:
     return np.asarray(found[np.isfinite(found)])
 
 
+class Known:
+    """What has been computed of completed runs: it depends on no other run, so that forecasters
+    that know different ones (a fold's, a held-out run's) share it.
+    """
+
+    def __init__(self) -> None:
+        self._cold: dict[tuple[RunRecord, Goal], np.ndarray] = {}
+        self._features: dict[tuple[RunRecord, Goal, float], np.ndarray] = {}
+
+    def cold(self, record: RunRecord, goal: Goal, cold_mean: ColdMean) -> np.ndarray:
+        """The curve model's mean (n_depths,) at each depth of `conformal.DEPTHS`."""
+        key = (record, goal)
+        if key not in self._cold:
+            self._cold[key] = np.array([cold_mean(_prefix(record, d)) for d in DEPTHS])
+        return self._cold[key]
+
+    def features(self, record: RunRecord, goal: Goal, share: float) -> np.ndarray:
+        """`features` of a completed run."""
+        key = (record, goal, share)
+        if key not in self._features:
+            if len(self._features) >= _MOST_KEPT:
+                self._features.clear()
+            self._features[key] = features(record, goal, share)
+        return self._features[key]
+
+
 @dataclass(frozen=True, eq=False)
 class Peers:
     """Completed runs of one task.
@@ -135,16 +164,23 @@ class Peers:
         outcomes: (n,) outcomes, in the units of `in_units`.
         cold: (n, n_depths) the curve model's mean at each depth of `conformal.DEPTHS`; NaN before
             the first evaluation.
+        known: what has been computed of them.
     """
 
     records: tuple[RunRecord, ...]
     goal: Goal
     outcomes: np.ndarray
     cold: np.ndarray
+    known: Known = field(default_factory=Known)
 
     @classmethod
     def of(
-        cls, record: RunRecord, history: Sequence[RunRecord], goal: Goal, cold_mean: ColdMean
+        cls,
+        record: RunRecord,
+        history: Sequence[RunRecord],
+        goal: Goal,
+        cold_mean: ColdMean,
+        known: Known,
     ) -> Peers:
         """The runs of a history that are comparable to a record, the latest `MAX_PEERS`.
 
@@ -153,6 +189,7 @@ class Peers:
             history: completed runs of any task.
             goal: what is forecast.
             cold_mean: the curve model's mean for a prefix, in the units of `in_units`.
+            known: what has been computed of completed runs already.
         """
         task = of_task(history, record.task)
         found = tuple(r for r in task if comparable(record, r, goal))
@@ -161,7 +198,8 @@ class Peers:
             found,
             goal,
             in_units(np.array([r.outcome(goal) for r in found]), goal),
-            np.array([[cold_mean(_prefix(r, d)) for d in DEPTHS] for r in found]),
+            np.array([known.cold(r, goal, cold_mean) for r in found]),
+            known,
         )
 
     def samples(self, record: RunRecord, cold: np.ndarray, n: int) -> np.ndarray:
@@ -174,7 +212,7 @@ class Peers:
         """
         k = self.outcomes.size
         share = record.progress
-        raw = np.array([features(r, self.goal, share) for r in self.records])
+        raw = np.array([self.known.features(r, self.goal, share) for r in self.records])
         new_raw = features(record, self.goal, share)
         known, new = standardised(raw, new_raw)
         estimate = self._estimate(known, new, float(cold.mean()), share)

@@ -100,7 +100,11 @@ class RunHistory:
         return self._storage.add_all([(encode(r), _facts(r)) for r in records], source)
 
     def records(
-        self, task: str | None = None, metric: str | None = None, source: str | None = None
+        self,
+        task: str | None = None,
+        metric: str | None = None,
+        source: str | None = None,
+        latest: int | None = None,
     ) -> tuple[RunRecord, ...]:
         """Stored runs, in the order they were added.
 
@@ -109,8 +113,10 @@ class RunHistory:
             metric: only runs that evaluated this metric or hold its final value; ``accuracy``
                 and ``eval_accuracy`` are the same.
             source: only runs from there (``""``: recorded here).
+            latest: of these at most so many, the ones added last; None: all.
         """
-        runs = self._storage.read(task=task, metric=_full_name(metric), source=source)
+        name = _full_name(metric)
+        runs = self._storage.read(task=task, metric=name, source=source, latest=latest)
         return tuple(decode(run) for run in runs)
 
     def counts(self) -> dict[tuple[str | None, str], int]:

@@ -226,10 +226,14 @@ class Storage:
         metric: str | None = None,
         source: str | None = None,
         pulled: bool = True,
+        latest: int | None = None,
     ) -> list[EncodedRun]:
-        """Stored runs in the order they were added; a damaged row is reported and left out."""
+        """Stored runs in the order they were added; a damaged row is reported and left out.
+
+        With `latest`, at most that many of those added last.
+        """
         conditions = ["1"] if pulled else ["source NOT LIKE 'hub:%'"]
-        values: list[str] = []
+        values: list[str | int] = []
         for column, wanted in (("task", task), ("source", source)):
             if wanted is not None:
                 conditions.append(f"{column} = ?")
@@ -246,8 +250,9 @@ class Storage:
             # One transaction, so that heads and columns are of the same moment.
             connection.execute("BEGIN")
             heads = connection.execute(
-                f"SELECT id, fingerprint, head FROM runs WHERE {where} ORDER BY id", values
-            ).fetchall()
+                f"SELECT id, fingerprint, head FROM runs WHERE {where} ORDER BY id DESC LIMIT ?",
+                [*values, -1 if latest is None else latest],
+            ).fetchall()[::-1]
             for number, fingerprint, head in heads:
                 rows = connection.execute(
                     "SELECT kind, name, data FROM columns WHERE run = ? ORDER BY kind, name",

@@ -20,11 +20,15 @@ import numpy as np
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.looks import look_steps
+from hf_ftrisk.policy.looks import first_evaluation, look_steps
 from hf_ftrisk.record import RunRecord
 
-# More runs than this add nothing to the floor but the time of forecasting them.
+# More runs than this add nothing to the floor but the time of forecasting them. Forecasts take a
+# millisecond or two each: so many of them are worth a second or two before a training.
 MAX_CALIBRATION_RUNS = 100
+MAX_CALIBRATION_FORECASTS = 1000
+# Times as many good runs as the rule needs at least are kept, however many looks they have.
+_SPARE = 1.3
 _ROUNDING = 1e-9
 
 
@@ -52,8 +56,10 @@ def is_good(record: RunRecord, goal: Goal) -> bool | None:
 def look_forecasts(
     record: RunRecord, goal: Goal, forecaster: Predictor
 ) -> tuple[np.ndarray, list[Forecast]]:
-    """Steps (n_looks,) and forecasts at every look of a completed run."""
+    """Steps (n_looks,) and forecasts at every look of a completed run that may end a run."""
     steps = look_steps(record.max_steps, record.eval_step)
+    first = first_evaluation(record, goal.metric)
+    steps = steps[steps >= (np.inf if first is None else first)]
     return steps, [forecaster.predict(record.prefix(step), goal) for step in steps.tolist()]
 
 
@@ -67,6 +73,28 @@ def lowest_prob_good(record: RunRecord, goal: Goal, forecaster: Predictor) -> fl
     baseline = record.baseline(goal)
     _, forecasts = look_forecasts(record, goal, forecaster)
     return min((f.prob_meets(goal, baseline) for f in forecasts), default=1.0)
+
+
+def drawn(records: Sequence[RunRecord], goal: Goal, false_stop_rate: float) -> list[RunRecord]:
+    """The runs of `records` to calibrate on: all, or as many as the limits allow.
+
+    Which ones is drawn with a fixed seed, without regard to how they went.
+
+    Args:
+        records: completed runs of which `is_good` is known.
+        goal: what a run is judged by.
+        false_stop_rate: allowed chance that a good run is stopped.
+    """
+    good = [run for run in records if is_good(run, goal)]
+    if not good:
+        return list(records[-MAX_CALIBRATION_RUNS:])
+    looks = float(np.mean([look_steps(run.max_steps, run.eval_step).size for run in good]))
+    kept = max(MAX_CALIBRATION_FORECASTS / looks, _SPARE / false_stop_rate)
+    most = min(MAX_CALIBRATION_RUNS, round(kept * len(records) / len(good)))
+    if len(records) <= most:
+        return list(records)
+    chosen = np.random.default_rng(0).permutation(len(records))[:most]
+    return [records[i] for i in sorted(chosen.tolist())]
 
 
 def cross_fitted_scores(

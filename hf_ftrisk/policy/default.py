@@ -35,9 +35,8 @@ def default_rule(
         history: completed runs of the same task.
         false_stop_rate: allowed chance that a good run is stopped.
     """
-    ours = isinstance(forecaster, Forecaster)
-    fit: Fit | None = Forecaster.default if ours else None
+    fit: Fit | None = forecaster.refit if isinstance(forecaster, Forecaster) else None
     rule = StoppingRule.from_runs(history or (), goal, forecaster, false_stop_rate, fit=fit)
-    if rule.can_stop or not ours:
+    if rule.can_stop or fit is None:
         return rule
     return reference_rule(goal, forecaster, false_stop_rate) or rule

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from hf_ftrisk.policy.data_diagnoses import (
     truncated_inputs,
 )
 from hf_ftrisk.policy.failures import certain_failure
+from hf_ftrisk.policy.rates import GoodRates, peak_rate
 from hf_ftrisk.policy.verdict import Diagnosis
 from hf_ftrisk.record import RunRecord
 
@@ -45,6 +46,7 @@ def diagnose(
     forecast: Forecast | None = None,
     signals: Mapping[str, float] | None = None,
     forecaster: Predictor | None = None,
+    runs: Sequence[RunRecord] = (),
 ) -> tuple[Diagnosis, ...]:
     """Named failures of a run so far, the most severe first; empty when nothing is wrong.
 
@@ -55,12 +57,15 @@ def diagnose(
         signals: static and dynamic signals of the run, name -> value, besides those in the record.
         forecaster: predicts the end at half and at twice the steps; without it "too few steps" is
             not looked for.
+        runs: completed runs of the same task: what is advised about the learning rate is held
+            against that of the good ones.
     """
+    rates = GoodRates.of(runs, goal)
     known = {**record.static, **(signals or {})}
     failure = certain_failure(record)
-    found = [failure, collapsed(record, goal), overfitting(record, goal)]
+    found = [failure, collapsed(record, goal, rates), overfitting(record, goal)]
     if failure is None:
-        found += [diverging(record), not_learning(record, goal)]
+        found += [diverging(record), not_learning(record, goal, rates)]
     found += [
         conflicting_labels(known) or noisy_labels(record, goal, known),
         data_model_mismatch(record, goal, known),
@@ -117,7 +122,7 @@ def diverging(record: RunRecord) -> Diagnosis | None:
     )
 
 
-def not_learning(record: RunRecord, goal: Goal) -> Diagnosis | None:
+def not_learning(record: RunRecord, goal: Goal, rates: GoodRates | None = None) -> Diagnosis | None:
     """Neither training loss nor goal metric moved by more than their noise."""
     _, loss = record.train_curve()
     loss = loss[np.isfinite(loss)]
@@ -141,20 +146,59 @@ def not_learning(record: RunRecord, goal: Goal) -> Diagnosis | None:
     baseline = record.baseline(goal)
     if values.size and baseline is not None and goal.is_better(float(values[-1]), baseline):
         return None
-    rates = record.learning_rate[np.isfinite(record.learning_rate)]
-    rate = f" (highest learning rate so far {rates.max():.2g})" if rates.size else ""
     return Diagnosis(
         name="not_learning",
         message=f"The training loss is {last:.3g} after {record.progress:.0%} of the run, "
         f"{first:.3g} at its start: no change beyond its noise of {noise:.2g}.",
-        advice=f"Raise the learning rate by a factor of 3 to 10{rate}; if that changes nothing, "
-        "check that the trained parameters reach the loss.",
+        advice=_learn_advice(record, rates),
         severity="warning" if drift >= SLOW_START else "info",
         evidence={"first": first, "last": last, "noise": noise, "progress": record.progress},
     )
 
 
-def collapsed(record: RunRecord, goal: Goal) -> Diagnosis | None:
+_CHECK_ROWS = (
+    "read 50 training rows with their labels (a column that was shuffled, or labels numbered in "
+    "another order than the model's, looks like this), and compare the data with those runs'"
+)
+
+
+def _learn_advice(record: RunRecord, rates: GoodRates | None) -> str:
+    """What to change where the loss does not move: the learning rate, unless it is a good one."""
+    mine = peak_rate(record)
+    if mine is None or rates is None:
+        shown = "" if mine is None else f" (its peak is {mine:.2g})"
+        return (
+            f"Raise the learning rate by a factor of 3 to 10{shown}. Where such a rate has worked "
+            "for this model before, or raising it changes nothing, check that the labels belong to "
+            "their rows and that the trained parameters reach the loss."
+        )
+    if rates.holds(mine):
+        return (
+            f"Leave the learning rate: its peak of {mine:.2g} is that of runs that ended well "
+            f"({rates}). Look at the labels: {_CHECK_ROWS}."
+        )
+    verb = "Raise" if mine < rates.low else "Lower"
+    return f"{verb} the learning rate: its peak is {mine:.2g} here, and {rates}."
+
+
+def _collapse_advice(record: RunRecord, rates: GoodRates | None) -> str:
+    """What to change where one class is predicted: seed and rate, unless the rate is a good one."""
+    mine = peak_rate(record)
+    if mine is None or rates is None or (mine > rates.high and not rates.holds(mine)):
+        return (
+            "Restart with another seed and bias-corrected AdamW, a learning rate two to five "
+            "times lower and warm-up over 10 % of the steps."
+        )
+    if rates.holds(mine):
+        return (
+            f"Restart with another seed, bias-corrected AdamW and the same learning rate: its peak "
+            f"of {mine:.2g} is that of runs that ended well ({rates}). If that collapses too, look "
+            f"at the labels: {_CHECK_ROWS}."
+        )
+    return f"Raise the learning rate: its peak is {mine:.2g} here, and {rates}."
+
+
+def collapsed(record: RunRecord, goal: Goal, rates: GoodRates | None = None) -> Diagnosis | None:
     """Accuracy exactly at the majority rate, or a correlation of 0, and no sign of a take-off.
 
     Many good runs stand there at first. Those whose evaluation loss falls meanwhile have not
@@ -178,8 +222,7 @@ def collapsed(record: RunRecord, goal: Goal) -> Diagnosis | None:
         name="collapsed",
         message=f"{goal.metric} is {values[-1]:.4g} in the last {count} evaluations, since step "
         f"{since}: the value of a model that always predicts one class.",
-        advice="Restart with another seed and bias-corrected AdamW, a learning rate two to five "
-        "times lower and warm-up over 10 % of the steps.",
+        advice=_collapse_advice(record, rates),
         evidence={"value": float(values[-1]), "evaluations": float(count)},
     )
 

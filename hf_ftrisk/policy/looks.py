@@ -1,7 +1,7 @@
-"""When a run is looked at: one list of steps for calibration and for use.
+"""When a run is looked at, and from when on a look may end it: the same in calibration and in use.
 
 The stopping guarantee holds over all looks of a run only if calibration runs were looked at in the
-same way. Everyone who looks asks `look_steps`.
+same way. Everyone who looks asks `look_steps`, and nobody is stopped before `first_evaluation`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+
+from hf_ftrisk.record import RunRecord
 
 # From a twentieth of the run on, each look 1.41 times as deep as the one before.
 _FIRST_SHARE = 0.05
@@ -34,3 +36,18 @@ def look_steps(max_steps: int, eval_steps: Iterable[float] = ()) -> np.ndarray:
     grid = np.ceil(max_steps * _FIRST_SHARE * _RATIO ** np.arange(count))
     steps = np.union1d(grid, np.asarray(list(eval_steps), dtype=np.float64))
     return steps[(steps >= 0) & (steps < max_steps)].astype(np.int64)
+
+
+def first_evaluation(record: RunRecord, metric: str) -> float | None:
+    """Step of the first finite evaluation of a metric after step 0, None while there is none.
+
+    Before it a forecast rests on the plan, above all on the learning rate: on what other runs did,
+    not on anything this one has shown. No look before it ends a run.
+
+    Args:
+        record: the run so far.
+        metric: ``eval_...``.
+    """
+    steps, values = record.curve(metric)
+    seen = steps[np.isfinite(values) & (steps > 0)]
+    return float(seen[0]) if seen.size else None

@@ -20,20 +20,23 @@ import numpy as np
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import (
-    MAX_CALIBRATION_RUNS,
     Fit,
     Predictor,
     conformal_floor,
     cross_fitted_scores,
+    drawn,
     is_good,
     prob_before,
 )
 from hf_ftrisk.policy.failures import certain_failure
+from hf_ftrisk.policy.looks import first_evaluation
 from hf_ftrisk.policy.verdict import Ruling, Verdict
 from hf_ftrisk.record import RunRecord
 
 # P(good) from which a run is said to go well. It only names the state: nothing is stopped by it.
 GO_PROBABILITY = 0.8
+# P(good) below which a run is predicted to be poor: no other is stopped.
+POOR_PROBABILITY = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ class StoppingRule:
     ) -> StoppingRule:
         """Calibrate the rule on completed runs of the same task.
 
-        Of more than 100 usable runs, 100 are drawn (with a fixed seed).
+        Of more than 100 usable runs, or runs of very many looks, some are drawn
+        (`calibration.drawn`).
 
         Args:
             records: completed runs; those without an outcome for this goal are left out.
@@ -109,10 +113,8 @@ class StoppingRule:
         Raises:
             ValueError: a false_stop_rate outside (0, 1), or fewer than 2 folds.
         """
-        usable = [run for run in records if is_good(run, goal) is not None]
-        if len(usable) > MAX_CALIBRATION_RUNS:
-            drawn = np.random.default_rng(0).permutation(len(usable))[:MAX_CALIBRATION_RUNS]
-            usable = [usable[i] for i in sorted(drawn.tolist())]
+        known = [run for run in records if is_good(run, goal) is not None]
+        usable = drawn(known, goal, false_stop_rate) if 0.0 < false_stop_rate < 1.0 else []
         scores = cross_fitted_scores(usable, goal, forecaster, fit, folds)
         kept = scores[~np.isnan(scores)]
         return cls(
@@ -147,12 +149,16 @@ class StoppingRule:
     def floor(self, record: RunRecord) -> float | None:
         """P(good) strictly below which this run is stopped, None while the rule cannot stop.
 
+        Never above `POOR_PROBABILITY`: where every good run was forecast surely good, calibration
+        alone would end a run for a trace of doubt.
+
         Args:
             record: the run, or any prefix or probe of it.
         """
-        if self.threshold_score is None or not self.relative:
-            return self.threshold_score
-        return self.threshold_score * prob_before(record, self.goal, self.forecaster)
+        if self.threshold_score is None:
+            return None
+        before = prob_before(record, self.goal, self.forecaster) if self.relative else 1.0
+        return min(self.threshold_score * before, POOR_PROBABILITY)
 
     def judge(self, record: RunRecord) -> Ruling:
         """Ruling on a run at this look.
@@ -180,16 +186,21 @@ class StoppingRule:
             f"{chance(self.goal, baseline)} = {prob:.3f} at step {forecast.step}, forecast "
             f"{forecast.mean:.4g} (90 %: {low:.4g} to {high:.4g})"
         )
-        if floor is not None and prob < floor:
+        below = floor is not None and prob < floor
+        if below and first_evaluation(record, self.goal.metric) is not None:
             rate = f"at most {self.false_stop_rate:.0%} of good runs"
             held = f"set for {rate}" if self.relative else f"under which {rate} ever fall"
             reason = f"{said}; below {floor:.3f}, {held} ({self.source})."
             return Ruling(Verdict.NO_GO, reason, prob_good=prob, floor=floor)
-        held = (
-            self.cannot_stop()
-            if floor is None
-            else f"not below the floor of {floor:.3f} ({self.source})"
-        )
+        if floor is None:
+            held = self.cannot_stop()
+        elif below:
+            held = (
+                f"below the floor of {floor:.3f}, but {self.goal.metric} of this run has not been "
+                "evaluated yet: nothing is stopped for its plan alone"
+            )
+        else:
+            held = f"not below the floor of {floor:.3f} ({self.source})"
         verdict = Verdict.GO if prob >= GO_PROBABILITY else Verdict.UNDECIDED
         return Ruling(verdict, f"{said}; {held}.", prob_good=prob, floor=floor)
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import Diagnosis, Ruling, Verdict, default_rule, diagnose, judge_preflight
+from hf_ftrisk.policy.failures import certain_failure
 from hf_ftrisk.preflight.cost import full_cost
 from hf_ftrisk.preflight.evidence import LITTLE_LEARNT, learnt_share
+from hf_ftrisk.preflight.session import Session
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
-
-if TYPE_CHECKING:
-    from hf_ftrisk.preflight.session import Session
+from hf_ftrisk.signals.dynamics import dynamics_signals
 
 _FEW_DEPTHS = 2
 
@@ -26,6 +27,7 @@ def conclude(session: Session) -> RiskReport:
     """
     records = session.records()
     evidence = session.evidence
+    signals = {**session.signals, **_dynamics(session, records)}
     ruling = _rule(session, records)
     cost = full_cost(
         session.facts,
@@ -43,13 +45,13 @@ def conclude(session: Session) -> RiskReport:
         stage="preflight",
         forecast=evidence.pooled,
         decomposition=evidence.decomposition,
-        diagnoses=_diagnoses(session, records),
+        diagnoses=_diagnoses(session, records, signals),
         baseline=session.baseline(),
         looks=evidence.looks,
         probes=records,
         risk_curve=evidence.risk_curve,
         optimal_depth=evidence.optimal_depth,
-        signals=session.signals,
+        signals=signals,
         settings=_settings(session),
         notes=tuple(dict.fromkeys((*session.notes, *evidence.notes, *_scope(session)))),
     )
@@ -61,11 +63,17 @@ def _rule(session: Session, records: tuple[RunRecord, ...]) -> Ruling:
         return Ruling(Verdict.NO_GO, f"{fatal[0].message} {fatal[0].advice}", certain=True)
     if not records:
         return Ruling(Verdict.UNDECIDED, "Nothing was probed: the budget is too small.")
+    if session.looks is None and not all(certain_failure(record) for record in records):
+        return Ruling(
+            Verdict.UNDECIDED,
+            "There is no evaluation set, so nothing says how the run will end: pass "
+            "eval_dataset=... to the Trainer.",
+        )
     options = session.options
     rule = default_rule(
         options.goal,
-        Forecaster.default(options.history),
-        options.history,
+        Forecaster.default(session.known_runs),
+        session.known_runs,
         options.false_stop_rate,
     )
     return judge_preflight(
@@ -73,7 +81,18 @@ def _rule(session: Session, records: tuple[RunRecord, ...]) -> Ruling:
     )
 
 
-def _diagnoses(session: Session, records: tuple[RunRecord, ...]) -> tuple[Diagnosis, ...]:
+def _dynamics(session: Session, records: tuple[RunRecord, ...]) -> dict[str, float]:
+    """Signals of the probes' trajectories, each the mean over the probes that have it."""
+    found: dict[str, list[float]] = {}
+    for item, record in zip(session.probed, records, strict=True):
+        for name, value in dynamics_signals(record, **item.probe.step_columns()).items():
+            found.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def _diagnoses(
+    session: Session, records: tuple[RunRecord, ...], signals: Mapping[str, float]
+) -> tuple[Diagnosis, ...]:
     """Wiring faults, then each probe's diagnoses, every name once."""
     found = {fault.name: fault for fault in session.faults}
     for record in records:
@@ -81,7 +100,7 @@ def _diagnoses(session: Session, records: tuple[RunRecord, ...]) -> tuple[Diagno
             record,
             session.options.goal,
             forecast=session.evidence.pooled,
-            signals=session.signals,
+            signals=signals,
         ):
             found.setdefault(diagnosis.name, diagnosis)
     return tuple(found.values())
@@ -90,6 +109,11 @@ def _diagnoses(session: Session, records: tuple[RunRecord, ...]) -> tuple[Diagno
 def _scope(session: Session) -> list[str]:
     """How far the numbers can be trusted: rows, depth, and what the budget does not count."""
     notes, facts, account = [], session.facts, session.account
+    if session.options.history is not None and not session.known_runs:
+        notes.append(
+            f"The history holds no completed run of this task, {session.task!r}: forecast by "
+            "packaged runs. Where its runs of this task have another name, give task=...."
+        )
     total = facts.eval.rows if facts.eval is not None else None
     rows = session.eval_rows
     if session.evidence.forecasts and rows is not None and total is not None and rows < total:

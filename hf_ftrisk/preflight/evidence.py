@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -88,7 +88,7 @@ def weigh(
     goal: Goal,
     facts: Facts,
     *,
-    history: Iterable[RunRecord] | None,
+    history: Sequence[RunRecord],
     baseline: float | None,
     money: Mapping[str, Any] | None = None,
 ) -> Evidence:
@@ -98,7 +98,7 @@ def weigh(
         probes: (n_seeds,) trajectories, with their evaluations.
         goal: metric, direction, target.
         facts: the full run.
-        history: completed runs for the forecaster, None for the packaged ones.
+        history: completed runs of the task for the forecaster; packaged ones are known besides.
         baseline: trivial baseline of the goal's metric.
         money: price of an hour, seconds of a step and value of a run, for c*; see
             `RiskDecomposition.optimal_depth`.

@@ -16,6 +16,7 @@ from hf_ftrisk.trainer_facts import (
     planned_evaluations,
     run_settings,
     scheduler_rates,
+    task_name,
 )
 
 
@@ -48,6 +49,7 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
         load_best=bool(args.load_best_model_at_end),
         metric_for_best=args.metric_for_best_model,
         labels=class_labels(parts[0], list(shadow.label_names or [])) if len(parts) == 1 else None,
+        task=task_name(shadow.model, None, shadow),
         settings=run_settings(args, shadow.model, type(shadow).__name__, max_steps),
         notes=notes,
     )

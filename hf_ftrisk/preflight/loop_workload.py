@@ -115,6 +115,10 @@ class LoopProbe:
         self._row_seconds = seconds / rows
         return Evaluation(metrics, rows, seconds)
 
+    def step_columns(self) -> dict[str, np.ndarray]:
+        """Nothing: weights and gradients are the loop's own affair."""
+        return {}
+
     def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
         """The trajectory so far, with the evaluations that were done (step -> metrics)."""
         entries: list[dict[str, Any]] = [dict(entry) for entry in self._entries]

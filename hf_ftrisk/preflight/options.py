@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hf_ftrisk.forecast.peers import of_task
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.history import RunHistory
 from hf_ftrisk.preflight.cost import Prices
 from hf_ftrisk.preflight.plan import check_budget
 from hf_ftrisk.record import RunRecord
@@ -23,7 +25,8 @@ class Options:
     goal: Goal
     budget: float = 0.05
     seeds: int = 3
-    history: Iterable[RunRecord] | None = None
+    history: RunHistory | tuple[RunRecord, ...] | None = None
+    task: str | None = None
     depths: Sequence[int] | None = None
     eval_samples: int | None = 512
     signal_seconds: float = 5.0
@@ -53,3 +56,10 @@ class Options:
             raise ValueError(
                 "run_value, what avoiding one wasted run is worth, needs price_per_hour as well"
             )
+
+    def known_runs(self, task: str | None) -> tuple[RunRecord, ...]:
+        """Completed runs of the task in the history; see `of_task` for runs that name none."""
+        known = self.history
+        if isinstance(known, RunHistory):
+            known = known.records(metric=self.goal.metric)
+        return tuple(of_task(known or (), task))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -23,6 +24,7 @@ from hf_ftrisk.preflight.memory import peak_memory
 from hf_ftrisk.preflight.snapshot import RngState, Storage, TensorSnapshot, keep_tensor
 from hf_ftrisk.preflight.workload import DIVERGED_AFTER, Evaluation, Facts, Meter
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.signals.steps import StepMeter
 
 
 @dataclass
@@ -83,6 +85,7 @@ class TrainerProbe:
         self._storage = storage
         self._log = _Log()
         self._updates = self._batches()
+        self._meter = StepMeter(engine.shadow.optimizer)
         self._kept: TensorSnapshot | None = None
         self._rng: RngState | None = None
         self._scale: dict[str, Any] | None = None
@@ -228,7 +231,10 @@ class TrainerProbe:
         self._log.peak = peak_memory(args.device, self._log.peak)
         limit = args.max_grad_norm if args.max_grad_norm and args.max_grad_norm > 0 else math.inf
         norm = accelerator.clip_grad_norm_(model.parameters(), limit)
+        # Not hooked into the optimiser: a copy of the user's shares its table of hooks.
+        self._meter.before_step()
         shadow.optimizer.step()
+        self._meter.after_step()
         rate = shadow._get_learning_rate()
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
         if not accelerator.optimizer_step_was_skipped and not isinstance(
@@ -241,6 +247,10 @@ class TrainerProbe:
         state.global_step = self.step
         state.epoch = epoch + (first + len(samples)) / self._engine.batches_per_epoch
         return total, norm, rate
+
+    def step_columns(self) -> dict[str, np.ndarray]:
+        """Update-to-weight ratios and cosines between neighbouring gradients."""
+        return self._meter.columns()
 
     # --- evaluation and record ------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.history import RunHistory
+from hf_ftrisk.history.given import history_of
+from hf_ftrisk.preflight.conclude import conclude
 from hf_ftrisk.preflight.cost import Prices
 from hf_ftrisk.preflight.distributed import Lockstep
 from hf_ftrisk.preflight.loop import Loop
@@ -33,7 +37,10 @@ class PreflightRunner:
             Evaluations count at their measured cost.
         seeds: probes with different data order, dropout, and where untouched a fresh head and
             fresh adapters. Fewer are run where the budget is small; the notes say so.
-        history: completed runs of the same task (a RunHistory or records); None: packaged runs.
+        history: completed runs (a `RunHistory`, its file, or records), of which those of this
+            task are used; None: packaged runs.
+        task: name under which runs are comparable; None: made from model and data, as
+            `FineTuneRiskCallback` does when it adds a run.
         depths: optimiser steps to look at; None: a doubling grid as deep as the budget goes.
         eval_samples: rows of the evaluation set to measure on at most, always the same ones;
             None: all.
@@ -61,7 +68,8 @@ class PreflightRunner:
         goal: Goal | str,
         budget: float = 0.05,
         seeds: int = 3,
-        history: Iterable[RunRecord] | None = None,
+        history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = None,
+        task: str | None = None,
         depths: Sequence[int] | None = None,
         eval_samples: int | None = 512,
         snapshot: str = "cpu",
@@ -80,6 +88,7 @@ class PreflightRunner:
             budget=budget,
             seeds=seeds,
             history=history,
+            task=task,
             depths=depths,
             eval_samples=eval_samples,
             signal_seconds=signal_seconds,
@@ -158,8 +167,9 @@ class PreflightRunner:
             seed: of the run.
             snapshot: where copies of the state are kept: ``"cpu"``, ``"pinned"``, ``"device"``.
             progress: show a progress bar on the main process; None: yes.
-            settings: budget, seeds, history, depths, eval_samples, timeout, prices,
-                false_stop_rate: see `PreflightRunner`.
+            settings: budget, seeds, history, task, depths, eval_samples, timeout, prices,
+                false_stop_rate: see `PreflightRunner`. Without a task, a history is taken to be
+                of this task where it names one task at most.
 
         Raises:
             TypeError: something that is no function, or an unknown setting.
@@ -222,13 +232,15 @@ class PreflightRunner:
                 def show(spent: float) -> None:
                     bar.update(round(min(spent, allowed), 1) - bar.n)
 
-                return Session(workload, ranks, self._options, show).run()
+                session = Session(workload, ranks, self._options, show)
+                session.run()
+                return session.on_main(lambda: conclude(session))
 
 
 def _options(
     goal: Goal | str,
     *,
-    history: Iterable[RunRecord] | None = None,
+    history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = None,
     price_per_hour: float | None = None,
     currency: str = "USD",
     power_watts: float | None = None,
@@ -236,7 +248,7 @@ def _options(
 ) -> Options:
     return Options(
         goal=Goal.parse(goal),
-        history=None if history is None else tuple(history),
+        history=history_of(history),
         prices=Prices(price_per_hour, currency, power_watts),
         **settings,
     )

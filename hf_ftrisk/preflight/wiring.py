@@ -107,32 +107,61 @@ def check_trainable(model: torch.nn.Module) -> Diagnosis | None:
 
 
 def check_optimizer(model: torch.nn.Module, optimizer: Any) -> Diagnosis | None:
-    """Every trainable parameter is in the optimiser, when the Trainer was given one."""
+    """Every trainable parameter is in the optimiser, when the Trainer was given one.
+
+    Fatal is what nobody means: an adapter or the task's own head left out, everything left out, or
+    an optimiser that still holds parameters the model no longer has, for it was built before they
+    were replaced. Other parameters may have been left out on purpose, though not frozen: a warning.
+    """
     if optimizer is None:
         return None
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    missing = [(name, p) for name, p in trainable if id(p) not in held]
+    everything = dict(model.named_parameters())
+    trainable = {name: p for name, p in everything.items() if p.requires_grad}
+    missing = {name: p for name, p in trainable.items() if id(p) not in held}
     if not missing:
         return None
-    share = sum(p.numel() for _, p in missing) / sum(p.numel() for _, p in trainable)
-    adapter = any("lora_" in name or "modules_to_save" in name for name, _ in missing)
-    everything = len(missing) == len(trainable)
+    share = sum(p.numel() for p in missing.values()) / sum(p.numel() for p in trainable.values())
+    stale = len(held - {id(p) for p in everything.values()})
+    replaced = stale > 0 or len(missing) == len(trainable)
+    fatal = replaced or any(_is_adapter(name) for name in missing) or _lacks_head(model, missing)
+    old = f"; it holds {stale} others that the model does not have" if stale else ""
     return Diagnosis(
         name="parameters_not_in_optimizer",
         message=(
             f"{len(missing)} of {len(trainable)} trainable parameter tensors "
-            f"({share:.0%} of the trainable numbers), such as {missing[0][0]}, are not in the "
-            "optimizer: they will never change."
+            f"({share:.0%} of the trainable numbers), such as {next(iter(missing))}, are not in "
+            f"the optimizer: they will never change{old}."
         ),
         advice=(
-            "Build the optimizer after the adapter was added and the model was moved to its "
-            "device, from [p for p in model.parameters() if p.requires_grad], or leave it to the "
-            "Trainer."
+            "Build the optimizer after the last change to the model (adapter, new head), from "
+            "[p for p in model.parameters() if p.requires_grad], or leave it to the Trainer. What "
+            "is to stay as it is: p.requires_grad_(False)."
         ),
-        severity="fatal" if adapter or everything else "warning",
-        evidence={"missing": float(len(missing)), "missing_share": share},
+        severity="fatal" if fatal else "warning",
+        evidence={
+            "missing": float(len(missing)),
+            "missing_share": share,
+            "not_of_the_model": float(stale),
+        },
     )
+
+
+def _is_adapter(name: str) -> bool:
+    return "lora_" in name or "modules_to_save" in name
+
+
+def _lacks_head(model: torch.nn.Module, missing: Mapping[str, torch.nn.Parameter]) -> bool:
+    """Whether the whole task head, what a transformers model has outside its base, is missing."""
+    from transformers import PreTrainedModel
+
+    core = _base_model(model)
+    if not isinstance(core, PreTrainedModel) or core.base_model is core:
+        return False
+    inside = {id(p) for p in core.base_model.parameters()}
+    head = [p for p in core.parameters() if p.requires_grad and id(p) not in inside]
+    absent = {id(p) for p in missing.values()}
+    return bool(head) and all(id(p) in absent for p in head)
 
 
 def check_sets(trainer: Any) -> list[Diagnosis | None]:

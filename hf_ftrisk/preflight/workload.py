@@ -1,4 +1,4 @@
-"""What can be probed: the two interfaces between the runner and a way of training. No torch."""
+"""What can be probed, and by whom: the interfaces between session and way of training. No torch."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ class Facts:
         metric_for_best: metric that chooses it.
         labels: (n,) class indices of the evaluation set, None if it is no classification.
         settings: JSON scalars that describe the run.
+        task: name under which completed runs are comparable, None if unknown.
         notes: what the probes do differently from the run, for the report.
     """
 
@@ -83,7 +84,19 @@ class Facts:
     metric_for_best: str | None = None
     labels: np.ndarray | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    task: str | None = None
     notes: tuple[str, ...] = ()
+
+
+class Ranks(Protocol):
+    """The processes that train together."""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0."""
+
+    def from_main(self, value: Any) -> Any:
+        """Rank 0's value on every rank."""
 
 
 class Probe(Protocol):
@@ -106,6 +119,11 @@ class Probe(Protocol):
     def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
         """The trajectory so far, with the evaluations that were done (step -> metrics)."""
 
+    def step_columns(self) -> Mapping[str, np.ndarray]:
+        """What was measured of each step besides loss and gradient norm, as `dynamics_signals`
+        takes it; empty where weights and gradients are not seen.
+        """
+
     @property
     def diverged(self) -> bool:
         """Whether the loss or the gradient has stopped being a number."""
@@ -125,7 +143,7 @@ class Workload(Protocol):
         """Wiring faults; no step is trained for them."""
 
     def signals(self, seconds: float) -> dict[str, float]:
-        """Static signals of the untouched model, at most about `seconds` of work."""
+        """Static signals of the untouched model, in at most `seconds`."""
 
     def set_eval_rows(self, rows: int | None) -> None:
         """Rows of the evaluation sample from now on; None: the whole set."""

@@ -12,11 +12,23 @@ What is measured of the data, of the frozen model on it, and of a run so far. Ea
 never guessed. This page is printed by `python -m hf_ftrisk.signals`; a test holds it to the code.
 
 **How much is looked at.** `trainer_signals(trainer)` reads at most 1,000 rows of either set, shows
-the model at most 32 batches of each and takes the gradient on at most 8, within 5 seconds by
-default: a sixth at most to read each set; of what is left, about a quarter for the zero-shot loss,
-a third for features, the rest for gradients. The clock is looked at between batches, and each part
-takes one batch at least. Rows are drawn by the Trainer's own `data_seed` or `seed` from a local
-generator: no global random state is read or moved. `python benchmarks/signals_cost.py` times it.
+the model at most 32 batches of each, takes features of about 512 rows, and gradients of at most 12
+batches of each, of which it keeps 500,000 coordinates (96 MB), within 5 seconds by default: a sixth
+at most to read and collate each set, a fifth of the rest for the data; of what is left, about a
+quarter for the zero-shot loss, a third for features, the rest for gradients.
+
+**The seconds are a bound.** The clock is looked at between rows and between batches. Batches grow
+from 1 row to 2, 4, 8, ... up to the run's own, and each is begun only if it is expected to end in
+time, judged by the rows before it; work for which there is no time is left out, and so are its
+signals. What can exceed the limit is a piece of work that takes longer than foreseen: the first row
+that the model is shown, a batch whose rows are longer than those before, one slow row of the data
+set. Losses and gradients are those of whole batches where there was time for two; of smaller ones
+otherwise, `noise_scale` and `gradient_snr` being computed for their sizes, and
+`gradient_consistency` left out. Several processes decide together where to end.
+
+Rows are drawn by the Trainer's own `data_seed` or `seed` from a local generator: no global random
+state is read or moved. `python -m benchmarks.signals_cost` times it; docs/preflight.md has its
+table.
 
 **What is left alone.** Weights, buffers, gradients, train/eval modes and random states are as
 before; batches come from the Trainer's own collator, the loss from its own `compute_loss`.
@@ -32,9 +44,12 @@ _PARTS = (
     (
         "A run so far",
         dynamics,
-        "`dynamics_signals(record.prefix(step))`; `StepMeter` measures `update_ratio` and "
-        "`step_consistency` while steps are made. Gradient norms are those before clipping, and "
-        "losses those of whole optimiser steps, also under gradient accumulation.",
+        "`dynamics_signals(record.prefix(step))`. Gradient norms are those before clipping, and "
+        "losses those of whole optimiser steps, also under gradient accumulation. `update_ratio` "
+        "and `step_consistency` need the weights and gradients of each step: `StepMeter` measures "
+        "them on 100,000 numbers at most, spread over the parameters, which take 4 MB whatever the "
+        "size of the model. A pre-flight does so in its probes; its report holds the mean over the "
+        "probes. A watched run and a replayed one have the others.",
     ),
 )
 

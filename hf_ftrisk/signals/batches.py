@@ -1,45 +1,14 @@
-"""Collated batches: how many rows, which labels, on which device; and how long to look at them."""
+"""Collated batches: how many rows, which labels, on which device."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 Batch = Mapping[str, Any]
 LossFunction = Callable[[torch.nn.Module, dict[str, Any]], torch.Tensor]
-
-
-@dataclass
-class Deadline:
-    """Ends bounded work: true once `seconds` have passed, agreed on by every rank through `agree`.
-
-    Args:
-        seconds: time from now on; None: no limit.
-        agree: turns this rank's answer into everyone's; several ranks that run collectives must
-            not disagree about how many batches they look at.
-    """
-
-    seconds: float | None = None
-    agree: Callable[[bool], bool] | None = None
-
-    def __post_init__(self) -> None:
-        self._end = math.inf if self.seconds is None else time.monotonic() + self.seconds
-
-    def part(self, share: float) -> Deadline:
-        """A deadline that ends once `share` of the time still left has passed."""
-        if self.seconds is None:
-            return self
-        return Deadline(max(0.0, self._end - time.monotonic()) * share, self.agree)
-
-    def passed(self) -> bool:
-        """Whether it is time to stop."""
-        late = time.monotonic() > self._end
-        return self.agree(late) if self.agree is not None and self.seconds is not None else late
 
 
 def model_loss(model: torch.nn.Module, batch: dict[str, Any]) -> torch.Tensor:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from hf_ftrisk.signals.batches import Deadline, LossFunction
+from hf_ftrisk.signals.batches import LossFunction
 from hf_ftrisk.signals.compatibility import compatibility_signals
 from hf_ftrisk.signals.dataset import dataset_signals
+from hf_ftrisk.signals.deadline import Deadline
 from hf_ftrisk.signals.frozen import random_states_kept
 from hf_ftrisk.signals.gradients import Update
 from hf_ftrisk.signals.sample import DataSample, sample_rows
+from hf_ftrisk.signals.transfer import load_libraries
 
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
@@ -82,9 +84,21 @@ def collated_sample(
     max_rows: int,
     batch_size: int,
     seed: int,
-    seconds: float | None = None,
+    deadline: Deadline | None = None,
+    growing: bool = False,
+    least: Callable[[int], int] | None = None,
 ) -> CollatedSample:
     """At most `max_rows` rows of `data`, batched by the Trainer's collator on this process alone.
+
+    Args:
+        trainer: the Trainer.
+        data: one of its data sets, or None.
+        max_rows: rows to read at most.
+        batch_size: rows of a batch.
+        seed: of the sampling.
+        deadline: ends reading, for which it leaves half of its time, and collating.
+        growing: the first batches have 1, 2, 4, ... rows.
+        least: turns this rank's number of rows into the least of all ranks'.
 
     Columns the model does not take are dropped as the Trainer drops them. No data loader is built,
     so the accelerator keeps no trace of it, and the random states stay.
@@ -93,14 +107,32 @@ def collated_sample(
         return CollatedSample()
     collate = shadow_trainer(trainer)._get_collator_with_removed_columns(trainer.data_collator)
     stream = True if isinstance(data, torch.utils.data.IterableDataset) else None
+    deadline = deadline or Deadline()
+    batches: list[dict[str, Any]] = []
     with random_states_kept():
-        rows, n_rows = sample_rows(data, max_rows, seed, seconds, stream=stream)
-        texts = tuple(_text(row) for row in rows)
-        batches = tuple(
-            dict(collate([_plain_row(row) for row in rows[i : i + batch_size]]))
-            for i in range(0, len(rows), batch_size)
-        )
-    return CollatedSample(batches, n_rows, len(rows), texts if any(texts) else ())
+        # Ranks read by their own clocks, and go on with what all of them have.
+        time = deadline.part(0.5).alone()
+        rows, n_rows = sample_rows(data, max_rows, seed, time, stream=stream)
+        if least is not None:
+            rows = rows[: least(len(rows))]
+        start = 0
+        for size in _batch_sizes(batch_size, growing):
+            if start >= len(rows) or (batches and deadline.passed()):
+                break
+            batches.append(dict(collate([_plain_row(row) for row in rows[start : start + size]])))
+            start += size
+    texts = tuple(_text(row) for row in rows[:start])
+    return CollatedSample(
+        tuple(batches), n_rows, min(start, len(rows)), texts if any(texts) else ()
+    )
+
+
+def _batch_sizes(batch_size: int, growing: bool) -> Iterator[int]:
+    """Rows of one batch after the other."""
+    size = 1 if growing else batch_size
+    while True:
+        yield min(size, batch_size)
+        size *= 2
 
 
 def _plain_row(row: Any) -> Any:
@@ -194,7 +226,7 @@ def trainer_signals(
     *,
     max_rows: int = 1000,
     max_batches: int = 32,
-    max_gradient_batches: int = 8,
+    max_gradient_batches: int = 12,
     seconds: float | None = 5.0,
     seed: int | None = None,
 ) -> dict[str, float]:
@@ -205,10 +237,11 @@ def trainer_signals(
         max_rows: rows of either set for the data-set signals.
         max_batches: batches of either set that the model sees.
         max_gradient_batches: batches of either set the gradient is taken on.
-        seconds: time for all of it: a sixth at most to read each set, the rest for the model. It
-            is looked at between batches, and at least one of each is taken, so that a slow model
-            takes longer by a few of its batches. Several processes agree on when it has passed,
-            and read without a limit. None: no limit.
+        seconds: time for all of it: a sixth at most to read and collate each set, a fifth of the
+            rest for the data, what is left for the model. A batch is begun only if it is expected
+            to end in time, judged by the one before; the first is a single row. So what can exceed
+            the limit is one row that takes longer than expected. Several processes agree on each
+            of these decisions. None: no limit.
         seed: seed of the sampling; None: the Trainer's ``data_seed`` or ``seed``.
 
     Returns:
@@ -220,15 +253,24 @@ def trainer_signals(
     batch_size = trainer.args.per_device_train_batch_size
     several = trainer.accelerator.num_processes > 1
     deadline = Deadline(seconds, _agreement(trainer) if several else None)
-    read_seconds = None if several or seconds is None else seconds / 6
+    load_libraries()
     train, held_out = (
         collated_sample(
-            trainer, data, max_rows=max_rows, batch_size=batch_size, seed=seed, seconds=read_seconds
+            trainer,
+            data,
+            max_rows=max_rows,
+            batch_size=batch_size,
+            seed=seed,
+            deadline=deadline.part(share),
+            growing=True,
+            least=_least(trainer) if several else None,
         )
-        for data in (trainer.train_dataset, first_eval_set(trainer))
+        for data, share in ((trainer.train_dataset, 1 / 6), (first_eval_set(trainer), 1 / 5))
     )
     samples = [data_sample(trainer, part) for part in (train, held_out)]
-    signals = dataset_signals(samples[0], samples[1] if len(samples[1]) else None)
+    signals = dataset_signals(
+        samples[0], samples[1] if len(samples[1]) else None, deadline=deadline.part(1 / 5).alone()
+    )
     tokens = None
     if samples[0].n_rows and samples[0].lengths.size:
         tokens = float(samples[0].lengths.mean()) * samples[0].n_rows
@@ -248,6 +290,16 @@ def trainer_signals(
 def first_update(trainer: Any) -> Update:
     """Direction of the optimiser's first step: the gradient for SGD, its sign for the rest."""
     return "gradient" if "sgd" in str(trainer.args.optim).lower() else "sign"
+
+
+def _least(trainer: Any) -> Callable[[int], int]:
+    def least(count: int) -> int:
+        counts = trainer.accelerator.gather(
+            torch.tensor([count], device=trainer.accelerator.device)
+        )
+        return int(counts.min())
+
+    return least
 
 
 def _agreement(trainer: Any) -> Any:

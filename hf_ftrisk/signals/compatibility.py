@@ -47,7 +47,6 @@ import torch
 
 from hf_ftrisk.signals.batches import (
     Batch,
-    Deadline,
     LossFunction,
     batch_rows,
     device_of,
@@ -55,6 +54,7 @@ from hf_ftrisk.signals.batches import (
     on_device,
     row_classes,
 )
+from hf_ftrisk.signals.deadline import Deadline, Pace
 from hf_ftrisk.signals.frozen import frozen
 from hf_ftrisk.signals.gradients import (
     MAX_COORDINATES,
@@ -63,7 +63,16 @@ from hf_ftrisk.signals.gradients import (
     gradient_signals,
 )
 from hf_ftrisk.signals.sample import IGNORED_LABEL
-from hf_ftrisk.signals.transfer import h_score, linear_probe_accuracy, log_me
+from hf_ftrisk.signals.transfer import (
+    fit_seconds,
+    h_score,
+    linear_probe_accuracy,
+    log_me,
+    svd_seconds,
+)
+
+# Rows whose features are looked at: more would cost more than they tell.
+MOST_FEATURES = 512
 
 
 def compatibility_signals(
@@ -75,7 +84,7 @@ def compatibility_signals(
     learning_rate: float | None = None,
     update: Update = "sign",
     train_tokens: float | None = None,
-    max_gradient_batches: int = 8,
+    max_gradient_batches: int = 12,
     max_coordinates: int = MAX_COORDINATES,
     deadline: Deadline | None = None,
 ) -> dict[str, float]:
@@ -84,7 +93,8 @@ def compatibility_signals(
     Args:
         model: any module; weights, buffers, gradients, modes and random states stay as they are.
         train_batches: collated training batches; the model sees each of them once, forward.
-        eval_batches: collated evaluation batches; each of them twice.
+        eval_batches: collated evaluation batches; each of them twice. Where time is short, batches
+            of either list should grow from a single row: see `Pace`.
         loss: loss of a model on a batch; default: the one the model returns.
         learning_rate: peak learning rate, for predicted_gain.
         update: first step of the optimiser, ``"sign"`` (Adam and its kin) or ``"gradient"`` (SGD).
@@ -93,18 +103,22 @@ def compatibility_signals(
         max_coordinates: gradient coordinates kept of each batch; of more parameters a random part
             is kept, and sums over it are scaled up.
         deadline: when to stop looking at further batches: a quarter of its time goes to the
-            zero-shot loss, a third to features, the rest to gradients, at least a batch to each.
+            zero-shot loss, a third to features, the rest to gradients.
     """
-    deadline = deadline or Deadline()
+    deadline, pace = deadline or Deadline(), Pace()
     with frozen(model):
         signals = capacity_signals(model, train_tokens)
-        signals |= zero_shot_signals(model, eval_batches, loss=loss, deadline=deadline.part(0.25))
-        signals |= feature_signals(model, train_batches, eval_batches, deadline=deadline.part(0.45))
+        signals |= zero_shot_signals(
+            model, eval_batches, loss=loss, deadline=deadline.part(0.25), pace=pace
+        )
+        signals |= feature_signals(
+            model, train_batches, eval_batches, deadline=deadline.part(0.45), pace=pace
+        )
         train_gradients, eval_gradients = (
-            batch_gradients(model, part[:max_gradient_batches], loss, max_coordinates, time)
+            batch_gradients(model, part[:max_gradient_batches], loss, max_coordinates, time, pace)
             for part, time in ((train_batches, deadline.part(0.5)), (eval_batches, deadline))
         )
-    rows = float(np.mean([batch_rows(b) for b in train_batches])) if train_batches else 0.0
+    rows = float(max((batch_rows(batch) for batch in train_batches), default=0))
     signals |= gradient_signals(
         train_gradients, eval_gradients, rows, learning_rate=learning_rate, update=update
     )
@@ -120,42 +134,45 @@ def zero_shot_signals(
     *,
     loss: LossFunction = model_loss,
     deadline: Deadline | None = None,
+    pace: Pace | None = None,
 ) -> dict[str, float]:
     """Loss (and accuracy, perplexity) of the model as it is, on evaluation batches."""
-    deadline = deadline or Deadline()
+    deadline, pace = deadline or Deadline(), pace or Pace()
     device = device_of(model)
     losses: list[float] = []
     rows: list[int] = []
-    scored: list[int] = []
+    tokens: list[int] = []
     hits = 0
     n_classified = n_classes = 0
-    for batch in batches:
-        if losses and deadline.passed():
-            break
+    for batch in pace.over(batches, deadline, batch_rows):
         inputs = on_device(batch, device)
         classes = row_classes(inputs)
         with torch.no_grad():
             value, logits = _loss_and_logits(model, inputs, loss)
         losses.append(value)
         rows.append(batch_rows(batch))
-        scored.append(_scored_tokens(batch))
+        tokens.append(_scored_tokens(batch))
         if logits is not None and classes is not None and _one_row_each(logits, classes):
-            kept = classes >= 0
-            hits += int((logits.argmax(dim=1)[kept] == classes[kept]).sum())
-            n_classified += int(kept.sum())
+            counted = classes >= 0
+            hits += int((logits.argmax(dim=1)[counted] == classes[counted]).sum())
+            n_classified += int(counted.sum())
             n_classes = int(logits.shape[1])
     if not losses:
         return {}
-    weights = np.array(rows, dtype=np.float64)
-    values = np.array(losses)
-    signals = {"zero_shot_loss": float(np.average(values, weights=weights))}
-    if len(losses) > 1:
-        spread = math.sqrt(float(np.average(weights))) * float(values.std(ddof=1))
-        signals["zero_shot_loss_std"] = spread
+    weights, values = np.array(rows, dtype=np.float64), np.array(losses)
+    # The loss of some models depends on the rows beside a row: whole batches, if there are two.
+    whole = weights == weights.max()
+    kept = whole if whole.sum() > 1 else np.full(whole.shape, True)
+    weights, values, scored = weights[kept], values[kept], np.array(tokens)[kept]
+    mean = float(np.average(values, weights=weights))
+    signals = {"zero_shot_loss": mean}
+    if values.size > 1:
+        variance = float((weights * (values - mean) ** 2).sum()) / (values.size - 1)
+        signals["zero_shot_loss_std"] = math.sqrt(variance)
     if n_classified:
         signals["zero_shot_accuracy"] = hits / n_classified
         signals["uniform_loss"] = math.log(n_classes)
-    if sum(scored):
+    if scored.sum():
         per_token = float(np.average(values, weights=scored))
         signals["perplexity"] = math.exp(min(per_token, 700.0))
     return signals
@@ -200,15 +217,17 @@ def feature_signals(
     eval_batches: Sequence[Batch],
     *,
     deadline: Deadline | None = None,
+    pace: Pace | None = None,
 ) -> dict[str, float]:
     """LogME, H-score and linear probe on the model's pooled last hidden states."""
-    deadline = deadline or Deadline()
-    features, labels = pooled_features(model, train_batches, deadline.part(0.6))
-    if labels.size < 2 or np.unique(labels).size < 2:
+    deadline, pace = deadline or Deadline(), pace or Pace()
+    features, labels = pooled_features(model, train_batches, deadline.part(0.5), pace)
+    classes = np.unique(labels).size
+    if labels.size < 2 or classes < 2 or not deadline.allows(svd_seconds(features)):
         return {}
     signals = {"log_me": log_me(features, labels), "h_score": h_score(features, labels)}
-    eval_features, eval_labels = pooled_features(model, eval_batches, deadline)
-    if eval_labels.size:
+    eval_features, eval_labels = pooled_features(model, eval_batches, deadline.part(0.6), pace)
+    if eval_labels.size and deadline.allows(fit_seconds(features, classes)):
         signals["linear_probe_accuracy"] = linear_probe_accuracy(
             features, labels, eval_features, eval_labels
         )
@@ -216,21 +235,24 @@ def feature_signals(
 
 
 def pooled_features(
-    model: torch.nn.Module, batches: Sequence[Batch], deadline: Deadline | None = None
+    model: torch.nn.Module,
+    batches: Sequence[Batch],
+    deadline: Deadline | None = None,
+    pace: Pace | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean over tokens of the last hidden state (n_rows, n_dims), and class labels (n_rows,).
 
-    Empty for models of another library than transformers and for batches without class labels.
+    Of about `MOST_FEATURES` rows at most. Empty for models of another library than transformers and
+    for batches without class labels.
     """
-    deadline = deadline or Deadline()
+    deadline, pace = deadline or Deadline(), pace or Pace()
     device = device_of(model)
     features: list[np.ndarray] = []
     labels: list[np.ndarray] = []
-    for batch in batches:
+    fitting = batches if _gives_hidden_states(model) else ()
+    for batch in pace.over(fitting, deadline, batch_rows):
         classes = row_classes(batch)
-        if classes is None or not _gives_hidden_states(model):
-            break
-        if features and deadline.passed():
+        if classes is None or sum(part.size for part in labels) >= MOST_FEATURES:
             break
         inputs = on_device(_without_labels(batch), device)
         with torch.no_grad():

@@ -50,6 +50,7 @@ from typing import Any
 import numpy as np
 
 from hf_ftrisk.goal import label_entropy, majority_rate
+from hf_ftrisk.signals.deadline import Deadline
 from hf_ftrisk.signals.sample import DataSample, sample_rows
 
 SHINGLE = 3
@@ -57,6 +58,7 @@ JACCARD = 0.8
 PERMUTATIONS = 128
 SEGMENT = 1000
 NGRAM = 4
+MOST_CHARACTERS = 1_000_000
 
 
 def dataset_signals(
@@ -67,6 +69,7 @@ def dataset_signals(
     max_length: int | None = None,
     seed: int = 0,
     seconds: float | None = 10.0,
+    deadline: Deadline | None = None,
 ) -> dict[str, float]:
     """All signals of the module's table that the data allow.
 
@@ -77,11 +80,16 @@ def dataset_signals(
         max_rows: rows read of either set.
         max_length: length limit tokens were cut at; None: unknown, and no truncated_share.
         seed: seed of the sampling (a local generator).
-        seconds: time to read either set; None: no limit.
+        seconds: time for all of it, a third at most to read each set; None: no limit. Looked at
+            between rows: duplicates and repetition are then measured on those there was time for.
+        deadline: the same, already begun; instead of `seconds`.
     """
-    trained = _as_sample(train, max_rows, max_length, seed, seconds)
+    deadline = deadline or Deadline(seconds)
+    trained = _as_sample(train, max_rows, max_length, seed, deadline.part(1 / 3))
     held_out = (
-        None if evaluation is None else _as_sample(evaluation, max_rows, max_length, seed, seconds)
+        None
+        if evaluation is None
+        else _as_sample(evaluation, max_rows, max_length, seed, deadline.part(1 / 2))
     )
     signals: dict[str, float] = {"sampled_rows": float(len(trained))}
     if trained.n_rows is not None:
@@ -90,18 +98,18 @@ def dataset_signals(
         signals["eval_rows"] = float(held_out.n_rows)
     signals |= length_signals(trained.lengths, trained.max_length)
     signals |= label_signals(trained.labels, held_out.labels if held_out is not None else None)
-    signals |= duplicate_signals(trained, held_out)
-    signals |= language_signals(trained.tokens, trained.texts)
+    signals |= duplicate_signals(trained, held_out, deadline.part(0.8))
+    signals |= language_signals(trained.tokens, trained.texts, deadline)
     signals |= supervision_signals(trained)
     return signals
 
 
 def _as_sample(
-    data: Any, max_rows: int, max_length: int | None, seed: int, seconds: float | None
+    data: Any, max_rows: int, max_length: int | None, seed: int, deadline: Deadline
 ) -> DataSample:
     if isinstance(data, DataSample):
         return data
-    rows, n_rows = sample_rows(data, max_rows, seed, seconds)
+    rows, n_rows = sample_rows(data, max_rows, seed, deadline)
     return DataSample.from_rows(rows, n_rows=n_rows, max_length=max_length)
 
 
@@ -163,8 +171,15 @@ def _total_variation(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.abs(shares[0] - shares[1]).sum() / 2)
 
 
-def duplicate_signals(train: DataSample, evaluation: DataSample | None = None) -> dict[str, float]:
-    """Exact and near duplicates in the training sample, and of evaluation rows in it."""
+def duplicate_signals(
+    train: DataSample, evaluation: DataSample | None = None, deadline: Deadline | None = None
+) -> dict[str, float]:
+    """Exact and near duplicates in the training sample, and of evaluation rows in it.
+
+    Near ones are looked for among the rows that there is time for until the deadline, two thirds
+    of it for training rows.
+    """
+    deadline = deadline or Deadline()
     contents = _contents(train)
     if not contents:
         return {}
@@ -173,23 +188,24 @@ def duplicate_signals(train: DataSample, evaluation: DataSample | None = None) -
     for position, key in enumerate(keys):
         first_seen.setdefault(key, position)
     distinct = [contents[position] for position in first_seen.values()]
-    index, sketches = _near_index(distinct)
+    index, sketches = _near_index(distinct, deadline.part(2 / 3))
     near = sum(len(index.query(sketch)) > 1 for sketch in sketches)
-    signals = {
-        "duplicate_share": 1.0 - len(distinct) / len(keys),
-        "near_duplicate_share": near / len(distinct),
-    }
+    signals = {"duplicate_share": 1.0 - len(distinct) / len(keys)}
+    if sketches:
+        signals["near_duplicate_share"] = near / len(sketches)
     if train.labels is not None and len(train.labels) == len(keys):
         signals["conflicting_label_share"] = _conflicts(keys, train.labels.tolist())
     held_out = [] if evaluation is None else _contents(evaluation)
     if held_out:
         exact = [_key(row) in first_seen for row in held_out]
-        near_or_exact = [
-            same or bool(index.query(_sketch(row)))
-            for same, row in zip(exact, held_out, strict=True)
-        ]
         signals["train_eval_overlap"] = float(np.mean(exact))
-        signals["train_eval_near_overlap"] = float(np.mean(near_or_exact))
+        near_or_exact = []
+        for same, row in zip(exact, held_out, strict=True):
+            if deadline.passed():
+                break
+            near_or_exact.append(same or bool(index.query(_sketch(row))))
+        if near_or_exact and sketches:
+            signals["train_eval_near_overlap"] = float(np.mean(near_or_exact))
     return signals
 
 
@@ -225,7 +241,8 @@ def _sketch(row: Sequence[Any]) -> Any:
     return sketch
 
 
-def _near_index(rows: Sequence[Sequence[Any]]) -> tuple[Any, list[Any]]:
+def _near_index(rows: Sequence[Sequence[Any]], deadline: Deadline) -> tuple[Any, list[Any]]:
+    """Index and sketches of the rows, as many as there is time for."""
     from datasketch import MinHashLSH
 
     # The index draws a name for its tables from python's global generator.
@@ -234,26 +251,40 @@ def _near_index(rows: Sequence[Sequence[Any]]) -> tuple[Any, list[Any]]:
         index = MinHashLSH(threshold=JACCARD, num_perm=PERMUTATIONS)
     finally:
         random.setstate(state)
-    sketches = [_sketch(row) for row in rows]
-    for number, sketch in enumerate(sketches):
-        index.insert(number, sketch)
+    sketches: list[Any] = []
+    for row in rows:
+        if deadline.passed():
+            break
+        sketches.append(_sketch(row))
+        index.insert(len(sketches), sketches[-1])
     return index, sketches
 
 
 def language_signals(
-    tokens: Sequence[np.ndarray], texts: Sequence[str] | None = None
+    tokens: Sequence[np.ndarray],
+    texts: Sequence[str] | None = None,
+    deadline: Deadline | None = None,
 ) -> dict[str, float]:
-    """Vocabulary richness and repetition of token rows, special characters of their texts."""
+    """Vocabulary richness and repetition of token rows, special characters of their texts.
+
+    Repetition of the rows that there is time for; characters of the first texts, about a million.
+    """
+    deadline = deadline or Deadline()
     signals: dict[str, float] = {}
     stream = np.concatenate(tokens) if len(tokens) else np.empty(0)
     if stream.size:
         n_segments = max(stream.size // SEGMENT, 1)
         segments = [stream[i * SEGMENT : (i + 1) * SEGMENT] for i in range(n_segments)]
         signals["type_token_ratio"] = float(np.mean([np.unique(s).size / s.size for s in segments]))
-    repeated = [_repetition(row) for row in tokens if row.size >= NGRAM]
+    repeated = []
+    for row in tokens:
+        if deadline.passed():
+            break
+        if row.size >= NGRAM:
+            repeated.append(_repetition(row))
     if repeated:
         signals["repetition"] = float(np.mean(repeated))
-    characters = "".join(texts or ())
+    characters = "".join(texts or ())[:MOST_CHARACTERS]
     if characters:
         special = sum(not (c.isalnum() or c.isspace()) for c in characters)
         signals["special_character_share"] = special / len(characters)

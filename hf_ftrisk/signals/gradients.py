@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,16 +12,21 @@ import torch
 
 from hf_ftrisk.signals.batches import (
     Batch,
-    Deadline,
     LossFunction,
+    batch_rows,
     device_of,
     model_loss,
     on_device,
 )
+from hf_ftrisk.signals.deadline import Deadline, Pace
 
 Update = Literal["sign", "gradient"]
 
-MAX_COORDINATES = 1_000_000
+# Forward passes that a gradient is worth: the pass itself, a backward pass of twice that, and one
+# for the copy and what else is slower.
+GRADIENT_PASSES = 4.0
+
+MAX_COORDINATES = 500_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +36,23 @@ class Gradients:
     Args:
         vectors: (n_batches, n_kept) coordinates kept of each batch's gradient.
         weights: (n_kept,) coordinates of the whole gradient that each kept one stands for.
+        rows: (n_batches,) rows of each batch.
     """
 
     vectors: torch.Tensor
     weights: torch.Tensor
+    rows: torch.Tensor
+
+    def of_whole_batches(self) -> Gradients:
+        """Those of the largest batches, if there are two; else all."""
+        whole = self.rows == self.rows.max()
+        if int(whole.sum()) < 2:
+            return self
+        return replace(self, vectors=self.vectors[whole], rows=self.rows[whole])
+
+    def mean(self) -> torch.Tensor:
+        """(n_kept,) mean over rows."""
+        return (self.rows[:, None] * self.vectors).sum(dim=0) / self.rows.sum()
 
     def dot(self, first: torch.Tensor, second: torch.Tensor) -> float:
         """Inner product of two gradients (n_kept,), unbiased for that of the whole ones."""
@@ -47,22 +65,24 @@ def batch_gradients(
     loss: LossFunction = model_loss,
     max_coordinates: int = MAX_COORDINATES,
     deadline: Deadline | None = None,
+    pace: Pace | None = None,
 ) -> Gradients | None:
-    """Gradient of each batch's loss by the trainable parameters; None if nothing is trainable.
+    """Gradient of each batch's loss by the trainable parameters; None if nothing is trainable, or
+    there is no time for any.
 
     Of more than `max_coordinates` numbers a random part is kept, the same of every batch: from
     each parameter tensor in proportion to its size.
     """
-    deadline = deadline or Deadline()
+    deadline, pace = deadline or Deadline(), pace or Pace()
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters or not batches:
         return None
     kept = kept_coordinates([p.numel() for p in parameters], max_coordinates)
     device = device_of(model)
     vectors: list[torch.Tensor] = []
-    for batch in batches:
-        if vectors and deadline.passed():
-            break
+    rows: list[float] = []
+    for batch in pace.over(batches, deadline, batch_rows, GRADIENT_PASSES):
+        rows.append(float(batch_rows(batch)))
         # autograd.grad, not backward: .grad stays as it is, and hooks that step an optimiser in
         # the backward pass do not fire.
         with torch.enable_grad():
@@ -78,11 +98,14 @@ def batch_gradients(
                 ]
             )
         )
+    if not vectors:
+        return None
     weights = [
         torch.full((index.numel(),), p.numel() / index.numel(), dtype=torch.float64)
         for p, index in zip(parameters, kept, strict=True)
     ]
-    return Gradients(torch.stack(vectors), torch.cat(weights))
+    row_counts = torch.tensor(rows, dtype=torch.float64)
+    return Gradients(torch.stack(vectors), torch.cat(weights), row_counts)
 
 
 def kept_coordinates(sizes: Sequence[int], max_coordinates: int) -> list[torch.Tensor]:
@@ -114,27 +137,33 @@ def gradient_signals(
     Args:
         train: gradients of training batches.
         evaluation: gradients of evaluation batches, of the same coordinates.
-        batch_size: mean rows of a training batch.
+        batch_size: rows of a training batch.
         learning_rate: peak learning rate; None leaves predicted_gain out.
         update: direction of the optimiser's first step.
     """
     if train is None or not bool(torch.isfinite(train.vectors).all()):
         return {}
-    n, mean = train.vectors.shape[0], train.vectors.mean(dim=0)
+    train = train.of_whole_batches()
+    n, mean = train.vectors.shape[0], train.mean()
     squared = train.dot(mean, mean)
     signals = {"gradient_norm": math.sqrt(squared)}
     if n > 1:
-        spread = sum(train.dot(vector - mean, vector - mean) for vector in train.vectors)
-        variance = spread / (n - 1)  # of one batch's gradient
-        true_squared = squared - variance / n
+        spread = sum(
+            rows * train.dot(vector - mean, vector - mean)
+            for rows, vector in zip(train.rows.tolist(), train.vectors, strict=True)
+        )
+        variance = spread / (n - 1)  # of one row's gradient
+        true_squared = squared - variance / float(train.rows.sum())
         if variance > 0:
-            signals["gradient_snr"] = true_squared / variance
+            signals["gradient_snr"] = batch_size * true_squared / variance
         if true_squared > 0:
-            signals["noise_scale"] = batch_size * variance / true_squared
-        signals["gradient_consistency"] = _mean_pairwise_cosine(train)
+            signals["noise_scale"] = variance / true_squared
+        # Smaller batches agree less: said only of batches as the run has them.
+        if bool((train.rows == batch_size).all()):
+            signals["gradient_consistency"] = _mean_pairwise_cosine(train)
     if evaluation is None or not bool(torch.isfinite(evaluation.vectors).all()):
         return signals
-    held_out = evaluation.vectors.mean(dim=0)
+    held_out = evaluation.of_whole_batches().mean()
     norms = math.sqrt(squared * train.dot(held_out, held_out))
     if norms > 0:
         signals["train_eval_gradient_cosine"] = train.dot(mean, held_out) / norms

@@ -6,13 +6,14 @@ global random state is read or moved.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import numpy as np
+
+from hf_ftrisk.signals.deadline import Deadline
 
 IGNORED_LABEL = -100
 _LABEL_COLUMNS = ("labels", "label", "label_ids")
@@ -36,27 +37,26 @@ def sample_rows(
     data: Any,
     max_rows: int,
     seed: int = 0,
-    seconds: float | None = None,
+    deadline: Deadline | None = None,
     *,
     stream: bool | None = None,
 ) -> tuple[list[Any], int | None]:
     """At most `max_rows` rows of a data set, and the number of rows of the whole set.
 
     A set with a length is sampled evenly by `seed`; a stream is read from its start, and its
-    length is None. Reading ends after `seconds`.
+    length is None. Reading ends at the deadline.
 
     Args:
         data: any data set of rows.
         max_rows: rows to read at most.
         seed: seed of the sampling.
-        seconds: time to read; None: no limit.
+        deadline: looked at after each row; None: no limit.
         stream: whether `data` can only be read from its start; None: when it lacks a length or
             an index.
 
     Raises:
         ValueError: `max_rows` below 1, or a one-shot iterator, which reading would use up.
     """
-    deadline = None if seconds is None else time.monotonic() + seconds
     if stream is None:
         stream = not (hasattr(data, "__len__") and hasattr(data, "__getitem__"))
     if not stream:
@@ -74,7 +74,7 @@ def sample_rows(
     taken = []
     for row in rows:
         taken.append(row)
-        if deadline is not None and time.monotonic() > deadline:
+        if deadline is not None and deadline.passed():
             break
     return taken, n_rows
 

@@ -6,6 +6,30 @@ import numpy as np
 
 _MAX_ITERATIONS = 100
 _TOLERANCE = 1e-6
+_PROBE_ITERATIONS = 300
+_PROBE_STRENGTH = 0.1  # C: with more dimensions than rows the unregularised fit separates anything
+# Operations a second that any processor does.
+_SLOW = 2e9
+
+
+def load_libraries() -> None:
+    """Import what this module needs, half a second the first time: before work is timed."""
+    import sklearn.covariance
+    import sklearn.linear_model
+    import sklearn.preprocessing  # noqa: F401
+
+
+def svd_seconds(features: np.ndarray) -> float:
+    """Time at most that LogME and H-score of features (n_rows, n_dims) take, seconds."""
+    small, large = sorted(features.shape)
+    return float(2 * 8.0 * small * small * large / _SLOW)
+
+
+def fit_seconds(features: np.ndarray, n_classes: int) -> float:
+    """Time at most that the linear probe on features (n_rows, n_dims) takes, seconds."""
+    n_rows, n_dims = features.shape
+    work = 4.0 * _PROBE_ITERATIONS * n_rows * min(n_rows, n_dims) * n_classes
+    return float(svd_seconds(features) + work / _SLOW)
 
 
 def log_me(features: np.ndarray, labels: np.ndarray) -> float:
@@ -80,16 +104,22 @@ def h_score(features: np.ndarray, labels: np.ndarray) -> float:
     Raises:
         ValueError: shapes that do not fit, or fewer than two rows.
     """
-    from sklearn.covariance import ledoit_wolf
+    from sklearn.covariance import ledoit_wolf_shrinkage
 
     x = _checked(features, labels)
     x = x - x.mean(axis=0)
-    covariance, shrinkage = ledoit_wolf(x, assume_centered=True)
+    n_rows, n_dims = x.shape
+    shrinkage = float(ledoit_wolf_shrinkage(x, assume_centered=True))
     means = np.zeros_like(x)
     for label in np.unique(labels):
         means[labels == label] = x[labels == label].mean(axis=0)
-    between = means.T @ means / x.shape[0]
-    return float((1.0 - shrinkage) * np.trace(np.linalg.pinv(covariance, hermitian=True) @ between))
+    # Class means lie in the row space of x: in the basis of its right singular vectors the
+    # covariance is diagonal, and no matrix of n_dims by n_dims is ever built.
+    _, s, vt = np.linalg.svd(x, full_matrices=False)
+    variances = (1.0 - shrinkage) * s**2 / n_rows + shrinkage * (x**2).sum() / (n_rows * n_dims)
+    between = ((means @ vt.T) ** 2).sum(axis=0) / n_rows
+    kept = variances > 1e-12 * max(float(variances.max()), 1e-300)
+    return float((1.0 - shrinkage) * (between[kept] / variances[kept]).sum())
 
 
 def linear_probe_accuracy(
@@ -109,14 +139,18 @@ def linear_probe_accuracy(
         ValueError: shapes that do not fit, or fewer than two rows.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     x, held_out = _checked(features, labels), np.asarray(eval_features, dtype=np.float64)
     if np.unique(labels).size == 1:
         return float((np.asarray(eval_labels) == labels[0]).mean())
-    # C = 0.1: with more dimensions than rows the unregularised fit separates anything.
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
+    scale = StandardScaler().fit(x)
+    x, held_out = scale.transform(x), scale.transform(held_out)
+    if x.shape[1] > x.shape[0]:
+        # The penalty does not notice a rotation, and outside the rows' space there is no evidence.
+        basis = np.linalg.svd(x, full_matrices=False)[2].T
+        x, held_out = x @ basis, held_out @ basis
+    probe = LogisticRegression(C=_PROBE_STRENGTH, max_iter=_PROBE_ITERATIONS)
     probe.fit(x, labels)
     return float(probe.score(held_out, eval_labels))
 

@@ -11,7 +11,7 @@ from hf_ftrisk.record import Status
 from hf_ftrisk.report import Cost, RiskReport
 from hf_ftrisk.signals.dynamics import dynamics_signals
 from hf_ftrisk.watch.clock import Clock
-from hf_ftrisk.watch.watcher import NO_EVALUATION, Watcher
+from hf_ftrisk.watch.watcher import NO_EVALUATION, TRAIN_LOSS, Watcher
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
             goal,
             forecast=looked.forecast if looked is not None and at_goal else None,
             forecaster=None if progress.status == "running" else watcher.rule.forecaster,
+            runs=watcher.runs,
         ),
         baseline=record.baseline(goal),
         looks=tuple(one.look for one in watcher.judged if one.look and not one.stand_in),
@@ -80,7 +81,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         optimal_depth=risk.optimal_depth if risk is not None else None,
         outcome=outcome if outcome is not None and math.isfinite(outcome) else None,
         stopped_at=progress.stopped_at,
-        signals=dynamics_signals(record),
+        signals=dynamics_signals(record) | _training_loss(watcher, progress),
         settings={
             **record.settings,
             "task": record.task,
@@ -92,25 +93,49 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
     )
 
 
+def _training_loss(watcher: Watcher, progress: Progress) -> dict[str, float]:
+    """The last forecast of the training loss at the end, where nothing is evaluated; its truth."""
+    last = watcher.last
+    if last is None or not last.stand_in or last.look is None:
+        return {}
+    found = {
+        "train_loss_forecast": last.look.mean,
+        "train_loss_low": last.look.low,
+        "train_loss_high": last.look.high,
+        "train_loss_forecast_step": float(last.step),
+    }
+    if progress.status == "finished":
+        record = watcher.trace.record(progress.status)
+        seen = watcher.training_loss(record.max_steps, record)
+        if seen is not None and seen.eval_step[-1] == record.max_steps:
+            found["train_loss_end"] = float(seen.evals[TRAIN_LOSS.metric][-1])
+    return found
+
+
 def _notes(
     watcher: Watcher, at_goal: bool, has_risk: bool, outcome: float | None, progress: Progress
 ) -> list[str]:
     notes = []
-    if not watcher.forecasts:
+    # Where it is the verdict's reason, it is said there.
+    if not watcher.forecasts and (watcher.failure or watcher.last is None):
         notes.append(NO_EVALUATION)
-    last = watcher.last
-    if last is not None and last.stand_in and last.look is not None:
-        notes.append(
-            f"Training loss at the end, forecast at step {last.step}: {last.look.mean:.4g} "
-            f"(90 %: {last.look.low:.4g} to {last.look.high:.4g})."
+    loss = _training_loss(watcher, progress)
+    if loss:
+        text = (
+            f"Training loss at the end, forecast at step {loss['train_loss_forecast_step']:.0f}: "
+            f"{loss['train_loss_forecast']:.4g} "
+            f"(90 %: {loss['train_loss_low']:.4g} to {loss['train_loss_high']:.4g})."
         )
+        if "train_loss_end" in loss:
+            text += f" It was {loss['train_loss_end']:.4g}."
+        notes.append(text)
     if at_goal and not has_risk:
         notes.append(
             "No optimisation variance and no c*: they need 8 completed runs of this task in the "
             "history, or 3 looks."
         )
     silent = watcher.rule.why_silent(watcher.trace.plan)
-    if silent is not None:
+    if silent is not None and watcher.forecasts:
         notes.append(silent)
     if outcome is not None and not math.isfinite(outcome):
         notes.append(f"{watcher.goal.metric} is not finite at the end of the run.")

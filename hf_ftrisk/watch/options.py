@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.record import RunRecord
 
 Action = Literal["stop", "warn"]
+
+# Completed runs that inform a run at most: a forecast uses 150, the rule's calibration 100, and
+# reading and judging more would only delay the training.
+MOST_RUNS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,30 +50,13 @@ class Options:
                 f"certain failures, got {self.check_steps!r}"
             )
 
-    def known_runs(self, task: str | None) -> tuple[RunRecord, ...]:
-        """Completed runs of the task that evaluated the goal's metric."""
-        if isinstance(self.history, RunHistory):
-            return self.history.records(task=task, metric=self.goal.metric)
-        return self.history or ()
+    def known_runs(self, task: str | None) -> tuple[tuple[RunRecord, ...], bool]:
+        """Completed runs of the task that evaluated the goal's metric.
 
-
-def history_of(
-    history: RunHistory | str | os.PathLike[str] | Iterable[Any] | None,
-) -> RunHistory | tuple[RunRecord, ...] | None:
-    """A history from whatever the user gave.
-
-    Raises:
-        TypeError: something that is neither a history, nor its file, nor completed runs.
-    """
-    if history is None or isinstance(history, RunHistory):
-        return history
-    if isinstance(history, str | os.PathLike):
-        return RunHistory(history)
-    runs = tuple(history)
-    odd = next((run for run in runs if not isinstance(run, RunRecord)), None)
-    if odd is not None:
-        raise TypeError(
-            "history must be a RunHistory, the path of one, or completed RunRecords; it holds "
-            f"a {type(odd).__name__}"
-        )
-    return runs
+        Returns:
+            The latest `MOST_RUNS` of them, and whether there are more.
+        """
+        runs = () if self.history is None else self.history
+        if isinstance(runs, RunHistory):
+            runs = runs.records(task=task, metric=self.goal.metric, latest=MOST_RUNS + 1)
+        return runs[-MOST_RUNS:], len(runs) > MOST_RUNS

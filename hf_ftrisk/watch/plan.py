@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -18,6 +17,7 @@ from hf_ftrisk.trainer_facts import (
     planned_evaluations,
     run_settings,
     scheduler_rates,
+    task_name,
 )
 from hf_ftrisk.watch.errors import WatchArgumentError
 
@@ -26,11 +26,17 @@ _MOST_LABELS = 100_000
 _POLICY_GRADIENT = ("GRPO", "RLOO", "PPO")
 
 
-def check_arguments(trainer: Any, goal: Goal) -> None:
+def check_arguments(trainer: Any, goal: Goal, *, needs_data: bool = False) -> None:
     """Refuse a goal that no evaluation of this Trainer can answer.
 
     Only what is certain is refused: subclasses with an evaluation of their own (TRL,
-    sentence-transformers) report metrics that cannot be known before.
+    sentence-transformers) report metrics that cannot be known before. A Trainer without evaluation
+    data is watched all the same, for certain failures and by its training loss.
+
+    Args:
+        trainer: the Trainer.
+        goal: what its run is judged by.
+        needs_data: whether a Trainer without evaluation data is refused too.
 
     Raises:
         WatchArgumentError: the metric cannot come out of an evaluation, or the Trainer is told
@@ -40,7 +46,7 @@ def check_arguments(trainer: Any, goal: Goal) -> None:
     if not _plain_evaluation(trainer):
         return
     data = trainer.eval_dataset
-    if data is None and goal.metric != "eval_loss":
+    if needs_data and data is None and goal.metric != "eval_loss":
         raise WatchArgumentError(
             f"the goal is {goal}, but the Trainer has no eval_dataset to measure {goal.metric} on: "
             "give the Trainer an eval_dataset, or use the goal 'eval_loss', for which the training "
@@ -171,30 +177,6 @@ def _labels(goal: Goal, trainer: Any | None) -> Any:
     if size is not None and size > _MOST_LABELS and isinstance(data, Dataset):
         data = data.select(range(0, size, -(-size // _MOST_LABELS)))
     return class_labels(data, list(trainer.label_names or []))
-
-
-def task_name(model: Any, loader: Any, trainer: Any | None) -> str:
-    """Name of the task from its model and data: runs that share it are comparable.
-
-    ``BertForSequenceClassification prajjwal1/bert-tiny, 67349 rows (input_ids, labels), eval 872``
-    """
-    config = getattr(model, "config", None)
-    path = str(getattr(config, "_name_or_path", "") or "")
-    # A folder's place differs from machine to machine; its name is what stays.
-    parts = [type(model).__name__, Path(path).name if Path(path).is_absolute() else path]
-    text = " ".join(part for part in parts if part)
-    data = getattr(loader, "dataset", None) if trainer is None else trainer.train_dataset
-    size = length_of(data)
-    columns = getattr(data, "column_names", None)
-    text += f", {size if size is not None else 'streamed'} rows"
-    if isinstance(columns, list):
-        text += f" ({', '.join(sorted(columns))})"
-    held_out = None if trainer is None else trainer.eval_dataset
-    if held_out is not None:
-        sets = held_out if isinstance(held_out, dict) else {"": held_out}
-        sizes = [f"{name} {length_of(part)}".strip() for name, part in sets.items()]
-        text += f", eval {', '.join(sizes)}"
-    return text
 
 
 def evaluations(args: Any, plan: RunRecord) -> int:

@@ -40,13 +40,16 @@ class Risk:
     optimal_depth: float | None = None
 
 
-def risk_of_history(runs: Sequence[RunRecord], goal: Goal, plan: RunRecord) -> Risk | None:
+def risk_of_history(
+    runs: Sequence[RunRecord], goal: Goal, plan: RunRecord, forecaster: Forecaster
+) -> Risk | None:
     """Risk as the squared forecast errors of completed runs of the task, each left out in turn.
 
     Args:
         runs: completed runs of the same task; None is returned for fewer than `LEAST_RUNS`.
         goal: what the run is judged by.
         plan: the watched run before its first step.
+        forecaster: the watched run's forecaster, refitted without each run in turn.
     """
     ended = [
         run
@@ -60,7 +63,7 @@ def risk_of_history(runs: Sequence[RunRecord], goal: Goal, plan: RunRecord) -> R
     looks = look_steps(plan.max_steps)
     chosen = np.unique(looks[np.linspace(0, looks.size - 1, _REPLAYED_DEPTHS).astype(int)])
     depths = [float(depth) for depth in chosen if depth > 0]
-    measured = replay_risk(ended, Forecaster.default, depths, goal)
+    measured = replay_risk(ended, forecaster.refit, depths, goal)
     rows = zip(measured.depths, measured.risks, measured.counts, strict=True)
     return _fitted(
         tuple((float(c), float(risk), float(n)) for c, risk, n in rows),

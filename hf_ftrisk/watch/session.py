@@ -21,7 +21,7 @@ from hf_ftrisk.watch.plan import evaluates, evaluations, run_plan
 from hf_ftrisk.watch.ranks import Ranks
 from hf_ftrisk.watch.tap import Step, StepTap
 from hf_ftrisk.watch.trace import Trace
-from hf_ftrisk.watch.watcher import Judged, Watcher
+from hf_ftrisk.watch.watcher import NO_EVALUATION, Judged, Watcher
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +88,16 @@ class Session:
         plan = run_plan(options.goal, args, state, dict(given), trainer, options.task)
         trace = Trace(plan, state.log_history, state.global_step)
         self._evaluations = evaluations(args, plan) if evaluates(args, trainer) else 0
+        runs, more = options.known_runs(plan.task) if self.ranks.is_main else ((), False)
+        if more:
+            text = f"of the completed runs of this task the latest {len(runs)} are used"
+            self._notes.append(f"O{text[1:]}.")
+            self.say(f"[ftrisk] {text}")
         self.watcher = Watcher.of(
             plan,
             options.goal,
             trace,
-            runs=options.known_runs(plan.task) if self.ranks.is_main else (),
+            runs=runs,
             false_stop_rate=options.false_stop_rate,
             forecasts=evaluates(args, trainer),
         )
@@ -111,14 +116,11 @@ class Session:
         goal, rule = self.options.goal, self.watcher.rule
         text = f"[ftrisk] watching {goal}"
         silent = rule.why_silent(self.watcher.plan)
-        if silent is not None and self.options.action == "stop":
+        if not self.watcher.forecasts:
+            text += f"; {NO_EVALUATION[0].lower()}{NO_EVALUATION[1:]}"
+        elif silent is not None and self.options.action == "stop":
             text += f"; {silent[0].lower()}{silent[1:]}"
         self.say(text)
-        if not self.watcher.forecasts:
-            self.say(
-                "[ftrisk] nothing is evaluated during this run: only certain failures are seen, "
-                "and the training loss is forecast"
-            )
 
     # --- words ----------------------------------------------------------------------------------
 

@@ -23,7 +23,8 @@ from hf_ftrisk.policy import (
     diagnose,
     look_steps,
 )
-from hf_ftrisk.policy.calibration import Predictor, is_good
+from hf_ftrisk.policy.calibration import Predictor
+from hf_ftrisk.policy.rates import GoodRates, peak_rate
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
 from hf_ftrisk.watch.risk import Risk, risk_of_history, risk_of_looks
@@ -39,8 +40,8 @@ LEAST_STEPS = 10
 # What is forecast when nothing is evaluated.
 TRAIN_LOSS = Goal("train_loss")
 NO_EVALUATION = (
-    "Nothing is evaluated during this run: only certain failures are seen, and the training loss "
-    "is forecast in place of the goal."
+    "Nothing is evaluated during this run, so its goal cannot be forecast: only certain failures "
+    "are seen, and the training loss is forecast."
 )
 
 
@@ -144,6 +145,7 @@ class Watcher:
         trace: its values so far.
         runs: completed runs of the same task.
         forecasts: whether the goal's metric is measured on the way at all.
+        forecaster: built from `runs`.
     """
 
     plan: RunRecord
@@ -152,6 +154,7 @@ class Watcher:
     trace: Trace
     runs: tuple[RunRecord, ...] = ()
     forecasts: bool = True
+    forecaster: Forecaster = field(default_factory=Forecaster)
     judged: list[Judged] = field(default_factory=list)
     failure: Judged | None = None
     _risk: Risk | None = None
@@ -184,7 +187,7 @@ class Watcher:
         forecaster = Forecaster.default(runs or None)
         rule = default_rule(goal, forecaster, runs, false_stop_rate)
         rule = replace(rule, forecaster=_Latest(forecaster))
-        return cls(plan, goal, rule, trace, tuple(runs), forecasts)
+        return cls(plan, goal, rule, trace, tuple(runs), forecasts, forecaster)
 
     @property
     def last(self) -> Judged | None:
@@ -246,7 +249,7 @@ class Watcher:
 
     def _judge_training_loss(self, step: int, record: RunRecord) -> Judged | None:
         """Without evaluations: the training loss stands in, and can make no run poor."""
-        seen = self._training_loss(step, record)
+        seen = self.training_loss(step, record)
         if seen is None:
             return None
         failure = lasting_failure(record)
@@ -262,8 +265,16 @@ class Watcher:
         advice = None if failure is None else failure.advice
         return Judged(step, ruling, look, forecast, advice=advice, stand_in=True)
 
-    def _training_loss(self, step: int, record: RunRecord) -> RunRecord | None:
-        """The record with the mean training loss before each look as its evaluations."""
+    def training_loss(self, step: int, record: RunRecord) -> RunRecord | None:
+        """The record with the mean training loss before each look as its evaluations.
+
+        Args:
+            step: the look at hand; its value is the mean since the step of the grid before it.
+            record: the run so far.
+
+        Returns:
+            None while there is no loss above 0.
+        """
         steps, losses = record.train_curve()
         kept = np.isfinite(losses)
         steps, losses = steps[kept], losses[kept]
@@ -326,7 +337,7 @@ class Watcher:
         began = time.perf_counter()
         if not self._replayed:
             self._replayed = True
-            self._risk = risk_of_history(self.runs, self.goal, self.plan)
+            self._risk = risk_of_history(self.runs, self.goal, self.plan, self.forecaster)
             self._from_history = self._risk is not None
         if not self._from_history:
             self._risk = risk_of_looks(seen, self.goal, self.plan) or self._risk
@@ -344,7 +355,13 @@ class Watcher:
 
     def _advice(self, record: RunRecord, forecast: Forecast) -> str:
         """One concrete change."""
-        found = diagnose(record, self.goal, forecast=forecast, forecaster=self.rule.forecaster)
+        found = diagnose(
+            record,
+            self.goal,
+            forecast=forecast,
+            forecaster=self.rule.forecaster,
+            runs=self.runs,
+        )
         if found:
             return found[0].advice
         return rate_advice(record, self.runs, self.goal)
@@ -355,13 +372,6 @@ def _value_at(step: int, steps: np.ndarray, values: np.ndarray) -> float | None:
     return float(values[-1]) if steps.size and steps[-1] == step else None
 
 
-def _peak_rate(record: RunRecord) -> float | None:
-    """Highest planned learning rate, else the highest logged one; None if neither is known."""
-    planned = record.schedule if record.schedule is not None else record.learning_rate
-    known = planned[np.isfinite(planned)]
-    return float(known.max()) if known.size else None
-
-
 def rate_advice(record: RunRecord, runs: Sequence[RunRecord], goal: Goal) -> str:
     """What to change about the learning rate, from the good runs of the task where there are any.
 
@@ -370,15 +380,11 @@ def rate_advice(record: RunRecord, runs: Sequence[RunRecord], goal: Goal) -> str
         runs: completed runs of the same task.
         goal: what they are judged by.
     """
-    mine = _peak_rate(record)
-    good = [rate for run in runs if is_good(run, goal) and (rate := _peak_rate(run)) is not None]
+    mine, good = peak_rate(record), GoodRates.of(runs, goal)
     if mine is None:
         return "Start over with another seed and a third of the learning rate."
-    if good and not min(good) <= mine <= max(good):
-        return (
-            f"Change the learning rate: its peak is {mine:.2g} here, and from {min(good):.2g} to "
-            f"{max(good):.2g} in the {len(good)} good runs of this task."
-        )
+    if good is not None and not good.holds(mine):
+        return f"Change the learning rate: its peak is {mine:.2g} here, and {good}."
     return f"Start over with another seed and a peak learning rate of {mine / 3:.2g}, a third."
 
 

@@ -11,6 +11,7 @@ from transformers import Trainer
 from hf_ftrisk.callback import FineTuneRiskCallback
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.watch.errors import WatchArgumentError
+from hf_ftrisk.watch.plan import check_arguments
 from tests.callback.tiny import bert, bert_trainer, weights_hash
 
 
@@ -55,14 +56,12 @@ def test_a_metric_that_nothing_computes(tmp_path: Path):
     refused(tmp_path, "eval_f1>=0.9", "no compute_metrics", compute_metrics=None)
 
 
-def test_a_goal_without_evaluation_data(tmp_path: Path):
-    refused(
-        tmp_path,
-        "eval_accuracy>=0.9",
-        "no eval_dataset to measure eval_accuracy on: give",
-        eval_dataset=None,
-        eval_strategy="no",
-    )
+def test_a_goal_without_evaluation_data_is_refused_only_where_data_are_needed(tmp_path: Path):
+    trainer = bert_trainer(tmp_path, eval_dataset=None, eval_strategy="no")
+    goal = Goal("eval_accuracy", target=0.9)
+    check_arguments(trainer, goal)
+    with pytest.raises(WatchArgumentError, match="no eval_dataset to measure eval_accuracy on"):
+        check_arguments(trainer, goal, needs_data=True)
 
 
 def test_a_goal_on_none_of_the_named_sets(tmp_path: Path):

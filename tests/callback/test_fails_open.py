@@ -166,7 +166,7 @@ def named(owner: Any, name: str) -> str:
 # Faults that only another kind of run meets.
 KINDS = {
     "Watcher._judge_training_loss": "without evaluation",
-    "Watcher._training_loss": "without evaluation",
+    "Watcher.training_loss": "without evaluation",
     "Watcher.check": "lost",
     "watcher.lasting_failure": "lost",
     "Trace._continue": "resumed",

@@ -201,23 +201,39 @@ def test_a_metric_that_never_comes_is_said_once(tmp_path: Path, capsys: Any):
     assert callback.report.outcome is None
 
 
-@pytest.mark.parametrize("reason", ["no set", "no strategy"])
+@pytest.mark.parametrize("goal", ["eval_loss", "eval_accuracy>=0.9"])
+@pytest.mark.parametrize("reason", ["no set", "no set and no metrics", "no strategy"])
 def test_without_evaluations_the_training_loss_is_forecast(
-    tmp_path: Path, reason: str, capsys: Any
+    tmp_path: Path, reason: str, goal: str, capsys: Any
 ):
     settings: dict[str, Any] = {"eval_strategy": "no"}
-    if reason == "no set":
-        settings |= {"eval_dataset": None, "compute_metrics": None}
-    callback = FineTuneRiskCallback("eval_loss")
+    if reason.startswith("no set"):
+        settings |= {"eval_dataset": None}
+    if reason.endswith("no metrics"):
+        settings |= {"compute_metrics": None}
+    callback = FineTuneRiskCallback(goal)
     trainer: Trainer = bert_trainer(tmp_path, callbacks=[callback], **settings)
     trainer.train()
     out = capsys.readouterr().out
+    # Once as the run begins, once in the report at its end.
     assert out.count("nothing is evaluated during this run") == 1
-    assert "training loss at the end" in out
+    assert out.count("Nothing is evaluated during this run") == 1
+    assert out.count("only certain failures are seen") == 2
+    assert "completed runs" not in out
     report = callback.report
     assert report.forecast is None
     assert report.looks == ()
-    assert any(note.startswith("Training loss at the end, forecast") for note in report.notes)
+    known = report.signals
+    assert known["train_loss_low"] < known["train_loss_forecast"] < known["train_loss_high"]
+    assert known["train_loss_forecast_step"] == 33
+    # The truth is the mean since the last look, as each look's value is since the one before.
+    assert known["train_loss_end"] == pytest.approx(report.run.train_loss[33:].mean())
+    low, high = known["train_loss_low"], known["train_loss_high"]
+    expected = (
+        f"Training loss at the end, forecast at step 33: {known['train_loss_forecast']:.4g} "
+        f"(90 %: {low:.4g} to {high:.4g}). It was {known['train_loss_end']:.4g}."
+    )
+    assert expected in report.notes
     keys = {key for entry in trainer.state.log_history for key in entry}
     assert "ftrisk/train_loss_forecast" in keys
     assert "ftrisk/forecast" not in keys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hf_ftrisk.callback import FineTuneRiskCallback
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.policy import Verdict
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.watch import options
 from tests.callback.tiny import bert_trainer, weights_hash
 
 GOAL = "eval_accuracy>=0.9"
@@ -67,6 +69,21 @@ def test_a_poor_run_is_stopped_by_the_rule_and_leaves_a_checkpoint(tmp_path: Pat
     later = bert_trainer(tmp_path, **POOR)
     later.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-10"))
     assert later.state.global_step == 40
+
+
+def test_a_learning_rate_alone_stops_nothing(tmp_path: Path):
+    """With a history in which the rate decides, P(good) is below the floor from the start."""
+    good, rates = good_runs(20), np.linspace(1.0, 0.0, 40, endpoint=False)
+    poor = [replace(run, evals={"eval_accuracy": [0.5] * 4}) for run in good_runs(20)]
+    history = [replace(run, schedule=5e-3 * rates) for run in good]
+    history += [replace(run, schedule=1e-9 * rates) for run in poor]
+    callback = watcher(history=history)
+    trainer = bert_trainer(tmp_path, callbacks=[callback], eval_on_start=True, **POOR)
+    trainer.train()
+    looks = callback.report.looks
+    assert [look.step for look in looks][:3] == [0, 2, 3]
+    assert max(look.prob_good for look in looks[:3]) < 0.2
+    assert callback.report.stopped_at == 10
 
 
 def test_a_good_run_is_not_stopped(tmp_path: Path):
@@ -227,6 +244,23 @@ def test_a_stopped_run_is_marked_in_the_history(tmp_path: Path):
     bert_trainer(tmp_path, callbacks=[callback], **POOR).train()
     added = RunHistory(path).records()[-1]
     assert (added.status, added.last_step, added.task) == ("stopped", 10, "t")
+
+
+def test_of_a_large_history_the_latest_runs_are_used_and_that_is_said(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "runs.db"
+    RunHistory(path).add_all([*good_runs(30), *(replace(r, task="u") for r in good_runs(5))])
+    settings: dict[str, Any] = {"max_steps": 4, "eval_steps": 2}
+    for most, said in ((30, 0), (20, 1)):
+        monkeypatch.setattr(options, "MOST_RUNS", most)
+        for history in (path, good_runs(30)):
+            callback = watcher(history=history)
+            bert_trainer(tmp_path, callbacks=[callback], **settings).train()
+            text = f"of the completed runs of this task the latest {most} are used"
+            assert capsys.readouterr().out.count(f"[ftrisk] {text}") == said
+            assert callback.report.settings["completed_runs"] == most
+            assert (f"O{text[1:]}." in callback.report.notes) == bool(said)
 
 
 def test_two_watched_runs_are_alike(tmp_path: Path):

@@ -53,3 +53,21 @@ def test_same_record_gives_same_forecast():
     record = run([0.5, 0.6, 0.7]).prefix(140)
     first, second = (Forecaster.default().predict(record, Goal("accuracy")) for _ in range(2))
     np.testing.assert_array_equal(first.samples, second.samples)
+
+
+def test_refitting_gives_the_forecasts_of_a_new_forecaster():
+    rng = np.random.default_rng(0)
+    goal = Goal("accuracy")
+    known = [
+        run(list(0.9 - 0.4 * 0.5 ** np.arange(1, 7) + 0.02 * rng.normal(size=6)), task="t")
+        for _ in range(9)
+    ]
+    whole = Forecaster.default(known)
+    whole.predict(known[0].prefix(100), goal)
+    for left_out in (0, 4):
+        others = known[:left_out] + known[left_out + 1 :]
+        record = known[left_out].prefix(100)
+        refitted, anew = (
+            made.predict(record, goal) for made in (whole.refit(others), Forecaster.default(others))
+        )
+        np.testing.assert_array_equal(refitted.samples, anew.samples)

@@ -36,6 +36,14 @@ def test_records_filters_by_task_and_metric(tmp_path):
     assert len(history) == 3
 
 
+def test_the_latest_are_those_added_last_in_their_order(tmp_path):
+    history = RunHistory(tmp_path / "runs.db")
+    history.add_all([make_record(seed, task=f"t{seed % 2}") for seed in range(6)])
+    assert [r.seed for r in history.records(latest=2)] == [4, 5]
+    assert [r.seed for r in history.records(task="t0", latest=2)] == [2, 4]
+    assert [r.seed for r in history.records(task="t0", latest=9)] == [0, 2, 4]
+
+
 def test_the_same_run_is_stored_once(tmp_path):
     history = RunHistory(tmp_path / "runs.db")
     history.add(make_record(0)).add(make_record(0)).add(make_record(1))

@@ -124,6 +124,55 @@ def test_a_loss_that_does_not_move_is_not_learning():
     assert "0.0001" in found.advice  # the highest rate so far
 
 
+FLAT = run(noisy(np.full(100, 0.69)))
+
+
+def with_peak(record: RunRecord, peak: float) -> RunRecord:
+    return replace(record, schedule=np.linspace(peak, 0.0, record.max_steps))
+
+
+def known(*peaks: float, end: float = 0.9) -> list[RunRecord]:
+    """Completed runs of the task, good where they end above 0.5."""
+    ended = run(accuracy=np.linspace(0.5, end, 10))
+    return [with_peak(ended, peak) for peak in peaks]
+
+
+@pytest.mark.parametrize(
+    ("peak", "says", "not_said"),
+    [
+        (2e-5, "Leave the learning rate: its peak of 2e-05 is that of runs that ended", "Raise"),
+        (1e-6, "Raise the learning rate: its peak is 1e-06 here, and from 1e-05 to", "labels"),
+        (1e-3, "Lower the learning rate: its peak is 0.001 here, and from 1e-05 to", "labels"),
+    ],
+)
+def test_a_rate_with_which_other_runs_learnt_is_not_to_be_changed(peak, says, not_said):
+    """Such as where the labels were shuffled: the data are looked at instead."""
+    runs = known(1e-5, 5e-5) + known(1e-6, 1e-3, end=0.4)
+    (found,) = diagnose(with_peak(FLAT, peak), ACCURACY, runs=runs)
+    assert says in found.advice
+    assert "in the 2 good runs of this task" in found.advice
+    assert not_said not in found.advice
+    assert ("read 50 training rows with their labels" in found.advice) == (peak == 2e-5)
+
+
+def test_poor_runs_say_nothing_about_a_good_rate():
+    (found,) = diagnose(with_peak(FLAT, 2e-5), ACCURACY, runs=known(1e-5, 5e-5, end=0.4))
+    assert "Raise the learning rate by a factor of 3 to 10 (its peak is 2e-05)" in found.advice
+    assert "check that the labels belong to their rows" in found.advice
+
+
+def test_a_collapse_at_a_good_rate_is_started_again_at_that_rate():
+    stuck = run(accuracy=[0.5, 0.6, 0.7, 0.7, *[0.5] * 6])
+    runs = known(1e-5, 5e-5)
+    advice = {
+        peak: diagnose(with_peak(stuck, peak), ACCURACY, runs=runs)[0].advice
+        for peak in (1e-6, 2e-5, 1e-3)
+    }
+    assert "the same learning rate: its peak of 2e-05" in advice[2e-5]
+    assert "two to five times lower" in advice[1e-3]
+    assert advice[1e-6].startswith("Raise the learning rate")
+
+
 def test_a_slow_start_is_only_a_hint():
     (found,) = diagnose(run(noisy(np.full(100, 0.69))).prefix(15), ACCURACY)
     assert found.severity == "info"

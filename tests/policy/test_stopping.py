@@ -9,6 +9,8 @@ import pytest
 
 from hf_ftrisk import Forecast, Goal, RunRecord
 from hf_ftrisk.policy import StoppingRule, Verdict, look_steps
+from hf_ftrisk.policy.calibration import MAX_CALIBRATION_FORECASTS, MAX_CALIBRATION_RUNS
+from hf_ftrisk.policy.looks import first_evaluation
 
 GOAL = Goal("eval_accuracy", target=0.5)
 
@@ -77,9 +79,87 @@ def test_good_runs_are_stopped_at_most_as_often_as_allowed():
     assert stopped / good >= delta / 3  # and the allowance is used, not left unused
 
 
+class PlanFirst(LastValue):
+    """As `LastValue`, but sure of a poor end while nothing has been evaluated after step 0."""
+
+    def predict(self, record: RunRecord, goal: Goal) -> Forecast:
+        if first_evaluation(record, goal.metric) is None:
+            return Forecast(np.linspace(0.0, 0.2, 50), step=record.last_step)
+        return super().predict(record, goal)
+
+
+def begun(run: RunRecord) -> RunRecord:
+    """The run with an evaluation of the untrained model, and training losses."""
+    return RunRecord(
+        max_steps=run.max_steps,
+        train_step=np.arange(1, run.max_steps + 1),
+        train_loss=np.ones(run.max_steps),
+        eval_step=np.concatenate([[0.0], run.eval_step]),
+        evals={"eval_accuracy": np.concatenate([[0.1], run.evals["eval_accuracy"]])},
+    )
+
+
+@pytest.mark.parametrize("step", [0, 5, 8])
+def test_nothing_is_stopped_before_its_first_evaluation(step: int):
+    rule = StoppingRule(GOAL, PlanFirst(), 0.25, scores=(0.4,) * 8)
+    ruling = rule.judge(begun(walk(0)).prefix(step))
+    assert ruling.prob_good == 0.0 < ruling.floor
+    assert ruling.verdict is Verdict.UNDECIDED
+    assert "nothing is stopped for its plan alone" in ruling.reason
+    poor = begun(walk(0, drift=-0.4)).prefix(10)
+    assert rule.judge(poor).verdict is Verdict.NO_GO
+
+
+def test_looks_that_cannot_stop_do_not_lower_the_floor():
+    runs = [begun(walk(s, drift=0.2)) for s in range(12)]
+    with_plan, without = (
+        StoppingRule.from_runs(runs, GOAL, forecaster, 0.2)
+        for forecaster in (PlanFirst(), LastValue())
+    )
+    assert with_plan.scores == without.scores
+    assert min(with_plan.scores) > 0
+
+
+def test_an_evaluation_that_is_not_finite_is_none():
+    run = RunRecord(max_steps=30, eval_step=[0, 10, 20], evals={"eval_loss": [2.0, math.nan, 1.0]})
+    assert first_evaluation(run.prefix(10), "eval_loss") is None
+    assert first_evaluation(run, "eval_loss") == 20
+    assert first_evaluation(run, "eval_accuracy") is None
+
+
 def test_looks_cover_evaluations_and_a_geometric_grid_but_not_the_end():
     looks = look_steps(100, [30, 60, 100])
     assert {30, 60} <= set(looks)
     assert looks.max() < 100
     assert looks.min() == 5
     assert np.all(np.diff(looks) > 0)
+
+
+def test_a_run_is_stopped_only_when_it_is_predicted_to_be_poor():
+    """Good runs that never looked anything but good put the floor near 1."""
+    rule = StoppingRule(GOAL, LastValue(), 0.25, scores=(0.99,) * 8)
+    assert rule.floor(walk(0)) == 0.5
+    doubtful = RunRecord(max_steps=100, eval_step=[10], evals={"eval_accuracy": [0.51]})
+    assert 0.5 < rule.judge(doubtful).prob_good < 0.99
+    assert rule.decide(doubtful) is not Verdict.NO_GO
+    poor = RunRecord(max_steps=100, eval_step=[10], evals={"eval_accuracy": [0.45]})
+    assert rule.decide(poor) is Verdict.NO_GO
+
+
+def test_calibration_is_bounded_whatever_the_history_holds():
+    """Runs are drawn without regard to how they went, and enough of them stay for the rule."""
+
+    class Counting(LastValue):
+        asked = 0
+
+        def predict(self, record: RunRecord, goal: Goal) -> Forecast:
+            self.asked += 1
+            return super().predict(record, goal)
+
+    few_looks, many_looks = Counting(), Counting()
+    rule = StoppingRule.from_runs([walk(s) for s in range(600)], GOAL, few_looks)
+    assert 30 <= len(rule.scores) <= MAX_CALIBRATION_RUNS
+    assert few_looks.asked <= MAX_CALIBRATION_FORECASTS * 1.2
+    rule = StoppingRule.from_runs([walk(s, looks=200) for s in range(200)], GOAL, many_looks)
+    assert rule.can_stop
+    assert len(rule.scores) <= 1.6 / 0.05

@@ -53,6 +53,9 @@ class SimulatedProbe:
         metrics = {"eval_accuracy": 0.5 + 0.4 * (1 - np.exp(-self.step / 20))}
         return Evaluation(metrics, seen, seconds)
 
+    def step_columns(self):
+        return {}
+
     def record(self, evals) -> RunRecord:
         steps = range(1, self.step + 1)
         entries = [{"step": k, "loss": 1.0 / k, "learning_rate": 1e-3} for k in steps]

@@ -26,8 +26,8 @@ def _no_forecasting(monkeypatch):
 def probed(setup: SimulatedSetup, budget: float, **options) -> Session:
     session = Session(setup, OneRank(), Options(Goal("eval_accuracy"), budget, **options))
     session._open()
-    session._rehearse()
-    session._probe()
+    session._rehearse(session.looks)
+    session._probe(session.looks)
     return session
 
 

@@ -53,6 +53,11 @@ def test_a_goal_without_an_evaluation_set_is_refused(tmp_path) -> None:
     refused(trainer, ValueError, "evaluation requires an eval_dataset")
 
 
+def test_a_history_that_holds_no_runs_is_refused(tmp_path) -> None:
+    with pytest.raises(TypeError, match=r"RunHistory, the path of one, .* holds a float"):
+        PreflightRunner(bert_trainer(tmp_path), goal="eval_loss", history=[0.9])
+
+
 def test_something_else_than_a_trainer_is_refused() -> None:
     with pytest.raises(TypeError, match=r"got Linear.*; .*PreflightRunner.from_loop"):
         preflight(torch.nn.Linear(2, 2), goal="eval_loss")

@@ -66,12 +66,43 @@ def test_an_adapter_missing_from_the_optimizer_is_fatal(tmp_path):
     assert fault.evidence["missing_share"] == 1.0
 
 
-def test_a_part_left_out_of_the_optimizer_is_a_warning(tmp_path):
-    model = bert()
-    optimizer = torch.optim.SGD(model.classifier.parameters(), lr=0.1)
+def missing_from(optimizer, model, tmp_path):
+    """The one fault of a classifier's Trainer with this optimizer."""
     trainer = trainer_of(model, classified_rows(16), tmp_path, optimizers=(optimizer, None))
     fault = only(check_wiring(trainer))
-    assert (fault.name, fault.severity) == ("parameters_not_in_optimizer", "warning")
+    assert fault.name == "parameters_not_in_optimizer"
+    assert "leave it to the Trainer" in fault.advice
+    return fault
+
+
+def test_a_head_replaced_after_the_optimizer_was_built_is_fatal(tmp_path):
+    model = bert()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model.classifier = torch.nn.Linear(16, 2)
+    fault = missing_from(optimizer, model, tmp_path)
+    assert fault.severity == "fatal"
+    assert (fault.evidence["missing"], fault.evidence["not_of_the_model"]) == (2.0, 2.0)
+    assert "classifier.weight" in fault.message
+    assert "2 others that the model does not have" in fault.message
+
+
+def test_another_models_optimizer_is_fatal(tmp_path):
+    optimizer = torch.optim.SGD(bert().parameters(), lr=0.1)
+    assert missing_from(optimizer, bert(), tmp_path).severity == "fatal"
+
+
+def test_a_head_that_was_never_given_to_the_optimizer_is_fatal(tmp_path):
+    model = bert()
+    optimizer = torch.optim.SGD(model.bert.parameters(), lr=0.1)
+    assert missing_from(optimizer, model, tmp_path).severity == "fatal"
+
+
+def test_a_body_left_out_of_the_optimizer_may_be_meant_and_is_a_warning(tmp_path):
+    model = bert()
+    optimizer = torch.optim.SGD(model.classifier.parameters(), lr=0.1)
+    fault = missing_from(optimizer, model, tmp_path)
+    assert fault.severity == "warning"
+    assert "requires_grad_(False)" in fault.advice
 
 
 def test_all_labels_masked_is_fatal(tmp_path):
@@ -241,6 +272,55 @@ def test_one_trainable_tensor_is_enough(tmp_path):
 def test_an_optimizer_that_holds_the_adapters_alone_is_sound(tmp_path):
     model = get_peft_model(llama(), LoraConfig(r=2, target_modules=["q_proj"]))
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    trainer = trainer_of(model, prompted_rows(16), tmp_path, optimizers=(optimizer, None))
+    assert check_wiring(trainer) == ()
+
+
+def sound(optimizer, model, tmp_path):
+    trainer = trainer_of(model, classified_rows(16), tmp_path, optimizers=(optimizer, None))
+    return check_wiring(trainer) == ()
+
+
+def test_a_frozen_body_need_not_be_in_the_optimizer(tmp_path):
+    model = bert()
+    model.bert.requires_grad_(False)
+    assert sound(torch.optim.SGD(model.classifier.parameters(), lr=0.1), model, tmp_path)
+
+
+def test_parameters_in_several_groups_are_all_held(tmp_path):
+    model = bert()
+    groups = [
+        {"params": model.classifier.parameters(), "lr": 0.1},
+        {"params": [p for p in model.bert.parameters() if p.ndim > 1], "weight_decay": 0.01},
+        {"params": [p for p in model.bert.parameters() if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    assert sound(torch.optim.AdamW(groups, lr=0.01), model, tmp_path)
+
+
+def test_frozen_parameters_in_the_optimizer_are_no_fault(tmp_path):
+    model = bert()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model.bert.requires_grad_(False)
+    assert sound(optimizer, model, tmp_path)
+
+
+def test_resized_embeddings_are_the_same_parameter(tmp_path):
+    model = bert()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model.resize_token_embeddings(VOCABULARY + 8)
+    assert sound(optimizer, model, tmp_path)
+
+
+def test_an_optimizer_may_hold_more_than_the_model(tmp_path):
+    model, own = bert(), torch.nn.Parameter(torch.zeros(1))  # such as a loss's temperature
+    assert sound(torch.optim.SGD([*model.parameters(), own], lr=0.1), model, tmp_path)
+
+
+def test_a_language_models_tied_head_is_held_by_its_embeddings(tmp_path):
+    config = llama().config
+    config.tie_word_embeddings = True
+    model = type(llama())(config)
+    optimizer = torch.optim.SGD(model.model.parameters(), lr=0.1)
     trainer = trainer_of(model, prompted_rows(16), tmp_path, optimizers=(optimizer, None))
     assert check_wiring(trainer) == ()
 

@@ -18,6 +18,7 @@ from hf_ftrisk.signals.dataset import (
     length_signals,
     supervision_signals,
 )
+from hf_ftrisk.signals.deadline import Deadline
 from hf_ftrisk.signals.sample import DataSample, sample_indices, sample_rows
 
 
@@ -150,7 +151,9 @@ def test_a_one_shot_iterator_is_refused_and_not_consumed():
 
 
 def test_reading_ends_when_its_time_is_over():
-    rows, n_rows = sample_rows([{"input_ids": [i]} for i in range(100)], 100, seconds=-1.0)
+    rows, n_rows = sample_rows(
+        [{"input_ids": [i]} for i in range(100)], 100, deadline=Deadline(-1.0)
+    )
     assert (len(rows), n_rows) == (1, 100)
 
 

@@ -71,6 +71,36 @@ def test_h_score_stays_low_for_noise_with_more_dimensions_than_rows():
     assert h_score(x, labels) < 0.3  # unshrunk, the score would be 1: its maximum
 
 
+@pytest.mark.parametrize(("n_rows", "n_dims"), [(60, 8), (20, 50)])
+def test_h_score_is_the_trace_of_the_inverse_covariance_times_that_of_class_means(n_rows, n_dims):
+    from sklearn.covariance import ledoit_wolf
+
+    rng = np.random.default_rng(4)
+    labels = np.arange(n_rows) % 3
+    x = rng.standard_normal((n_rows, n_dims)) + labels[:, None]
+    centred = x - x.mean(axis=0)
+    covariance, shrinkage = ledoit_wolf(centred, assume_centered=True)
+    means = np.stack([centred[labels == label].mean(axis=0) for label in labels])
+    direct = np.trace(np.linalg.inv(covariance) @ means.T @ means) / n_rows
+    assert h_score(x, labels) == pytest.approx((1 - shrinkage) * direct)
+
+
+def test_linear_probe_in_the_rows_space_is_the_regression_in_all_dimensions():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(5)
+    labels = np.arange(30) % 3
+    x = rng.standard_normal((30, 200)) + 0.3 * labels[:, None]
+    held_out = rng.standard_normal((300, 200)) + 0.3 * (np.arange(300) % 3)[:, None]
+    whole = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-8))
+    expected = whole.fit(x, labels).score(held_out, np.arange(300) % 3)
+    found = linear_probe_accuracy(x, labels, held_out, np.arange(300) % 3)
+    assert found == pytest.approx(expected, abs=0.01)
+    assert 0.4 < found < 1.0
+
+
 def test_linear_probe_is_scored_on_rows_it_was_not_fitted_on():
     x, labels = separated(100, gap=3.0)
     held_out, truth = separated(100, gap=3.0, seed=1)
