@@ -21,7 +21,7 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.prior import FamilyPrior, family
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import conformal_floor
-from hf_ftrisk.policy.reference_rule import ReferenceScores, pooled_floor
+from hf_ftrisk.policy.reference_rule import CAUTIONS, ReferenceScores, pooled_floor
 
 N_BOOTSTRAP = 1000
 # Besides its baseline, a run is judged by what this share of its data set's good runs reaches.
@@ -104,13 +104,17 @@ def absolute(run: Watched) -> np.ndarray:
     return run.prob
 
 
-def half_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
+def third_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
     """The packaged rule's floor."""
-    return pooled_floor(list(scores), rate)
+    return pooled_floor(list(scores), rate / CAUTIONS[0])
+
+
+def half_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
+    return pooled_floor(list(scores), rate / 2)
 
 
 def full_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
-    return conformal_floor(scores, [str(i) for i in range(len(scores))], rate)
+    return pooled_floor(list(scores), rate)
 
 
 def ville(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
@@ -119,9 +123,10 @@ def ville(scores: Sequence[float], groups: Sequence[str], rate: float) -> float 
 
 
 VARIANTS: dict[str, tuple[Score, Floor]] = {
-    "relative scores pooled, half the rate (used)": (relative, half_rate),
+    "relative scores pooled, a third of the rate (used)": (relative, third_rate),
+    "relative scores pooled, half the rate": (relative, half_rate),
     "relative scores pooled, the whole rate": (relative, full_rate),
-    "P(good) itself pooled, half the rate": (absolute, half_rate),
+    "P(good) itself pooled, a third of the rate": (absolute, third_rate),
     "relative scores, data sets as groups (hierarchical)": (relative, conformal_floor),
     "relative scores, Ville's bound, no calibration": (relative, ville),
 }
@@ -133,21 +138,27 @@ def held_out(
     *,
     depth: float = 1.0,
     judged: str = "",
-    variant: tuple[Score, Floor] = (relative, half_rate),
+    variant: tuple[Score, Floor] = (relative, third_rate),
 ) -> list[Judged]:
-    """Each data set's runs against the floor of the others; one list per data set."""
+    """Each data set's runs against the floor of the others; one list per data set.
+
+    Runs judged by the baseline and by targets are calibrated apart.
+    """
     score, floor_of = variant
     per_group = []
     for group in sorted({run.group for run in runs}):
-        known = [run for run in runs if run.good and run.group != group]
-        floor = floor_of(
-            [float(score(run).min(initial=1.0)) for run in known], [r.group for r in known], rate
-        )
         held: Judged = []
-        for run in runs:
-            if run.group == group and judged in ("", run.judged):
-                seen = run.progress <= depth
-                held.append((run.good, first_below(score(run)[seen], floor, run.progress[seen])))
+        for targets in (False, True):
+            alike = [run for run in runs if (run.judged != "baseline") == targets]
+            known = [run for run in alike if run.good and run.group != group]
+            floor = floor_of(
+                [float(score(r).min(initial=1.0)) for r in known], [r.group for r in known], rate
+            )
+            for run in alike:
+                if run.group == group and judged in ("", run.judged):
+                    seen = run.progress <= depth
+                    below = first_below(score(run)[seen], floor, run.progress[seen])
+                    held.append((run.good, below))
         per_group.append(held)
     return per_group
 
@@ -169,7 +180,9 @@ def cells(per_group: Sequence[Judged]) -> str:
 
 def outside_rows(scores: ReferenceScores, rate: float) -> list[str]:
     """The packaged scores on tasks of other people."""
-    floor = scores.floor(rate)
+    known = scores.of(Goal("accuracy"))
+    caution = known.caution(rate)
+    floor = pooled_floor(known.scores, rate / caution) if caution else None
     rows = []
     tables = {"bert_seeds": bert_seeds(), "peft_metamath": peft_metamath()}
     for table, runs in tables.items():

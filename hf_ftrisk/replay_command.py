@@ -13,6 +13,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.policy import StoppingRule, default_rule
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.remote.privacy import visible
 from hf_ftrisk.replay import Replay, default_goal, find_states, fitting_goal, replay_run, summarise
 from hf_ftrisk.replay_text import replay_text, summary_text
 
@@ -67,7 +68,7 @@ def run_replay(
     files = find_states(path)
     if path.is_file():
         one = replayed(path, path.name, shares)
-        return _json(one.to_dict()) if as_json else replay_text(one)
+        return _json(one.to_dict()) if as_json else visible(replay_text(one))
     replays: list[Replay] = []
     refused: list[tuple[str, str]] = []
     for file in files:
@@ -89,7 +90,7 @@ def run_replay(
             }
         )
     skipped = [f"left out {name}: {reason}" for name, reason in refused]
-    return "\n".join([summary_text(replays, summary), *skipped])
+    return visible("\n".join([summary_text(replays, summary), *skipped]))
 
 
 def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from hf_ftrisk.remote.privacy import printable
+
 if TYPE_CHECKING:
     from hf_ftrisk.goal import Goal
     from hf_ftrisk.report import RiskReport
 
+_MOST_TEXT = 4000  # characters of one item in the Markdown form
 _VERDICT_WORDS = {
     "GO": "go",
     "NO_GO": "no go",
@@ -186,7 +189,7 @@ def rows(report: RiskReport) -> list[tuple[str, str]]:
 
 def _escape(text: str) -> str:
     """Text safe inside one Markdown table cell or list item."""
-    flat = " ".join(text.split())
+    flat = printable(text, _MOST_TEXT)
     for character in "\\`*_{}[]<>|#":
         flat = flat.replace(character, f"\\{character}")
     return flat

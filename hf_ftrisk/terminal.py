@@ -1,4 +1,7 @@
-"""Reports on a terminal, with rich."""
+"""Reports on a terminal, with rich.
+
+A report may come from elsewhere: characters in it that command a terminal are not printed.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,22 @@ from rich.text import Text
 
 from hf_ftrisk import report_text
 from hf_ftrisk.policy.verdict import Verdict
+from hf_ftrisk.remote.privacy import printable
 from hf_ftrisk.report import RiskReport
 
 _COLOURS = {Verdict.GO: "green", Verdict.NO_GO: "red", Verdict.UNDECIDED: "yellow"}
 
 
+# Characters of one reason, note or diagnosis, and number of them, that are shown at most.
+_MOST_TEXT = 4000
+_MOST_ITEMS = 200
+
+
 def _bullets(title: str, items: list[str]) -> list[RenderableType]:
     if not items:
         return []
-    return [Text(f"\n{title}", style="bold"), *(Text(f"- {item}") for item in items)]
+    shown = [Text(f"- {printable(item, _MOST_TEXT)}") for item in items[:_MOST_ITEMS]]
+    return [Text(f"\n{title}", style="bold"), *shown]
 
 
 def render_report(report: RiskReport, title: str | None = None) -> RenderableType:
@@ -27,7 +37,7 @@ def render_report(report: RiskReport, title: str | None = None) -> RenderableTyp
     table.add_column()
     for label, text in report_text.rows(report):
         style = _COLOURS[report.verdict] if label == "Verdict" else ""
-        table.add_row(label, Text(text, style=style))
+        table.add_row(label, Text(printable(text, _MOST_TEXT), style=style))
     parts: list[RenderableType] = [table]
     parts += _bullets("Why", list(report.reasons))
     parts += _bullets(

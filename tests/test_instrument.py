@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
@@ -37,14 +38,18 @@ def trainer_of(folder: Path, **settings):
 
 def detached(folder: Path):
     """A LoRA that its optimizer does not hold: certain to learn nothing."""
-    import torch
-
     model = bert()
     optimizer = torch.optim.AdamW(list(model.parameters()), lr=1e-3)
     scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
     return trainer_of(
         folder, model=lora(model, task_type="SEQ_CLS"), optimizers=(optimizer, scheduler)
     )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> None:
+    """Models of 16 dimensions gain nothing from threads, which wait for each other under load."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -287,6 +292,59 @@ def test_a_trainer_that_measures_nothing_is_trained_and_its_steps_are_seen(tmp_p
         trainer.train()
     assert instruments.status == 0
     assert RiskReport.load(tmp_path / "r" / "watch.json").run.last_step == 12
+
+
+# --- trackers ------------------------------------------------------------------------------------
+
+
+def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Everything TensorBoard was given, name -> (step, value), without wall-clock times."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found: dict[str, list[tuple[int, float]]] = {}
+    for file in sorted(folder.rglob("events.out.tfevents.*")):
+        log = EventAccumulator(str(file))
+        log.Reload()
+        for name in log.Tags()["scalars"]:
+            if not name.endswith(("runtime", "per_second")):
+                found.setdefault(name, []).extend((e.step, e.value) for e in log.Scalars(name))
+    return found
+
+
+def test_a_tracker_is_told_of_the_training_alone_and_of_its_forecasts(tmp_path, said, monkeypatch):
+    pytest.importorskip("tensorboard")
+
+    def tracked(name: str, watched: bool) -> dict[str, list[tuple[int, float]]]:
+        monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / name))
+        trainer = trainer_of(tmp_path, report_to=["tensorboard"])
+        if watched:
+            with instrumented(options(), said.append):
+                trainer.train()
+        else:
+            trainer.train()
+        return scalars(tmp_path / name)
+
+    plain, watched = tracked("plain", watched=False), tracked("watched", watched=True)
+    assert [step for step, _ in plain["train/loss"]] == list(range(1, 25))
+    ours = {name for name in watched if "ftrisk/" in name}
+    assert ours
+    assert {name: watched[name] for name in watched if name not in ours} == plain
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "wandb", "trackio"])
+def test_a_preflight_alone_tells_a_tracker_nothing(tmp_path, said, monkeypatch, tracker):
+    board = tmp_path / "board"
+    for name in ("TENSORBOARD_LOGGING_DIR", "WANDB_DIR", "TRACKIO_DIR"):
+        monkeypatch.setenv(name, str(board))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    pytest.importorskip(tracker)  # now: trackio reads its folder when it is imported
+    trainer = trainer_of(tmp_path, report_to=[tracker])
+    with instrumented(options(watch=False), said.append) as instruments:
+        instruments._begin(trainer, resumed=False)
+        assert not board.exists()
+        trainer.train()
+    assert any(file.is_file() for file in board.rglob("*"))
 
 
 # --- options -------------------------------------------------------------------------------------

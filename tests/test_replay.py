@@ -247,6 +247,18 @@ def several_eval_sets():
     return {"global_step": 100, "max_steps": 100, "log_history": history}
 
 
+def test_what_commands_a_terminal_is_not_printed(tmp_path):
+    log = [
+        {"step": step, "eval_accuracy": 0.5 + step / 200, "eval_\x1b[2Jodd\x9b": 0.5}
+        for step in (10, 20, 30)
+    ]
+    path = tmp_path / "trainer_state.json"
+    path.write_text(json.dumps({"log_history": log, "max_steps": 40, "global_step": 30}))
+    for text in (run_replay(path), run_replay(tmp_path)):
+        assert not [c for c in text if (c < " " and c != "\n") or c in "\x7f\x9b"]
+    assert "odd" in run_replay(path)
+
+
 def test_other_metrics_are_named_where_nobody_chose_one(tmp_path):
     path = tmp_path / "trainer_state.json"
     path.write_text(json.dumps(several_eval_sets()))

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import re
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rich.console import Console
 
 from hf_ftrisk import report_text
-from hf_ftrisk.policy.verdict import Verdict
+from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.policy.verdict import Diagnosis, Verdict
 from hf_ftrisk.report import Cost, RiskReport
+from hf_ftrisk.terminal import show_report
 
 
 def test_saved_report_loads_to_the_same_content(full_report: RiskReport, tmp_path: Path) -> None:
     path = full_report.save(tmp_path / "report.json")
     again = RiskReport.load(path)
     first, second = full_report.to_dict(), again.to_dict()
-    forecast_first, forecast_second = first.pop("forecast"), second.pop("forecast")
-    assert forecast_second["quantiles"] == pytest.approx(forecast_first["quantiles"], abs=1e-3)
     first.pop("decomposition"), second.pop("decomposition")
     assert first == second
     assert again.decomposition is not None
@@ -27,6 +32,40 @@ def test_saved_report_loads_to_the_same_content(full_report: RiskReport, tmp_pat
     assert again.decomposition.total(20.0) == pytest.approx(
         full_report.decomposition.total(20.0), rel=0.05
     )
+
+
+def test_a_forecast_keeps_every_probability_through_a_file(full_report: RiskReport) -> None:
+    samples = np.random.default_rng(0).beta(20, 3, 400).round(3)  # with ties, as of 1,000 rows
+    report = replace(full_report, forecast=Forecast(samples, step=40, source="test"))
+    again = RiskReport.from_dict(json.loads(json.dumps(report.to_dict())))
+    for target in np.linspace(0.7, 1.0, 301).round(3).tolist():
+        goal = replace(report.goal, target=target)
+        assert again.forecast.prob_meets(goal) == report.forecast.prob_meets(goal)
+    assert again.forecast.interval() == report.forecast.interval()
+    assert again.forecast.mean == report.forecast.mean
+
+
+def test_what_commands_a_terminal_is_not_printed(full_report: RiskReport) -> None:
+    """A report may have been downloaded: its text is text."""
+    bad = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egood\rover\x00"
+    report = replace(
+        full_report,
+        goal=replace(full_report.goal, metric=f"eval_{bad}"),
+        reasons=(bad,),
+        notes=(bad, "second\nline"),
+        diagnoses=(Diagnosis(bad, bad, bad),),
+        cost=replace(full_report.cost, full_money=1.0, currency=bad),
+        forecast=replace(full_report.forecast, source=bad),
+        settings={bad: bad},
+    )
+    plain = io.StringIO()
+    show_report(report, console=Console(file=plain, width=100))
+    coloured = io.StringIO()
+    show_report(report, console=Console(file=coloured, width=100, force_terminal=True))
+    shown = re.sub("\x1b\\[[0-9;]*m", "", coloured.getvalue())  # rich's own colours
+    for text in (plain.getvalue(), shown, report.to_markdown()):
+        assert not [c for c in text if unicodedata.category(c)[0] == "C" and c != "\n"]
+        assert "good over" in text
 
 
 def test_report_is_standard_json_whatever_the_numbers(full_report: RiskReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -240,6 +241,47 @@ def test_two_processes_of_accelerate_refuse_a_wrong_goal_together(folder):
     assert ranks[0] == ranks[1]
     assert done.stderr.count("not started: the evaluation gives no 'eval_f1'") == 1
     assert "exitcode  : 2" in done.stderr
+
+
+DETACHED = """\
+import sys
+from pathlib import Path
+import torch
+import torch.distributed as dist
+from tests.preflight.models import bert, bert_trainer, lora
+file = Path(sys.argv[1])
+model = bert()
+optimizer = torch.optim.AdamW(list(model.parameters()), lr=1e-3)
+trainer = bert_trainer(
+    file.parent,
+    model=lora(model, task_type="SEQ_CLS"),
+    optimizers=(optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer)),
+    eval_strategy="steps",
+    eval_steps=6,
+)
+try:
+    trainer.train()
+finally:
+    told = f"{dist.get_world_size()} {trainer.state.global_step} {sys.exc_info()[1].code}"
+    file.with_name(f"rank{dist.get_rank()}").write_text(told)
+"""
+
+
+@pytest.mark.slow
+def test_a_no_go_leaves_both_processes_of_torchrun_with_status_3(folder):
+    (folder / "detached.py").write_text(DETACHED)
+    (folder / "out").mkdir()
+    options = ["--goal", "eval_accuracy>=0.6", "--action", "stop", "--report-dir", "reports"]
+    command = ["-m", "hf_ftrisk", "run", *options, "detached.py", "out/x"]
+    done = python(*TORCHRUN, *command, cwd=folder)
+    ranks = [(folder / "out" / f"rank{rank}").read_text().split() for rank in (0, 1)]
+    assert ranks == [["2", "0", "3"], ["2", "0", "3"]]
+    assert done.returncode == 1  # the launcher's own
+    assert "exitcode  : 3" in done.stderr
+    assert done.stderr.count("no-go: the training is not started") == 1
+    report = json.loads((folder / "reports" / "preflight.json").read_text())
+    assert report["verdict"] == "NO_GO"
+    assert report["diagnoses"][0]["name"] == "parameters_not_in_optimizer"
 
 
 def test_the_interpreter_is_as_before_after_a_run(folder, monkeypatch):

@@ -84,6 +84,7 @@ def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> li
         place = folder if number == 0 else folder / setting.name
         endings.append(_tell(task, setting, place, history, console))
     console.rule("Predicted and true", align="left")
+    console.print("90 % intervals of the final metric, and the truth; steps spent and saved:")
     console.print(ending_table(endings, Goal.parse(task.goal)))
     console.print(f"Reports, model cards and figures: {folder}")
     return endings
@@ -153,21 +154,21 @@ def _leave_files(task: Task, trainer: Trainer, report: RiskReport, folder: Path)
 
 
 def ending_table(endings: list[Ending], goal: Goal) -> Table:
-    """What was predicted of each setting, what came true, what it cost and saved."""
-    table = Table(box=None, padding=(0, 2), header_style="bold")
-    for column in ("setting", "before the run", "in the run", "true end", "spent", "saved"):
-        table.add_column(column, justify="left" if column == "setting" else "right")
+    """What was predicted of each setting, what came true, steps spent and saved; 80 columns."""
+    table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    for column in ("setting", "before the run", "in the run", "truth", "spent", "saved"):
+        table.add_column(column, justify="left" if column == "setting" else "right", no_wrap=True)
     for ending in endings:
         cost = ending.watched.cost
         saved = cost.saved_steps or 0
         look = ending.judged_at
         table.add_row(
-            ending.setting.title,
+            ending.setting.name,
             _predicted(ending.before, goal),
             "none" if look is None else _seen(look, goal),
             report_text.value(ending.watched.outcome, goal),
-            f"{ending.before.cost.spent_steps + cost.spent_steps:.0f} steps",
-            f"{saved} of {cost.full_steps} steps",
+            f"{ending.before.cost.spent_steps + cost.spent_steps:.0f}",
+            f"{saved}/{cost.full_steps}",
         )
     return table
 
@@ -176,10 +177,13 @@ def _predicted(report: RiskReport, goal: Goal) -> str:
     words = str(report.verdict).replace("_", " ").lower()
     if report.forecast is None:
         return words
-    low, high = report.forecast.interval(0.9)
-    return f"{words}: {report_text.value(low, goal)} to {report_text.value(high, goal)}"
+    return f"{words}, {_between(report.forecast.interval(0.9), goal)}"
 
 
 def _seen(look: Look, goal: Goal) -> str:
-    ends = f"{report_text.value(look.low, goal)} to {report_text.value(look.high, goal)}"
-    return f"step {look.step}: {ends}"
+    return f"at {look.step}, {_between((look.low, look.high), goal)}"
+
+
+def _between(ends: tuple[float, float], goal: Goal) -> str:
+    low, high = (report_text.value(end, goal) for end in ends)
+    return f"{low}-{high}"

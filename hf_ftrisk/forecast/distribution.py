@@ -10,8 +10,6 @@ import numpy as np
 
 from hf_ftrisk.goal import Goal
 
-_STORED_QUANTILES = 101
-
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
@@ -115,23 +113,20 @@ class Forecast:
         return float(1.0 - share_below if goal.greater_is_better else share_below)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready quantiles; `from_dict` restores the distribution to their resolution."""
-        levels = np.linspace(0.0, 1.0, _STORED_QUANTILES)
+        """JSON-ready dict; `from_dict` restores the very samples, and so every probability."""
         return {
             "step": int(self.step),
             "source": self.source,
             "mean": self.mean,
             "std": self.std,
-            "levels": levels.round(6).tolist(),
-            "quantiles": [self.quantile(float(q)) for q in levels],
+            "samples": self.samples.tolist(),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Forecast:
         """Forecast from `to_dict`'s form."""
-        return cls.from_quantiles(
-            data["levels"],
-            data["quantiles"],
+        return cls(
+            np.array(data["samples"], dtype=np.float64),
             step=int(data.get("step", 0)),
             source=str(data.get("source", "")),
         )

@@ -5,7 +5,9 @@ things stand in for it. Scores are relative, P(good) as a share of P(good) befor
 for a calibrated forecaster has nearly one law for easy and hard goals (`policy.calibration`). And
 the rate is measured: each data set's good runs against the floor that the *other* data sets give,
 every run forecast without its own data set. The rule is used only where that measured rate is
-within the allowed one, for goals of every difficulty; the floor is set for half the allowed rate.
+within the allowed one. Runs judged by the trivial baseline and by targets set higher are
+calibrated apart: how far a run will get is harder to say than whether it learns at all. The floor
+is set for a third of the allowed rate, or less where that is measured to stop too many.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +26,9 @@ from hf_ftrisk.policy.calibration import Predictor, conformal_floor
 from hf_ftrisk.policy.stopping import StoppingRule
 
 SCORES_FILE = Path(__file__).parent.parent / "reference" / "stopping.json"
-# The floor is set for the allowed rate divided by this.
-CAUTION = 2.0
+# The floor is set for the allowed rate divided by the first of these that keeps the measured rate
+# within it.
+CAUTIONS = (3.0, 4.0, 6.0, 9.0)
 # Fewer data sets than this say nothing about one more.
 MIN_DATA_SETS = 8
 
@@ -51,20 +55,37 @@ class ReferenceScores:
         """Number of data sets."""
         return len(set(self.groups))
 
-    def floor(self, false_stop_rate: float) -> float | None:
-        """Relative score below which a run is stopped; None when there are too few scores."""
-        return pooled_floor(self.scores, false_stop_rate)
+    def of(self, goal: Goal) -> ReferenceScores:
+        """The scores of goals of this kind: with a target, or judged by the trivial baseline."""
+        own = [(kind == "baseline") == (goal.target is None) for kind in self.judged]
+        return ReferenceScores(
+            scores=tuple(compress(self.scores, own)),
+            groups=tuple(compress(self.groups, own)),
+            judged=tuple(compress(self.judged, own)),
+            runs=self.runs,
+        )
 
-    def held_out_rate(self, false_stop_rate: float) -> float:
+    def caution(self, false_stop_rate: float) -> float | None:
+        """What the allowed rate is divided by for the floor; None when the scores support none."""
+        for caution in CAUTIONS:
+            level = false_stop_rate / caution
+            if pooled_floor(self.scores, level) and self.held_out_rate(level) <= false_stop_rate:
+                return caution
+        return None  # no floor, one of 0 that nothing falls below, or too many good runs below
+
+    def held_out_rate(self, level: float) -> float:
         """Share of good runs below the floor that the other data sets give, data sets in turn.
 
         The mean over data sets, so that a data set with many runs does not speak for the others,
         and of the kind of goal with the largest: a hard target is what people set.
+
+        Args:
+            level: share of the others' good runs that the floor is set for.
         """
         scores, groups, judged = (np.array(x) for x in (self.scores, self.groups, self.judged))
         below = np.zeros(scores.size, dtype=bool)
         for group in set(self.groups):
-            floor = pooled_floor(scores[groups != group].tolist(), false_stop_rate)
+            floor = pooled_floor(scores[groups != group].tolist(), level)
             if floor is not None:
                 below[groups == group] = scores[groups == group] < floor
         rates = []
@@ -74,10 +95,9 @@ class ReferenceScores:
         return max(rates, default=0.0)
 
 
-def pooled_floor(scores: tuple[float, ...] | list[float], false_stop_rate: float) -> float | None:
-    """Floor for half the allowed rate, each run counted on its own."""
-    each = [str(i) for i in range(len(scores))]
-    return conformal_floor(scores, each, false_stop_rate / CAUTION)
+def pooled_floor(scores: tuple[float, ...] | list[float], level: float) -> float | None:
+    """Floor that a share `level` of good runs falls below, each run counted on its own."""
+    return conformal_floor(scores, [str(i) for i in range(len(scores))], level)
 
 
 @cache
@@ -106,19 +126,21 @@ def reference_rule(
     """
     if goal.kind == "real":
         return None
-    known = reference_scores(family(goal.kind))
-    if known is None or known.n_data_sets < MIN_DATA_SETS or not known.floor(false_stop_rate):
-        return None  # no floor, or one of 0 that nothing falls below
-    measured = known.held_out_rate(false_stop_rate)
-    if measured > false_stop_rate:
+    packaged = reference_scores(family(goal.kind))
+    if packaged is None:
         return None
+    known = packaged.of(goal)
+    caution = known.caution(false_stop_rate)
+    if known.n_data_sets < MIN_DATA_SETS or caution is None:
+        return None
+    measured = known.held_out_rate(false_stop_rate / caution)
     return StoppingRule(
         goal=goal,
         forecaster=forecaster,
         false_stop_rate=false_stop_rate,
         scores=known.scores,
         relative=True,
-        caution=CAUTION,
+        caution=caution,
         source=f"{known.runs} packaged runs of {known.n_data_sets} other data sets, not of this "
         f"task; on data sets left out at most {measured:.1%} of good runs fell below",
     )

@@ -102,11 +102,16 @@ class Lockstep:
             dist.barrier(group=self._group)
 
     def from_main(self, value: T) -> T:
-        """Rank 0's `value`, on every rank: how a decision is taken once for all."""
+        """Rank 0's `value`, on every rank: how a decision is taken once for all.
+
+        No rank goes on before all have it, so that one which failed is missed here, not in a
+        collective of the user's own group.
+        """
         if self.size == 1:
             return value
         box = [value]
         dist.broadcast_object_list(box, src=0, group=self._group)
+        self.meet()
         return box[0]
 
 

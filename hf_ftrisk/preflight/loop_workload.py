@@ -37,12 +37,21 @@ class LoopProbe:
         seed: its seed.
         sample: rows it is evaluated on, one box shared by all probes.
         storage: where its state waits while another probe trains.
-        record: builds its record from log entries.
+        facts: what is known of the full run.
+        from_main: gives every rank what rank 0 passes to it. Losses, metrics and times are rank
+            0's: ranks that saw their own would decide differently.
     """
 
     def __init__(
-        self, loop: Loop, seed: int, sample: list[int], storage: Storage, facts: Facts
+        self,
+        loop: Loop,
+        seed: int,
+        sample: list[int],
+        storage: Storage,
+        facts: Facts,
+        from_main: Callable[[Any], Any],
     ) -> None:
+        self._from_main = from_main
         self.seed = seed
         self.step = 0
         self._loop = loop
@@ -89,7 +98,7 @@ class LoopProbe:
         while self.step < step and not self.diverged:
             start = time.perf_counter()
             given = () if self._batches is None else (next(self._batches),)
-            entry = step_entry(self._loop.step(*given))
+            entry: dict[str, float] = self._from_main(step_entry(self._loop.step(*given)))
             self._seconds.append(time.perf_counter() - start)
             self._peak = peak_memory(_device(), self._peak)
             self._non_finite = 0 if math.isfinite(entry["loss"]) else self._non_finite + 1
@@ -112,6 +121,7 @@ class LoopProbe:
         finally:
             rng.restore()
         seconds = time.perf_counter() - start
+        metrics, seconds = self._from_main((metrics, seconds))
         self._row_seconds = seconds / rows
         return Evaluation(metrics, rows, seconds)
 
@@ -140,13 +150,20 @@ class LoopWorkload:
     Args:
         loop: the user's functions.
         storage: where states are kept.
+        from_main: gives every rank what rank 0 passes to it.
 
     Raises:
         PreflightError: `load_state_dict` does not bring back what `state_dict` gave; no step was
             made.
     """
 
-    def __init__(self, loop: Loop, storage: Storage) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        storage: Storage,
+        from_main: Callable[[Any], Any] = lambda value: value,
+    ) -> None:
+        self._from_main = from_main
         self._loop = loop
         self._storage = storage
         self._rng = RngState.capture()
@@ -220,7 +237,9 @@ class LoopWorkload:
             _seed_all(seed)
             if self._loop.begin is not None:
                 self._loop.begin(seed)
-        probe = LoopProbe(self._loop, seed, self._sample, self._storage, self.facts())
+        probe = LoopProbe(
+            self._loop, seed, self._sample, self._storage, self.facts(), self._from_main
+        )
         self._probes.append(probe)
         self._active = probe
         return probe

@@ -213,7 +213,7 @@ class PreflightRunner:
         )
         runner = cls.__new__(cls)
         runner._options = _options(goal, **settings)
-        runner._open = lambda ranks: LoopWorkload(loop, storage)
+        runner._open = lambda ranks: LoopWorkload(loop, storage, ranks.from_main)
         runner._shows_progress = True if progress is None else progress
         return runner
 

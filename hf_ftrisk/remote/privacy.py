@@ -140,12 +140,19 @@ def printable(text: object, limit: int = MAX_TEXT) -> str:
     kept = [
         " " if character.isspace() else character
         for character in str(text)[: 8 * limit]
-        if character.isspace()
-        or character in _JOINERS
-        or not unicodedata.category(character).startswith("C")
+        if character.isspace() or _is_visible(character)
     ]
     line = " ".join("".join(kept).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "\u2026"
+
+
+def visible(text: str) -> str:
+    """Lines of text as they are, without control and direction characters: safe on a terminal."""
+    return "".join(c for c in text if c in "\n " or _is_visible(c))
+
+
+def _is_visible(character: str) -> bool:
+    return character in _JOINERS or not unicodedata.category(character).startswith("C")
 
 
 def clean_text(text: object, limit: int = MAX_TEXT) -> str:

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from hf_ftrisk import RiskReport
 from hf_ftrisk.demo import text
-from hf_ftrisk.demo.story import Ending, run_demo
+from hf_ftrisk.demo.story import Ending, ending_table, run_demo
+from hf_ftrisk.goal import Goal
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +76,7 @@ def test_probes_stay_within_the_budget(told) -> None:
 def test_the_table_names_each_setting(told) -> None:
     endings, _, shown = told
     table = shown[shown.index("Predicted and true") :]
-    assert all(ending.setting.title in table for ending in endings)
+    assert all(ending.setting.name in table for ending in endings)
 
 
 def test_no_path_of_this_machine_is_in_a_card(told) -> None:
@@ -89,3 +90,14 @@ def test_the_report_json_holds_no_text_of_the_data(told) -> None:
     articles = text.bbc_news().train
     content = json.dumps(json.loads((folder / "report.json").read_text(encoding="utf-8")))
     assert not any(article[:60] in content for article, _ in articles[:200])
+
+
+def test_the_summary_fits_eighty_columns(told) -> None:
+    endings, *_ = told
+    for goal in (Goal("eval_accuracy", target=0.85), Goal("eval_loss", target=3.5)):
+        shown = io.StringIO()
+        Console(file=shown, width=80).print(ending_table(endings, goal))
+        lines = shown.getvalue().rstrip("\n").split("\n")
+        assert len(lines) == 1 + len(endings)  # nothing is wrapped
+        assert all(len(line.rstrip()) <= 80 for line in lines)
+        assert not any("…" in line for line in lines)

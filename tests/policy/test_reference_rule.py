@@ -14,13 +14,14 @@ from hf_ftrisk.policy.calibration import prob_before
 from hf_ftrisk.policy.reference_rule import ReferenceScores, pooled_floor, reference_rule
 
 GOAL = Goal("accuracy", target=0.8)
+BASELINE = Goal("accuracy")
 
 
-def scores(*by_data_set) -> ReferenceScores:
+def scores(*by_data_set, judged: str = "50%") -> ReferenceScores:
     return ReferenceScores(
         scores=tuple(value for values in by_data_set for value in values),
         groups=tuple(str(i) for i, values in enumerate(by_data_set) for _ in values),
-        judged=("baseline",) * sum(map(len, by_data_set)),
+        judged=(judged,) * sum(map(len, by_data_set)),
         runs=sum(map(len, by_data_set)),
     )
 
@@ -57,18 +58,29 @@ def record(value: float, step: int = 30) -> RunRecord:
     )
 
 
-def test_the_floor_is_set_for_half_the_allowed_rate():
+def test_the_floor_is_one_that_a_share_of_good_runs_falls_below():
     values = np.arange(1, 100) / 100
-    assert pooled_floor(values.tolist(), 0.1) == 0.05  # the 5th smallest of 99: 0.05 x 100
-    assert pooled_floor([0.5] * 18, 0.1) is None  # 1 / 19 > 0.05
-    assert pooled_floor([0.5] * 19, 0.1) == 0.5
+    assert pooled_floor(values.tolist(), 0.05) == 0.05  # the 5th smallest of 99: 0.05 x 100
+    assert pooled_floor([0.5] * 18, 0.05) is None  # 1 / 19 > 0.05
+    assert pooled_floor([0.5] * 19, 0.05) == 0.5
+
+
+def test_the_floor_is_set_for_a_third_of_the_allowed_rate_or_less_where_that_stops_too_many():
+    assert alike(12).caution(0.1) == 3.0
+    # One data set's lowest run in twenty lies under everything that the others show: at a third of
+    # 30 % all of its runs do.
+    odd = scores([0.001] + [0.3] * 19, *[[0.2] + [0.9] * 19] * 11)
+    assert odd.held_out_rate(0.3 / 3.0) == pytest.approx(1 / 12)
+    assert odd.caution(0.3) == 3.0
+    assert odd.caution(0.06) == 6.0
+    assert odd.held_out_rate(0.06 / 3.0) > 0.06 >= odd.held_out_rate(0.06 / 6.0)
 
 
 def test_the_measured_rate_is_that_of_data_sets_left_out():
     low, high = [0.1] * 40, [0.9] * 40
     # Left out, the low one lies wholly below the floor of the high ones; the others never do.
-    assert scores(low, high, high, high).held_out_rate(0.1) == pytest.approx(0.25)
-    assert alike(12).held_out_rate(0.1) == pytest.approx(0.05, abs=0.03)
+    assert scores(low, high, high, high).held_out_rate(0.05) == pytest.approx(0.25)
+    assert alike(12).held_out_rate(0.05) == pytest.approx(0.05, abs=0.03)
 
 
 def test_the_measured_rate_is_that_of_the_kind_of_goal_it_is_worst_for():
@@ -80,9 +92,21 @@ def test_the_measured_rate_is_that_of_the_kind_of_goal_it_is_worst_for():
         *(getattr(easy, name) + getattr(hard, name) for name in ("scores", "groups", "judged")),
         runs=410,
     )
-    # The ten low scores are 2.4 % of all: the floor for half of 10 % lies above them.
-    assert easy.held_out_rate(0.1) < 0.1
-    assert both.held_out_rate(0.1) == 1.0
+    # The ten low scores are 2.4 % of all: the floor for 5 % lies above them.
+    assert easy.held_out_rate(0.05) < 0.1
+    assert both.held_out_rate(0.05) == 1.0
+
+
+def test_goals_with_a_target_and_without_are_calibrated_apart(package):
+    easy, hard = scores(*[[0.5] * 20] * 12, judged="baseline"), scores(*[[0.0] * 20] * 12)
+    package(
+        ReferenceScores(
+            *(getattr(easy, name) + getattr(hard, name) for name in ("scores", "groups", "judged")),
+            runs=480,
+        )
+    )
+    assert reference_rule(BASELINE, Forecaster.default(), 0.1).threshold_score == 0.5
+    assert reference_rule(GOAL, Forecaster.default(), 0.1) is None
 
 
 def test_without_history_a_rule_rests_on_packaged_runs_and_says_so(package):
