@@ -67,13 +67,14 @@ def test_the_floor_is_one_that_a_share_of_good_runs_falls_below():
 
 def test_the_floor_is_set_for_a_third_of_the_allowed_rate_or_less_where_that_stops_too_many():
     assert alike(12).caution(0.1) == 3.0
-    # One data set's lowest run in twenty lies under everything that the others show: at a third of
-    # 30 % all of its runs do.
-    odd = scores([0.001] + [0.3] * 19, *[[0.2] + [0.9] * 19] * 11)
-    assert odd.held_out_rate(0.3 / 3.0) == pytest.approx(1 / 12)
-    assert odd.caution(0.3) == 3.0
-    assert odd.caution(0.06) == 6.0
-    assert odd.held_out_rate(0.06 / 3.0) > 0.06 >= odd.held_out_rate(0.06 / 6.0)
+    # Left out, the low data set lies wholly below the floor of the others once that is 0.9: from a
+    # level of 7 / 121 on.
+    low, high = [0.1] * 40, [0.05] * 2 + [0.9] * 38
+    odd = scores(low, high, high, high)
+    assert odd.held_out_rate(0.2 / 3.0) == pytest.approx((1 + 3 * 2 / 40) / 4)
+    assert odd.held_out_rate(0.2 / 4.0) == pytest.approx((0 + 3 * 2 / 40) / 4)
+    assert odd.caution(0.2) == 4.0
+    assert odd.caution(0.3) == 3.0  # 0.29 of good runs are within it
 
 
 def test_the_measured_rate_is_that_of_data_sets_left_out():
