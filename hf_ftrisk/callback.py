@@ -307,7 +307,9 @@ class FineTuneRiskCallback(TrainerCallback):
 
     def _keep_last_report(self, session: Session, error: Exception) -> None:
         session.note(f"The watching ended by an error of its own: {type(error).__name__}.")
-        self._keep_report(session, "running")
+        # A run that had ended when its report could not be kept somewhere has ended all the same.
+        run = None if self._report is None else self._report.run
+        self._keep_report(session, "running" if run is None else run.status)
 
     def _keep_report(self, session: Session, status: Status) -> None:
         self._report = session.report(self._state, status)

@@ -130,8 +130,16 @@ def _scope(session: Session) -> list[str]:
             "runs. A larger budget sees more."
         )
     depths = [depth for depth in session.evidence.by_depth if depth > 0]
-    if session.evidence.decomposition is not None and len(depths) == _FEW_DEPTHS:
-        notes.append("Risk curve and c* rest on two depths: rough.")
+    risk = session.evidence.decomposition
+    if risk is not None:
+        low, high = risk.optimal_depth_interval(**session.money())
+        few = ", resting on two depths" if len(depths) == _FEW_DEPTHS else ""
+        notes.append(
+            f"c* is the depth that pays best on average over all risk curves that fit{few}; the "
+            f"single curves' own lie between {low:.3g} and {high:.3g} steps (90 %)."
+        )
+        if "regime" in risk.reasons:
+            notes.append(f"No regime: {risk.reasons['regime']}.")
     step = account.step_seconds
     if step is not None and session.signal_seconds > 0.1 * account.allowed * step:
         notes.append(

@@ -15,13 +15,16 @@ from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.preflight.workload import Facts
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
-from hf_ftrisk.risk import fit_risk_curve, probe_risk
+from hf_ftrisk.risk import RiskPrior, fit_risk_curve, probe_risk
 from hf_ftrisk.risk.decomposition import RiskDecomposition
+from hf_ftrisk.risk.regimes import regime_probabilities
 
 _LEAST_DEPTHS = 2  # with fewer there is no curve to fit
 # Share of the run's summed learning rate below which a probe has hardly begun. What is uncertain
 # then is the forecast, not the run: no split into intrinsic and reducible risk can be told.
 LITTLE_LEARNT = 0.05
+# Factor by which the data must raise a regime's odds for it to be named: from even odds to 0.8.
+LEAST_SUPPORT = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,4 +204,33 @@ def _fit(
         learning_rates=facts.schedule,
         tolerance=goal.tolerance,
     )
-    return decomposition, curve, float(decomposition.optimal_depth(**money))
+    depth = float(decomposition.optimal_depth(**money))
+    return told_by_the_data(decomposition), curve, depth
+
+
+def told_by_the_data(decomposition: RiskDecomposition) -> RiskDecomposition:
+    """The decomposition without a regime that is its prior's more than the probes'.
+
+    A few shallow looks leave open which part of a risk is intrinsic. Where the whole risk is large
+    against the tolerance, nearly any split of it is then called noise-dominant: before the data,
+    by the prior alone. A regime is kept when the data made its odds `LEAST_SUPPORT` times as great.
+    What is already known at the shallowest look needs no split.
+    """
+    regime, tolerance = decomposition.regime, decomposition.tolerance
+    if regime == "unidentified" or regime == "static-sufficient" or tolerance is None:
+        return decomposition
+    level = decomposition.draws.level
+    drawn = RiskPrior().sample(level.size, "power", np.random.default_rng(0))["share"]
+    before = regime_probabilities(level * (1.0 - drawn), level, tolerance)
+    p, q = decomposition.regime_probabilities[regime], before[regime]
+    if p * (1.0 - q) >= LEAST_SUPPORT * q * (1.0 - p):
+        return decomposition
+    why = (
+        f"the looks do not tell which part of the risk more depth would remove: {regime} has a "
+        f"probability of {p:.2f}, and had {q:.2f} by the size of the risk alone"
+    )
+    return replace(
+        decomposition,
+        regime_probabilities={},
+        reasons={**decomposition.reasons, "regime": why},
+    )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -15,6 +15,7 @@ from hf_ftrisk.history.given import history_of
 from hf_ftrisk.preflight.conclude import conclude
 from hf_ftrisk.preflight.cost import Prices
 from hf_ftrisk.preflight.distributed import Lockstep
+from hf_ftrisk.preflight.interrupts import interrupts_held
 from hf_ftrisk.preflight.loop import Loop
 from hf_ftrisk.preflight.loop_workload import LoopWorkload
 from hf_ftrisk.preflight.options import Options
@@ -224,7 +225,7 @@ class PreflightRunner:
             PeerFailedError: another rank failed.
             Exception: whatever the user's own code raises in a probe; all is put back first.
         """
-        with Lockstep(self._options.timeout) as ranks, closing(self._open(ranks)) as workload:
+        with Lockstep(self._options.timeout) as ranks, _closed(self._open(ranks)) as workload:
             allowed = allowed_steps(self._options.budget, workload.facts().max_steps)
             shown = self._shows_progress and ranks.is_main
             with tqdm(total=round(allowed, 1), desc="pre-flight", disable=not shown) as bar:
@@ -235,6 +236,16 @@ class PreflightRunner:
                 session = Session(workload, ranks, self._options, show)
                 session.run()
                 return session.on_main(lambda: conclude(session))
+
+
+@contextmanager
+def _closed(workload: Workload) -> Iterator[Workload]:
+    """The workload, put back at the end whatever happened and whoever interrupts it."""
+    try:
+        yield workload
+    finally:
+        with interrupts_held():
+            workload.close()
 
 
 def _options(

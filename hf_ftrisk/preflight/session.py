@@ -302,11 +302,11 @@ class Session:
                 self.facts,
                 history=self.known_runs,
                 baseline=self.baseline(),
-                money=self._money(),
+                money=self.money(),
             )
         )
 
-    def _money(self) -> dict[str, float]:
+    def money(self) -> dict[str, Any]:
         """The price of probing in money, where the user gave one."""
         prices, value = self.options.prices, self.options.run_value
         seconds = self.account.step_seconds

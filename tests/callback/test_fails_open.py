@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
 import hf_ftrisk.callback
 from hf_ftrisk.callback import FineTuneRiskCallback
@@ -142,6 +144,8 @@ FUNCTIONS: list[tuple[Any, str]] = [
     (plan, "scheduler_rates"),
     (plan, "class_labels"),
     (conclude, "dynamics_signals"),
+    (conclude, "_training_loss"),
+    (watcher, "_value_at"),
     (watcher, "default_rule"),
     (watcher, "diagnose"),
     (watcher, "look_steps"),
@@ -310,6 +314,63 @@ def test_a_full_disk_changes_nothing(
     monkeypatch.setattr(f"hf_ftrisk.report.{call}", full_disk)
     trainer.train()
     assert weights_hash(trainer.model) == unwatched["usual"]
+
+
+class Blocks(TrainerCallback):
+    """Puts a folder where the history was, at the last step."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if state.global_step == 5:
+            for part in self.file.parent.glob(f"{self.file.name}*"):
+                part.unlink()
+            self.file.mkdir()
+
+
+def fill(file: Path) -> None:
+    """Write to a file until there is no space left."""
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as rest:
+        while True:
+            rest.write(bytes(1024))
+
+
+@pytest.mark.parametrize("kept", ["history", "reports"])
+def test_a_disk_that_is_full_in_truth_changes_nothing(
+    tmp_path: Path, unwatched: dict[str, str], kept: str
+):
+    """On a small file system of its own, where this may be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        place: dict[str, Any] = {"report_dir": disk / "reports"}
+        if kept == "history":
+            place = {"history": RunHistory(disk / "runs.db").add(good_runs()[0])}
+        fill(disk / "rest")
+        callback = FineTuneRiskCallback(GOAL, **place)
+        trainer = bert_trainer(tmp_path, callbacks=[callback], **SHORT)
+        trainer.train()
+        assert callback._fault is not None
+        assert weights_hash(trainer.model) == unwatched["usual"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_run_that_cannot_be_added_at_its_end_has_ended_all_the_same(
+    tmp_path: Path, unwatched: dict[str, str]
+):
+    history = RunHistory(tmp_path / "sub" / "runs.db")
+    callback = FineTuneRiskCallback(GOAL, history=history)
+    trainer = bert_trainer(tmp_path, callbacks=[callback, Blocks(history.path)], **SHORT)
+    trainer.train()
+    report = callback.report
+    assert weights_hash(trainer.model) == unwatched["usual"]
+    assert (report.run.status, report.outcome is None) == ("finished", False)
+    assert "The watching ended by an error of its own: HistoryError." in report.notes
 
 
 GARBAGE: dict[str, Any] = {

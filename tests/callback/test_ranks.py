@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 FAULTS = ["fault in a step on rank 1", "fault at the start on rank 1", "fault in a look on rank 0"]
-CASES = ["unwatched", "usual", "poor", "lost on rank 1", *FAULTS]
+CASES = ["unwatched", "usual", "accumulated", "poor", "lost on rank 1", *FAULTS]
 Seen = dict[str, tuple[dict[str, Any], dict[str, Any]]]
 
 
@@ -40,10 +40,18 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
 
 
 @pytest.mark.slow
-def test_losses_are_the_mean_over_the_ranks(seen: Seen):
-    first, second = seen["usual"]
+@pytest.mark.parametrize("case", ["usual", "accumulated"])
+def test_losses_are_the_mean_over_the_ranks(seen: Seen, case: str):
+    first, second = seen[case]
     assert first["losses"] == second["losses"]
     np.testing.assert_allclose(first["losses"], first["logged"], rtol=1e-5)
+    np.testing.assert_allclose(first["norms"], first["logged_norms"], rtol=1e-5)
+    assert len(first["losses"]) == 40
+
+
+@pytest.mark.slow
+def test_weights_are_those_of_a_run_without_the_callback(seen: Seen):
+    first, second = seen["usual"]
     assert first["weights"] == second["weights"] == seen["unwatched"][0]["weights"]
 
 

@@ -48,6 +48,8 @@ def run(case: str, folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {"per_device_train_batch_size": 4}
     if case == "poor":
         settings |= POOR
+    if case == "accumulated":
+        settings |= {"gradient_accumulation_steps": 3, "max_grad_norm": 0.1}
     kind = LostOnOne if case == "lost on rank 1" else Trainer
     trainer = bert_trainer(folder, kind=kind, logging_steps=1, **settings)
     assert dist.get_world_size() == 2
@@ -71,6 +73,8 @@ def run(case: str, folder: Path) -> dict[str, Any]:
         "reasons": list(report.reasons) if report else None,
         "losses": report.run.train_loss.tolist() if report else None,
         "logged": [e["loss"] for e in trainer.state.log_history if "loss" in e],
+        "norms": report.run.grad_norm.tolist() if report else None,
+        "logged_norms": [e["grad_norm"] for e in trainer.state.log_history if "loss" in e],
     }
 
 

@@ -34,20 +34,31 @@ def test_there_really_are_two_processes(ranks) -> None:
     assert [rank["world"] for rank in ranks] == [2, 2]
 
 
-def test_both_ranks_hold_the_same_report(ranks) -> None:
-    assert ranks[0]["clean"]["report"] == ranks[1]["clean"]["report"]
-    assert ranks[0]["clean"]["looks"][-1] == 15
+KINDS = pytest.mark.parametrize("kind", ["clean", "sharded"])
 
 
-def test_the_loop_goes_on_bit_by_bit_as_without_a_preflight(ranks) -> None:
-    assert [rank["clean"]["untouched"] for rank in ranks] == [True, True]
-    assert [rank["clean"]["identical"] for rank in ranks] == [True, True]
+@KINDS
+def test_both_ranks_hold_the_same_report(ranks, kind) -> None:
+    assert ranks[0][kind]["report"] == ranks[1][kind]["report"]
+    assert ranks[0][kind]["looks"][-1] == 15
 
 
-def test_the_first_probe_is_the_beginning_of_rank_0s_run(ranks) -> None:
-    probe = ranks[0]["clean"]["losses"]
-    assert probe == ranks[0]["clean"]["real_losses"][: len(probe)]
-    assert ranks[1]["clean"]["losses"] == probe
+@KINDS
+def test_the_loop_goes_on_bit_by_bit_as_without_a_preflight(ranks, kind) -> None:
+    assert [rank[kind]["untouched"] for rank in ranks] == [True, True]
+    assert [rank[kind]["identical"] for rank in ranks] == [True, True]
+
+
+@KINDS
+def test_the_first_probe_is_the_beginning_of_rank_0s_run(ranks, kind) -> None:
+    probe = ranks[0][kind]["losses"]
+    assert probe == ranks[0][kind]["real_losses"][: len(probe)]
+    assert ranks[1][kind]["losses"] == probe
+
+
+def test_the_sharded_loop_really_is_sharded(ranks) -> None:
+    assert sum(rank["sharded"]["local_share"] for rank in ranks) == 1.0
+    assert ranks[0]["sharded"]["local_share"] < 1.0
 
 
 def test_ranks_that_see_other_losses_take_the_same_steps(ranks) -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.preflight.evidence import weigh
+from hf_ftrisk.preflight.evidence import told_by_the_data, weigh
 from hf_ftrisk.preflight.workload import Facts
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.risk import fit_risk_curve
 from tests.risk.planted import linear_schedule
 
 STEPS = 1000
@@ -101,3 +102,32 @@ def test_looks_within_the_first_of_the_learning_rate_give_no_split_of_the_risk()
     assert evidence.optimal_depth is None
     assert len(evidence.risk_curve) == 2
     assert any("0.1% of the run's learning rate" in note for note in evidence.notes)
+
+
+def curve(depths, risks, n_runs: int):
+    return fit_risk_curve(
+        depths, risks, counts=[n_runs] * len(depths), same_runs=True, horizon=100, tolerance=0.03
+    )
+
+
+def test_a_regime_the_data_speak_for_is_kept():
+    """The risk of many runs falls to a level far above the tolerance, and stays there."""
+    depths = [5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 95.0]
+    flat = curve(depths, [0.05, 0.03, 0.021, 0.02, 0.02, 0.02, 0.02], 200)
+    assert flat.regime == "noise-dominant"
+    assert told_by_the_data(flat) is flat
+
+
+def test_a_regime_is_dropped_where_its_prior_said_as_much():
+    shallow = curve([3.0, 6.0], [0.06, 0.05], 4)
+    assert shallow.regime == "noise-dominant"
+    told = told_by_the_data(shallow)
+    assert told.regime == "unidentified"
+    assert "do not tell which part" in told.regime_reason
+    assert told.intrinsic == shallow.intrinsic
+
+
+def test_what_is_known_at_the_shallowest_look_needs_no_split():
+    sure = curve([3.0, 6.0, 12.0], [1e-5, 1e-5, 1e-5], 30)
+    assert sure.regime == "static-sufficient"
+    assert told_by_the_data(sure) is sure

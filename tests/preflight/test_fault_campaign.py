@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import time
+
+import numpy as np
 import pytest
 import torch
 
-from hf_ftrisk.preflight import preflight, session
+from hf_ftrisk.preflight import preflight, probe, runner, session, snapshot, trainer_workload
+from hf_ftrisk.preflight.snapshot import TensorSnapshot
+from hf_ftrisk.signals.steps import StepMeter
 from tests.preflight.faults import METHODS, Fault, FaultyTrainer, even_clock
 from tests.preflight.models import bert, bert_trainer, lora, trained
 from tests.preflight.traces import differences, state_of
@@ -63,17 +69,84 @@ def test_a_fault_in_any_call_leaves_no_trace(subject, name) -> None:
         assert differences(before, state_of(trainer)) == [], (name, call)
 
 
-@pytest.mark.parametrize("stage", ["weigh", "make_plan", "known_baseline"])
+# Where each stage begins, and what it does on the way.
+_STAGES = (
+    (trainer_workload, "deviations"),
+    (trainer_workload, "trainer_facts"),
+    (trainer_workload, "check_wiring"),
+    (trainer_workload, "trainer_signals"),
+    (trainer_workload, "stand_in"),
+    (trainer_workload, "redraw_fresh"),
+    (trainer_workload, "eval_sample"),
+    (snapshot, "keep_tensor"),
+    (probe, "peak_memory"),
+    (StepMeter, "after_step"),
+    (session, "make_plan"),
+    (session, "known_baseline"),
+    (session, "weigh"),
+    (runner, "conclude"),
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "stage"), _STAGES, ids=lambda part: getattr(part, "__name__", part)
+)
 @pytest.mark.parametrize("error", _ERRORS)
-def test_a_fault_of_ours_leaves_no_trace(subject, monkeypatch, stage, error) -> None:
+def test_a_fault_of_ours_leaves_no_trace(subject, monkeypatch, where, stage, error) -> None:
     trainer, before, _ = subject
     _with_fault(Fault())
 
     def fail(*args, **kwargs):
         raise error("planted")
 
-    monkeypatch.setattr(session, stage, fail)
+    monkeypatch.setattr(where, stage, fail)
     with pytest.raises(error, match="planted"):
+        _preflight(trainer)
+    assert differences(before, state_of(trainer)) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_time_leaves_no_trace(subject) -> None:
+    """A real signal, at moments spread over a whole pre-flight, putting back included."""
+    trainer, before, _ = subject
+    _with_fault(Fault())
+    start = time.perf_counter()
+    _preflight(trainer)
+    whole = time.perf_counter() - start
+    handler = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    interrupted = 0
+    try:
+        for share in np.linspace(0.02, 1.0, 25):
+            signal.setitimer(signal.ITIMER_REAL, share * whole)
+            try:
+                _preflight(trainer)
+            except KeyboardInterrupt:
+                interrupted += 1
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert differences(before, state_of(trainer)) == [], share
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    assert interrupted > 10
+
+
+def test_ctrl_c_while_it_is_put_back_waits_until_it_has_been(subject, monkeypatch) -> None:
+    trainer, before, _ = subject
+    _with_fault(Fault())
+    put_back = TensorSnapshot.restore
+
+    def interrupted(kept):
+        signal.raise_signal(signal.SIGINT)
+        put_back(kept)
+
+    close = trainer_workload.TrainerWorkload.close
+
+    def closing(workload):
+        monkeypatch.setattr(TensorSnapshot, "restore", interrupted)
+        close(workload)
+
+    monkeypatch.setattr(trainer_workload.TrainerWorkload, "close", closing)
+    with pytest.raises(KeyboardInterrupt):
         _preflight(trainer)
     assert differences(before, state_of(trainer)) == []
 

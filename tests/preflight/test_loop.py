@@ -77,8 +77,8 @@ class PlainLoop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
 
-    def run(self, steps: int = _STEPS) -> tuple[list[float], list[str]]:
-        """(losses, digests of the weights) of the whole run."""
+    def losses(self, steps: int = _STEPS) -> list[float]:
+        """Losses of the whole run."""
         losses: list[float] = []
         loader = self.batches(7)
         while len(losses) < steps:
@@ -86,6 +86,11 @@ class PlainLoop:
                 losses.append(float(self.step(batch)["loss"]))
                 if len(losses) == steps:
                     break
+        return losses
+
+    def run(self) -> tuple[list[float], list[str]]:
+        """(losses, digests of the weights) of the whole run."""
+        losses = self.losses()
         return losses, [tensor_digest(tensor) for tensor in self.model.state_dict().values()]
 
     def runner(self, **changes: Any) -> PreflightRunner:

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.utils.data import DataLoader, TensorDataset
 
 from hf_ftrisk.preflight import PeerFailedError
 from tests.preflight.test_loop import PlainLoop
@@ -21,13 +25,57 @@ from tests.preflight.traces import digest, tensor_digest
 TIMEOUT = 10.0
 
 
+class ShardedLoop(PlainLoop):
+    """Parameters and optimiser state sharded over the ranks by FSDP2, and no accelerator."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        inputs = torch.randn(256, 4)
+        labels = (inputs.sum(1) > 0).long()
+        self.train_set = TensorDataset(inputs[:192], labels[:192])
+        self.eval_set = TensorDataset(inputs[192:], labels[192:])
+        self.model = torch.nn.Sequential(
+            torch.nn.Linear(4, 16), torch.nn.Dropout(0.2), torch.nn.Linear(16, 2)
+        )
+        fully_shard(self.model, mesh=init_device_mesh("cpu", (2,)))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=3e-2)
+        self.accelerator = None
+        self.steps = 0
+
+    def batches(self, seed: int) -> DataLoader:
+        generator = torch.Generator().manual_seed(seed)
+        return DataLoader(self.train_set, batch_size=16, shuffle=True, generator=generator)
+
+    def step(self, batch):
+        self.steps += 1
+        self.model.train()
+        loss = torch.nn.functional.cross_entropy(self.model(batch[0]), batch[1])
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return {"loss": loss.detach()}
+
+    def state_dict(self) -> dict:
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
 def _weights(loop: PlainLoop) -> list[str]:
-    return [tensor_digest(tensor) for tensor in loop.model.state_dict().values()]
+    state = loop.model.state_dict().values()
+    return [tensor_digest(t.to_local() if isinstance(t, DTensor) else t) for t in state]
 
 
-def _clean() -> dict:
+def _run(loop: PlainLoop) -> tuple[list[float], list[str]]:
+    """Losses and weights of the whole run."""
+    return loop.losses(), _weights(loop)
+
+
+def _clean(kind: type[PlainLoop]) -> dict:
     """A pre-flight and the run after it, against the run alone."""
-    loop = PlainLoop()
+    loop = kind()
     before = _weights(loop)
     report = loop.runner(timeout=TIMEOUT).run()
     untouched = _weights(loop) == before
@@ -36,9 +84,16 @@ def _clean() -> dict:
         "looks": [look.step for look in report.looks],
         "losses": report.probes[0].train_curve()[1].tolist(),
         "untouched": untouched,
-        "identical": loop.run() == PlainLoop().run(),
-        "real_losses": PlainLoop().run()[0],
+        "identical": _run(loop) == _run(kind()),
+        "real_losses": kind().losses(),
+        "local_share": sum(_local_size(p) for p in loop.model.parameters())
+        / sum(p.numel() for p in loop.model.parameters()),
     }
+
+
+def _local_size(parameter: torch.Tensor) -> int:
+    local = parameter.to_local() if isinstance(parameter, DTensor) else parameter
+    return local.numel()
 
 
 def _diverging(culprit: int) -> dict:
@@ -92,11 +147,12 @@ def main(folder: Path) -> None:
     dist.init_process_group("gloo", timeout=datetime.timedelta(seconds=TIMEOUT))
     results = {
         "world": dist.get_world_size(),
-        "clean": _clean(),
+        "clean": _clean(PlainLoop),
+        "sharded": _clean(ShardedLoop),
         "diverging": [_diverging(culprit) for culprit in (0, 1)],
         "evaluate": [_failing("evaluate", culprit, late=True) for culprit in (0, 1)],
         "step": [_failing("step", culprit, late=True) for culprit in (0, 1)],
-        "after": PlainLoop().run() == PlainLoop().run(),
+        "after": _run(PlainLoop()) == _run(PlainLoop()),
     }
     # Last: a rank that waits for the other's gradients ends with the loop's own group.
     results["early"] = _failing("step", 1, late=False)
