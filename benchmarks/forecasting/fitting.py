@@ -39,7 +39,7 @@ from hf_ftrisk.forecast.view import CurveView
 from hf_ftrisk.record import RunRecord
 
 OUTCOME_SD = 0.06
-RIDGE = 0.3
+RIDGE = 1.0
 BROAD = 0.001  # weight of a broad outlier component in the score, so that no run counts without end
 WEIGHT = {"curves": 2.0, "curves_accuracy": 2.0, "reference": 2.0}
 SEEDS = 6  # runs of one group of a table that are used: the others say the same again

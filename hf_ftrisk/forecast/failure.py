@@ -40,6 +40,7 @@ _SAME = 1e-9
 # Share of failed outcomes that stay at the trivial or last value, the rest the curve model's.
 _STAY = 0.5
 _FEW = 0.02
+_BARELY = 1e-3
 
 
 def failure_features(
@@ -188,6 +189,12 @@ def reweighted(z: np.ndarray, trivial: float, last: float, chance: float) -> np.
     if n_failed > n_stay:
         parts.append(_spread(failed, n_failed - n_stay))
     return np.sort(np.concatenate(parts))
+
+
+def kept_above(z: np.ndarray, trivial: float, by: float) -> np.ndarray:
+    """Draws (n,), those better than the trivial predictor moved without ceasing to be."""
+    moved = np.maximum(z + by, trivial + _BARELY)
+    return np.asarray(np.where(z > trivial, moved, z))
 
 
 def _spread(values: np.ndarray, n: int) -> np.ndarray:

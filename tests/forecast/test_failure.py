@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_ftrisk.forecast.conformal import DEPTHS
-from hf_ftrisk.forecast.failure import FEATURES, FailureModel, failure_features, reweighted
+from hf_ftrisk.forecast.failure import (
+    FEATURES,
+    FailureModel,
+    failure_features,
+    kept_above,
+    reweighted,
+)
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.prior import load_prior
 from hf_ftrisk.forecast.view import CurveView
@@ -103,6 +109,12 @@ def test_a_run_on_its_trivial_value_mostly_stays_there_when_it_fails():
     z = np.random.default_rng(0).normal(size=1000)
     found = reweighted(z, 0.2, last=0.2, chance=0.6)
     assert np.mean(found == 0.2) == pytest.approx(0.3, abs=1e-3)
+
+
+def test_draws_above_the_trivial_value_move_and_stay_above_it():
+    moved = kept_above(np.array([-1.0, 0.0, 0.5, 2.0]), 0.0, -1.0)
+    assert moved[[0, 1, 3]].tolist() == [-1.0, 0.0, 1.0]
+    assert 0.0 < moved[2] < 0.01
 
 
 def stuck(n=4):
