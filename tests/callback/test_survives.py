@@ -132,6 +132,29 @@ def test_rows_that_come_as_a_stream(tmp_path: Path):
     assert "streamed rows" in report.settings["task"]
 
 
+def test_streams_of_datasets_are_watched_and_left_alone(tmp_path: Path):
+    """Training and evaluation rows as `datasets` streams them; nothing reads them for labels."""
+    callback = FineTuneRiskCallback(GOAL)
+    hashes = []
+    for callbacks in ([], [callback]):
+        trainer = bert_trainer(
+            tmp_path,
+            train_dataset=classification_data(96, seed=1).to_iterable_dataset(),
+            eval_dataset=classification_data(48, seed=2).to_iterable_dataset(),
+            eval_on_start=True,
+            callbacks=callbacks,
+        )
+        trainer.train()
+        hashes.append(weights_hash(trainer.model))
+    assert hashes[0] == hashes[1]
+    assert callback._fault is None
+    report = callback.report
+    assert [look.step for look in report.looks] == look_steps(40, [0, 10, 20, 30]).tolist()
+    # Without labels that can be counted the untrained model is the baseline.
+    assert report.baseline == report.looks[0].observed
+    assert report.outcome is not None
+
+
 def test_a_stream_that_ends_early_is_not_called_finished(tmp_path: Path):
     callback = FineTuneRiskCallback(GOAL)
     trainer = bert_trainer(tmp_path, callbacks=[callback, _EndsAt(15)])
