@@ -22,8 +22,8 @@ from 2 rows to 4, 8, ... up to the run's own, and each is begun only if it is ex
 time, judged by the rows before it; work for which there is no time is left out, and so are its
 signals. What can exceed the limit is a piece of work that takes longer than foreseen: the first two
 rows that the model is shown, a batch whose rows are longer than those before, one slow row of the
-data set. Losses and gradients are those of whole batches where there was time for two; of smaller ones
-otherwise, `noise_scale` and `gradient_snr` being computed for their sizes, and
+data set. Losses and gradients are those of whole batches where there was time for two; of smaller
+ones otherwise, `noise_scale` and `gradient_snr` being computed for their sizes, and
 `gradient_consistency` left out. Several processes decide together where to end.
 
 Rows are drawn by the Trainer's own `data_seed` or `seed` from a local generator: no global random
