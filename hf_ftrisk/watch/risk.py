@@ -102,12 +102,14 @@ def _fitted(
     counted: bool,
 ) -> Risk:
     depths, risks, counts = (list(column) for column in zip(*rows, strict=True))
+    # A first parameter group that is frozen by a rate of 0 says nothing about the others.
+    rates = plan.schedule if plan.schedule is not None and plan.schedule.any() else None
     fit = fit_risk_curve(
         depths,
         risks,
         counts=counts if counted else None,
         horizon=plan.max_steps,
-        learning_rates=plan.schedule,
+        learning_rates=rates,
         tolerance=goal.tolerance,
     )
     return Risk(rows, source, fit, float(fit.optimal_depth()))

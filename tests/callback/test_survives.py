@@ -230,6 +230,39 @@ def test_the_steps_come_from_the_epochs(tmp_path: Path):
     assert callback.report.run.steps_per_epoch == 12
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": 0.0},
+        {"lr_scheduler_type": "reduce_lr_on_plateau", "metric_for_best_model": "eval_loss"},
+        {"lr_scheduler_type": "cosine_with_restarts", "lr_scheduler_kwargs": {"num_cycles": 2}},
+        {"optim": "adafactor", "max_grad_norm": 0.0},
+        {"eval_delay": 15},
+        {"eval_steps": 1},
+        {"max_steps": 1},
+        {"gradient_accumulation_steps": 5, "max_steps": -1, "num_train_epochs": 2},
+        {
+            "batch_eval_metrics": True,
+            "compute_metrics": lambda p, compute_result: {"accuracy": 0.5},
+        },
+    ],
+    ids=lambda settings: " ".join(settings),
+)
+def test_settings_that_are_rare_are_watched_and_left_alone(
+    tmp_path: Path, settings: dict[str, Any]
+):
+    callback = FineTuneRiskCallback(GOAL, check_steps=3)
+    hashes = []
+    for callbacks in ([], [callback]):
+        trainer = bert_trainer(tmp_path, callbacks=callbacks, **settings)
+        trainer.train()
+        hashes.append(weights_hash(trainer.model))
+    assert hashes[0] == hashes[1]
+    assert callback._fault is None
+    assert callback.report.run.train_step.tolist() == list(range(1, trainer.state.max_steps + 1))
+    assert callback.report.outcome is not None
+
+
 def test_a_scheduler_of_the_users_own_is_foreseen(tmp_path: Path):
     model = bert()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
