@@ -86,7 +86,9 @@ def risk_of_looks(
         goal: what the run is judged by.
         plan: the watched run before its first step.
     """
-    rows = [(float(step), variance, 1.0) for step, variance in variances if step > 0]
+    # The square of what an exploding metric reaches may be infinite.
+    kept = [(step, variance) for step, variance in variances if step > 0 and variance < math.inf]
+    rows = [(float(step), variance, 1.0) for step, variance in kept]
     if len(rows) < LEAST_DEPTHS:
         return None
     source = "variance of this run's own forecasts"
