@@ -253,7 +253,7 @@ def tables(results: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
         *(_memory_row(*item) for item in results.get("memory", {}).items()),
         "",
-        "Spent and predicted: three seeds asked for; the pre-flight's wall time includes static "
+        "Spent and predicted: three seeds asked for; the pre-flight's time includes static "
         "signals and forecasting; the full run's time as predicted and as measured afterwards. "
         "Target: within 15 %. Goal: eval_accuracy>=0.9.",
         "",
