@@ -8,6 +8,10 @@ and LoRA. Each measurement alternates with the one it is compared to, and median
 Parts and methods may be measured one after the other into one file: `--parts overhead --methods
 lora`.
 
+`--clock processor` takes this process's processor time for wall time, in the pre-flight and in the
+run: on one thread they are the same on a machine that does nothing else, and only processor time is
+worth anything on one that does.
+
 overhead: probe 0's steps and the same steps in a bare Trainer, second for second.
 prediction: the full run's time as the pre-flight's report says it, and the run itself.
 """
@@ -92,7 +96,7 @@ def trainer_of(method: str, folder: str, *, steps: int = STEPS, evaluate: bool =
 
 
 class _Ends(TrainerCallback):
-    """Notes when each step begins and ends."""
+    """Notes when each step ends."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -103,7 +107,7 @@ class _Ends(TrainerCallback):
 
 
 def overhead(method: str, repetitions: int) -> dict[str, list[float]]:
-    """Seconds of steps 2 to `PAIRED_STEPS` + 1 (the first one of either warms up), in pairs."""
+    """Times of steps 2 to `PAIRED_STEPS` + 1 (the first one of either warms up), in pairs."""
     probe: list[float] = []
     bare: list[float] = []
     for repetition in range(repetitions):
@@ -204,8 +208,8 @@ def _overhead_row(method: str, pair: dict[str, list[float]]) -> str:
     ratios = [p / b for p, b in zip(pair["probe"], pair["bare"], strict=True)]
     seconds = [statistics.median(pair[which]) / PAIRED_STEPS for which in ("bare", "probe")]
     return (
-        f"| {method} | {seconds[0]:.3f} | {seconds[1]:.3f} | {statistics.median(ratios):.2f} "
-        f"({min(ratios):.2f} to {max(ratios):.2f}) | {len(ratios)} |"
+        f"| {method} | {seconds[0]:.3f} | {seconds[1]:.3f} | {statistics.median(ratios):.3f} "
+        f"({min(ratios):.3f} to {max(ratios):.3f}) | {len(ratios)} |"
     )
 
 
@@ -249,7 +253,7 @@ def tables(results: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
         *(_memory_row(*item) for item in results.get("memory", {}).items()),
         "",
-        "Spent and predicted: three seeds asked for; the pre-flight's wall time includes static "
+        "Spent and predicted: three seeds asked for; the pre-flight's time includes static "
         "signals and forecasting; the full run's time as predicted and as measured afterwards. "
         "Target: within 15 %. Goal: eval_accuracy>=0.9.",
         "",
@@ -268,12 +272,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=5, help="pairs behind the overhead")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
     parser.add_argument("--save", type=Path, metavar="FILE", help="add to what it holds already")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
     options = parser.parse_args(arguments)
     kept = options.save
     results = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
-    results["environment"] = f"torch {torch.__version__}, {torch.get_num_threads()} CPU thread(s)"
+    if options.clock == "processor":
+        time.perf_counter = time.process_time
+    results["environment"] = (
+        f"torch {torch.__version__}, {torch.get_num_threads()} CPU thread(s), {options.clock} time"
+    )
     measures = {
         "overhead": lambda method: overhead(method, options.repetitions),
         "memory": memory,

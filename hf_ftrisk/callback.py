@@ -300,7 +300,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._keep_report(session, session.status(state))
         assert self._report is not None
         self._speak()
-        show_report(self._report, console=Console(stderr=True) if self._options.aside else None)
+        show(self._report, sys.stderr if self._options.aside else sys.stdout)
         session.remember(self._report)
         if self._options.report_dir is not None:
             self._write(self._options.report_dir)
@@ -328,6 +328,14 @@ class FineTuneRiskCallback(TrainerCallback):
 def say(line: str, file: TextIO) -> None:
     """Print a line without tearing a progress bar."""
     tqdm.write(line, file=file)
+
+
+def show(report: RiskReport, file: TextIO) -> None:
+    """Print a report without tearing a progress bar, which is still open as training ends."""
+    console = Console(file=file)
+    with console.capture() as page:
+        show_report(report, console=console)
+    tqdm.write(page.get(), file=file, end="")
 
 
 def log_quietly(trainer: Trainer, control: Any, logs: dict[str, float], aside: bool) -> None:

@@ -132,9 +132,12 @@ def goal_sets(eval_dataset: Any, metric: str) -> Any:
 
 
 def class_labels(eval_dataset: Any, label_names: list[str]) -> np.ndarray | None:
-    """(n,) class indices of an evaluation set that keeps them in a column, None otherwise."""
+    """(n,) class indices of an evaluation set that keeps them in a column, None otherwise.
+
+    A stream is not read for them.
+    """
     columns = getattr(eval_dataset, "column_names", None)
-    if not isinstance(columns, list):
+    if not isinstance(columns, list) or length_of(eval_dataset) is None:
         return None
     for name in (*label_names, "label"):
         if name not in columns:

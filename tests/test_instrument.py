@@ -290,7 +290,10 @@ def test_a_trainer_that_measures_nothing_is_trained_and_its_steps_are_seen(tmp_p
     trainer.eval_dataset = None
     with instrumented(options(goals=(), report_dir=tmp_path / "r"), said.append) as instruments:
         trainer.train()
-    assert instruments.status == 0
+    assert (instruments.status, said) == (0, [])
+    before = RiskReport.load(tmp_path / "r" / "preflight.json")
+    assert (before.verdict, before.cost.spent_steps) == ("UNDECIDED", 3)
+    assert before.cost.full_seconds > 0
     assert RiskReport.load(tmp_path / "r" / "watch.json").run.last_step == 12
 
 

@@ -14,6 +14,9 @@ from hf_ftrisk.policy.stopping import GO_PROBABILITY, StoppingRule, chance, no_t
 from hf_ftrisk.policy.verdict import Diagnosis, Ruling, Verdict
 from hf_ftrisk.record import RunRecord
 
+# A mean of equal numbers may come out a little smaller than they are.
+_ROUNDING = 1e-9
+
 
 def judge_preflight(
     forecasts: Sequence[Forecast],
@@ -82,10 +85,10 @@ def _ruling(
     )
     if failures:
         said += f"; {len(failures)} of {n_probes} probes failed: {failures[0].message[:-1]}"
-    if floor is not None and mean < floor:
+    if floor is not None and mean < floor - _ROUNDING:
         verdict = Verdict.NO_GO
         held = f"below the floor of {floor:.3f} ({rule.source})"
-    elif mean >= GO_PROBABILITY:
+    elif mean >= GO_PROBABILITY - _ROUNDING:
         verdict = Verdict.GO
         held = f"at least the {GO_PROBABILITY:g} that a GO asks for"
     else:

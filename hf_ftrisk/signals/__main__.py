@@ -18,12 +18,12 @@ at most to read and collate each set, a fifth of the rest for the data; of what 
 quarter for the zero-shot loss, a third for features, the rest for gradients.
 
 **The seconds are a bound.** The clock is looked at between rows and between batches. Batches grow
-from 1 row to 2, 4, 8, ... up to the run's own, and each is begun only if it is expected to end in
+from 2 rows to 4, 8, ... up to the run's own, and each is begun only if it is expected to end in
 time, judged by the rows before it; work for which there is no time is left out, and so are its
-signals. What can exceed the limit is a piece of work that takes longer than foreseen: the first row
-that the model is shown, a batch whose rows are longer than those before, one slow row of the data
-set. Losses and gradients are those of whole batches where there was time for two; of smaller ones
-otherwise, `noise_scale` and `gradient_snr` being computed for their sizes, and
+signals. What can exceed the limit is a piece of work that takes longer than foreseen: the first two
+rows that the model is shown, a batch whose rows are longer than those before, one slow row of the
+data set. Losses and gradients are those of whole batches where there was time for two; of smaller
+ones otherwise, `noise_scale` and `gradient_snr` being computed for their sizes, and
 `gradient_consistency` left out. Several processes decide together where to end.
 
 Rows are drawn by the Trainer's own `data_seed` or `seed` from a local generator: no global random

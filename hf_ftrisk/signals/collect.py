@@ -97,7 +97,7 @@ def collated_sample(
         batch_size: rows of a batch.
         seed: of the sampling.
         deadline: ends reading, for which it leaves half of its time, and collating.
-        growing: the first batches have 1, 2, 4, ... rows.
+        growing: the first batches have 2, 4, 8, ... rows.
         least: turns this rank's number of rows into the least of all ranks'.
 
     Columns the model does not take are dropped as the Trainer drops them. No data loader is built,
@@ -128,11 +128,15 @@ def collated_sample(
 
 
 def _batch_sizes(batch_size: int, growing: bool) -> Iterator[int]:
-    """Rows of one batch after the other."""
-    size = 1 if growing else batch_size
+    """Rows of one batch after the other.
+
+    Two to begin with, not one: losses that compare the rows of a batch, or squeeze its dimensions,
+    may fail on a single row that the run itself never sees.
+    """
+    size = min(2, batch_size) if growing else batch_size
     while True:
-        yield min(size, batch_size)
-        size *= 2
+        yield size
+        size = min(2 * size, batch_size)
 
 
 def _plain_row(row: Any) -> Any:
@@ -239,9 +243,9 @@ def trainer_signals(
         max_gradient_batches: batches of either set the gradient is taken on.
         seconds: time for all of it: a sixth at most to read and collate each set, a fifth of the
             rest for the data, what is left for the model. A batch is begun only if it is expected
-            to end in time, judged by the one before; the first is a single row. So what can exceed
-            the limit is one row that takes longer than expected. Several processes agree on each
-            of these decisions. None: no limit.
+            to end in time, judged by the one before; the first has two rows. So what can exceed the
+            limit is that one, or a batch that takes longer than expected. Several processes agree
+            on each of these decisions. None: no limit.
         seed: seed of the sampling; None: the Trainer's ``data_seed`` or ``seed``.
 
     Returns:

@@ -94,7 +94,7 @@ def compatibility_signals(
         model: any module; weights, buffers, gradients, modes and random states stay as they are.
         train_batches: collated training batches; the model sees each of them once, forward.
         eval_batches: collated evaluation batches; each of them twice. Where time is short, batches
-            of either list should grow from a single row: see `Pace`.
+            of either list should grow from few rows: see `Pace`.
         loss: loss of a model on a batch; default: the one the model returns.
         learning_rate: peak learning rate, for predicted_gain.
         update: first step of the optimiser, ``"sign"`` (Adam and its kin) or ``"gradient"`` (SGD).

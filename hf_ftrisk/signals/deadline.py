@@ -54,8 +54,8 @@ class Deadline:
 class Pace:
     """How long work on batches takes, learnt as it goes on and carried to the next kind of work.
 
-    Batches should grow from a single row: then the first piece of work, whose time nobody knows,
-    is the smallest there is.
+    Batches should grow from few rows: then the first piece of work, whose time nobody knows, is
+    small.
     """
 
     def __init__(self) -> None:

@@ -141,9 +141,9 @@ def gradient_signals(
         learning_rate: peak learning rate; None leaves predicted_gain out.
         update: direction of the optimiser's first step.
     """
+    train = None if train is None else train.of_whole_batches()
     if train is None or not bool(torch.isfinite(train.vectors).all()):
         return {}
-    train = train.of_whole_batches()
     n, mean = train.vectors.shape[0], train.mean()
     squared = train.dot(mean, mean)
     signals = {"gradient_norm": math.sqrt(squared)}
@@ -161,9 +161,10 @@ def gradient_signals(
         # Smaller batches agree less: said only of batches as the run has them.
         if bool((train.rows == batch_size).all()):
             signals["gradient_consistency"] = _mean_pairwise_cosine(train)
+    evaluation = None if evaluation is None else evaluation.of_whole_batches()
     if evaluation is None or not bool(torch.isfinite(evaluation.vectors).all()):
         return signals
-    held_out = evaluation.of_whole_batches().mean()
+    held_out = evaluation.mean()
     norms = math.sqrt(squared * train.dot(held_out, held_out))
     if norms > 0:
         signals["train_eval_gradient_cosine"] = train.dot(mean, held_out) / norms

@@ -135,7 +135,9 @@ def _notes(
             "history, or 3 looks."
         )
     silent = watcher.rule.why_silent(watcher.trace.plan)
-    if silent is not None and watcher.forecasts:
+    shown = watcher.failure or watcher.last
+    said = "" if shown is None else shown.ruling.reason
+    if silent is not None and watcher.forecasts and silent[1:-1] not in said:
         notes.append(silent)
     if outcome is not None and not math.isfinite(outcome):
         notes.append(f"{watcher.goal.metric} is not finite at the end of the run.")

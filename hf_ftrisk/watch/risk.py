@@ -86,7 +86,9 @@ def risk_of_looks(
         goal: what the run is judged by.
         plan: the watched run before its first step.
     """
-    rows = [(float(step), variance, 1.0) for step, variance in variances if step > 0]
+    # The square of what an exploding metric reaches may be infinite.
+    kept = [(step, variance) for step, variance in variances if step > 0 and variance < math.inf]
+    rows = [(float(step), variance, 1.0) for step, variance in kept]
     if len(rows) < LEAST_DEPTHS:
         return None
     source = "variance of this run's own forecasts"
@@ -102,12 +104,14 @@ def _fitted(
     counted: bool,
 ) -> Risk:
     depths, risks, counts = (list(column) for column in zip(*rows, strict=True))
+    # A first parameter group that is frozen by a rate of 0 says nothing about the others.
+    rates = plan.schedule if plan.schedule is not None and plan.schedule.any() else None
     fit = fit_risk_curve(
         depths,
         risks,
         counts=counts if counted else None,
         horizon=plan.max_steps,
-        learning_rates=plan.schedule,
+        learning_rates=rates,
         tolerance=goal.tolerance,
     )
     return Risk(rows, source, fit, float(fit.optimal_depth()))

@@ -132,6 +132,29 @@ def test_rows_that_come_as_a_stream(tmp_path: Path):
     assert "streamed rows" in report.settings["task"]
 
 
+def test_streams_of_datasets_are_watched_and_left_alone(tmp_path: Path):
+    """Training and evaluation rows as `datasets` streams them; nothing reads them for labels."""
+    callback = FineTuneRiskCallback(GOAL)
+    hashes = []
+    for callbacks in ([], [callback]):
+        trainer = bert_trainer(
+            tmp_path,
+            train_dataset=classification_data(96, seed=1).to_iterable_dataset(),
+            eval_dataset=classification_data(48, seed=2).to_iterable_dataset(),
+            eval_on_start=True,
+            callbacks=callbacks,
+        )
+        trainer.train()
+        hashes.append(weights_hash(trainer.model))
+    assert hashes[0] == hashes[1]
+    assert callback._fault is None
+    report = callback.report
+    assert [look.step for look in report.looks] == look_steps(40, [0, 10, 20, 30]).tolist()
+    # Without labels that can be counted the untrained model is the baseline.
+    assert report.baseline == report.looks[0].observed
+    assert report.outcome is not None
+
+
 def test_a_stream_that_ends_early_is_not_called_finished(tmp_path: Path):
     callback = FineTuneRiskCallback(GOAL)
     trainer = bert_trainer(tmp_path, callbacks=[callback, _EndsAt(15)])
@@ -205,6 +228,39 @@ def test_the_steps_come_from_the_epochs(tmp_path: Path):
     trainer.train()
     assert callback.report.cost.full_steps == 30
     assert callback.report.run.steps_per_epoch == 12
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": 0.0},
+        {"lr_scheduler_type": "reduce_lr_on_plateau", "metric_for_best_model": "eval_loss"},
+        {"lr_scheduler_type": "cosine_with_restarts", "lr_scheduler_kwargs": {"num_cycles": 2}},
+        {"optim": "adafactor", "max_grad_norm": 0.0},
+        {"eval_delay": 15},
+        {"eval_steps": 1},
+        {"max_steps": 1},
+        {"gradient_accumulation_steps": 5, "max_steps": -1, "num_train_epochs": 2},
+        {
+            "batch_eval_metrics": True,
+            "compute_metrics": lambda p, compute_result: {"accuracy": 0.5},
+        },
+    ],
+    ids=lambda settings: " ".join(settings),
+)
+def test_settings_that_are_rare_are_watched_and_left_alone(
+    tmp_path: Path, settings: dict[str, Any]
+):
+    callback = FineTuneRiskCallback(GOAL, check_steps=3)
+    hashes = []
+    for callbacks in ([], [callback]):
+        trainer = bert_trainer(tmp_path, callbacks=callbacks, **settings)
+        trainer.train()
+        hashes.append(weights_hash(trainer.model))
+    assert hashes[0] == hashes[1]
+    assert callback._fault is None
+    assert callback.report.run.train_step.tolist() == list(range(1, trainer.state.max_steps + 1))
+    assert callback.report.outcome is not None
 
 
 def test_a_scheduler_of_the_users_own_is_foreseen(tmp_path: Path):

@@ -94,6 +94,7 @@ class SimulatedSetup:
         self.rng = np.random.default_rng(self.seed)
         self.probes: list[SimulatedProbe] = []
         self.evaluations: list[tuple[int, int, int]] = []
+        self.signal_limits: list[float] = []
 
     def noisy(self, seconds: float) -> float:
         return float(seconds * np.exp(self.noise * self.rng.standard_normal()))
@@ -106,6 +107,7 @@ class SimulatedSetup:
         return ()
 
     def signals(self, seconds: float):
+        self.signal_limits.append(seconds)
         return {}
 
     def set_eval_rows(self, rows: int | None) -> None:

@@ -168,6 +168,24 @@ def test_an_unknown_metric_is_refused_before_a_step():
     assert session.account.steps == 0
 
 
+@pytest.mark.parametrize(
+    ("step_seconds", "wanted", "given"),
+    [(0.01, 5.0, 1.0), (1.0, 50.0, 10.0), (1.0, 5.0, 5.0), (0.01, 0.5, 0.5)],
+    ids=[
+        "at least a second",
+        "a quarter of the budget",
+        "no more than asked for",
+        "less asked for",
+    ],
+)
+def test_static_signals_get_a_time_in_proportion_to_the_budget(step_seconds, wanted, given):
+    setup = SimulatedSetup(
+        max_steps=400, step_seconds=step_seconds, row_seconds=step_seconds / 48, rows_per_step=16.0
+    )
+    Session(setup, OneRank(), Options(Goal("eval_accuracy"), 0.1, signal_seconds=wanted)).run()
+    assert setup.signal_limits == [pytest.approx(given)]
+
+
 # --- the account --------------------------------------------------------------------------------
 
 

@@ -63,7 +63,10 @@ def test_the_sharded_loop_really_is_sharded(ranks) -> None:
 
 def test_ranks_that_see_other_losses_take_the_same_steps(ranks) -> None:
     assert ranks[0]["diverging"] == ranks[1]["diverging"]
-    assert [seen["verdict"] for seen in ranks[0]["diverging"]] == ["NO_GO", "UNDECIDED"]
+    # Rank 0's losses are the run's: lost on rank 0 it has failed, lost on rank 1 alone it has not.
+    lost, kept = (seen["verdict"] for seen in ranks[0]["diverging"])
+    assert lost == "NO_GO"
+    assert kept != "NO_GO"
 
 
 @pytest.mark.parametrize("culprit", [0, 1])

@@ -194,3 +194,21 @@ def test_rows_cut_by_a_script_of_its_own_pile_up_at_one_length():
     assert pile_up(lengths) is None
     assert pile_up(np.full(50, 64)) is None
     assert pile_up(np.empty(0, dtype=int)) is None
+
+
+def test_no_batch_has_a_single_row_where_the_runs_have_more(tmp_path):
+    """Losses that squeeze a batch or compare its rows fail on one."""
+    seen = []
+
+    class Comparing(Trainer):
+        def compute_loss(self, model, inputs, *args, **kwargs):
+            seen.append(len(inputs["labels"]))
+            assert seen[-1] > 1
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+    rows = classified_rows(30)  # 2 + 4 * 7
+    trainer = Comparing(
+        model=bert(), args=arguments(tmp_path), train_dataset=rows, eval_dataset=rows
+    )
+    assert "gradient_consistency" in trainer_signals(trainer, seconds=None)
+    assert set(seen) == {2, 4}

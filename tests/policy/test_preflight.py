@@ -1,0 +1,109 @@
+"""The verdict of several short probes, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hf_ftrisk import Forecast, Goal, RunRecord
+from hf_ftrisk.policy import StoppingRule, Verdict, judge_preflight
+
+GOAL = Goal("eval_accuracy", target=0.5)
+
+
+class Unused:
+    """A pre-flight hands its forecasts over: the rule's own forecaster is not asked."""
+
+    def predict(self, record: RunRecord, goal: Goal) -> Forecast:
+        raise AssertionError("asked")
+
+
+def rule(*scores: float, rate: float = 0.25, **settings) -> StoppingRule:
+    return StoppingRule(GOAL, Unused(), rate, scores=scores, **settings)
+
+
+# k = floor(0.25 * 8) = 2: the floor is 0.2.
+CALIBRATED = rule(0.4, 0.1, 0.3, 0.2, 0.5, 0.6, 0.7)
+UNCALIBRATED = rule(0.4)
+
+
+def forecast(prob_good: float) -> Forecast:
+    """100 outcomes, this share of them at 0.9, the rest at 0.1."""
+    good = round(100 * prob_good)
+    return Forecast(np.sort([0.9] * good + [0.1] * (100 - good)), step=4, source="test")
+
+
+def probe(*losses: float, **fields) -> RunRecord:
+    entries = [{"step": k + 1, "loss": loss} for k, loss in enumerate(losses)]
+    return RunRecord.from_log_history(entries, max_steps=100, status="running", **fields)
+
+
+SOUND, LOST = probe(0.7, 0.6, 0.5), probe(0.7, float("nan"), float("nan"), float("nan"))
+
+
+def judged(probs, probes=None, *, by=CALIBRATED, goal=GOAL, baseline=None):
+    probes = [SOUND] * len(probs) if probes is None else probes
+    forecasts = [forecast(p) for p in probs]
+    return judge_preflight(forecasts, probes, goal, rule=by, baseline=baseline)
+
+
+@pytest.mark.parametrize(
+    ("probs", "verdict"),
+    [
+        ([0.9, 0.9, 0.6], Verdict.GO),  # mean 0.8
+        ([0.9, 0.9, 0.57], Verdict.UNDECIDED),
+        ([0.2, 0.2, 0.2], Verdict.UNDECIDED),  # at the floor, not below it
+        ([0.5, 0.05, 0.04], Verdict.NO_GO),  # mean 0.197
+    ],
+)
+def test_the_mean_over_the_probes_decides(probs, verdict):
+    ruling = judged(probs)
+    assert ruling.verdict is verdict
+    assert ruling.prob_good == pytest.approx(np.mean(probs))
+    assert ruling.floor == 0.2
+    assert f"mean over 3 probes (from {min(probs):.3f} to {max(probs):.3f})" in ruling.reason
+
+
+def test_without_enough_completed_runs_nothing_but_a_failure_is_a_no_go():
+    ruling = judged([0.0, 0.0, 0.0], by=UNCALIBRATED)
+    assert ruling.verdict is Verdict.UNDECIDED
+    assert f"needs {UNCALIBRATED.missing_runs} more" in ruling.reason
+
+
+def test_probes_that_all_failed_are_a_certain_no_go():
+    ruling = judge_preflight([], [LOST, LOST], GOAL, rule=UNCALIBRATED, baseline=None)
+    assert ruling.verdict is Verdict.NO_GO
+    assert ruling.certain
+    assert "2 of 2 probes failed" in ruling.reason
+
+
+def test_a_failed_probe_without_a_forecast_counts_as_poor():
+    ruling = judged([1.0, 1.0], [SOUND, SOUND, LOST])
+    assert ruling.prob_good == pytest.approx(2 / 3)
+    assert ruling.verdict is Verdict.UNDECIDED
+    assert "1 of 3 probes failed" in ruling.reason
+
+
+def test_a_goal_without_threshold_judges_nothing():
+    bare = Goal("eval_accuracy")
+    ruling = judged([1.0], goal=bare)
+    assert ruling.verdict is Verdict.UNDECIDED
+    assert "neither a target nor a known trivial baseline" in ruling.reason
+    assert judged([1.0], goal=bare, baseline=0.5).verdict is Verdict.GO
+
+
+def test_sound_probes_without_a_forecast_are_undecided():
+    ruling = judge_preflight([], [SOUND], GOAL, rule=CALIBRATED, baseline=None)
+    assert ruling.verdict is Verdict.UNDECIDED
+    assert ruling.reason == "No probe gave a forecast."
+
+
+def test_nothing_to_judge_by_is_refused():
+    with pytest.raises(ValueError, match="no forecast and no probe"):
+        judge_preflight([], [], GOAL, rule=CALIBRATED, baseline=None)
+
+
+def test_the_floor_of_other_tasks_needs_a_probe():
+    relative = rule(*CALIBRATED.scores, groups=tuple("abcdefg"), relative=True)
+    ruling = judge_preflight([forecast(0.0)], [], GOAL, rule=relative, baseline=None)
+    assert ruling.floor is None
