@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from transformers import Trainer
 
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.preflight import preflight
+from hf_ftrisk.preflight.plan import LEAST_ROWS
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.trainer_facts import task_name
-from tests.preflight.models import bert_trainer
+from tests.preflight.models import bert_trainer, classification_data
 
 STEPS = 40
 
@@ -36,9 +38,19 @@ def runs(task: str | None, outcome: float, n: int = 25) -> list[RunRecord]:
     return [run(task, outcome, seed) for seed in range(n)]
 
 
+def trainer_of(folder: Path) -> Trainer:
+    """Its evaluation set is one batch: which rows of a larger one are seen depends on the clock."""
+    return bert_trainer(
+        folder,
+        max_steps=STEPS,
+        eval_dataset=classification_data(LEAST_ROWS, seed=2),
+        per_device_eval_batch_size=LEAST_ROWS,
+    )
+
+
 def probed(folder: Path, **settings):
     return preflight(
-        bert_trainer(folder, max_steps=STEPS),
+        trainer_of(folder),
         goal="eval_accuracy>=0.8",
         budget=1.0,
         depths=[4],
@@ -50,7 +62,7 @@ def probed(folder: Path, **settings):
 
 @pytest.fixture
 def own(tmp_path) -> str:
-    trainer = bert_trainer(tmp_path, max_steps=STEPS)
+    trainer = trainer_of(tmp_path)
     return task_name(trainer.model, None, trainer)
 
 
