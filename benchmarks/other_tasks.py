@@ -16,11 +16,11 @@ import numpy as np
 from benchmarks.forecasting.fitting import Case, cases_of, prior_of
 from benchmarks.forecasting.prefixes import all_tables, unit_of
 from benchmarks.run_tables import Run, bert_seeds, peft_metamath, reference
-from benchmarks.watched import Judged, Watched, first_below, measures, watch
+from benchmarks.watched import Judged, Watched, measures, stopped_at, watch
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.prior import FamilyPrior, family
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.calibration import conformal_floor
+from hf_ftrisk.policy.calibration import conformal_floor, easing
 from hf_ftrisk.policy.reference_rule import CAUTIONS, ReferenceScores, pooled_floor
 
 N_BOOTSTRAP = 1000
@@ -47,6 +47,7 @@ def goals_of(run: Run, runs: Sequence[Run]) -> list[tuple[str, Goal]]:
     return found
 
 
+@cache
 def watch_reference(metric: str) -> list[Watched]:
     """Packaged runs, each forecast by a forecaster without its data set, by all its goals."""
     runs = [_as(run, metric) for run in reference() if metric in run.record.evals]
@@ -85,7 +86,7 @@ def held_out_forecaster(table: str, group: str) -> Forecaster:
 def packaged_scores(runs: Sequence[Watched]) -> ReferenceScores:
     good = [run for run in runs if run.good]
     return ReferenceScores(
-        scores=tuple(round(float(run.relative.min(initial=1.0)), 4) for run in good),
+        scores=tuple(_lowest(run.packaged_scores) for run in good),
         groups=tuple(run.group for run in good),
         judged=tuple(run.judged for run in good),
         runs=len({(run.group, run.name) for run in good}),
@@ -96,12 +97,28 @@ Score = Callable[[Watched], np.ndarray]
 Floor = Callable[[Sequence[float], Sequence[str], float], float | None]
 
 
+def _lowest(scores: np.ndarray) -> float:
+    return round(float(scores.min(initial=1.0)), 6)
+
+
+def packaged(run: Watched) -> np.ndarray:
+    return run.packaged_scores
+
+
 def relative(run: Watched) -> np.ndarray:
-    return run.relative
+    return run.relative / easing(run.progress)
 
 
 def absolute(run: Watched) -> np.ndarray:
-    return run.prob
+    return run.scores
+
+
+def not_eased(run: Watched) -> np.ndarray:
+    return run.packaged_scores * easing(run.progress)
+
+
+def martingale(run: Watched) -> np.ndarray:
+    return run.relative
 
 
 def third_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
@@ -123,22 +140,25 @@ def ville(scores: Sequence[float], groups: Sequence[str], rate: float) -> float 
 
 
 VARIANTS: dict[str, tuple[Score, Floor]] = {
-    "relative scores pooled, a third of the rate (used)": (relative, third_rate),
-    "relative scores pooled, half the rate": (relative, half_rate),
-    "relative scores pooled, the whole rate": (relative, full_rate),
-    "P(good) itself pooled, a third of the rate": (absolute, third_rate),
-    "relative scores, data sets as groups (hierarchical)": (relative, conformal_floor),
-    "relative scores, Ville's bound, no calibration": (relative, ville),
+    "a third of the rate (used)": (packaged, third_rate),
+    "half the rate": (packaged, half_rate),
+    "the whole rate": (packaged, full_rate),
+    "a third, no easing": (not_eased, third_rate),
+    "a third, relative for every goal": (relative, third_rate),
+    "a third, absolute for every goal": (absolute, third_rate),
+    "data sets as groups (hierarchical)": (packaged, conformal_floor),
+    "Ville's bound, no calibration": (martingale, ville),
 }
+TARGETS = "targets"
 
 
 def held_out(
     runs: Sequence[Watched],
     rate: float,
     *,
-    depth: float = 1.0,
+    until: float = 1.0,
     judged: str = "",
-    variant: tuple[Score, Floor] = (relative, third_rate),
+    variant: tuple[Score, Floor] = (packaged, third_rate),
 ) -> list[Judged]:
     """Each data set's runs against the floor of the others; one list per data set.
 
@@ -155,10 +175,9 @@ def held_out(
                 [float(score(r).min(initial=1.0)) for r in known], [r.group for r in known], rate
             )
             for run in alike:
-                if run.group == group and judged in ("", run.judged):
-                    seen = run.progress <= depth
-                    below = first_below(score(run)[seen], floor, run.progress[seen])
-                    held.append((run.good, below))
+                kinds = ("", run.judged, TARGETS if targets else "")
+                if run.group == group and judged in kinds:
+                    held.append((run.good, stopped_at(run, score(run), floor, until)))
         per_group.append(held)
     return per_group
 
@@ -190,7 +209,7 @@ def outside_rows(scores: ReferenceScores, rate: float) -> list[str]:
         groups = {run.record.task or "" for run in runs}
         for group in sorted(groups):
             watched = [
-                watch(run, forecaster, [("", run.goal)])[0]
+                watch(run, forecaster, [("baseline", run.goal)])[0]
                 for run in runs
                 if run.record.task == group
             ]
@@ -199,7 +218,7 @@ def outside_rows(scores: ReferenceScores, rate: float) -> list[str]:
 
 
 def _outside_row(group: str, watched: Sequence[Watched], rate: float, floor: float | None) -> str:
-    held = [(run.good, first_below(run.relative, floor, run.progress)) for run in watched]
+    held = [(run.good, stopped_at(run, run.packaged_scores, floor)) for run in watched]
     kept, stopped, saved = measures(held)
     n_good = sum(good for good, _ in held)
     return (
@@ -209,7 +228,7 @@ def _outside_row(group: str, watched: Sequence[Watched], rate: float, floor: flo
 
 
 def check_values(metric: str, names: Collection[str]) -> dict[str, float]:
-    """Relative scores of some packaged runs by the packaged forecaster: they tell when it changes.
+    """Scores of some packaged runs by the packaged forecaster: they tell when it changes.
 
     Args:
         metric: judges the runs, by their baseline.
@@ -219,8 +238,8 @@ def check_values(metric: str, names: Collection[str]) -> dict[str, float]:
     found = {}
     for run in reference():
         if run_name(run) in names and metric in run.record.evals:
-            (watched,) = watch(replace(run, goal=goal), Forecaster.default(), [("", goal)])
-            found[run_name(run)] = round(float(watched.relative.min(initial=1.0)), 4)
+            (watched,) = watch(replace(run, goal=goal), Forecaster.default(), [("baseline", goal)])
+            found[run_name(run)] = _lowest(watched.packaged_scores)
     return found
 
 
@@ -255,13 +274,15 @@ def write_scores(file: Path) -> None:
 def variant_table() -> str:
     """Ways to calibrate on other tasks, judged by the baseline and by harder targets."""
     lines = [
-        "| calibration | allowed | good | kept (95 %) | poor | stopped (95 %) | steps saved |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| calibration | goals | good | kept (95 %) | poor | stopped (95 %) | steps saved |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    runs = watch_reference(FAMILIES["score"])
-    for rate in (0.05, 0.1):
-        for name, variant in VARIANTS.items():
-            lines.append(f"| {name} | {rate:g} | {cells(held_out(runs, rate, variant=variant))} |")
+    for metric in FAMILIES.values():
+        runs = watch_reference(metric)
+        for judged in ("baseline", TARGETS):
+            for name, variant in VARIANTS.items():
+                found = cells(held_out(runs, 0.05, judged=judged, variant=variant))
+                lines.append(f"| {name} | {metric}, {judged} | {found} |")
     return "\n".join(lines)
 
 
@@ -278,9 +299,9 @@ def held_out_table() -> str:
             for rate in (0.05, 0.1)
             for judged in ("", "baseline", *(f"{share:.0%}" for share in TARGET_SHARES))
         ]
-        for rate, depth, judged in [*asked, (0.05, 0.2, "baseline"), (0.1, 0.2, "baseline")]:
-            found = cells(held_out(runs, rate, depth=depth, judged=judged))
-            lines.append(f"| {metric} | {judged or 'all'} | {rate:g} | {depth:.0%} | {found} |")
+        for rate, until, judged in [*asked, (0.05, 0.2, "baseline"), (0.1, 0.2, "baseline")]:
+            found = cells(held_out(runs, rate, until=until, judged=judged))
+            lines.append(f"| {metric} | {judged or 'all'} | {rate:g} | {until:.0%} | {found} |")
     return "\n".join(lines)
 
 

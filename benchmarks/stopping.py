@@ -25,12 +25,11 @@ from benchmarks.other_tasks import (
     write_scores,
 )
 from benchmarks.run_tables import Run, bert_seeds
-from benchmarks.watched import Judged, Watched, first_below, share_of, watch, write_table
+from benchmarks.watched import Judged, Watched, share_of, stopped_at, watch, write_table
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.policy.calibration import conformal_floor
 from hf_ftrisk.policy.reference_rule import SCORES_FILE
-from hf_ftrisk.policy.stopping import POOR_PROBABILITY
 from hf_ftrisk.record import RunRecord
 
 UNSTABLE = ("RTE adam-no-bias-correction", "STS-B adam-no-bias-correction")
@@ -44,11 +43,10 @@ Rule = Callable[[Sequence[Watched], float], Stop]
 
 
 def ours(known: Sequence[Watched], rate: float) -> Stop:
-    """The stopping rule: P(good) below the conformal floor, over all looks."""
-    scores = [float(run.prob.min(initial=1.0)) for run in known if run.good]
+    """The stopping rule: the score below the conformal floor, over all looks."""
+    scores = [float(run.scores.min(initial=1.0)) for run in known if run.good]
     floor = conformal_floor(scores, [str(i) for i in range(len(scores))], rate)
-    floor = None if floor is None else min(floor, POOR_PROBABILITY)
-    return lambda run: first_below(run.prob, floor, run.progress)
+    return lambda run: stopped_at(run, run.scores, floor)
 
 
 def last_value(known: Sequence[Watched], rate: float) -> Stop:
@@ -137,7 +135,7 @@ def _warm_row(cell: str, runs: Sequence[Run], rate: float) -> str:
         rule = StoppingRule.from_runs(history, goal, warm(history), rate, fit=warm)
         floor = rule.threshold_score
         held_out = [watch(runs[i], rule.forecaster, [("", goal)])[0] for i in new]
-        results.append([(run.good, first_below(run.prob, floor, run.progress)) for run in held_out])
+        results.append([(run.good, stopped_at(run, run.scores, floor)) for run in held_out])
     return _result_row(
         cell, f"the rule, forecasts from the 40 ({WARM_SPLITS} splits)", rate, results
     )

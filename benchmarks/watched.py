@@ -10,7 +10,14 @@ import numpy as np
 
 from benchmarks.run_tables import Run
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.calibration import Predictor, look_forecasts
+from hf_ftrisk.policy.calibration import (
+    LEAST_PROB,
+    Predictor,
+    easing,
+    look_forecasts,
+    look_scores,
+)
+from hf_ftrisk.policy.stopping import POOR_PROBABILITY
 
 BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 # (good, progress at which it was stopped) of each run.
@@ -44,7 +51,20 @@ class Watched:
     @property
     def relative(self) -> np.ndarray:
         """P(good) as a share of P(good) before the run, (n_looks,); at most 1, as it was then."""
-        return np.minimum(self.prob / max(self.before, 1e-9), 1.0)
+        prob, before = (np.maximum(p, LEAST_PROB) for p in (self.prob, self.before))
+        return np.asarray(np.minimum(prob / before, 1.0))
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Absolute scores (n_looks,), as the rule takes them among runs of one task."""
+        return look_scores(self.prob, self.progress)
+
+    @property
+    def packaged_scores(self) -> np.ndarray:
+        """Scores (n_looks,) as the rule on packaged runs takes them: by kind of goal."""
+        if self.judged != "baseline":
+            return self.scores
+        return self.relative / easing(self.progress)
 
 
 def watch(run: Run, forecaster: Predictor, goals: Iterable[tuple[str, Goal]]) -> list[Watched]:
@@ -73,9 +93,22 @@ def watch(run: Run, forecaster: Predictor, goals: Iterable[tuple[str, Goal]]) ->
     ]
 
 
-def first_below(values: np.ndarray, floor: float | None, progress: np.ndarray) -> float | None:
-    below = np.flatnonzero(values < floor) if floor is not None else []
-    return float(progress[below[0]]) if len(below) else None
+def stopped_at(
+    run: Watched, scores: np.ndarray, floor: float | None, until: float = 1.0
+) -> float | None:
+    """Share of the run at its first look that would end it, None if none does.
+
+    Args:
+        run: the run.
+        scores: (n_looks,) scores of its looks.
+        floor: score strictly below which a run predicted to be poor is stopped.
+        until: share of the run after which nothing is looked at.
+    """
+    if floor is None:
+        return None
+    poor = (scores < floor) & (run.prob < POOR_PROBABILITY) & (run.progress <= until)
+    found = np.flatnonzero(poor)
+    return float(run.progress[found[0]]) if found.size else None
 
 
 def share_of(flags: Sequence[bool]) -> float:

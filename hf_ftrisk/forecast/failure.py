@@ -203,4 +203,5 @@ def _spread(values: np.ndarray, n: int) -> np.ndarray:
         return np.empty(0)
     # As np.quantile, at a sixtieth of its time.
     last = values.size - 1
-    return np.interp((np.arange(n) + 0.5) / n * last, np.arange(last + 1), np.sort(values))
+    at = (np.arange(n) + 0.5) / n * last
+    return np.asarray(np.interp(at, np.arange(last + 1), np.sort(values)))

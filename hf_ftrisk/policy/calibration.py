@@ -1,13 +1,13 @@
 """Scores of completed runs, and the floor they put under a new run's P(good).
 
-The score of a good run is the smallest P(good) over all its looks. Two scales are in use:
+The score of a good run is the smallest over all its looks of P(good) / `easing`: early in a run,
+where forecasts err most, a low P(good) counts for a little less. Two scales are in use:
 
-- *absolute*, among runs of one task: P(good) itself;
+- *absolute*: P(good) itself;
 - *relative*, among runs of different tasks: P(good) as a share of P(good) before the run began.
   For a calibrated forecaster P(good) is a martingale, and given a good end 1 / P(good) is a
   supermartingale; by Ville's inequality the running minimum of P(good) falls below x P_0 with
-  probability at most x, whatever the goal's difficulty P_0. So the relative score has nearly one
-  law (uniform, or above it) for easy and for hard goals, where the absolute one has not.
+  probability at most x, whatever the chance P_0 at the start.
 """
 
 from __future__ import annotations
@@ -30,6 +30,14 @@ MAX_CALIBRATION_FORECASTS = 1000
 # Times as many good runs as the rule needs at least are kept, however many looks they have.
 _SPARE = 1.3
 _ROUNDING = 1e-9
+# What a forecast of 1,000 draws, none of them good, says P(good) is: half a draw.
+LEAST_PROB = 5e-4
+# Power of the share of the run that is done by which floors rise; chosen on the packaged runs
+# (docs/policy.md). It keeps one good run that looks lost at its start from letting every lost run
+# go on to its end.
+EASING = 0.25
+# `look_steps` begins here.
+_FIRST_LOOK = 0.05
 
 
 class Predictor(Protocol):
@@ -68,11 +76,22 @@ def prob_before(record: RunRecord, goal: Goal, forecaster: Predictor) -> float:
     return forecaster.predict(record.prefix(0), goal).prob_meets(goal, record.baseline(goal))
 
 
-def lowest_prob_good(record: RunRecord, goal: Goal, forecaster: Predictor) -> float:
-    """Smallest P(good) over all looks of a completed run, in [0, 1]; 1 without any look."""
+def easing(progress: np.ndarray | float) -> np.ndarray:
+    """Factor in (0, 1] of the floor at a share `progress` of the run, of the same shape."""
+    return np.asarray(np.clip(progress, _FIRST_LOOK, 1.0) ** EASING)
+
+
+def look_scores(prob_good: np.ndarray | float, progress: np.ndarray | float) -> np.ndarray:
+    """Scores of looks at a share `progress` of the run, lower is worse, of the same shape."""
+    return np.asarray(np.maximum(prob_good, LEAST_PROB) / easing(progress))
+
+
+def score_of(record: RunRecord, goal: Goal, forecaster: Predictor) -> float:
+    """Absolute score of a completed run: the lowest of its looks; 1 without any look."""
     baseline = record.baseline(goal)
-    _, forecasts = look_forecasts(record, goal, forecaster)
-    return min((f.prob_meets(goal, baseline) for f in forecasts), default=1.0)
+    steps, forecasts = look_forecasts(record, goal, forecaster)
+    prob = np.array([forecast.prob_meets(goal, baseline) for forecast in forecasts])
+    return float(look_scores(prob, steps / record.max_steps).min(initial=1.0))
 
 
 def drawn(records: Sequence[RunRecord], goal: Goal, false_stop_rate: float) -> list[RunRecord]:
@@ -123,7 +142,7 @@ def cross_fitted_scores(
         if fit is not None:
             used = fit([run for run, k in zip(records, fold_of, strict=True) if k != fold])
         for index in np.flatnonzero(good & (fold_of == fold)).tolist():
-            scores[index] = lowest_prob_good(records[index], goal, used)
+            scores[index] = score_of(records[index], goal, used)
     return scores
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.calibration import LEAST_PROB
 from hf_ftrisk.policy.failures import certain_failure
 from hf_ftrisk.policy.stopping import GO_PROBABILITY, StoppingRule, chance, no_threshold
 from hf_ftrisk.policy.verdict import Diagnosis, Ruling, Verdict
@@ -43,10 +44,12 @@ def judge_preflight(
         GO when it reaches `GO_PROBABILITY`; UNDECIDED otherwise.
 
     Raises:
-        ValueError: neither a forecast nor a probe to judge by.
+        ValueError: no probe to judge by.
     """
-    if not forecasts and not probes:
-        raise ValueError("a pre-flight is judged by its probes: got no forecast and no probe")
+    if not probes:
+        raise ValueError(
+            f"a pre-flight is judged by its probes: got none, {len(forecasts)} forecasts"
+        )
     failures = [failure for probe in probes if (failure := certain_failure(probe)) is not None]
     if failures and len(failures) == len(probes):
         reason = f"{len(failures)} of {len(probes)} probes failed: {failures[0].message}"
@@ -64,8 +67,6 @@ def judge_preflight(
 def _floor(
     rule: StoppingRule, probes: Sequence[RunRecord], goal: Goal, baseline: float | None
 ) -> float | None:
-    if not probes:
-        return None if rule.relative else rule.threshold_score
     known = {} if baseline is None else {goal.metric: baseline}
     return rule.floor(replace(probes[0], baselines={**probes[0].baselines, **known}))
 
@@ -85,7 +86,7 @@ def _ruling(
     )
     if failures:
         said += f"; {len(failures)} of {n_probes} probes failed: {failures[0].message[:-1]}"
-    if floor is not None and mean < floor - _ROUNDING:
+    if floor is not None and max(mean, LEAST_PROB) < floor - _ROUNDING:
         verdict = Verdict.NO_GO
         held = f"below the floor of {floor:.3f} ({rule.source})"
     elif mean >= GO_PROBABILITY - _ROUNDING:

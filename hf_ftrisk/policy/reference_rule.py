@@ -1,13 +1,13 @@
 """The rule where there is no history: calibrated on the packaged runs of other tasks.
 
-Runs of other tasks are not exchangeable with a new one, so no theorem bounds the false stops. Two
-things stand in for it. Scores are relative, P(good) as a share of P(good) before the run, which
-for a calibrated forecaster has nearly one law for easy and hard goals (`policy.calibration`). And
-the rate is measured: each data set's good runs against the floor that the *other* data sets give,
-every run forecast without its own data set. The rule is used only where that measured rate is
-within the allowed one. Runs judged by the trivial baseline and by targets set higher are
-calibrated apart: how far a run will get is harder to say than whether it learns at all. The floor
-is set for a third of the allowed rate, or less where that is measured to stop too many.
+Runs of other tasks are not exchangeable with a new one, so no theorem bounds the false stops. The
+rate is measured instead: each data set's good runs against the floor that the *other* data sets
+give, every run forecast without its own data set. The rule is used only where that measured rate
+is within the allowed one. Runs judged by the trivial baseline and by targets set higher are
+calibrated apart: how far a run will get is harder to say than whether it learns at all. Scores of
+the first kind are relative, P(good) as a share of P(good) before the run (`policy.calibration`);
+what a plan promises against a target that somebody sets says less. The floor is set for a third
+of the allowed rate, or less where that is measured to stop too many.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ MIN_DATA_SETS = 8
 
 @dataclass(frozen=True)
 class ReferenceScores:
-    """Relative scores of good packaged runs.
+    """Scores of good packaged runs.
 
     Args:
-        scores: (n,) smallest P(good) over a run's looks, as a share of P(good) before it; one for
-            each goal the run was judged by and met.
+        scores: (n,) lowest score over a run's looks, one for each goal the run was judged by and
+            met: relative where that is the trivial baseline, absolute where it has a target.
         groups: (n,) data set of each.
         judged: (n,) kind of the goal: the trivial baseline, or how many good runs reach the target.
         runs: number of packaged runs behind them.
@@ -139,7 +139,7 @@ def reference_rule(
         forecaster=forecaster,
         false_stop_rate=false_stop_rate,
         scores=known.scores,
-        relative=True,
+        relative=goal.target is None,
         caution=caution,
         source=f"{known.runs} packaged runs of {known.n_data_sets} other data sets, not of this "
         f"task; on data sets left out at most {measured:.1%} of good runs fell below",

@@ -1,9 +1,10 @@
 """The stopping rule: end a run early, and bound the chance that it was a good one.
 
-For each good calibration run let s be the smallest P(good) over all its looks. A new run is
-stopped when its P(good) falls strictly below the k-th smallest s, k = floor(delta (n + 1)). A good
-new run is exchangeable with the n good calibration runs, so its own smallest P(good) lies below
-that value with probability at most k / (n + 1) <= delta: over all looks, however many there are.
+For each good calibration run let s be the smallest score over all its looks, where the score of a
+look is P(good), eased early in a run (`calibration.easing`). A new run is stopped when its score
+falls strictly below the k-th smallest s, k = floor(delta (n + 1)). A good new run is exchangeable
+with the n good calibration runs, so its own smallest score lies below that value with probability
+at most k / (n + 1) <= delta: over all looks, however many there are.
 This is split conformal prediction (Vovk et al. 2005) with the running minimum as the score; it asks
 nothing of the forecaster except that calibration runs were forecast without having been fitted.
 """
@@ -20,11 +21,13 @@ import numpy as np
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import (
+    LEAST_PROB,
     Fit,
     Predictor,
     conformal_floor,
     cross_fitted_scores,
     drawn,
+    easing,
     is_good,
     prob_before,
 )
@@ -158,7 +161,8 @@ class StoppingRule:
         if self.threshold_score is None:
             return None
         before = prob_before(record, self.goal, self.forecaster) if self.relative else 1.0
-        return min(self.threshold_score * before, POOR_PROBABILITY)
+        eased = self.threshold_score * float(easing(record.progress))
+        return min(eased * before, POOR_PROBABILITY)
 
     def judge(self, record: RunRecord) -> Ruling:
         """Ruling on a run at this look.
@@ -186,10 +190,10 @@ class StoppingRule:
             f"{chance(self.goal, baseline)} = {prob:.3f} at step {forecast.step}, forecast "
             f"{forecast.mean:.4g} (90 %: {low:.4g} to {high:.4g})"
         )
-        below = floor is not None and prob < floor
+        below = floor is not None and max(prob, LEAST_PROB) < floor
         if below and first_evaluation(record, self.goal.metric) is not None:
             rate = f"at most {self.false_stop_rate:.0%} of good runs"
-            held = f"set for {rate}" if self.relative else f"under which {rate} ever fall"
+            held = f"under which {rate} ever fall" if self.caution == 1.0 else f"set for {rate}"
             reason = f"{said}; below {floor:.3f}, {held} ({self.source})."
             return Ruling(Verdict.NO_GO, reason, prob_good=prob, floor=floor)
         if floor is None:

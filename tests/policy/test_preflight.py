@@ -22,7 +22,8 @@ def rule(*scores: float, rate: float = 0.25, **settings) -> StoppingRule:
     return StoppingRule(GOAL, Unused(), rate, scores=scores, **settings)
 
 
-# k = floor(0.25 * 8) = 2: the floor is 0.2.
+# k = floor(0.25 * 8) = 2: the floor is 0.2, at 5 % of the run 0.2 x 0.05^(1/4).
+FLOOR = 0.2 * 0.05**0.25
 CALIBRATED = rule(0.4, 0.1, 0.3, 0.2, 0.5, 0.6, 0.7)
 UNCALIBRATED = rule(0.4)
 
@@ -52,15 +53,15 @@ def judged(probs, probes=None, *, by=CALIBRATED, goal=GOAL, baseline=None):
     [
         ([0.9, 0.9, 0.6], Verdict.GO),  # mean 0.8
         ([0.9, 0.9, 0.57], Verdict.UNDECIDED),
-        ([0.2, 0.2, 0.2], Verdict.UNDECIDED),  # at the floor, not below it
-        ([0.5, 0.05, 0.04], Verdict.NO_GO),  # mean 0.197
+        ([0.1, 0.1, 0.1], Verdict.UNDECIDED),  # just above the floor of 0.0946
+        ([0.2, 0.04, 0.04], Verdict.NO_GO),  # mean 0.0933
     ],
 )
 def test_the_mean_over_the_probes_decides(probs, verdict):
     ruling = judged(probs)
     assert ruling.verdict is verdict
     assert ruling.prob_good == pytest.approx(np.mean(probs))
-    assert ruling.floor == 0.2
+    assert ruling.floor == pytest.approx(FLOOR)
     assert f"mean over 3 probes (from {min(probs):.3f} to {max(probs):.3f})" in ruling.reason
 
 
@@ -98,12 +99,7 @@ def test_sound_probes_without_a_forecast_are_undecided():
     assert ruling.reason == "No probe gave a forecast."
 
 
-def test_nothing_to_judge_by_is_refused():
-    with pytest.raises(ValueError, match="no forecast and no probe"):
-        judge_preflight([], [], GOAL, rule=CALIBRATED, baseline=None)
-
-
-def test_the_floor_of_other_tasks_needs_a_probe():
-    relative = rule(*CALIBRATED.scores, groups=tuple("abcdefg"), relative=True)
-    ruling = judge_preflight([forecast(0.0)], [], GOAL, rule=relative, baseline=None)
-    assert ruling.floor is None
+@pytest.mark.parametrize("forecasts", [[], [forecast(0.0)]])
+def test_forecasts_without_a_probe_are_refused(forecasts):
+    with pytest.raises(ValueError, match=f"got none, {len(forecasts)} forecasts"):
+        judge_preflight(forecasts, [], GOAL, rule=CALIBRATED, baseline=None)

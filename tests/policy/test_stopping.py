@@ -9,7 +9,11 @@ import pytest
 
 from hf_ftrisk import Forecast, Goal, RunRecord
 from hf_ftrisk.policy import StoppingRule, Verdict, look_steps
-from hf_ftrisk.policy.calibration import MAX_CALIBRATION_FORECASTS, MAX_CALIBRATION_RUNS
+from hf_ftrisk.policy.calibration import (
+    MAX_CALIBRATION_FORECASTS,
+    MAX_CALIBRATION_RUNS,
+    score_of,
+)
 from hf_ftrisk.policy.looks import first_evaluation
 
 GOAL = Goal("eval_accuracy", target=0.5)
@@ -108,6 +112,33 @@ def test_nothing_is_stopped_before_its_first_evaluation(step: int):
     assert "nothing is stopped for its plan alone" in ruling.reason
     poor = begun(walk(0, drift=-0.4)).prefix(10)
     assert rule.judge(poor).verdict is Verdict.NO_GO
+
+
+def test_the_floor_rises_with_the_share_of_the_run_that_is_done():
+    rule = StoppingRule(GOAL, LastValue(), 0.25, scores=(0.4,) * 8)
+    floors = [rule.floor(walk(0).prefix(step)) for step in (1, 10, 100)]
+    assert floors == pytest.approx([0.4 * 0.05**0.25, 0.4 * 0.1**0.25, 0.4])
+
+
+def test_a_run_scores_as_at_its_worst_look_an_early_one_counting_less():
+    run = RunRecord(
+        max_steps=100, eval_step=[10, 50, 100], evals={"eval_accuracy": [0.4, 0.48, 0.9]}
+    )
+    prob = {step: share_above(run, step) for step in look_steps(100, run.eval_step)}
+    expected = min(p / (step / 100) ** 0.25 for step, p in prob.items() if step >= 10)
+    assert score_of(run, GOAL, LastValue()) == pytest.approx(expected)
+    assert expected > min(prob.values())
+
+
+def share_above(run: RunRecord, step: float) -> float:
+    return LastValue().predict(run.prefix(step), GOAL).prob_meets(GOAL)
+
+
+def test_no_draw_that_meets_the_goal_counts_as_half_a_draw_of_a_thousand():
+    hopeless = RunRecord(max_steps=100, eval_step=[90], evals={"eval_accuracy": [0.0]})
+    assert LastValue().predict(hopeless, GOAL).prob_meets(GOAL) == 0.0
+    assert StoppingRule(GOAL, LastValue(), 0.25, (6e-4,) * 8).decide(hopeless) is Verdict.NO_GO
+    assert StoppingRule(GOAL, LastValue(), 0.25, (5e-4,) * 8).decide(hopeless) is not Verdict.NO_GO
 
 
 def test_looks_that_cannot_stop_do_not_lower_the_floor():
