@@ -13,7 +13,6 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import (
     LEAST_PROB,
     Predictor,
-    easing,
     look_forecasts,
     look_scores,
 )
@@ -56,15 +55,8 @@ class Watched:
 
     @property
     def scores(self) -> np.ndarray:
-        """Absolute scores (n_looks,), as the rule takes them among runs of one task."""
+        """Scores (n_looks,) as the rule takes them."""
         return look_scores(self.prob, self.progress)
-
-    @property
-    def packaged_scores(self) -> np.ndarray:
-        """Scores (n_looks,) as the rule on packaged runs takes them: by kind of goal."""
-        if self.judged != "baseline":
-            return self.scores
-        return self.relative / easing(self.progress)
 
 
 def watch(run: Run, forecaster: Predictor, goals: Iterable[tuple[str, Goal]]) -> list[Watched]:

@@ -1,13 +1,7 @@
 """Scores of completed runs, and the floor they put under a new run's P(good).
 
 The score of a good run is the smallest over all its looks of P(good) / `easing`: early in a run,
-where forecasts err most, a low P(good) counts for a little less. Two scales are in use:
-
-- *absolute*: P(good) itself;
-- *relative*, among runs of different tasks: P(good) as a share of P(good) before the run began.
-  For a calibrated forecaster P(good) is a martingale, and given a good end 1 / P(good) is a
-  supermartingale; by Ville's inequality the running minimum of P(good) falls below x P_0 with
-  probability at most x, whatever the chance P_0 at the start.
+where forecasts err most, a low P(good) counts for a little less.
 """
 
 from __future__ import annotations
@@ -71,11 +65,6 @@ def look_forecasts(
     return steps, [forecaster.predict(record.prefix(step), goal) for step in steps.tolist()]
 
 
-def prob_before(record: RunRecord, goal: Goal, forecaster: Predictor) -> float:
-    """P(good) before the run began: from its plan, and its evaluation at step 0 if there is one."""
-    return forecaster.predict(record.prefix(0), goal).prob_meets(goal, record.baseline(goal))
-
-
 def easing(progress: np.ndarray | float) -> np.ndarray:
     """Factor in (0, 1] of the floor at a share `progress` of the run, of the same shape."""
     return np.asarray(np.clip(progress, _FIRST_LOOK, 1.0) ** EASING)
@@ -87,7 +76,7 @@ def look_scores(prob_good: np.ndarray | float, progress: np.ndarray | float) -> 
 
 
 def score_of(record: RunRecord, goal: Goal, forecaster: Predictor) -> float:
-    """Absolute score of a completed run: the lowest of its looks; 1 without any look."""
+    """Score of a completed run: the lowest of its looks; 1 without any look."""
     baseline = record.baseline(goal)
     steps, forecasts = look_forecasts(record, goal, forecaster)
     prob = np.array([forecast.prob_meets(goal, baseline) for forecast in forecasts])
@@ -119,7 +108,7 @@ def drawn(records: Sequence[RunRecord], goal: Goal, false_stop_rate: float) -> l
 def cross_fitted_scores(
     records: Sequence[RunRecord], goal: Goal, forecaster: Predictor, fit: Fit | None, folds: int
 ) -> np.ndarray:
-    """Absolute scores (n_runs,) of completed runs, each from a forecaster that never saw it.
+    """Scores (n_runs,) of completed runs, each from a forecaster that never saw it.
 
     Args:
         records: completed runs; only the good ones are forecast, the others' score is NaN.

@@ -4,10 +4,8 @@ Runs of other tasks are not exchangeable with a new one, so no theorem bounds th
 rate is measured instead: each data set's good runs against the floor that the *other* data sets
 give, every run forecast without its own data set. The rule is used only where that measured rate
 is within the allowed one. Runs judged by the trivial baseline and by targets set higher are
-calibrated apart: how far a run will get is harder to say than whether it learns at all. Scores of
-the first kind are relative, P(good) as a share of P(good) before the run (`policy.calibration`);
-what a plan promises against a target that somebody sets says less. The floor is set for a third
-of the allowed rate, or less where that is measured to stop too many.
+calibrated apart: how far a run will get is harder to say than whether it learns at all. The floor
+is set for half of the allowed rate, or less where that is measured to stop too many.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ from hf_ftrisk.policy.stopping import StoppingRule
 SCORES_FILE = Path(__file__).parent.parent / "reference" / "stopping.json"
 # The floor is set for the allowed rate divided by the first of these that keeps the measured rate
 # within it.
-CAUTIONS = (3.0, 4.0, 6.0, 9.0)
+CAUTIONS = (2.0, 3.0, 4.0, 6.0, 9.0)
 # Fewer data sets than this say nothing about one more.
 MIN_DATA_SETS = 8
 
@@ -38,8 +36,7 @@ class ReferenceScores:
     """Scores of good packaged runs.
 
     Args:
-        scores: (n,) lowest score over a run's looks, one for each goal the run was judged by and
-            met: relative where that is the trivial baseline, absolute where it has a target.
+        scores: (n,) `calibration.score_of`, one for each goal the run was judged by and met.
         groups: (n,) data set of each.
         judged: (n,) kind of the goal: the trivial baseline, or how many good runs reach the target.
         runs: number of packaged runs behind them.
@@ -139,7 +136,6 @@ def reference_rule(
         forecaster=forecaster,
         false_stop_rate=false_stop_rate,
         scores=known.scores,
-        relative=goal.target is None,
         caution=caution,
         source=f"{known.runs} packaged runs of {known.n_data_sets} other data sets, not of this "
         f"task; on data sets left out at most {measured:.1%} of good runs fell below",

@@ -29,7 +29,6 @@ from hf_ftrisk.policy.calibration import (
     drawn,
     easing,
     is_good,
-    prob_before,
 )
 from hf_ftrisk.policy.failures import certain_failure
 from hf_ftrisk.policy.looks import first_evaluation
@@ -53,7 +52,6 @@ class StoppingRule:
         scores: (n_good,) scores of the good calibration runs, see `hf_ftrisk.policy.calibration`.
         groups: (n_good,) the task of each, when they are of different tasks; empty: runs of one
             task, each a group of its own.
-        relative: scores are shares of P(good) before the run (runs of other tasks), not P(good).
         caution: the floor is set for false_stop_rate / caution, where the calibration runs are not
             exchangeable with the new one; at least 1.
         source: what the calibration rests on, in words for the report.
@@ -68,7 +66,6 @@ class StoppingRule:
     false_stop_rate: float
     scores: tuple[float, ...]
     groups: tuple[str, ...] = ()
-    relative: bool = False
     caution: float = 1.0
     source: str = ""
 
@@ -160,9 +157,7 @@ class StoppingRule:
         """
         if self.threshold_score is None:
             return None
-        before = prob_before(record, self.goal, self.forecaster) if self.relative else 1.0
-        eased = self.threshold_score * float(easing(record.progress))
-        return min(eased * before, POOR_PROBABILITY)
+        return min(self.threshold_score * float(easing(record.progress)), POOR_PROBABILITY)
 
     def judge(self, record: RunRecord) -> Ruling:
         """Ruling on a run at this look.

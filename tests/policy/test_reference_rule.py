@@ -10,7 +10,6 @@ import pytest
 from hf_ftrisk import Forecaster, Goal, RunRecord
 from hf_ftrisk.policy import Verdict, default_rule
 from hf_ftrisk.policy import reference_rule as module
-from hf_ftrisk.policy.calibration import prob_before
 from hf_ftrisk.policy.reference_rule import ReferenceScores, pooled_floor, reference_rule
 
 GOAL = Goal("accuracy", target=0.8)
@@ -26,10 +25,10 @@ def scores(*by_data_set, judged: str = "50%") -> ReferenceScores:
     )
 
 
-def alike(n_data_sets: int, runs: int = 20, judged: str = "50%") -> ReferenceScores:
+def alike(n_data_sets: int, runs: int = 20) -> ReferenceScores:
     """Data sets whose good runs have one law of scores."""
     drawn = np.random.default_rng(0).uniform(size=(n_data_sets, runs))
-    return scores(*drawn.tolist(), judged=judged)
+    return scores(*drawn.tolist())
 
 
 @pytest.fixture
@@ -65,8 +64,8 @@ def test_the_floor_is_one_that_a_share_of_good_runs_falls_below():
     assert pooled_floor([0.5] * 19, 0.05) == 0.5
 
 
-def test_the_floor_is_set_for_a_third_of_the_allowed_rate_or_less_where_that_stops_too_many():
-    assert alike(12).caution(0.1) == 3.0
+def test_the_floor_is_set_for_half_the_allowed_rate_or_less_where_that_stops_too_many():
+    assert alike(12).caution(0.1) == 2.0
     # Left out, the low data set lies wholly below the floor of the others once that is 0.9: from a
     # level of 7 / 121 on.
     low, high = [0.1] * 40, [0.05] * 2 + [0.9] * 38
@@ -74,7 +73,7 @@ def test_the_floor_is_set_for_a_third_of_the_allowed_rate_or_less_where_that_sto
     assert odd.held_out_rate(0.2 / 3.0) == pytest.approx((1 + 3 * 2 / 40) / 4)
     assert odd.held_out_rate(0.2 / 4.0) == pytest.approx((0 + 3 * 2 / 40) / 4)
     assert odd.caution(0.2) == 4.0
-    assert odd.caution(0.3) == 3.0  # 0.29 of good runs are within it
+    assert odd.caution(0.3) == 2.0  # 0.29 of good runs are within it
 
 
 def test_the_measured_rate_is_that_of_data_sets_left_out():
@@ -118,21 +117,6 @@ def test_without_history_a_rule_rests_on_packaged_runs_and_says_so(package):
     assert "% of good runs fell below" in rule.source
 
 
-def test_without_a_target_the_floor_scales_with_the_chance_before_the_run(package):
-    package(alike(12, judged="baseline"))
-    rule = default_rule(BASELINE, Forecaster.default(), None, 0.1)
-    before = prob_before(record(0.5), BASELINE, rule.forecaster)
-    assert 0.0 < before < 1.0
-    eased = rule.threshold_score * 0.3**0.25  # at 30 of 100 steps
-    assert rule.floor(record(0.5)) == pytest.approx(eased * before)
-
-
-def test_with_a_target_the_floor_is_one_of_the_chance_itself(package):
-    package(alike(12))
-    rule = default_rule(GOAL, Forecaster.default(), None, 0.1)
-    assert rule.floor(record(0.5)) == pytest.approx(rule.threshold_score * 0.3**0.25)
-
-
 def test_a_hopeless_run_is_stopped_and_told_why(package):
     package(scores(*[[0.5 + 0.01 * i for i in range(20)]] * 12))
     rule = default_rule(GOAL, Forecaster.default(), None, 0.1)
@@ -174,7 +158,7 @@ def test_enough_history_of_the_task_comes_first(package):
         for seed in range(9)
     ]
     rule = default_rule(GOAL, Forecaster.default(history), history, 0.1)
-    assert not rule.relative
+    assert rule.caution == 1.0
     assert "9 good of 9 completed runs of this task" in rule.source
 
 
