@@ -94,11 +94,22 @@ def _spread(values: np.ndarray) -> float:
 
 
 def diverging(record: RunRecord) -> Diagnosis | None:
-    """Training loss above where it began, after it had been lower, by more than its noise."""
-    steps, loss = record.train_curve()
-    finite = np.isfinite(loss)
-    steps, loss = steps[finite], loss[finite]
-    if _is_rl(record) or loss.size < 3 * WINDOW:
+    """Training loss above where it began, after it had been lower, by more than its noise.
+
+    Or, where it was thrown up within the first steps, so that windows hardly see what it began
+    with: above that, and the evaluation loss above its lowest value for good.
+    """
+    if _is_rl(record):
+        return None
+    return _rising(record) or _thrown_up(record)
+
+
+_LOWER_RATE = "Lower the learning rate by a factor of 3 to 10, or warm up over 6-10 % of the steps."
+
+
+def _rising(record: RunRecord) -> Diagnosis | None:
+    steps, loss = _finite(*record.train_curve())
+    if loss.size < 3 * WINDOW:
         return None
     # Windows grow with the log: the lowest of thousands of short ones would be low by chance.
     window = max(WINDOW, loss.size // 20)
@@ -116,10 +127,55 @@ def diverging(record: RunRecord) -> Diagnosis | None:
         name="diverging",
         message=f"The training loss rose from {lowest:.3g} at step {at} to {last:.3g} at step "
         f"{int(steps[-1])}; it began at {first:.3g}.",
-        advice="Lower the learning rate by a factor of 3 to 10, or warm up over 6-10 % of the "
-        "steps.",
+        advice=_LOWER_RATE,
         evidence={"first": first, "lowest": lowest, "last": last, "lowest_step": float(at)},
     )
+
+
+def _thrown_up(record: RunRecord) -> Diagnosis | None:
+    risen = _risen(record)
+    if risen is None:
+        return None
+    step, lowest, last = risen
+    before, recent = _train_loss_at(record, step), _train_loss_at(record, math.inf)
+    if not before.size or recent.size < WINDOW:
+        return None
+    first, now = float(np.median(before)), float(np.median(recent))
+    _, loss = _finite(*record.train_curve())
+    noise = _spread(loss) / before.size**0.5
+    if now <= loss[0] or now - first <= max(3.0 * noise, 0.1 * abs(first)):
+        return None
+    return Diagnosis(
+        name="diverging",
+        message=f"eval_loss rose from {lowest:.3g} at step {int(step)} to {last:.3g}, and the "
+        f"training loss from {first:.3g} to {now:.3g}.",
+        advice=_LOWER_RATE,
+        evidence={"first": first, "lowest": lowest, "last": now, "lowest_step": step},
+    )
+
+
+def _finite(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    kept = np.isfinite(values)
+    return steps[kept], values[kept]
+
+
+def _risen(record: RunRecord) -> tuple[float, float, float] | None:
+    """Step and value of the lowest evaluation loss, and its last value, if it rose for good."""
+    steps, loss = _finite(*record.curve("eval_loss"))
+    if loss.size < 3:
+        return None
+    low = int(np.argmin(loss))
+    lowest, last = float(loss[low]), float(loss[-1])
+    if low > loss.size - 3 or last < 1.05 * lowest or np.any(loss[low + 1 :] < 1.01 * lowest):
+        return None
+    return float(steps[low]), lowest, last
+
+
+def _train_loss_at(record: RunRecord, step: float) -> np.ndarray:
+    """The last training losses up to a step, at most `WINDOW`; of a step before all, the first."""
+    steps, loss = _finite(*record.train_curve())
+    upto = max(int(np.searchsorted(steps, step, side="right")), 1)
+    return np.asarray(loss[:upto][-WINDOW:])
 
 
 def not_learning(record: RunRecord, goal: Goal, rates: GoodRates | None = None) -> Diagnosis | None:
@@ -241,36 +297,32 @@ def _loss_falls(record: RunRecord) -> bool:
 
 def overfitting(record: RunRecord, goal: Goal) -> Diagnosis | None:
     """Evaluation loss rising from its lowest point while the training loss still falls."""
-    steps, loss = record.curve("eval_loss")
-    kept = np.isfinite(loss)
-    steps, loss = steps[kept], loss[kept]
-    _, train = record.train_curve()
-    if loss.size < 3 or _is_rl(record):
+    risen = _risen(record)
+    if risen is None or _is_rl(record):
         return None
-    low = int(np.argmin(loss))
-    lowest, last = float(loss[low]), float(loss[-1])
-    if low > loss.size - 3 or last < 1.05 * lowest or np.any(loss[low + 1 :] < 1.01 * lowest):
+    step, lowest, last = risen
+    before, recent = _train_loss_at(record, step), _train_loss_at(record, math.inf)
+    if recent.size == WINDOW and np.median(recent) > np.median(before):
         return None
-    if train.size >= 2 * WINDOW and np.median(train[-WINDOW:]) > np.median(train[:WINDOW]):
-        return None
-    _, values = record.curve(goal.metric)
+    steps, values = _finite(*record.curve(goal.metric))
+    then = values[steps <= step]
     better = (
         goal.metric != "eval_loss"
-        and values.size > low + 1
-        and goal.is_better(float(values[-1]), float(values[low]))
+        and 0 < then.size < values.size
+        and goal.is_better(float(values[-1]), float(then[-1]))
     )
     return Diagnosis(
         name="overfitting",
-        message=f"eval_loss rose from {lowest:.3g} at step {int(steps[low])} to {last:.3g} at step "
-        f"{int(steps[-1])}"
+        message=f"eval_loss rose from {lowest:.3g} at step {int(step)} to {last:.3g} at step "
+        f"{record.last_step}"
         + (f", while {goal.metric} still improved to {values[-1]:.4g}." if better else "."),
         advice=f"Choose the checkpoint by {goal.metric}: load_best_model_at_end=True, "
         f"metric_for_best_model={goal.metric.removeprefix('eval_')!r}."
         if better
-        else f"Stop near step {int(steps[low])}, or keep the best checkpoint with "
+        else f"Stop near step {int(step)}, or keep the best checkpoint with "
         "load_best_model_at_end=True.",
         severity="info" if better else "warning",
-        evidence={"lowest": lowest, "lowest_step": float(steps[low]), "last": last},
+        evidence={"lowest": lowest, "lowest_step": step, "last": last},
     )
 
 

@@ -108,6 +108,23 @@ def test_divergence_is_seen_in_a_log_of_every_step():
     assert "diverging" in names(record)
 
 
+def test_a_loss_thrown_up_within_the_first_steps_diverges_and_does_not_overfit():
+    """A rate so high that the first updates ruin the model; then both losses fall, from there."""
+    train = noisy(np.where(STEPS < 2, 2.0, 5.0 + 10.0 * np.exp(-STEPS / 30)))
+    held_out = [2.1, 14.0, 11.0, 9.5, 8.0, 7.5, 7.0, 6.8, 6.6, 6.5]
+    record = run(train, eval_loss=held_out, eval_step=np.arange(0, 100, 10))
+    (found,) = diagnose(record, Goal("eval_loss", target=1.0))
+    assert found.name == "diverging"
+    assert "eval_loss rose from 2.1 at step 0 to 6.5" in found.message
+    assert found.evidence["first"] == pytest.approx(2.0, abs=0.1)
+    assert found.evidence["last"] > 5.0
+
+
+def test_an_evaluation_loss_that_rises_while_training_stands_is_no_divergence():
+    record = run(noisy(np.full(100, 2.0)), eval_loss=[2.0, *np.linspace(2.1, 3.0, 9)])
+    assert "diverging" not in names(record)
+
+
 def test_a_policy_gradient_loss_near_zero_is_no_failure():
     rng = np.random.default_rng(0)
     for loss in (np.zeros(100), 0.001 * rng.normal(size=100), np.linspace(0.0, 0.02, 100)):
