@@ -1,11 +1,11 @@
 """Completed runs of the same task: what they say about a new run at the same depth.
 
-Three point forecasts of the new run's outcome are averaged with weights chosen on held-out known
-runs: the curve model's, corrected by its mean error on the known runs; a ridge regression on what
-the known runs had shown at this depth; their plain mean. The distribution around the average is
-that of its held-out errors, those of similar runs counting more, so that a task whose runs either
-work or collapse gets both. One share in n + 1 is left to the curve model's own spread: with few
-known runs the forecast is nearly its own, and the intervals have conformal prediction's (n + 1)
+Three point forecasts of the new run's outcome are averaged, weighted by their errors on held-out
+known runs: the curve model's, corrected by its mean error on the known runs; a ridge regression on
+what the known runs had shown at this depth; their plain mean. The distribution around the average
+is that of its held-out errors, those of similar runs counting more, so that a task whose runs
+either work or collapse gets both. One share in n + 1 is left to the curve model's own spread: with
+few known runs the forecast is nearly its own, and the intervals have conformal prediction's (n + 1)
 correction.
 """
 
@@ -19,11 +19,11 @@ import numpy as np
 from hf_ftrisk.forecast.conformal import DEPTHS
 from hf_ftrisk.forecast.regression import (
     Estimate,
+    averaged,
     closeness,
     mean_of_known,
     ridge,
     shifted,
-    stack,
     standardised,
 )
 from hf_ftrisk.goal import Goal
@@ -34,9 +34,8 @@ MAX_PEERS = 150
 _MIN_REGRESSED = 4
 # Chosen on the benchmark (docs/forecasting.md).
 _SHIFT_RUNS = 4.0
-# The weights between estimators are themselves estimated: with few runs they stay near prior ones
-# that favour the plain mean.
-_STACK_SQUARE = 80.0
+# The weights between estimators are themselves estimated: the fewer the runs, the more they favour
+# the plain mean.
 _MEAN_RUNS = 10.0
 # Narrower ranges of the known runs than this, in units of the metric, count as this wide.
 _LEAST_RANGE = 0.03
@@ -238,19 +237,14 @@ class Peers:
             value = cold + (float(self.outcomes[0]) - cold) / (1.0 + _SHIFT_RUNS)
             return Estimate(value, np.full(1, value))
         estimates = [mean_of_known(self.outcomes)]
-        weights = [1.0 + _MEAN_RUNS / k]
         if k >= _MIN_REGRESSED:
             estimates.append(ridge(known, new, self.outcomes))
-            weights.append(1.0)
         before = self._cold_at(share)
         if np.all(np.isfinite(before)):
             estimates.append(shifted(before, cold, self.outcomes, _SHIFT_RUNS))
-            weights.append(1.0)
-        # An estimator that errs far more on the held-out runs starts with that much less weight.
-        errors = np.array([np.mean((self.outcomes - e.held_out) ** 2) for e in estimates])
-        prior = np.array(weights) / (errors + 1e-3 * errors.max() + 1e-12)
-        prior /= prior.sum()
-        return stack(estimates, self.outcomes, prior, _STACK_SQUARE / k)
+        odds = np.ones(len(estimates))
+        odds[0] += _MEAN_RUNS / k
+        return averaged(estimates, self.outcomes, odds)
 
     def _cold_at(self, share: float) -> np.ndarray:
         """The curve model's means (n,) at a share of the run, between the depths' means."""

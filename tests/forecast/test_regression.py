@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from hf_ftrisk.forecast.regression import (
     Estimate,
+    averaged,
     closeness,
     mean_of_known,
     ridge,
     shifted,
-    stack,
     standardised,
 )
 
@@ -67,24 +67,59 @@ def test_features_that_are_missing_or_constant_are_left_out():
     np.testing.assert_allclose(new, [0.0])
 
 
-@given(st.integers(2, 30), st.floats(0.0, 50.0))
-def test_stacked_weights_average_the_estimates(n, prior_runs):
+@given(st.integers(2, 30), st.floats(0.1, 50.0))
+def test_an_average_lies_between_its_estimates_for_the_new_run_and_for_each_known_one(n, odds):
     rng = np.random.default_rng(n)
-    outcomes = rng.normal(size=n)
-    both = [Estimate(0.0, rng.normal(size=n)), Estimate(1.0, rng.normal(size=n))]
-    stacked = stack(both, outcomes, np.array([0.5, 0.5]), prior_runs)
-    assert -1e-3 <= stacked.value <= 1.0 + 1e-3
+    held_out = rng.normal(size=(2, n))
+    both = [Estimate(0.0, held_out[0]), Estimate(1.0, held_out[1])]
+    found = averaged(both, rng.normal(size=n), np.array([1.0, odds]))
+    assert 0.0 <= found.value <= 1.0
+    assert (found.held_out >= held_out.min(axis=0) - 1e-9).all()
+    assert (found.held_out <= held_out.max(axis=0) + 1e-9).all()
 
 
-def test_stacking_follows_the_better_estimator_with_many_runs_and_the_prior_with_few():
+@pytest.mark.parametrize("n", [2, 5, 12, 150])
+def test_estimates_that_err_alike_are_weighted_by_their_odds(n):
+    outcomes = np.linspace(0.0, 1.0, n)
+    both = [Estimate(0.0, outcomes - 0.1), Estimate(1.0, outcomes + 0.1)]
+    found = averaged(both, outcomes, np.array([3.0, 1.0]))
+    assert found.value == pytest.approx(0.25)
+    np.testing.assert_allclose(found.held_out, outcomes - 0.05)
+
+
+def test_weights_fall_with_a_power_of_the_error_that_grows_with_the_runs():
+    # Errors of 1 and 2 on every run, squares 1 and 4: weights as 1 to 1/4, to the power 1, then 2.
+    for n, share in ((4, 1 / 5), (8, 1 / 17)):
+        both = [Estimate(0.0, np.full(n, 1.0)), Estimate(1.0, np.full(n, 2.0))]
+        found = averaged(both, np.zeros(n), np.ones(2))
+        assert found.value == pytest.approx(share, rel=0.02)
+
+
+def test_a_gain_on_one_run_weighs_less_than_the_same_gain_on_all():
+    outcomes = np.zeros(20)
+    mean = Estimate(0.0, np.full(20, 1.0))
+    one = Estimate(1.0, np.where(np.arange(20) == 0, 0.0, 1.0))
+    every = Estimate(1.0, np.full(20, np.sqrt(0.95)))
+    assert np.mean(one.held_out**2) == pytest.approx(np.mean(every.held_out**2))
+    # A run whose error alone speaks for an estimator does not have it count in its own forecast.
+    found = averaged([mean, one], outcomes, np.ones(2))
+    assert found.held_out[0] == pytest.approx(0.5)
+    assert found.value > 0.5
+
+
+def test_the_better_estimator_is_followed_with_many_runs_and_less_with_few():
     rng = np.random.default_rng(2)
-    outcomes = rng.normal(size=200)
-    good = Estimate(1.0, outcomes + 0.1 * rng.normal(size=200))
-    poor = Estimate(0.0, rng.normal(size=200))
-    prior = np.array([0.1, 0.9])
-    assert stack([good, poor], outcomes, prior, 0.4).value > 0.95
-    few = [Estimate(e.value, e.held_out[:2]) for e in (good, poor)]
-    assert stack(few, outcomes[:2], prior, 400.0).value == pytest.approx(0.1, abs=0.05)
+    outcomes = rng.normal(size=100)
+    good = Estimate(1.0, outcomes + 0.5 * rng.normal(size=100))
+    poor = Estimate(0.0, rng.normal(size=100))
+    odds = np.array([0.1, 0.9])
+    shares = [
+        averaged([Estimate(e.value, e.held_out[:n]) for e in (good, poor)], outcomes[:n], odds)
+        for n in (4, 16, 100)
+    ]
+    values = [share.value for share in shares]
+    assert values == sorted(values)
+    assert values[-1] > 0.99
 
 
 def test_closeness_favours_similar_runs_and_silences_none():
