@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.forecasting.fitting import Case, cases_of, prior_of
 from benchmarks.forecasting.prefixes import all_tables, unit_of
-from benchmarks.run_tables import Run, bert_seeds, peft_metamath, reference
+from benchmarks.run_tables import Run, reference
 from benchmarks.watched import Judged, Watched, measures, stopped_at, watch
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.prior import FamilyPrior, family
@@ -217,36 +217,6 @@ def cells(per_group: Sequence[Judged]) -> str:
     )
 
 
-def outside_rows(scores: ReferenceScores, rate: float) -> list[str]:
-    """The packaged scores on tasks of other people."""
-    known = scores.of(Goal("accuracy"))
-    caution = known.caution(rate)
-    floor = pooled_floor(known.scores, rate / caution) if caution else None
-    rows = []
-    tables = {"bert_seeds": bert_seeds(), "peft_metamath": peft_metamath()}
-    for table, runs in tables.items():
-        forecaster = held_out_forecaster(table, "")
-        groups = {run.record.task or "" for run in runs}
-        for group in sorted(groups):
-            watched = [
-                watch(run, forecaster, [("baseline", run.goal)])[0]
-                for run in runs
-                if run.record.task == group
-            ]
-            rows.append(_outside_row(group, watched, rate, floor))
-    return rows
-
-
-def _outside_row(group: str, watched: Sequence[Watched], rate: float, floor: float | None) -> str:
-    held = [(run.good, stopped_at(run, run.scores, floor)) for run in watched]
-    kept, stopped, saved = measures(held)
-    n_good = sum(good for good, _ in held)
-    return (
-        f"| {group} | {rate:g} | {n_good} | {kept:.1%} | {len(held) - n_good} | {stopped:.1%} "
-        f"| {saved:.1%} |".replace("nan%", "-")
-    )
-
-
 def check_values(metric: str, names: Collection[str]) -> dict[str, float]:
     """Scores of some packaged runs by the packaged forecaster: they tell when it changes.
 
@@ -327,12 +297,3 @@ def held_out_table() -> str:
             found = cells(held_out(runs, rate, until=until, judged=judged))
             lines.append(f"| {metric} | {judged or 'all'} | {rate:g} | {until:.0%} | {found} |")
     return "\n".join(lines)
-
-
-def outside_table() -> str:
-    head = [
-        "| task | allowed | good | kept | poor | stopped | steps saved |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    scores = packaged_scores(watch_reference(FAMILIES["score"]))
-    return "\n".join(head + [row for rate in (0.05, 0.1) for row in outside_rows(scores, rate)])

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.forecasting.prefixes import unit_of
+from benchmarks.other_people import outside_table
 from benchmarks.other_tasks import (
     held_out_forecaster,
     held_out_priors,
     held_out_table,
-    outside_table,
     variant_table,
     write_scores,
 )

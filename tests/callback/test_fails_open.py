@@ -22,7 +22,8 @@ from hf_ftrisk.report import RiskReport
 from hf_ftrisk.watch import clock, conclude, plan, ranks, reach, risk, session, tap, trace, watcher
 from tests.callback.tiny import accuracy, bert_trainer, weights_hash
 
-GOAL = "eval_accuracy>=0.9"
+# Within reach: a run that is lost would be stopped.
+GOAL = "eval_accuracy>=0.4"
 # Learns too little to be good, but enough to change every weight.
 SHORT: dict[str, Any] = {
     "max_steps": 6,
@@ -203,7 +204,7 @@ def test_a_fault_anywhere_changes_nothing(
     history = RunHistory(tmp_path / "runs.db")
     history.add_all(good_runs())
     callback = FineTuneRiskCallback(
-        GOAL,
+        "eval_accuracy>=0.9",
         action="stop" if kind == "to be stopped" else "warn",
         history=history,
         report_dir=tmp_path / "reports",

@@ -116,7 +116,7 @@ def test_mixed_precision_is_seen_as_it_is_logged_and_left_alone(
     }
     logged = bert_trainer(tmp_path, logging_steps=1, **settings)
     logged.train()
-    callback = FineTuneRiskCallback("eval_accuracy>=0.9", report_dir=tmp_path / "reports")
+    callback = FineTuneRiskCallback("eval_accuracy>=0.4", report_dir=tmp_path / "reports")
     watched = bert_trainer(tmp_path, callbacks=[callback], **settings)
     watched.train()
     report = callback.report

@@ -106,8 +106,20 @@ def test_warn_never_stops(tmp_path: Path, capsys: Any):
     assert capsys.readouterr().out.count("this run looks poor; it goes on") == 1
 
 
-def test_without_completed_runs_a_forecast_stops_nothing(tmp_path: Path, capsys: Any):
+def test_without_completed_runs_packaged_ones_stop_a_run_that_is_lost(tmp_path: Path, capsys: Any):
     callback = FineTuneRiskCallback(GOAL)
+    trainer = bert_trainer(tmp_path, callbacks=[callback], **POOR)
+    trainer.train()
+    assert trainer.state.global_step == callback.report.stopped_at == 20
+    said = " ".join(capsys.readouterr().out.split())
+    assert "set for at most 5% of good runs" in said
+    assert "data sets, not of this task" in said
+
+
+def test_without_completed_runs_nothing_is_stopped_for_a_loss_it_should_reach(
+    tmp_path: Path, capsys: Any
+):
+    callback = FineTuneRiskCallback("eval_loss<=0.01")
     trainer = bert_trainer(tmp_path, callbacks=[callback], **POOR)
     trainer.train()
     assert trainer.state.global_step == 40

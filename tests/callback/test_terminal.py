@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from hf_ftrisk.callback import FineTuneRiskCallback
 from tests.callback.tiny import bert_trainer
-callback = FineTuneRiskCallback("eval_accuracy>=0.9")
+callback = FineTuneRiskCallback("eval_loss<=0.1")
 bert_trainer(Path(sys.argv[1]), callbacks=[callback], disable_tqdm=False).train()
 """
 

@@ -134,7 +134,7 @@ def test_a_hopeless_run_is_stopped_and_told_why(package):
         pytest.param(alike(12, runs=1), GOAL, id="too few runs"),
         pytest.param(scores([0.01] * 20, *[[0.9] * 20] * 7), GOAL, id="data sets disagree"),
         pytest.param(alike(12), Goal("bleu", target=20.0), id="a score of another scale"),
-        pytest.param(alike(12), Goal("loss", target=1.0), id="a family that is not packaged"),
+        pytest.param(alike(12), Goal("loss"), id="a family that is not packaged"),
     ],
 )
 def test_where_packaged_runs_do_not_support_it_no_rule_rests_on_them(package, known, goal):
@@ -143,6 +143,11 @@ def test_where_packaged_runs_do_not_support_it_no_rule_rests_on_them(package, kn
     rule = default_rule(goal, Forecaster.default(), None, 0.1)
     assert not rule.can_stop
     assert "9 more" in rule.cannot_stop()
+
+
+def test_a_loss_with_a_target_stops_by_history_alone(package):
+    assert reference_rule(Goal("loss"), Forecaster.default(), 0.1) is not None
+    assert reference_rule(Goal("loss", target=1.0), Forecaster.default(), 0.1) is None
 
 
 def test_enough_history_of_the_task_comes_first(package):

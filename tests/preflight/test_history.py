@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from transformers import Trainer
 
+from hf_ftrisk import Forecaster, Goal
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.policy import default_rule
 from hf_ftrisk.preflight import preflight
 from hf_ftrisk.preflight.plan import LEAST_ROWS
 from hf_ftrisk.record import RunRecord
@@ -95,7 +97,8 @@ def test_of_a_history_of_several_tasks_the_runs_own_is_used(tmp_path, own, in_fi
 
 def test_the_rule_is_not_calibrated_on_another_tasks_good_runs(tmp_path, own) -> None:
     report = probed(tmp_path, history=of_both(own))
-    assert "0 good completed runs" in report.reasons[0]
+    packaged = default_rule(Goal("eval_accuracy", target=0.8), Forecaster.default())
+    assert f"not below the floor of {packaged.floor(report.probes[0]):.3f}" in report.reasons[0]
 
 
 def test_a_history_without_the_runs_task_says_so(tmp_path, own) -> None:
