@@ -205,6 +205,7 @@ class _Ending:
         traceback: TracebackType | None,
     ) -> bool:
         if isinstance(error, Refusal):
+            _leave_process_group()
             return True
         if isinstance(error, SystemExit):
             self.failed = _left_with_failure(error)
@@ -214,6 +215,13 @@ class _Ending:
             self.failed = True
             return True
         return False
+
+
+def _leave_process_group() -> None:
+    """What a refused script never came to: ranks that just end may abort one another."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _print(error: BaseException) -> None:

@@ -191,6 +191,8 @@ def test_a_place_that_cannot_be_written_is_wrong_usage(folder, command):
 
 
 TWO = """\
+import atexit
+import os
 import sys
 from pathlib import Path
 import torch.distributed as dist
@@ -198,6 +200,8 @@ from tests.preflight.models import bert_trainer, weights_hash
 rank_file = Path(sys.argv[1])
 settings = dict(max_steps=16, eval_strategy="steps", eval_steps=4)
 trainer = bert_trainer(rank_file.parent, **settings)
+left = rank_file.with_name("left" + os.environ["RANK"])
+atexit.register(lambda: left.write_text(str(dist.is_initialized())))
 try:
     trainer.train()
 finally:
@@ -241,6 +245,8 @@ def test_two_processes_of_accelerate_refuse_a_wrong_goal_together(folder):
     assert ranks[0] == ranks[1]
     assert done.stderr.count("not started: the evaluation gives no 'eval_f1'") == 1
     assert "exitcode  : 2" in done.stderr
+    # A rank that ends within the group may abort the other.
+    assert [(folder / "out" / f"left{rank}").read_text() for rank in (0, 1)] == ["False"] * 2
 
 
 DETACHED = """\
