@@ -43,8 +43,9 @@ class FineTuneRiskCallback(TrainerCallback):
 
     Forecasts appear in the run's own trackers as ``ftrisk/...`` and as one line a look. A run is
     stopped only by the stopping rule, whose chance of stopping a good run is bounded over all
-    looks by `false_stop_rate`, and which needs completed runs of the task for that; or by a
-    failure that is certain, such as a loss that stays NaN.
+    looks by `false_stop_rate` where it rests on completed runs of the task, and measured on other
+    tasks where it rests on packaged runs (docs/policy.md); or by a failure that is certain, such
+    as a loss that stays NaN.
 
     Args:
         goal: what the run is judged by: a `Goal`, or ``"eval_accuracy>=0.85"``, or a metric alone.

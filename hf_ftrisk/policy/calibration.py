@@ -14,7 +14,7 @@ import numpy as np
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.looks import first_evaluation, look_steps
+from hf_ftrisk.policy.looks import FIRST_SHARE, first_evaluation, look_steps
 from hf_ftrisk.record import RunRecord
 
 # More runs than this add nothing to the floor but the time of forecasting them. Forecasts take a
@@ -30,8 +30,6 @@ LEAST_PROB = 5e-4
 # (docs/policy.md). It keeps one good run that looks lost at its start from letting every lost run
 # go on to its end.
 EASING = 0.25
-# `look_steps` begins here.
-_FIRST_LOOK = 0.05
 
 
 class Predictor(Protocol):
@@ -67,7 +65,7 @@ def look_forecasts(
 
 def easing(progress: np.ndarray | float) -> np.ndarray:
     """Factor in (0, 1] of the floor at a share `progress` of the run, of the same shape."""
-    return np.asarray(np.clip(progress, _FIRST_LOOK, 1.0) ** EASING)
+    return np.asarray(np.clip(progress, FIRST_SHARE, 1.0) ** EASING)
 
 
 def look_scores(prob_good: np.ndarray | float, progress: np.ndarray | float) -> np.ndarray:

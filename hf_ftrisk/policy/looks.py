@@ -13,7 +13,7 @@ import numpy as np
 from hf_ftrisk.record import RunRecord
 
 # From a twentieth of the run on, each look 1.41 times as deep as the one before.
-_FIRST_SHARE = 0.05
+FIRST_SHARE = 0.05
 _RATIO = 2.0**0.5
 
 
@@ -32,8 +32,8 @@ def look_steps(max_steps: int, eval_steps: Iterable[float] = ()) -> np.ndarray:
     """
     if max_steps <= 0:
         raise ValueError(f"max_steps must be above 0, got {max_steps!r}")
-    count = int(np.floor(np.log(1.0 / _FIRST_SHARE) / np.log(_RATIO))) + 1
-    grid = np.ceil(max_steps * _FIRST_SHARE * _RATIO ** np.arange(count))
+    count = int(np.floor(np.log(1.0 / FIRST_SHARE) / np.log(_RATIO))) + 1
+    grid = np.ceil(max_steps * FIRST_SHARE * _RATIO ** np.arange(count))
     steps = np.union1d(grid, np.asarray(list(eval_steps), dtype=np.float64))
     return steps[(steps >= 0) & (steps < max_steps)].astype(np.int64)
 

@@ -61,7 +61,7 @@ def judge_preflight(
     probs = [forecast.prob_meets(goal, baseline) for forecast in forecasts]
     probs += [0.0] * min(len(failures), max(0, len(probes) - len(forecasts)))
     floor = _floor(rule, probes, goal, baseline)
-    return _ruling(probs, failures, len(probes), rule, floor, chance(goal, baseline))
+    return _ruling(probs, failures, probes, rule, floor, chance(goal, baseline))
 
 
 def _floor(
@@ -74,7 +74,7 @@ def _floor(
 def _ruling(
     probs: Sequence[float],
     failures: Sequence[Diagnosis],
-    n_probes: int,
+    probes: Sequence[RunRecord],
     rule: StoppingRule,
     floor: float | None,
     what: str,
@@ -85,7 +85,7 @@ def _ruling(
         f"(from {min(probs):.3f} to {max(probs):.3f})"
     )
     if failures:
-        said += f"; {len(failures)} of {n_probes} probes failed: {failures[0].message[:-1]}"
+        said += f"; {len(failures)} of {len(probes)} probes failed: {failures[0].message[:-1]}"
     if floor is not None and max(mean, LEAST_PROB) < floor - _ROUNDING:
         verdict = Verdict.NO_GO
         held = f"below the floor of {floor:.3f} ({rule.source})"
@@ -96,6 +96,8 @@ def _ruling(
         verdict = Verdict.UNDECIDED
         held = f"below the {GO_PROBABILITY:g} that a GO asks for, and "
         held += (
-            rule.cannot_stop() if floor is None else f"not below the floor of {floor:.3f} of a stop"
+            rule.cannot_stop(probes[0])
+            if floor is None
+            else f"not below the floor of {floor:.3f} of a stop"
         )
     return Ruling(verdict, f"{said}; {held}.", prob_good=mean, floor=floor)

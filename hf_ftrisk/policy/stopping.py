@@ -31,7 +31,7 @@ from hf_ftrisk.policy.calibration import (
     is_good,
 )
 from hf_ftrisk.policy.failures import certain_failure
-from hf_ftrisk.policy.looks import first_evaluation
+from hf_ftrisk.policy.looks import FIRST_SHARE, first_evaluation
 from hf_ftrisk.policy.verdict import Ruling, Verdict
 from hf_ftrisk.record import RunRecord
 
@@ -147,7 +147,7 @@ class StoppingRule:
         return max(0, needed - self.n_groups)
 
     def floor(self, record: RunRecord) -> float | None:
-        """P(good) strictly below which this run is stopped, None while the rule cannot stop.
+        """P(good) strictly below which this run is stopped, None while the rule cannot stop it.
 
         Never above `POOR_PROBABILITY`: where every good run was forecast surely good, calibration
         alone would end a run for a trace of doubt.
@@ -155,7 +155,7 @@ class StoppingRule:
         Args:
             record: the run, or any prefix or probe of it.
         """
-        if self.threshold_score is None:
+        if self.threshold_score is None or self._is_too_early(record):
             return None
         return min(self.threshold_score * float(easing(record.progress)), POOR_PROBABILITY)
 
@@ -192,7 +192,7 @@ class StoppingRule:
             reason = f"{said}; below {floor:.3f}, {held} ({self.source})."
             return Ruling(Verdict.NO_GO, reason, prob_good=prob, floor=floor)
         if floor is None:
-            held = self.cannot_stop()
+            held = self.cannot_stop(record)
         elif below:
             held = (
                 f"below the floor of {floor:.3f}, but {self.goal.metric} of this run has not been "
@@ -207,10 +207,19 @@ class StoppingRule:
         """Why the rule could stop this run at no look, None when it could have."""
         if self.goal.threshold(record.baseline(self.goal)) is None:
             return no_threshold(self.goal)
-        return None if self.can_stop else f"{self.cannot_stop().capitalize()}."
+        return None if self.can_stop else f"{self.cannot_stop(record).capitalize()}."
 
-    def cannot_stop(self) -> str:
-        """Why the rule cannot stop yet, and what is missing."""
+    def _is_too_early(self, record: RunRecord) -> bool:
+        """Whether a look is earlier than any at which runs of other tasks were looked at."""
+        return self.caution > 1.0 and record.progress < FIRST_SHARE
+
+    def cannot_stop(self, record: RunRecord) -> str:
+        """Why the rule cannot stop this run yet, and what is missing."""
+        if self.can_stop:
+            return (
+                "the rule cannot stop yet: it rests on runs of other tasks, judged from "
+                f"{FIRST_SHARE:.0%} of a run on"
+            )
         return (
             f"the rule cannot stop yet: it has {self.n_groups} good completed runs and needs "
             f"{self.missing_runs} more for false_stop_rate {self.false_stop_rate:g}"

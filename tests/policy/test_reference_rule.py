@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -142,12 +143,24 @@ def test_where_packaged_runs_do_not_support_it_no_rule_rests_on_them(package, kn
     assert reference_rule(goal, Forecaster.default(), 0.1) is None
     rule = default_rule(goal, Forecaster.default(), None, 0.1)
     assert not rule.can_stop
-    assert "9 more" in rule.cannot_stop()
+    assert "9 more" in rule.cannot_stop(record(0.5))
 
 
 def test_a_loss_with_a_target_stops_by_history_alone(package):
     assert reference_rule(Goal("loss"), Forecaster.default(), 0.1) is not None
     assert reference_rule(Goal("loss", target=1.0), Forecaster.default(), 0.1) is None
+
+
+def test_nothing_is_stopped_earlier_than_the_packaged_runs_were_looked_at(package):
+    package(scores(*[[0.5] * 20] * 12))
+    rule = default_rule(GOAL, Forecaster.default(), None, 0.1)
+    early = RunRecord(max_steps=1000, eval_step=[40], evals={"eval_accuracy": [0.1]})
+    ruling = rule.judge(early)
+    assert ruling.verdict is Verdict.UNDECIDED
+    assert ruling.floor is None
+    assert "judged from 5% of a run on" in ruling.reason
+    assert rule.floor(early.prefix(40)) is None
+    assert rule.floor(replace(early, max_steps=800)) is not None
 
 
 def test_enough_history_of_the_task_comes_first(package):
