@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.calibration import Fit, Predictor
+from hf_ftrisk.policy.calibration import Predictor
 from hf_ftrisk.policy.reference_rule import reference_rule
 from hf_ftrisk.policy.stopping import StoppingRule
 from hf_ftrisk.record import RunRecord
@@ -22,8 +23,10 @@ def default_rule(
 
     With enough good runs of the same task in the history the guarantee is exact. Without them the
     packaged runs are used where their false stops, measured on data sets left out, stay within
-    the allowed rate (`policy.reference_rule`); the rule's `source` says so. Where they do not,
-    the rule cannot stop yet, and says how many runs are missing.
+    the allowed rate (`policy.reference_rule`); the rule's `source` says so. They were forecast
+    without a history, and so is the new run for this: a few known runs, all of them poor, would
+    make a good one look lost. Where packaged runs do not do, the rule cannot stop yet, and says
+    how many runs are missing.
 
     A `Forecaster` is taken to have been built from the history: the calibration runs are then
     forecast by cross-fitting. Any other forecaster is used as it is, and must not have been
@@ -35,8 +38,14 @@ def default_rule(
         history: completed runs of the same task.
         false_stop_rate: allowed chance that a good run is stopped.
     """
-    fit: Fit | None = forecaster.refit if isinstance(forecaster, Forecaster) else None
-    rule = StoppingRule.from_runs(history or (), goal, forecaster, false_stop_rate, fit=fit)
-    if rule.can_stop or fit is None:
+    if not isinstance(forecaster, Forecaster):
+        return StoppingRule.from_runs(history or (), goal, forecaster, false_stop_rate)
+    rule = StoppingRule.from_runs(
+        history or (), goal, forecaster, false_stop_rate, fit=forecaster.refit
+    )
+    if rule.can_stop:
         return rule
-    return reference_rule(goal, forecaster, false_stop_rate) or rule
+    packaged = reference_rule(goal, forecaster, false_stop_rate)
+    if packaged is None or not forecaster.history:
+        return packaged or rule
+    return replace(packaged, judged_by=forecaster.refit(()))

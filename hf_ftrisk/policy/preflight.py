@@ -11,7 +11,13 @@ from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import LEAST_PROB
 from hf_ftrisk.policy.failures import certain_failure
-from hf_ftrisk.policy.stopping import GO_PROBABILITY, StoppingRule, chance, no_threshold
+from hf_ftrisk.policy.stopping import (
+    GO_PROBABILITY,
+    POOR_PROBABILITY,
+    StoppingRule,
+    chance,
+    no_threshold,
+)
 from hf_ftrisk.policy.verdict import Diagnosis, Ruling, Verdict
 from hf_ftrisk.record import RunRecord
 
@@ -60,33 +66,42 @@ def judge_preflight(
         return Ruling(Verdict.UNDECIDED, "No probe gave a forecast.")
     probs = [forecast.prob_meets(goal, baseline) for forecast in forecasts]
     probs += [0.0] * min(len(failures), max(0, len(probes) - len(forecasts)))
-    floor = _floor(rule, probes, goal, baseline)
-    return _ruling(probs, failures, probes, rule, floor, chance(goal, baseline))
+    held = None if rule.judged_by is None else _judged_apart(rule, probes, goal, baseline)
+    return _ruling(probs, held, failures, probes, rule, chance(goal, baseline))
 
 
-def _floor(
+def _judged_apart(
     rule: StoppingRule, probes: Sequence[RunRecord], goal: Goal, baseline: float | None
-) -> float | None:
+) -> float:
+    """Mean over the probes of the P(good) that the rule holds against its floor."""
     known = {} if baseline is None else {goal.metric: baseline}
-    return rule.floor(replace(probes[0], baselines={**probes[0].baselines, **known}))
+    probs = [0.0] * len(probes)
+    for index, probe in enumerate(probes):
+        if certain_failure(probe) is None:
+            record = replace(probe, baselines={**probe.baselines, **known})
+            probs[index] = rule.judged_forecast(record).prob_meets(goal, baseline)
+    return float(np.mean(probs))
 
 
 def _ruling(
     probs: Sequence[float],
+    apart: float | None,
     failures: Sequence[Diagnosis],
     probes: Sequence[RunRecord],
     rule: StoppingRule,
-    floor: float | None,
     what: str,
 ) -> Ruling:
-    mean = float(np.mean(probs))
+    mean, floor = float(np.mean(probs)), rule.floor(probes[0])
     said = (
         f"{what} = {mean:.3f}, mean over {len(probs)} probes "
         f"(from {min(probs):.3f} to {max(probs):.3f})"
     )
+    if apart is not None:
+        said += f", {apart:.3f} without the history"
     if failures:
         said += f"; {len(failures)} of {len(probes)} probes failed: {failures[0].message[:-1]}"
-    if floor is not None and max(mean, LEAST_PROB) < floor - _ROUNDING:
+    judged = max(mean if apart is None else apart, LEAST_PROB)
+    if floor is not None and judged < floor - _ROUNDING and mean < POOR_PROBABILITY:
         verdict = Verdict.NO_GO
         held = f"below the floor of {floor:.3f} ({rule.source})"
     elif mean >= GO_PROBABILITY - _ROUNDING:

@@ -55,6 +55,9 @@ class StoppingRule:
         caution: the floor is set for false_stop_rate / caution, where the calibration runs are not
             exchangeable with the new one; at least 1.
         source: what the calibration rests on, in words for the report.
+        judged_by: predicts the P(good) that is held against the floor, where the calibration runs
+            were forecast in another way than the run is; None: `forecaster` does. A run is
+            stopped only where `forecaster` predicts it to be poor, too.
 
     Raises:
         ValueError: a false_stop_rate outside (0, 1), a caution below 1, or groups of another length
@@ -68,6 +71,7 @@ class StoppingRule:
     groups: tuple[str, ...] = ()
     caution: float = 1.0
     source: str = ""
+    judged_by: Predictor | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.false_stop_rate < 1.0:
@@ -170,7 +174,11 @@ class StoppingRule:
             return Ruling(Verdict.NO_GO, failure.message, certain=True)
         if self.goal.threshold(record.baseline(self.goal)) is None:
             return Ruling(Verdict.UNDECIDED, no_threshold(self.goal))
-        return self._rule(record, self.forecaster.predict(record, self.goal))
+        return self._rule(record, self.judged_forecast(record))
+
+    def judged_forecast(self, record: RunRecord) -> Forecast:
+        """The forecast whose P(good) is held against the floor."""
+        return (self.judged_by or self.forecaster).predict(record, self.goal)
 
     def decide(self, record: RunRecord) -> Verdict:
         """Verdict on a run at this look: `judge` without its reasons."""
@@ -186,13 +194,16 @@ class StoppingRule:
             f"{forecast.mean:.4g} (90 %: {low:.4g} to {high:.4g})"
         )
         below = floor is not None and max(prob, LEAST_PROB) < floor
-        if below and first_evaluation(record, self.goal.metric) is not None:
+        evaluated = first_evaluation(record, self.goal.metric) is not None
+        if below and evaluated and self._is_poor(record):
             rate = f"at most {self.false_stop_rate:.0%} of good runs"
             held = f"under which {rate} ever fall" if self.caution == 1.0 else f"set for {rate}"
             reason = f"{said}; below {floor:.3f}, {held} ({self.source})."
             return Ruling(Verdict.NO_GO, reason, prob_good=prob, floor=floor)
         if floor is None:
             held = self.cannot_stop(record)
+        elif below and evaluated:
+            held = f"below the floor of {floor:.3f}, but completed runs of this task promise more"
         elif below:
             held = (
                 f"below the floor of {floor:.3f}, but {self.goal.metric} of this run has not been "
@@ -208,6 +219,13 @@ class StoppingRule:
         if self.goal.threshold(record.baseline(self.goal)) is None:
             return no_threshold(self.goal)
         return None if self.can_stop else f"{self.cannot_stop(record).capitalize()}."
+
+    def _is_poor(self, record: RunRecord) -> bool:
+        """Whether `forecaster` as well, where it is not the judge, predicts a poor end."""
+        if self.judged_by is None:
+            return True
+        forecast = self.forecaster.predict(record, self.goal)
+        return forecast.prob_meets(self.goal, record.baseline(self.goal)) < POOR_PROBABILITY
 
     def _is_too_early(self, record: RunRecord) -> bool:
         """Whether a look is earlier than any at which runs of other tasks were looked at."""

@@ -54,7 +54,7 @@ def run(case: str, folder: Path) -> dict[str, Any]:
     trainer = bert_trainer(folder, kind=kind, logging_steps=1, **settings)
     assert dist.get_world_size() == 2
     callback = FineTuneRiskCallback(
-        "eval_accuracy>=0.9",
+        "eval_accuracy>=0.9" if case == "poor" else "eval_accuracy>=0.4",
         history=good_runs() if case == "poor" else None,
         false_stop_rate=0.2,
         check_steps=4,
@@ -82,4 +82,6 @@ if __name__ == "__main__":
     target = Path(sys.argv[1])
     seen = {case: run(case, target) for case in sys.argv[2:]}
     (target / f"rank{dist.get_rank()}.json").write_text(json.dumps(seen))
+    # Who leaves while the other still speaks may abort it.
+    dist.barrier()
     dist.destroy_process_group()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,33 @@ def test_sound_probes_without_a_forecast_are_undecided():
     ruling = judge_preflight([], [SOUND], GOAL, rule=CALIBRATED, baseline=None)
     assert ruling.verdict is Verdict.UNDECIDED
     assert ruling.reason == "No probe gave a forecast."
+
+
+class Says:
+    """A judge with one opinion."""
+
+    def __init__(self, prob_good: float) -> None:
+        self.forecast = forecast(prob_good)
+
+    def predict(self, record: RunRecord, goal: Goal) -> Forecast:
+        return self.forecast
+
+
+@pytest.mark.parametrize(
+    ("known", "without", "verdict"),
+    [
+        (0.01, 0.01, Verdict.NO_GO),
+        (0.01, 0.3, Verdict.UNDECIDED),
+        (0.6, 0.01, Verdict.UNDECIDED),
+        (0.9, 0.01, Verdict.GO),
+    ],
+)
+def test_a_no_go_by_packaged_runs_takes_forecasts_with_and_without_the_history(
+    known, without, verdict
+):
+    ruling = judged([known] * 3, by=replace(CALIBRATED, judged_by=Says(without)))
+    assert ruling.verdict is verdict
+    assert f"{without:.3f} without the history" in ruling.reason
 
 
 @pytest.mark.parametrize("forecasts", [[], [forecast(0.0)]])

@@ -180,6 +180,49 @@ def test_enough_history_of_the_task_comes_first(package):
     assert "9 good of 9 completed runs of this task" in rule.source
 
 
+def poor_history(n: int = 30) -> list[RunRecord]:
+    """Runs of the task that came to nothing, as a search that began badly leaves them."""
+    steps = np.arange(10, 101, 10)
+    return [
+        RunRecord(
+            max_steps=100,
+            eval_step=steps,
+            evals={"eval_accuracy": np.full(10, 0.46 + 0.005 * (seed % 5))},
+            baselines={"eval_accuracy": 0.5},
+            seed=seed,
+        )
+        for seed in range(n)
+    ]
+
+
+def test_a_history_of_poor_runs_does_not_end_a_run_that_packaged_ones_would_let_go_on(package):
+    package(scores(*[[0.05] * 20] * 12, judged="baseline"))
+    history = poor_history()
+    forecaster = Forecaster.default(history)
+    run = record(0.47, step=10)
+    rule = default_rule(BASELINE, forecaster, history, 0.1)
+    assert rule.judged_by is not None
+    # By the history alone it would be below the floor.
+    assert forecaster.predict(run, BASELINE).prob_meets(BASELINE, 0.5) < rule.floor(run)
+    ruling = rule.judge(run)
+    assert ruling.verdict is Verdict.UNDECIDED
+    assert ruling.prob_good > rule.floor(run)
+
+
+def test_a_run_that_its_history_promises_to_be_good_is_not_stopped_by_packaged_ones(package):
+    package(scores(*[[0.9] * 20] * 12))
+    history = [
+        replace(run, evals={"eval_accuracy": np.r_[np.full(9, 0.3), 0.9]})
+        for run in poor_history(5)
+    ]
+    run = record(0.3, step=90)
+    assert default_rule(GOAL, Forecaster.default(), None, 0.1).decide(run) is Verdict.NO_GO
+    rule = default_rule(GOAL, Forecaster.default(history), history, 0.1)
+    ruling = rule.judge(run)
+    assert ruling.verdict is not Verdict.NO_GO
+    assert "completed runs of this task promise more" in ruling.reason
+
+
 def test_packaged_runs_say_nothing_about_another_forecaster(package):
     class Other:
         def predict(self, record, goal):
