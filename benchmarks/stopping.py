@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.bad_start import bad_start_table
 from benchmarks.forecasting.prefixes import unit_of
 from benchmarks.other_people import outside_table
 from benchmarks.other_tasks import (
@@ -170,6 +171,7 @@ TABLES = {
     "variants": variant_table,
     "held-out": held_out_table,
     "outside": outside_table,
+    "bad-start": bad_start_table,
 }
 
 

@@ -8,6 +8,7 @@ environment stay as they are.
 from __future__ import annotations
 
 import builtins
+import gc
 import importlib.machinery
 import importlib.util
 import os
@@ -221,6 +222,8 @@ def _leave_process_group() -> None:
     """What a refused script never came to: ranks that just end may abort one another."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        # Wrappers of probed models must go before the group they reduce in.
+        gc.collect()
         distributed.destroy_process_group()
 
 

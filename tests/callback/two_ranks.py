@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -82,6 +83,6 @@ if __name__ == "__main__":
     target = Path(sys.argv[1])
     seen = {case: run(case, target) for case in sys.argv[2:]}
     (target / f"rank{dist.get_rank()}.json").write_text(json.dumps(seen))
-    # Who leaves while the other still speaks may abort it.
-    dist.barrier()
+    # The Trainers' DDP wrappers must go before the group they reduce in.
+    gc.collect()
     dist.destroy_process_group()

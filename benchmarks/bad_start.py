@@ -1,0 +1,68 @@
+"""Packaged floors where the history is a search that began badly: poor runs only.
+
+Behind `python -m benchmarks.stopping`: one table. A good packaged run is judged with all poor runs
+of its data set known, by the floor of the other data sets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.forecasting.prefixes import unit_of
+from benchmarks.other_tasks import FAMILIES, half_rate, held_out_priors, watch_reference
+from benchmarks.run_tables import Run, reference
+from benchmarks.watched import Watched, measures, stopped_at, watch
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
+
+RATES = (0.05, 0.1)
+COPIES = (1, 5)
+
+
+def poor_runs(run: Run, runs: list[Run], copies: int) -> tuple[RunRecord, ...]:
+    """The poor runs of a run's data set as a history of its task, each so many times."""
+    return tuple(
+        replace(other.record, task=run.record.task, seed=1000 * copy + number)
+        for copy in range(copies)
+        for number, other in enumerate(runs)
+        if other.group == run.group and not is_good(other)
+    )
+
+
+def is_good(run: Run) -> bool:
+    return run.goal.meets(run.outcome, run.record.baseline(run.goal))
+
+
+def watched_with(run: Run, history: tuple[RunRecord, ...]) -> Watched:
+    priors = held_out_priors(unit_of("reference", run.group))
+    return watch(run, Forecaster(history, priors), [("baseline", run.goal)])[0]
+
+
+def bad_start_table() -> str:
+    goal = Goal(FAMILIES["score"])
+    runs = [replace(r, goal=goal) for r in reference() if goal.metric in r.record.evals]
+    known = [w for w in watch_reference(goal.metric) if w.good and w.judged == "baseline"]
+    good = [run for run in runs if is_good(run)]
+    lines = [
+        "| known | forecast that is judged | good runs kept at 0.05 | at 0.1 |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    cases = [("poor runs of the data set", n) for n in COPIES]
+    for name, copies in [("nothing", 0), *cases]:
+        watched = [watched_with(run, poor_runs(run, runs, copies)) for run in good]
+        kept = [f"{_kept(watched, known, rate):.1%}" for rate in RATES]
+        times = f", {copies} times" if copies > 1 else ""
+        judged = "with them" if copies else "without a history (used)"
+        lines.append(f"| {name}{times} | {judged} | {' | '.join(kept)} |")
+    return "\n".join(lines)
+
+
+def _kept(watched: list[Watched], known: list[Watched], rate: float) -> float:
+    held = []
+    for run in watched:
+        others = [other for other in known if other.group != run.group]
+        scores = [float(other.scores.min(initial=1.0)) for other in others]
+        floor = half_rate(scores, [other.group for other in others], rate)
+        held.append((run.good, stopped_at(run, run.scores, floor)))
+    return measures(held)[0]
