@@ -193,6 +193,8 @@ class StoppingRule:
             f"{chance(self.goal, baseline)} = {prob:.3f} at step {forecast.step}, forecast "
             f"{forecast.mean:.4g} (90 %: {low:.4g} to {high:.4g})"
         )
+        if self.judged_by is not None:
+            said += " without the history"
         below = floor is not None and max(prob, LEAST_PROB) < floor
         evaluated = first_evaluation(record, self.goal.metric) is not None
         if below and evaluated and self._is_poor(record):

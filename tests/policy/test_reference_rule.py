@@ -207,6 +207,7 @@ def test_a_history_of_poor_runs_does_not_end_a_run_that_packaged_ones_would_let_
     ruling = rule.judge(run)
     assert ruling.verdict is Verdict.UNDECIDED
     assert ruling.prob_good > rule.floor(run)
+    assert "without the history; not below" in ruling.reason
 
 
 def test_a_run_that_its_history_promises_to_be_good_is_not_stopped_by_packaged_ones(package):
