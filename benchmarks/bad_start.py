@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from benchmarks.diagnoses import is_good
 from benchmarks.forecasting.prefixes import unit_of
 from benchmarks.other_tasks import FAMILIES, half_rate, held_out_priors, watch_reference
 from benchmarks.run_tables import Run, reference
@@ -28,10 +29,6 @@ def poor_runs(run: Run, runs: list[Run], copies: int) -> tuple[RunRecord, ...]:
         for number, other in enumerate(runs)
         if other.group == run.group and not is_good(other)
     )
-
-
-def is_good(run: Run) -> bool:
-    return run.goal.meets(run.outcome, run.record.baseline(run.goal))
 
 
 def watched_with(run: Run, history: tuple[RunRecord, ...]) -> Watched:

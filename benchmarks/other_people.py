@@ -32,7 +32,7 @@ def by_baseline(run: Run, runs: Sequence[Run]) -> Run:
     return run
 
 
-def by_first_value(run: Run, runs: Sequence[Run]) -> Run | None:
+def by_first_value(run: Run, runs: Sequence[Run]) -> Run:
     """The first evaluation in place of a trivial baseline."""
     _, values = run.record.curve(run.goal.metric)
     values = values[np.isfinite(values)]

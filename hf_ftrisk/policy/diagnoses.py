@@ -136,7 +136,7 @@ def _thrown_up(record: RunRecord) -> Diagnosis | None:
     risen = _risen(record)
     if risen is None:
         return None
-    step, lowest, last = risen
+    step, lowest, _, last = risen
     before, recent = _train_loss_at(record, step), _train_loss_at(record, math.inf)
     if not before.size or recent.size < WINDOW:
         return None
@@ -159,8 +159,8 @@ def _finite(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return steps[kept], values[kept]
 
 
-def _risen(record: RunRecord) -> tuple[float, float, float] | None:
-    """Step and value of the lowest evaluation loss, and its last value, if it rose for good."""
+def _risen(record: RunRecord) -> tuple[float, float, float, float] | None:
+    """Step and value of the lowest and of the last evaluation loss, if it rose for good."""
     steps, loss = _finite(*record.curve("eval_loss"))
     if loss.size < 3:
         return None
@@ -168,7 +168,7 @@ def _risen(record: RunRecord) -> tuple[float, float, float] | None:
     lowest, last = float(loss[low]), float(loss[-1])
     if low > loss.size - 3 or last < 1.05 * lowest or np.any(loss[low + 1 :] < 1.01 * lowest):
         return None
-    return float(steps[low]), lowest, last
+    return float(steps[low]), lowest, float(steps[-1]), last
 
 
 def _train_loss_at(record: RunRecord, step: float) -> np.ndarray:
@@ -300,7 +300,7 @@ def overfitting(record: RunRecord, goal: Goal) -> Diagnosis | None:
     risen = _risen(record)
     if risen is None or _is_rl(record):
         return None
-    step, lowest, last = risen
+    step, lowest, end, last = risen
     before, recent = _train_loss_at(record, step), _train_loss_at(record, math.inf)
     if recent.size == WINDOW and np.median(recent) > np.median(before):
         return None
@@ -314,7 +314,7 @@ def overfitting(record: RunRecord, goal: Goal) -> Diagnosis | None:
     return Diagnosis(
         name="overfitting",
         message=f"eval_loss rose from {lowest:.3g} at step {int(step)} to {last:.3g} at step "
-        f"{record.last_step}"
+        f"{int(end)}"
         + (f", while {goal.metric} still improved to {values[-1]:.4g}." if better else "."),
         advice=f"Choose the checkpoint by {goal.metric}: load_best_model_at_end=True, "
         f"metric_for_best_model={goal.metric.removeprefix('eval_')!r}."

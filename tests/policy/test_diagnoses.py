@@ -262,6 +262,9 @@ def test_an_evaluation_loss_that_rises_while_training_falls_is_overfitting():
     assert (found.name, found.severity) == ("overfitting", "warning")
     assert found.evidence == {"lowest": 0.4, "lowest_step": 40.0, "last": 0.65}
     assert "step 40" in found.advice
+    # The steps told are those of the evaluations, not of what was logged since.
+    (early,) = diagnose(run(eval_loss=loss, accuracy=[0.9] * 10).prefix(75), ACCURACY)
+    assert "0.4 at step 40 to 0.5 at step 70" in early.message
 
 
 def test_overfitting_of_the_loss_alone_is_a_hint():
