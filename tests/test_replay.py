@@ -79,7 +79,7 @@ def test_a_run_is_stopped_at_the_first_look_below_the_floor():
     assert replay.stopped_at == 30
     assert replay.saved_share == pytest.approx(0.7)
     assert replay.good is False
-    assert f"below {0.2 * 0.3**0.25:.3f}" in (replay.reason or "")
+    assert f"below {0.2 * 0.3**0.25:.2g}" in (replay.reason or "")
     assert "stopped: at step 30, 70 % of the run saved." in replay_text(replay)
 
 

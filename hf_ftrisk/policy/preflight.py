@@ -103,7 +103,7 @@ def _ruling(
     judged = max(mean if apart is None else apart, LEAST_PROB)
     if floor is not None and judged < floor - _ROUNDING and mean < POOR_PROBABILITY:
         verdict = Verdict.NO_GO
-        held = f"below the floor of {floor:.3f} ({rule.source})"
+        held = f"below the floor of {floor:.2g} ({rule.source})"
     elif mean >= GO_PROBABILITY - _ROUNDING:
         verdict = Verdict.GO
         held = f"at least the {GO_PROBABILITY:g} that a GO asks for"
@@ -113,6 +113,6 @@ def _ruling(
         held += (
             rule.cannot_stop(probes[0])
             if floor is None
-            else f"not below the floor of {floor:.3f} of a stop"
+            else f"not below the floor of {floor:.2g} of a stop"
         )
     return Ruling(verdict, f"{said}; {held}.", prob_good=mean, floor=floor)

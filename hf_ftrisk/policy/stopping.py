@@ -200,19 +200,19 @@ class StoppingRule:
         if below and evaluated and self._is_poor(record):
             rate = f"at most {self.false_stop_rate:.0%} of good runs"
             held = f"under which {rate} ever fall" if self.caution == 1.0 else f"set for {rate}"
-            reason = f"{said}; below {floor:.3f}, {held} ({self.source})."
+            reason = f"{said}; below {floor:.2g}, {held} ({self.source})."
             return Ruling(Verdict.NO_GO, reason, prob_good=prob, floor=floor)
         if floor is None:
             held = self.cannot_stop(record)
         elif below and evaluated:
-            held = f"below the floor of {floor:.3f}, but completed runs of this task promise more"
+            held = f"below the floor of {floor:.2g}, but completed runs of this task promise more"
         elif below:
             held = (
-                f"below the floor of {floor:.3f}, but {self.goal.metric} of this run has not been "
+                f"below the floor of {floor:.2g}, but {self.goal.metric} of this run has not been "
                 "evaluated yet: nothing is stopped for its plan alone"
             )
         else:
-            held = f"not below the floor of {floor:.3f} ({self.source})"
+            held = f"not below the floor of {floor:.2g} ({self.source})"
         verdict = Verdict.GO if prob >= GO_PROBABILITY else Verdict.UNDECIDED
         return Ruling(verdict, f"{said}; {held}.", prob_good=prob, floor=floor)
 

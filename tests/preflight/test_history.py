@@ -98,7 +98,7 @@ def test_of_a_history_of_several_tasks_the_runs_own_is_used(tmp_path, own, in_fi
 def test_the_rule_is_not_calibrated_on_another_tasks_good_runs(tmp_path, own) -> None:
     report = probed(tmp_path, history=of_both(own))
     packaged = default_rule(Goal("eval_accuracy", target=0.8), Forecaster.default())
-    assert f"not below the floor of {packaged.floor(report.probes[0]):.3f}" in report.reasons[0]
+    assert f"not below the floor of {packaged.floor(report.probes[0]):.2g}" in report.reasons[0]
 
 
 def test_a_history_without_the_runs_task_says_so(tmp_path, own) -> None:
