@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.forecasting.baselines import BASELINES, ridge
 from benchmarks.forecasting.fitting import Case, cases_of, prior_of
 from benchmarks.forecasting.measures import Scored, difference
-from benchmarks.forecasting.prefixes import DEPTHS, Prefix, all_tables, prefixes
+from benchmarks.forecasting.prefixes import DEPTHS, Prefix, all_tables, prefixes, source_of
 from benchmarks.run_tables import Run
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
@@ -185,6 +185,26 @@ def cell_rows(depth: float, methods: dict[str, Scored]) -> list[str]:
     return rows
 
 
+Covered = dict[tuple[str, float], dict[str, list[bool]]]
+
+
+def add_covered(covered: Covered, table: str, depth: float, result: Scored) -> None:
+    """Note which outcomes of one table a forecast's interval holds, by source."""
+    at = covered.setdefault(("loss" if result.losses else "score", depth), {})
+    for group, inside in zip(result.groups.tolist(), result.inside().tolist(), strict=True):
+        at.setdefault(source_of(table, group), []).append(inside)
+
+
+def covered_rows(covered: Covered) -> list[str]:
+    """Coverage where every source counts alike: what the calibration aims at."""
+    return [
+        f"| all, {name}s | {depth:.0%} | cold, sources alike | {len(at)} |  |  "
+        f"| {np.mean([np.mean(held) for held in at.values()]):.0%} |  |  |"
+        for (name, depth), at in sorted(covered.items())
+        if depth in DEPTHS
+    ]
+
+
 HEAD = (
     "| table | depth | method | n | error | within 3 | 90 % covers | width "
     "| against the better of last and best |\n"
@@ -200,6 +220,7 @@ def table_text(names: Sequence[str], quick: bool) -> str:
     tables = all_tables()
     held_out = HeldOut(cases_of(tables))
     cold, warm, cells = [HEAD], [HEAD], [CELL_HEAD]
+    covered: Covered = {}
     for table in names or tables:
         runs = tables[table]
         limit = QUICK_RUNS if quick else LARGE.get(table, len(runs))
@@ -211,12 +232,15 @@ def table_text(names: Sequence[str], quick: bool) -> str:
             here = [p for p in seen if p.depth == depth]
             if not here:
                 continue
-            cold += rows_of(table, depth, cold_methods(here, held_out))
+            methods = cold_methods(here, held_out)
+            cold += rows_of(table, depth, methods)
+            add_covered(covered, table, depth, methods["cold"])
             methods = warm_methods(here, runs, splits, held_out)
             if methods:
                 warm += rows_of(table, depth, methods)
             if methods and table == "bert_seeds":
                 cells += cell_rows(depth, methods)
+    cold += covered_rows(covered)
     parts = ["### Cold", "\n".join(cold), "### With known runs of the task", "\n".join(warm)]
     if len(cells) > 1:
         parts += ["### bert_seeds by cell, 10 known runs", "\n".join(cells)]

@@ -69,11 +69,16 @@ class Scored:
             return float(np.mean(np.abs(self.points / self.outcomes - 1.0) <= 0.03))
         return float(np.mean(np.abs(self.points - self.outcomes) <= 0.03))
 
+    def inside(self) -> np.ndarray:
+        """Whether each outcome lies in the 90 % interval, (n,)."""
+        slack = 1e-9
+        return np.asarray(
+            (self.outcomes >= self.low - slack) & (self.outcomes <= self.high + slack)
+        )
+
     def coverage(self) -> float:
         """Share of outcomes in the 90 % interval."""
-        slack = 1e-9
-        inside = (self.outcomes >= self.low - slack) & (self.outcomes <= self.high + slack)
-        return float(np.mean(inside)) if np.isfinite(self.low).all() else float("nan")
+        return float(np.mean(self.inside())) if np.isfinite(self.low).all() else float("nan")
 
     def width(self) -> float:
         """Median width of the 90 % interval: in points, or as log ratio of its ends."""

@@ -25,12 +25,15 @@ _PULL_FROM = 0.2
 # A fall below the best value counts as noise, half of it to be made up for, up to this size in
 # units of z: a run that collapsed is not forecast to come back.
 _NOISE_CAP = 0.4
+# No more gain than this is expected, in units of z: after a leap a curve promises as much again.
+_MOST_GAIN = 1.0
 
 
 def score_change(view: CurveView, max_steps: int, gain: float) -> float:
     """Expected change of a score's z from its last value, given the curve model's `gain`."""
     fallen = min(float(view.z.max() - view.z[-1]), _NOISE_CAP)
     pull = _PULL * min(view.steps[-1] / max_steps / _PULL_FROM, 1.0)
+    gain = min(gain, _MOST_GAIN)
     return float(gain + pull * (0.5 * fallen - gain))
 
 

@@ -61,6 +61,7 @@ def failure_features(
     held_out = _logs(record.curve("eval_loss")[1])
     trivial = _trivial_loss(record, goal, baseline, held_out, train)
     third = max(1, train.size // 3)
+    chance_level = view.coordinate(baseline)
     level = trivial if trivial is not None or held_out.size < 2 else float(held_out[0])
     fall = float(train[-third:].mean() - train[:third].mean()) if train.size >= 3 else 0.0
     noise = float(np.std(np.diff(train))) / math.sqrt(2 * third) if train.size >= 6 else math.inf
@@ -68,8 +69,8 @@ def failure_features(
     part = norms.size // 3
     moved = np.array(
         [
-            2.0 * float(view.z[-1] - view.start.mean),
-            2.0 * float(view.z.max() - view.start.mean),
+            2.0 * float(view.z[-1] - chance_level),
+            2.0 * float(view.z.max() - chance_level),
             5.0 * float(held_out[-1] - level) if held_out.size and level is not None else 0.0,
             5.0 * float(held_out.min() - level) if held_out.size and level is not None else 0.0,
             5.0 * float(train[-third:].mean() - trivial)
@@ -170,7 +171,7 @@ def reweighted(z: np.ndarray, trivial: float, last: float, chance: float) -> np.
 
     On either side the draws keep their own distribution. Failed runs mostly stay where they are,
     so half of theirs lie at the trivial or the last value, whichever is worse; a side that has
-    hardly a draw is filled up near the trivial value.
+    hardly a draw is filled up: above the trivial value, or between the last and the trivial one.
 
     Args:
         z: (n,) draws in oriented coordinates, greater is better.
@@ -183,8 +184,10 @@ def reweighted(z: np.ndarray, trivial: float, last: float, chance: float) -> np.
     n_failed = round(chance * n)
     if better.size < _FEW * n:
         better = np.concatenate([better, trivial + np.linspace(0.02, 0.5, 20)])
+    if failed.size < _FEW * n:
+        failed = np.concatenate([failed, np.linspace(min(last, trivial), trivial, 20)])
     stay = np.full(1, min(trivial, last))
-    n_stay = n_failed if failed.size < _FEW * n else round(_STAY * n_failed)
+    n_stay = round(_STAY * n_failed)
     parts = [_spread(stay, n_stay), _spread(better, n - n_failed)]
     if n_failed > n_stay:
         parts.append(_spread(failed, n_failed - n_stay))

@@ -6,7 +6,7 @@ what the known runs had shown at this depth; their plain mean. The distribution 
 is that of its held-out errors, those of similar runs counting more, so that a task whose runs
 either work or collapse gets both. One share in n + 1 is left to the curve model's own spread: with
 few known runs the forecast is nearly its own, and the intervals have conformal prediction's (n + 1)
-correction.
+correction. And the end that hardly any of them had keeps a chance (`one_sided`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_ftrisk.forecast.conformal import DEPTHS
+from hf_ftrisk.forecast.one_sided import hardly_shown
 from hf_ftrisk.forecast.regression import (
     Estimate,
     averaged,
@@ -40,6 +41,8 @@ _MEAN_RUNS = 10.0
 # Narrower ranges of the known runs than this, in units of the metric, count as this wide.
 _LEAST_RANGE = 0.03
 _LENGTH_RATIO = 2.0
+# Runs whose peak learning rates differ by more than 1 % have different settings.
+_SAME_RATE = 0.01
 
 # Values kept of completed runs; more are computed again.
 _MOST_KEPT = 50_000
@@ -82,7 +85,8 @@ def comparable(record: RunRecord, other: RunRecord, goal: Goal) -> bool:
 def features(record: RunRecord, goal: Goal, share: float) -> np.ndarray:
     """What a run had shown after a share of its steps, (5,); NaN where it had not.
 
-    Last and best value of the metric, last eval loss, recent train loss, peak learning rate.
+    Last and best value of the metric, last eval loss, recent train loss, peak learning rate: the
+    planned one, else the highest so far.
     """
     step = share * record.max_steps + 1e-6
     metric = _seen(*record.curve(goal.metric), step)
@@ -90,7 +94,8 @@ def features(record: RunRecord, goal: Goal, share: float) -> np.ndarray:
     train = _seen(*record.train_curve(), step)
     recent = train[-max(1, train.size // 5) :]
     best = metric.max if goal.greater_is_better else metric.min
-    rates = record.learning_rate[record.learning_rate > 0]
+    rates = _seen(record.train_step, record.learning_rate, step)
+    rates = rates[rates > 0]
     if record.schedule is not None and record.schedule.max() > 0:
         rates = record.schedule
     return np.array(
@@ -228,7 +233,28 @@ class Peers:
                 even * (1.0 - like),
             ]
         )
-        return _weighted_quantiles(values, weights, n)
+        share, unlike = self._hardly_shown(record, cold, raw[:, -1], float(new_raw[-1]))
+        return _weighted_quantiles(
+            np.concatenate([values, unlike]),
+            np.concatenate(
+                [(1.0 - share) * weights, np.full(unlike.size, share / max(unlike.size, 1))]
+            ),
+            n,
+        )
+
+    def _hardly_shown(
+        self, record: RunRecord, cold: np.ndarray, rates: np.ndarray, rate: float
+    ) -> tuple[float, np.ndarray]:
+        """`one_sided.hardly_shown`, from log learning rates (n,); nothing without a baseline."""
+        baseline = record.baseline(self.goal)
+        if baseline is None or not np.isfinite(baseline):
+            return 0.0, cold[:0]
+        trivial = float(in_units(baseline, self.goal))
+        beats = np.greater if self.goal.greater_is_better else np.less
+        other = bool((np.abs(rates - rate) > _SAME_RATE).any())  # where both are known
+        return hardly_shown(
+            beats(self.outcomes, trivial), cold, beats(cold, trivial), same_setting=not other
+        )
 
     def _estimate(self, known: np.ndarray, new: np.ndarray, cold: float, share: float) -> Estimate:
         k = self.outcomes.size

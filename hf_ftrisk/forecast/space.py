@@ -14,7 +14,8 @@ import numpy as np
 
 from hf_ftrisk.goal import Goal, MetricKind
 
-# Evaluation sets are finite: a rate of 0 or 1 stands for "at most half an item in 100 away".
+# Evaluation sets are finite: a rate of 0 or 1 stands for "at most half an item in 100 away". All
+# rates are drawn in by that much, so that 0 and 1 have coordinates of their own.
 _RATE_EDGE = 0.005
 _CORRELATION_EDGE = 0.999
 _LOSS_FLOOR = 1e-8
@@ -58,7 +59,7 @@ class MetricSpace:
         """Coordinates z of metric values, of the same shape."""
         x = np.asarray(value, dtype=np.float64)
         if self.kind == "rate":
-            p = np.clip(x, _RATE_EDGE, 1.0 - _RATE_EDGE)
+            p = _RATE_EDGE + (1.0 - 2.0 * _RATE_EDGE) * np.clip(x, 0.0, 1.0)
             return np.log(p) - np.log1p(-p)
         if self.kind == "correlation":
             return np.arctanh(np.clip(x, -_CORRELATION_EDGE, _CORRELATION_EDGE))
@@ -70,7 +71,8 @@ class MetricSpace:
         """Metric values of coordinates z, of the same shape, inside the metric's range."""
         x = np.asarray(z, dtype=np.float64)
         if self.kind == "rate":
-            return 1.0 / (1.0 + np.exp(-np.clip(x, -40.0, 40.0)))
+            p = 1.0 / (1.0 + np.exp(-np.clip(x, -40.0, 40.0)))
+            return np.clip((p - _RATE_EDGE) / (1.0 - 2.0 * _RATE_EDGE), 0.0, 1.0)
         if self.kind == "correlation":
             return np.tanh(x)
         if self.kind == "loss":

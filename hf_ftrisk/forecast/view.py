@@ -17,6 +17,11 @@ from hf_ftrisk.record import RunRecord
 # evaluation loss; without either the first evaluation itself is all that is known of the start.
 _START_SD_BASELINE = 0.5
 _START_SD_UNKNOWN = 0.7
+# The coordinate of a rate of 0 is a matter of convention.
+_START_SD_EDGE = 2.0
+# A first evaluation so far below the trivial predictor, in units of z, started there: with many
+# classes an untrained head does far worse than the most frequent class.
+_FAR_BELOW = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +70,10 @@ class CurveView:
 def _start(record: RunRecord, goal: Goal, space: MetricSpace, sign: float, first: float) -> Start:
     baseline = record.baseline(goal)
     if baseline is not None and math.isfinite(baseline):
-        return Start(float(sign * space.forward(baseline)), _START_SD_BASELINE)
+        trivial = float(sign * space.forward(baseline))
+        edge = goal.kind == "rate" and not 0.0 < baseline < 1.0
+        level = trivial if first > trivial - _FAR_BELOW else first
+        return Start(level, _START_SD_EDGE if edge else _START_SD_BASELINE)
     if goal.metric == "eval_loss":
         _, losses = record.train_curve()
         usable = losses[np.isfinite(losses) & (losses > 0)]

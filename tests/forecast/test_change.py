@@ -78,6 +78,11 @@ def test_a_score_gains_half_of_what_its_curve_promises():
     assert score_change(view, 1000, 0.8) == pytest.approx(0.8 - 0.1 * 0.8)  # after 4 % of the run
 
 
+def test_after_a_leap_no_more_than_one_unit_is_expected():
+    view = scores([0.1, 0.6])
+    assert score_change(view, 100, 5.0) == score_change(view, 100, 1.0) == pytest.approx(0.5)
+
+
 def test_a_collapsed_score_is_not_forecast_to_come_back():
     small, large = scores([0.62, 0.6]), scores([0.97, 0.5])
     fall = float(small.z.max() - small.z[-1])

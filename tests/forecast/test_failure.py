@@ -51,7 +51,7 @@ def test_features_are_those_computed_by_hand():
     assert found["ties"] == 0.5  # of the two after step 0 the second repeats the trivial value
     assert found["tied"] == 1.0
     assert found["risen"] == pytest.approx(0.0, abs=1e-12)
-    assert found["best"] == pytest.approx(np.tanh(2 * np.log(0.6 / 0.4)))
+    assert found["best"] == pytest.approx(np.tanh(2 * np.log(0.599 / 0.401)))  # rates are drawn in
     assert found["eval_loss"] == pytest.approx(np.tanh(5 * np.log(0.8 / 0.7)))
     assert found["eval_loss_least"] == pytest.approx(np.tanh(5 * np.log(0.6 / 0.7)))
     assert found["train_loss"] == pytest.approx(np.tanh(5 * np.log(0.6 / 0.7)))
@@ -109,6 +109,16 @@ def test_a_run_on_its_trivial_value_mostly_stays_there_when_it_fails():
     z = np.random.default_rng(0).normal(size=1000)
     found = reweighted(z, 0.2, last=0.2, chance=0.6)
     assert np.mean(found == 0.2) == pytest.approx(0.3, abs=1e-3)
+
+
+def test_a_run_that_fails_on_its_way_up_ends_between_its_last_and_the_trivial_value():
+    z = np.random.default_rng(0).normal(2.0, 0.1, size=1000)  # the curve promises success
+    found = reweighted(z, 0.0, last=-2.0, chance=0.8)
+    failed = found[found <= 0.0]
+    assert np.mean(failed == -2.0) == pytest.approx(0.5, abs=0.01)
+    rest = failed[failed > -2.0]
+    assert rest.max() > -0.1
+    assert np.median(rest) == pytest.approx(-1.0, abs=0.05)
 
 
 def test_draws_above_the_trivial_value_move_and_stay_above_it():

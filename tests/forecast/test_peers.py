@@ -1,5 +1,6 @@
 """Forecasts that know completed runs of the task: from none to many, collapse, other tasks."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -85,6 +86,50 @@ def test_a_run_that_collapses_where_no_known_run_did_is_not_forecast_as_they_end
     assert forecast.quantile(0.8) < 0.4
 
 
+def settings(ends, rates, seed=5):
+    """Runs of one task whose learning rates differ, judged against a baseline of 0.5."""
+    rng = np.random.default_rng(seed)
+    return [
+        run(
+            end,
+            rng,
+            start=0.5,
+            learning_rate=np.full(10, rate),
+            baselines={"eval_accuracy": 0.5},
+        )
+        for end, rate in zip(ends, rates, strict=True)
+    ]
+
+
+RATES = [1e-6 * 2**i for i in range(12)]
+
+
+def test_after_poor_runs_alone_a_run_that_takes_off_is_not_forecast_as_they_ended():
+    history = settings([0.47] * 12, RATES)
+    (new,) = settings([0.8], [1e-4])
+    forecast = Forecaster.default(history).predict(new.prefix(20), GOAL)
+    assert forecast.prob_at_least(0.5) > 0.5
+    assert forecast.interval(0.9)[1] > 0.8
+
+
+def test_after_good_runs_of_other_settings_a_run_that_does_not_move_may_fail():
+    history = settings([0.8] * 12, RATES)
+    (new,) = settings([0.5], [1e-4])
+    (same,) = settings([0.5], RATES[:1])
+    other = Forecaster.default(history).predict(new.prefix(10), GOAL)
+    seeds = Forecaster.default(settings([0.8] * 12, RATES[:1] * 12)).predict(same.prefix(10), GOAL)
+    assert other.prob_at_least(0.51) < seeds.prob_at_least(0.51)
+    assert other.interval(0.9)[0] <= 0.5
+
+
+def test_runs_whose_learning_rates_were_not_logged_count_as_of_one_setting():
+    history = settings([0.8] * 12, [np.nan] * 12)
+    (new,) = settings([0.5], [1e-4])
+    seeds = Forecaster.default(settings([0.8] * 12, [1e-4] * 12)).predict(new.prefix(10), GOAL)
+    unknown = Forecaster.default(history).predict(new.prefix(10), GOAL)
+    np.testing.assert_array_equal(unknown.samples, seeds.samples)
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "loss", "matthews_correlation", "bleu"])
 def test_forecasts_with_known_runs_stay_inside_the_range_of_the_metric(metric):
     goal = Goal(metric)
@@ -116,6 +161,14 @@ def test_features_at_a_depth_see_nothing_later():
     np.testing.assert_array_equal(
         features(record, GOAL, 0.4), features(record.prefix(40), GOAL, 0.4)
     )
+
+
+def test_a_peak_rate_is_the_planned_one_or_the_highest_so_far():
+    (record,) = settings([0.8], [1.0])
+    rising = dataclasses.replace(record, learning_rate=np.arange(1.0, 11.0))
+    assert np.exp(features(rising, GOAL, 0.3)[-1]) == pytest.approx(3.0)
+    planned = dataclasses.replace(rising, schedule=np.full(100, 7.0))
+    assert np.exp(features(planned, GOAL, 0.3)[-1]) == pytest.approx(7.0)
 
 
 def test_novelty_is_nothing_inside_the_known_range_and_near_one_far_out():
