@@ -1,6 +1,7 @@
 """What other values of the forecaster's constants would give, and what a nested choice gives.
 
-    python -m benchmarks.choices --write docs/forecasting.md
+    python -m benchmarks.choices cold --write docs/forecasting.md
+    python -m benchmarks.choices warm --write docs/forecasting.md
 
 Each constant is changed alone; everything that is fitted is fitted again. A table's figure is the
 error with the other value over the error with the used one, the geometric mean over depths. The
@@ -33,9 +34,14 @@ Errors = dict[tuple[str, float], float]
 SCORES = ("bert_seeds", "peft_metamath", "curves_accuracy", "reference_accuracy")
 LOSSES = ("curves", "bert_seeds_loss", "rectified_law", "reference_loss")
 WARM = ("bert_seeds", "peft_metamath", "reference_accuracy")
-DEPTHS = (0.2, 0.3, 0.5)
+DEPTHS = (0.1, 0.2, 0.3, 0.5)
 WARM_DEPTHS = {"bert_seeds": (0.3,), "peft_metamath": (0.25, 0.5), "reference_accuracy": (0.3,)}
-COLD_RUNS = {"bert_seeds": 60, "bert_seeds_loss": 60, "reference_loss": 150}
+COLD_RUNS = {
+    "bert_seeds": 60,
+    "bert_seeds_loss": 60,
+    "reference_accuracy": 150,
+    "reference_loss": 150,
+}
 WARM_SPLITS = 6  # one draw of known runs for each cell of bert_seeds
 ONE_SIDED = "one-sided histories"
 
@@ -219,7 +225,7 @@ def _told(value: float) -> str:
     return "no limit" if math.isinf(value) else f"{value:g}"
 
 
-def choice_table(workers: int) -> str:
+def choice_table(constants: Sequence[Constant], workers: int) -> str:
     lines = [
         "| constant | used | other value | error, mean of the tables | by table |",
         "| --- | ---: | ---: | ---: | --- |",
@@ -227,14 +233,14 @@ def choice_table(workers: int) -> str:
     with ProcessPoolExecutor(workers, max_tasks_per_child=1) as pool:
         as_used = {
             tables: pool.submit(errors_with, constant, constant.used)
-            for tables, constant in {c.tables: c for c in CONSTANTS}.items()
+            for tables, constant in {c.tables: c for c in constants}.items()
         }
         asked = {
             (constant, value): pool.submit(errors_with, constant, value)
-            for constant in CONSTANTS
+            for constant in constants
             for value in constant.values
         }
-        for constant in CONSTANTS:
+        for constant in constants:
             used = as_used[constant.tables].result()
             errors = {constant.used: used}
             errors |= {value: asked[constant, value].result() for value in constant.values}
@@ -247,12 +253,14 @@ def choice_table(workers: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("what", choices=["cold", "warm"], help="without or with known runs")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--write", type=Path, help="the page that has marks for the table")
     options = parser.parse_args()
-    text = choice_table(options.workers)
+    asked = [constant for constant in CONSTANTS if constant.warm == (options.what == "warm")]
+    text = choice_table(asked, options.workers)
     if options.write:
-        write_table(options.write, "choices", text)
+        write_table(options.write, f"choices-{options.what}", text)
 
 
 if __name__ == "__main__":

@@ -179,8 +179,8 @@ def cell_rows(depth: float, methods: dict[str, Scored]) -> list[str]:
         last, cold = methods["last value"].cells()[cell], methods["cold"].cells()[cell]
         ok = "yes" if error <= ridge_error and error <= 1.05 * sd else "no"
         rows.append(
-            f"| {cell} | {depth:.0%} | {last:.2f} | {cold:.2f} | {ridge_error:.2f} | {sd:.2f} "
-            f"| {error:.2f} | {ok} |"
+            f"| {cell} | {depth:.0%} | {last:.3g} | {cold:.3g} | {ridge_error:.3g} | {sd:.3g} "
+            f"| {error:.3g} | {ok} |"
         )
     return rows
 
@@ -190,7 +190,7 @@ Covered = dict[tuple[str, float], dict[str, list[bool]]]
 
 def add_covered(covered: Covered, table: str, depth: float, result: Scored) -> None:
     """Note which outcomes of one table a forecast's interval holds, by source."""
-    at = covered.setdefault(("loss" if result.losses else "score", depth), {})
+    at = covered.setdefault(("losses" if result.losses else "scores", depth), {})
     for group, inside in zip(result.groups.tolist(), result.inside().tolist(), strict=True):
         at.setdefault(source_of(table, group), []).append(inside)
 
@@ -198,7 +198,7 @@ def add_covered(covered: Covered, table: str, depth: float, result: Scored) -> N
 def covered_rows(covered: Covered) -> list[str]:
     """Coverage where every source counts alike: what the calibration aims at."""
     return [
-        f"| all, {name}s | {depth:.0%} | cold, sources alike | {len(at)} |  |  "
+        f"| all, {name} | {depth:.0%} | cold, sources alike | {len(at)} |  |  "
         f"| {np.mean([np.mean(held) for held in at.values()]):.0%} |  |  |"
         for (name, depth), at in sorted(covered.items())
         if depth in DEPTHS

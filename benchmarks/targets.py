@@ -80,6 +80,12 @@ class Pages:
         rows = self.rows("forecasting", ["error"], table=table, depth=depth, method=method)
         return float(rows[0]["error"])
 
+    def ratio(self, table: str, depth: str) -> float:
+        """Error of the cold forecast over that of the better of last value and best so far."""
+        column = "against the better of last and best"
+        rows = self.rows("forecasting", [column], table=table, depth=depth, method="cold")
+        return float(rows[0][column].split()[1])
+
     def coverage(self, method: str) -> list[float]:
         rows = self.rows("forecasting", ["90 % covers"], method=method)
         return [percent(row["90 % covers"]) for row in rows]
@@ -91,8 +97,7 @@ def percent(cell: str) -> float:
 
 
 def bert_cold(pages: Pages) -> Target:
-    errors = [pages.error("bert_seeds", "30%", m) for m in ("cold", "last value", "best so far")]
-    ratio = errors[0] / min(errors[1:])
+    ratio = pages.ratio("bert_seeds", "30%")
     return Target(
         "bert_seeds, cold",
         "error at 30 %, ratio to the better of last and best",
@@ -107,7 +112,7 @@ def bert_warm(pages: Pages) -> Target:
     for row in pages.rows("forecasting", ["warm, 10 known", "sd"], depth="30%"):
         limit = min(float(row["ridge on 10"]), 1.05 * float(row["sd"]))
         if row["at most both"] != "yes":
-            over.append(float(row["warm, 10 known"]) / limit - 1.0)
+            over.append(max(float(row["warm, 10 known"]) / limit - 1.0, 0.0))
     beyond = f"; the others by {', '.join(f'{x:.0%}' for x in sorted(over))}" if over else ""
     return Target(
         "bert_seeds, 10 known",
@@ -161,10 +166,7 @@ def coverage(pages: Pages) -> Target:
 
 
 def reference_error(pages: Pages) -> Target:
-    errors = [
-        pages.error("reference_accuracy", "20%", m) for m in ("cold", "last value", "best so far")
-    ]
-    ratio = errors[0] / min(errors[1:])
+    ratio = pages.ratio("reference_accuracy", "20%")
     return Target(
         "reference runs, data sets left out",
         "accuracy, error at 20 %, ratio to the better of last and best",

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from hf_ftrisk.forecast.forecaster import Forecaster
-from hf_ftrisk.forecast.peers import comparable, features, from_units, in_units, novelty
+from hf_ftrisk.forecast.peers import (
+    Known,
+    Peers,
+    comparable,
+    features,
+    from_units,
+    in_units,
+    novelty,
+)
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
@@ -69,6 +77,18 @@ def test_intervals_cover_new_runs_of_the_task_and_are_narrower_than_cold_ones():
     assert np.mean(inside) >= 0.85
     wide = [np.diff(cold.predict(r.prefix(30), GOAL).interval(0.9))[0] for r in new]
     assert np.median(np.diff(found, axis=1)) < 0.5 * np.median(wide)
+
+
+@pytest.mark.parametrize(("n", "stretch"), [(2, 2.0), (10, 1.2)])
+def test_errors_of_few_known_runs_are_stretched(n, stretch):
+    history = planted(n)
+    start = planted(1, seed=9)[0].prefix(0)  # nothing seen: the mean of the known runs is forecast
+    peers = Peers.of(start, history, GOAL, lambda record: float("nan"), Known())
+    ends = np.array([r.outcome(GOAL) for r in history])
+    samples = peers.samples(start, np.full(100, ends.mean()), 1000)
+    held_out = (ends - ends.mean()) * n / (n - 1)
+    assert samples.max() == pytest.approx(ends.mean() + stretch * held_out.max())
+    assert samples.min() == pytest.approx(ends.mean() + stretch * held_out.min())
 
 
 def test_a_task_whose_runs_work_or_collapse_gets_both_ends():
