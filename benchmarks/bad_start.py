@@ -10,9 +10,15 @@ from dataclasses import replace
 
 from benchmarks.diagnoses import is_good
 from benchmarks.forecasting.prefixes import unit_of
-from benchmarks.other_tasks import FAMILIES, half_rate, held_out_priors, watch_reference
+from benchmarks.other_tasks import (
+    FAMILIES,
+    calibrating,
+    half_rate,
+    held_out_priors,
+    watch_reference,
+)
 from benchmarks.run_tables import Run, reference
-from benchmarks.watched import Watched, measures, stopped_at, watch
+from benchmarks.watched import Watched, measures, stopped_by_packaged, watch
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
@@ -39,7 +45,7 @@ def watched_with(run: Run, history: tuple[RunRecord, ...]) -> Watched:
 def bad_start_table() -> str:
     goal = Goal(FAMILIES["score"])
     runs = [replace(r, goal=goal) for r in reference() if goal.metric in r.record.evals]
-    known = [w for w in watch_reference(goal.metric) if w.good and w.judged == "baseline"]
+    known = [w for w in calibrating(watch_reference(goal.metric)) if w.judged == "baseline"]
     good = [run for run in runs if is_good(run)]
     lines = [
         "| known | forecast that is judged | good runs kept at 0.05 | at 0.1 |",
@@ -61,5 +67,5 @@ def _kept(watched: list[Watched], known: list[Watched], rate: float) -> float:
         others = [other for other in known if other.group != run.group]
         scores = [float(other.scores.min(initial=1.0)) for other in others]
         floor = half_rate(scores, [other.group for other in others], rate)
-        held.append((run.good, stopped_at(run, run.scores, floor)))
+        held.append((run.good, stopped_by_packaged(run, run.scores, floor)))
     return measures(held)[0]

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.forecasting.prefixes import all_tables
 from benchmarks.other_tasks import FAMILIES, held_out_forecaster, packaged_scores, watch_reference
 from benchmarks.run_tables import Run
-from benchmarks.watched import measures, stopped_at, watch
+from benchmarks.watched import measures, stopped_by_packaged, watch
 from hf_ftrisk.forecast.prior import family
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.reference_rule import pooled_floor
@@ -133,7 +133,7 @@ def rows_of(case: Case) -> list[str]:
     rows = []
     for rate in RATES:
         floor = floor_of(judged[0].goal, rate)
-        held = [(run.good, stopped_at(run, run.scores, floor)) for run in watched]
+        held = [(run.good, stopped_by_packaged(run, run.scores, floor)) for run in watched]
         kept, stopped, saved = measures(held)
         good = sum(ended_well for ended_well, _ in held)
         rows.append(

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.forecasting.fitting import Case, cases_of, prior_of
 from benchmarks.forecasting.prefixes import all_tables, unit_of
 from benchmarks.run_tables import Run, reference
-from benchmarks.watched import Judged, Watched, measures, stopped_at, watch
+from benchmarks.watched import Judged, Watched, measures, stopped_by_packaged, watch
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.prior import FamilyPrior, family
 from hf_ftrisk.goal import Goal
@@ -97,8 +97,13 @@ def held_out_forecaster(table: str, group: str) -> Forecaster:
     return Forecaster(priors=held_out_priors(unit_of(table, group)))
 
 
+def calibrating(runs: Sequence[Watched]) -> list[Watched]:
+    """The runs whose scores make a floor: the good ones that it judges."""
+    return [run for run in runs if run.good and not run.far_below]
+
+
 def packaged_scores(runs: Sequence[Watched]) -> ReferenceScores:
-    good = [run for run in runs if run.good]
+    good = calibrating(runs)
     return ReferenceScores(
         scores=tuple(_lowest(run.scores) for run in good),
         groups=tuple(run.group for run in good),
@@ -188,7 +193,7 @@ def held_out(
         held: Judged = []
         for targets in (False, True):
             alike = [run for run in runs if (run.judged != "baseline") == targets]
-            known = [run for run in alike if run.good and run.group != group]
+            known = [run for run in calibrating(alike) if run.group != group]
             floor = floor_of(
                 [float(score(r).min(initial=1.0)) for r in known], [r.group for r in known], rate
             )
@@ -197,7 +202,7 @@ def held_out(
                     continue
                 kinds = ("", run.judged, TARGETS if targets else "")
                 if run.group == group and judged in kinds:
-                    held.append((run.good, stopped_at(run, score(run), floor, until)))
+                    held.append((run.good, stopped_by_packaged(run, score(run), floor, until)))
         per_group.append(held)
     return per_group
 
@@ -253,7 +258,7 @@ def write_scores(file: Path) -> None:
             "runs": scores.runs,
             "scores": list(scores.scores),
             "groups": list(scores.groups),
-            "names": [run.name for run in runs if run.good],
+            "names": [run.name for run in calibrating(runs)],
             "judged": list(scores.judged),
             "check": check_values(metric, checked_names(runs)),
         }

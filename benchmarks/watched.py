@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.run_tables import Run
+from hf_ftrisk.forecast.view import began_far_below
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import (
     LEAST_PROB,
@@ -36,6 +37,7 @@ class Watched:
         last: (n_looks,) last value of the goal metric, greater is better; NaN before the first.
         name: distinguishes the runs of a group.
         judged: how the goal was set: ``"baseline"``, or the share of good runs that reach it.
+        far_below: whether it began far below its baseline: packaged runs do not judge it.
     """
 
     group: str
@@ -46,6 +48,7 @@ class Watched:
     last: np.ndarray
     name: str = ""
     judged: str = "baseline"
+    far_below: bool = False
 
     @property
     def relative(self) -> np.ndarray:
@@ -80,6 +83,7 @@ def watch(run: Run, forecaster: Predictor, goals: Iterable[tuple[str, Goal]]) ->
             last=np.array(last),
             name=f"{record.settings.get('setting_id')} {record.seed}",
             judged=judged,
+            far_below=began_far_below(record, bare),
         )
         for judged, goal in goals
     ]
@@ -101,6 +105,13 @@ def stopped_at(
     poor = (scores < floor) & (run.prob < POOR_PROBABILITY) & (run.progress <= until)
     found = np.flatnonzero(poor)
     return float(run.progress[found[0]]) if found.size else None
+
+
+def stopped_by_packaged(
+    run: Watched, scores: np.ndarray, floor: float | None, until: float = 1.0
+) -> float | None:
+    """`stopped_at` by the floor of runs of other tasks."""
+    return None if run.far_below else stopped_at(run, scores, floor, until)
 
 
 def share_of(flags: Sequence[bool]) -> float:

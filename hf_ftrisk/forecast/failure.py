@@ -61,7 +61,7 @@ def failure_features(
     held_out = _logs(record.curve("eval_loss")[1])
     trivial = _trivial_loss(record, goal, baseline, held_out, train)
     third = max(1, train.size // 3)
-    chance_level = view.coordinate(baseline)
+    start = view.start.mean
     level = trivial if trivial is not None or held_out.size < 2 else float(held_out[0])
     fall = float(train[-third:].mean() - train[:third].mean()) if train.size >= 3 else 0.0
     noise = float(np.std(np.diff(train))) / math.sqrt(2 * third) if train.size >= 6 else math.inf
@@ -69,8 +69,8 @@ def failure_features(
     part = norms.size // 3
     moved = np.array(
         [
-            2.0 * float(view.z[-1] - chance_level),
-            2.0 * float(view.z.max() - chance_level),
+            2.0 * float(view.z[-1] - start),
+            2.0 * float(view.z.max() - start),
             5.0 * float(held_out[-1] - level) if held_out.size and level is not None else 0.0,
             5.0 * float(held_out.min() - level) if held_out.size and level is not None else 0.0,
             5.0 * float(train[-third:].mean() - trivial)

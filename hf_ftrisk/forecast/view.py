@@ -67,12 +67,24 @@ class CurveView:
         return float(self.sign * self.space.forward(value))
 
 
+def began_far_below(record: RunRecord, goal: Goal) -> bool:
+    """Whether a run's first evaluation lies far below the trivial predictor, if that is known."""
+    view, baseline = CurveView.of(record, goal), record.baseline(goal)
+    if view is None or baseline is None or not math.isfinite(baseline):
+        return False
+    return _far_below(float(view.z[0]), view.coordinate(baseline))
+
+
+def _far_below(first: float, trivial: float) -> bool:
+    return first <= trivial - _FAR_BELOW
+
+
 def _start(record: RunRecord, goal: Goal, space: MetricSpace, sign: float, first: float) -> Start:
     baseline = record.baseline(goal)
     if baseline is not None and math.isfinite(baseline):
         trivial = float(sign * space.forward(baseline))
         edge = goal.kind == "rate" and not 0.0 < baseline < 1.0
-        level = trivial if first > trivial - _FAR_BELOW else first
+        level = first if _far_below(first, trivial) else trivial
         return Start(level, _START_SD_EDGE if edge else _START_SD_BASELINE)
     if goal.metric == "eval_loss":
         _, losses = record.train_curve()

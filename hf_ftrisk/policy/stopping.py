@@ -19,6 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.forecast.view import began_far_below
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import (
     LEAST_PROB,
@@ -159,7 +160,7 @@ class StoppingRule:
         Args:
             record: the run, or any prefix or probe of it.
         """
-        if self.threshold_score is None or self._is_too_early(record):
+        if self.threshold_score is None or self._unlike_packaged(record) is not None:
             return None
         return min(self.threshold_score * float(easing(record.progress)), POOR_PROBABILITY)
 
@@ -229,17 +230,27 @@ class StoppingRule:
         forecast = self.forecaster.predict(record, self.goal)
         return forecast.prob_meets(self.goal, record.baseline(self.goal)) < POOR_PROBABILITY
 
-    def _is_too_early(self, record: RunRecord) -> bool:
-        """Whether a look is earlier than any at which runs of other tasks were looked at."""
-        return self.caution > 1.0 and record.progress < FIRST_SHARE
+    def _unlike_packaged(self, record: RunRecord) -> str | None:
+        """Why runs of other tasks say nothing about this look; None where they do, or are not used.
+
+        They were looked at later, and hardly any of them began far below its trivial predictor, as
+        runs with many classes do.
+        """
+        if self.caution == 1.0:
+            return None
+        if record.progress < FIRST_SHARE:
+            return f"it rests on runs of other tasks, judged from {FIRST_SHARE:.0%} of a run on"
+        if began_far_below(record, self.goal):
+            return (
+                "it rests on runs of other tasks, which began near their trivial predictor; this "
+                f"one began far below {record.baseline(self.goal):.4g}"
+            )
+        return None
 
     def cannot_stop(self, record: RunRecord) -> str:
         """Why the rule cannot stop this run yet, and what is missing."""
         if self.can_stop:
-            return (
-                "the rule cannot stop yet: it rests on runs of other tasks, judged from "
-                f"{FIRST_SHARE:.0%} of a run on"
-            )
+            return f"the rule cannot stop yet: {self._unlike_packaged(record)}"
         return (
             f"the rule cannot stop yet: it has {self.n_groups} good completed runs and needs "
             f"{self.missing_runs} more for false_stop_rate {self.false_stop_rate:g}"

@@ -163,6 +163,18 @@ def test_nothing_is_stopped_earlier_than_the_packaged_runs_were_looked_at(packag
     assert rule.floor(replace(early, max_steps=800)) is not None
 
 
+def test_a_run_that_began_far_below_its_baseline_is_not_judged_by_packaged_ones(package):
+    package(scores(*[[0.5] * 20] * 12, judged="baseline"))
+    many_classes = replace(record(0.01), baselines={"eval_accuracy": 0.2})
+    rule = default_rule(BASELINE, Forecaster.default(), None, 0.1)
+    ruling = rule.judge(many_classes)
+    assert ruling.verdict is Verdict.UNDECIDED
+    assert ruling.floor is None
+    assert "this one began far below 0.2" in ruling.reason
+    assert replace(rule, caution=1.0).floor(many_classes) is not None
+    assert rule.floor(replace(many_classes, baselines={"eval_accuracy": 0.02})) is not None
+
+
 def test_enough_history_of_the_task_comes_first(package):
     package(alike(12))
     history = [
