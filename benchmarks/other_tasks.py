@@ -21,12 +21,25 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.prior import FamilyPrior, family
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import LEAST_PROB, conformal_floor, easing
-from hf_ftrisk.policy.reference_rule import CAUTIONS, ReferenceScores, pooled_floor
+from hf_ftrisk.policy.reference_rule import (
+    CAUTIONS,
+    ReferenceScores,
+    pooled_floor,
+    reference_rule,
+    reference_scores,
+)
 from hf_ftrisk.record import RunRecord
 
 N_BOOTSTRAP = 1000
 # Besides its baseline, a run is judged by what this share of its data set's good runs reaches.
 TARGET_SHARES = (0.5, 0.25)
+RATES = (0.05, 0.1, 0.2)
+USED_FOR = {
+    "accuracy, baseline": Goal("accuracy"),
+    "accuracy, a target": Goal("accuracy", target=0.8),
+    "loss, baseline": Goal("loss"),
+    "loss, a target": Goal("loss", target=1.0),
+}
 FAMILIES = {"score": "eval_accuracy", "loss": "eval_loss"}
 
 
@@ -264,6 +277,29 @@ def write_scores(file: Path) -> None:
         }
     content = {"made_by": "python -m benchmarks.stopping scores --write", "families": families}
     file.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+def floor_table() -> str:
+    """The packaged floors in use: which goals they judge, and what was measured of them."""
+    lines = [
+        "| goals | allowed | good runs behind it | data sets | floor set for | floor of scores "
+        "| good runs below it on data sets left out |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, goal in USED_FOR.items():
+        for rate in RATES:
+            rule = reference_rule(goal, Forecaster.default(), rate)
+            if rule is None:
+                lines.append(f"| {name} | {rate:g} | | | not used | | |")
+                continue
+            scores = reference_scores(family(goal.kind))
+            assert scores is not None
+            known, level = scores.of(goal), rate / rule.caution
+            lines.append(
+                f"| {name} | {rate:g} | {len(known.scores)} | {known.n_data_sets} | {level:.2%} "
+                f"| {rule.threshold_score:.3g} | {known.held_out_rate(level):.1%} |"
+            )
+    return "\n".join(lines)
 
 
 def variant_table() -> str:

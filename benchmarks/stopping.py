@@ -19,6 +19,7 @@ from benchmarks.bad_start import bad_start_table
 from benchmarks.forecasting.prefixes import unit_of
 from benchmarks.other_people import outside_table
 from benchmarks.other_tasks import (
+    floor_table,
     held_out_forecaster,
     held_out_priors,
     held_out_table,
@@ -167,6 +168,7 @@ def split_table() -> str:
 
 
 TABLES = {
+    "floors": floor_table,
     "splits": split_table,
     "variants": variant_table,
     "held-out": held_out_table,

@@ -7,7 +7,13 @@ import json
 import pytest
 
 from benchmarks.other_tasks import FAMILIES, check_values
-from hf_ftrisk.policy.reference_rule import MIN_DATA_SETS, SCORES_FILE, reference_scores
+from hf_ftrisk import Forecaster, Goal
+from hf_ftrisk.policy.reference_rule import (
+    MIN_DATA_SETS,
+    SCORES_FILE,
+    reference_rule,
+    reference_scores,
+)
 
 # A score moves by this much with the last digits of the library versions, not with the model.
 NEAR = 0.02
@@ -35,3 +41,20 @@ def test_scores_fit_the_forecaster_they_are_used_with(family, stored):
     found = check_values(FAMILIES[family], expected)
     assert expected
     assert found == pytest.approx(expected, abs=NEAR)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1])
+@pytest.mark.parametrize(
+    ("goal", "used"),
+    [
+        (Goal("accuracy"), True),
+        (Goal("accuracy", target=0.8), True),
+        (Goal("loss"), True),
+        (Goal("loss", target=1.0), False),
+    ],
+    ids=["accuracy", "accuracy target", "loss", "loss target"],
+)
+def test_packaged_floors_are_in_use_where_the_page_says_so(goal, used, rate):
+    """docs/policy.md, "Without a history": a floor that was measured to stop too many is not."""
+    rule = reference_rule(goal, Forecaster.default(), rate)
+    assert (rule is not None and rule.can_stop) == used
