@@ -25,8 +25,8 @@ FEATURES = (
     "curve",  # log odds of failure under the curve model
     "ties",  # share of evaluations that repeat an earlier value or the trivial one
     "tied",  # whether the last one does
-    "risen",  # last value above the start
-    "best",  # best value above the start
+    "risen",  # last value above the trivial one
+    "best",  # best value above the trivial one
     "eval_loss",  # eval loss above the trivial loss
     "eval_loss_least",  # its least value
     "train_loss",  # recent train loss above the trivial loss
@@ -61,7 +61,7 @@ def failure_features(
     held_out = _logs(record.curve("eval_loss")[1])
     trivial = _trivial_loss(record, goal, baseline, held_out, train)
     third = max(1, train.size // 3)
-    start = view.start.mean
+    trivial_z = view.coordinate(baseline)
     level = trivial if trivial is not None or held_out.size < 2 else float(held_out[0])
     fall = float(train[-third:].mean() - train[:third].mean()) if train.size >= 3 else 0.0
     noise = float(np.std(np.diff(train))) / math.sqrt(2 * third) if train.size >= 6 else math.inf
@@ -69,8 +69,8 @@ def failure_features(
     part = norms.size // 3
     moved = np.array(
         [
-            2.0 * float(view.z[-1] - start),
-            2.0 * float(view.z.max() - start),
+            2.0 * float(view.z[-1] - trivial_z),
+            2.0 * float(view.z.max() - trivial_z),
             5.0 * float(held_out[-1] - level) if held_out.size and level is not None else 0.0,
             5.0 * float(held_out.min() - level) if held_out.size and level is not None else 0.0,
             5.0 * float(train[-third:].mean() - trivial)
