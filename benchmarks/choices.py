@@ -1,7 +1,7 @@
 """What other values of the forecaster's constants would give, and what a nested choice gives.
 
     python -m benchmarks.choices cold --write docs/forecasting.md
-    python -m benchmarks.choices warm --write docs/forecasting.md
+    python -m benchmarks.choices warm
 
 Each constant is changed alone; everything that is fitted is fitted again. A table's figure is the
 error with the other value over the error with the used one, the geometric mean over depths. The
