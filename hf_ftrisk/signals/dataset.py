@@ -293,7 +293,9 @@ def language_signals(
 
 def _repetition(row: np.ndarray) -> float:
     grams = np.lib.stride_tricks.sliding_window_view(row, NGRAM)
-    return float(1.0 - np.unique(grams, axis=0).shape[0] / grams.shape[0])
+    # np.unique of rows compares structured values, which turns a Ctrl-C into a TypeError.
+    distinct = set(map(tuple, grams.tolist()))
+    return 1.0 - len(distinct) / len(grams)
 
 
 def supervision_signals(sample: DataSample) -> dict[str, float]:
