@@ -28,13 +28,13 @@ def hardly_shown(
             a setting is kept, so they then leave nothing; after failures this is not trusted.
 
     Returns:
-        The share in [0, 1), and the draws (k,) of that end.
+        The share in [0, 1], and the draws (k,) of that end.
     """
     n_work, n = int(works.sum()), works.size
-    failures_rule = 2 * n_work < n
+    mostly_poor = 2 * n_work < n
     few = min(n_work, n - n_work)
-    unlike = draws[draws_work == failures_rule]
-    if 2 * few == n or not unlike.size or (same_setting and not failures_rule):
+    unlike = draws[draws_work == mostly_poor]
+    if 2 * few == n or not unlike.size or (same_setting and not mostly_poor):
         return 0.0, unlike[:0]
     chance = unlike.size / draws.size
     odds = chance * ((few + 1) / (n - few + 1)) ** _POWER

@@ -66,6 +66,9 @@ def judge_preflight(
         return Ruling(Verdict.UNDECIDED, "No probe gave a forecast.")
     probs = [forecast.prob_meets(goal, baseline) for forecast in forecasts]
     probs += [0.0] * min(len(failures), max(0, len(probes) - len(forecasts)))
+    if baseline is not None:
+        known = {goal.metric: baseline}
+        probes = [replace(probe, baselines={**probe.baselines, **known}) for probe in probes]
     held = None if rule.judged_by is None else _judged_apart(rule, probes, goal, baseline)
     return _ruling(probs, held, failures, probes, rule, chance(goal, baseline))
 
@@ -74,12 +77,10 @@ def _judged_apart(
     rule: StoppingRule, probes: Sequence[RunRecord], goal: Goal, baseline: float | None
 ) -> float:
     """Mean over the probes of the P(good) that the rule holds against its floor."""
-    known = {} if baseline is None else {goal.metric: baseline}
     probs = [0.0] * len(probes)
     for index, probe in enumerate(probes):
         if certain_failure(probe) is None:
-            record = replace(probe, baselines={**probe.baselines, **known})
-            probs[index] = rule.judged_forecast(record).prob_meets(goal, baseline)
+            probs[index] = rule.judged_forecast(probe).prob_meets(goal, baseline)
     return float(np.mean(probs))
 
 
@@ -91,7 +92,9 @@ def _ruling(
     rule: StoppingRule,
     what: str,
 ) -> Ruling:
-    mean, floor = float(np.mean(probs)), rule.floor(probes[0])
+    # One probe that the rule cannot judge is enough.
+    shown = next((probe for probe in probes if rule.floor(probe) is None), probes[0])
+    mean, floor = float(np.mean(probs)), rule.floor(shown)
     said = (
         f"{what} = {mean:.3f}, mean over {len(probs)} probes "
         f"(from {min(probs):.3f} to {max(probs):.3f})"
@@ -111,7 +114,7 @@ def _ruling(
         verdict = Verdict.UNDECIDED
         held = f"below the {GO_PROBABILITY:g} that a GO asks for, and "
         held += (
-            rule.cannot_stop(probes[0])
+            rule.cannot_stop(shown)
             if floor is None
             else f"not below the floor of {floor:.2g} of a stop"
         )

@@ -233,8 +233,8 @@ class StoppingRule:
     def _unlike_packaged(self, record: RunRecord) -> str | None:
         """Why runs of other tasks say nothing about this look; None where they do, or are not used.
 
-        They were looked at later, and hardly any of them began far below its trivial predictor, as
-        runs with many classes do.
+        They were looked at later, and those that set the floor began near their trivial predictor:
+        runs with many classes may begin far below.
         """
         if self.caution == 1.0:
             return None

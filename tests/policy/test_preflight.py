@@ -132,3 +132,17 @@ def test_a_no_go_by_packaged_runs_takes_forecasts_with_and_without_the_history(
 def test_forecasts_without_a_probe_are_refused(forecasts):
     with pytest.raises(ValueError, match=f"got none, {len(forecasts)} forecasts"):
         judge_preflight(forecasts, [], GOAL, rule=CALIBRATED, baseline=None)
+
+
+@pytest.mark.parametrize("firsts", [[0.01], [0.3, 0.01]], ids=["alone", "one of two"])
+def test_probes_that_began_far_below_their_baseline_are_not_judged_by_packaged_runs(firsts):
+    packaged = rule(*[0.5] * 20, caution=2.0)
+    probes = [
+        RunRecord(max_steps=100, eval_step=[10], evals={"eval_accuracy": [first]})
+        for first in firsts
+    ]
+    poor = [0.04] * len(probes)
+    ruling = judged(poor, probes, by=packaged, baseline=0.2)  # the records do not know it
+    assert ruling.verdict is Verdict.UNDECIDED
+    assert "this one began far below 0.2" in ruling.reason
+    assert judged(poor, probes, by=packaged, baseline=0.01).verdict is Verdict.NO_GO
