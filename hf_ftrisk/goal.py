@@ -10,137 +10,29 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
-MetricKind = Literal["rate", "loss", "correlation", "real"]
-
-# The last word of a metric's name decides its direction and range. "rate" metrics live in
-# [0, 1], "correlation" in [-1, 1], "loss" in (0, inf), "real" anywhere.
-_RATES_UP = frozenset(
-    {
-        "accuracy",
-        "acc",
-        "f1",
-        "precision",
-        "recall",
-        "auc",
-        "auroc",
-        "auprc",
-        "em",
-        "exact_match",
-        "map",
-        "ndcg",
-        "mrr",
-        "iou",
-        "dice",
-        "top5",
-        "top1",
-        "accuracies",
-        "sensitivity",
-        "specificity",
-    }
-)
-_RATES_DOWN = frozenset({"error", "error_rate", "eer", "brier"})
-_CORRELATIONS = frozenset(
-    {
-        "pearson",
-        "spearman",
-        "pearsonr",
-        "spearmanr",
-        "kendall",
-        "matthews_correlation",
-        "matthews",
-        "mcc",
-        "corr",
-        "correlation",
-        "kappa",
-    }
-)
-_LOSSES = frozenset(
-    {
-        "loss",
-        "perplexity",
-        "ppl",
-        "nll",
-        "mse",
-        "rmse",
-        "mae",
-        "mape",
-        # Edits per reference word: insertions carry them above 1.
-        "wer",
-        "cer",
-        "ter",
-        "cross_entropy",
-        "xent",
-        "kl",
-        "bits_per_byte",
-        "bpb",
-    }
-)
-_REALS_UP = frozenset(
-    {
-        "bleu",
-        "sacrebleu",
-        "rouge",
-        "rouge1",
-        "rouge2",
-        "rougel",
-        "rougelsum",
-        "meteor",
-        "chrf",
-        "reward",
-        "rewards",
-        "margins",
-        "score",
-        "r2",
-    }
+from hf_ftrisk.metric_names import (
+    MOST_ERRORS_PER_WORD,
+    MetricKind,
+    infer_greater_is_better,
+    metric_facts,
+    metric_kind,
 )
 
-_COMPARISON = re.compile(r"^\s*([A-Za-z_][\w./-]*)\s*(?:(>=|<=|>|<)\s*([^\s]+))?\s*$")
-
+_KINDS = ("rate", "percent", "loss", "correlation", "real")
 _DEFAULT_TOLERANCE: dict[MetricKind, float | None] = {
     "rate": 0.03,
+    "percent": 3.0,
     "correlation": 0.03,
     "loss": None,
     "real": None,
 }
-
-
-def _name_words(metric: str) -> tuple[str, ...]:
-    """All suffixes of the metric's name, longest first: eval_g0_f1 -> eval_g0_f1, g0_f1, f1."""
-    words = re.split(r"[_/.\s-]+", metric.lower())
-    return tuple("_".join(words[i:]) for i in range(len(words)))
-
-
-def metric_kind(metric: str) -> MetricKind | None:
-    """Range of a metric, from its name.
-
-    Returns:
-        ``"rate"`` for [0, 1], ``"correlation"`` for [-1, 1], ``"loss"`` for (0, inf),
-        ``"real"`` for scores of another scale, None when the name is not known.
-    """
-    for name in _name_words(metric):
-        if name in _RATES_UP or name in _RATES_DOWN:
-            return "rate"
-        if name in _CORRELATIONS:
-            return "correlation"
-        if name in _LOSSES:
-            return "loss"
-        if name in _REALS_UP:
-            return "real"
-    return None
-
-
-def infer_greater_is_better(metric: str) -> bool | None:
-    """Direction of a metric, from its name; None when the name is not known."""
-    for name in _name_words(metric):
-        if name in _RATES_UP or name in _CORRELATIONS or name in _REALS_UP:
-            return True
-        if name in _RATES_DOWN or name in _LOSSES:
-            return False
-    return None
+_COMPARISON = re.compile(
+    r"""^\s*(?:(?P<quote>["'])(?P<quoted>.+?)(?P=quote)|(?P<bare>[^<>="']+?))\s*"""
+    r"""(?:(?P<sign>>=|<=|>|<)\s*(?P<number>[^\s<>=]+))?\s*$"""
+)
 
 
 @dataclass(frozen=True)
@@ -153,10 +45,13 @@ class Goal:
         target: value the run must reach, in the metric's own units. None: the run must beat the
             trivial baseline (majority class, constant predictor, loss of the untrained model).
         greater_is_better: direction; None infers it from the name.
-        kind: range of the metric, ``"rate"`` [0, 1], ``"correlation"`` [-1, 1], ``"loss"``
-            (0, inf) or ``"real"``; None infers it from the name, ``"real"`` if unknown.
+        kind: range of the metric, ``"rate"`` [0, 1], ``"percent"`` [0, 100], ``"correlation"``
+            [-1, 1], ``"loss"`` [0, inf) or ``"real"``; None infers it from the name and the target
+            (``"real"`` if the name is unknown), and later from the values (`goal_for_values`).
         tolerance: how many units of the metric matter (delta of the regimes); None: 0.03 for
-            rates and correlations, otherwise unset and chosen from the run's own scale.
+            rates and correlations, 3 for percent, otherwise unset and chosen from the run's own
+            scale.
+        kind_inferred: whether nobody asked for the kind.
 
     Raises:
         ValueError: empty name, direction that cannot be inferred, target outside the metric's
@@ -174,6 +69,7 @@ class Goal:
     greater_is_better: bool | None = field(default=None)
     kind: MetricKind | None = field(default=None)
     tolerance: float | None = field(default=None)
+    kind_inferred: bool = field(default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.metric, str) or not self.metric.strip():
@@ -187,15 +83,15 @@ class Goal:
             if inferred is None:
                 raise ValueError(
                     f"cannot tell whether a greater {metric!r} is better: its name is not a known "
-                    f"metric. Pass Goal({metric!r}, greater_is_better=True) or False."
+                    f"metric. Write '{metric}>=...' or '{metric}<=...', or pass "
+                    f"Goal({metric!r}, greater_is_better=True) or False."
                 )
             object.__setattr__(self, "greater_is_better", inferred)
         if self.kind is None:
-            object.__setattr__(self, "kind", metric_kind(metric) or "real")
-        if self.kind not in ("rate", "loss", "correlation", "real"):
-            raise ValueError(
-                f"kind must be 'rate', 'loss', 'correlation' or 'real', got {self.kind!r}"
-            )
+            object.__setattr__(self, "kind_inferred", True)
+            object.__setattr__(self, "kind", _kind_of(metric, self.target))
+        if self.kind not in _KINDS:
+            raise ValueError(f"kind must be one of {', '.join(_KINDS)}, got {self.kind!r}")
         if self.target is not None:
             self._check_target(self.target)
         if self.tolerance is None:
@@ -211,39 +107,42 @@ class Goal:
         if isinstance(target, bool) or not isinstance(target, int | float):
             raise ValueError(f"target of {self.metric} must be a number, got {target!r}")
         if not math.isfinite(target) or not low <= target <= high:
-            hint = (
-                f" Trainer reports {self.metric} as a fraction: write {target / 100:g}, "
-                "or pass kind='real' if yours is in percent."
-                if self.kind in ("rate", "correlation") and 1 < target <= 100
-                else ""
-            )
             raise ValueError(
-                f"target of {self.metric} must lie in [{low:g}, {high:g}], got {target!r}.{hint}"
+                f"target of {self.metric} must lie in [{low:g}, {high:g}], got {target!r}: give "
+                "its kind (--kind, or Goal(..., kind=...)) if its values lie elsewhere"
             )
         object.__setattr__(self, "target", float(target))
 
     @classmethod
-    def parse(cls, text: str | Goal) -> Goal:
+    def parse(cls, text: str | Goal, kind: MetricKind | None = None) -> Goal:
         """Goal from ``"eval_accuracy>=0.85"``, ``"eval_loss<=0.7"`` or a bare metric name.
 
         The comparison must agree with the metric's direction; for a name whose direction is not
-        known, the comparison sets it.
+        known, the comparison sets it. Any name can be written, spaces included (``"macro f1"``,
+        ``"ndcg@10>=0.4"``); one that holds a comparison sign or ends in a number stands in quotes
+        (``"'recall@k=10'>=0.4"``).
+
+        Args:
+            text: what is good; a `Goal` is returned as it is, of the kind asked for.
+            kind: range of the metric's values; None: see `Goal`.
 
         Raises:
             ValueError: text of another form, a target that is no number, or a comparison against
                 the metric's direction.
         """
         if isinstance(text, Goal):
-            return text
+            return text if kind is None else replace(text, kind=kind, kind_inferred=False)
         match = _COMPARISON.match(text)
-        if match is None:
+        metric = None if match is None else match["quoted"] or match["bare"]
+        if match is None or metric is None or (match["bare"] and _ends_in_number(metric)):
             raise ValueError(
                 f"cannot read the goal {text!r}: write a metric such as 'eval_accuracy', "
-                "or a comparison such as 'eval_accuracy>=0.85' or 'eval_loss<=0.7'"
+                "or a comparison such as 'eval_accuracy>=0.85' or 'eval_loss<=0.7'; a name with "
+                "a comparison sign or a number at its end stands in quotes of its own"
             )
-        metric, comparison, number = match.groups()
+        comparison, number = match["sign"], match["number"]
         if comparison is None:
-            return cls(metric)
+            return cls(metric, kind=kind)
         try:
             target = float(number)
         except ValueError:
@@ -257,18 +156,40 @@ class Goal:
                 f"write '{metric}{'>=' if known else '<='}{number}', or build "
                 f"Goal({metric!r}, target={number}, greater_is_better={upward}) if yours differs"
             )
-        return cls(metric, target=target, greater_is_better=upward)
+        return cls(metric, target=target, greater_is_better=upward, kind=kind)
 
     @property
     def bounds(self) -> tuple[float, float]:
         """Range (low, high) of the metric's values."""
         if self.kind == "rate":
             return (0.0, 1.0)
+        if self.kind == "percent":
+            return (0.0, 100.0)
         if self.kind == "correlation":
             return (-1.0, 1.0)
         if self.kind == "loss":
             return (0.0, math.inf)
         return (-math.inf, math.inf)
+
+    @property
+    def unit(self) -> float:
+        """What 1 on the scale of fractions is on this goal's: 100 for percent, else 1."""
+        return 100.0 if self.kind == "percent" else 1.0
+
+    @property
+    def usual_range(self) -> tuple[float, float] | None:
+        """Where nearly all values lie, known from name and kind alone; None where that is nowhere.
+
+        The bounds of a bounded metric; [0, 1] of errors per word, which may go beyond.
+        """
+        low, high = self.bounds
+        if self.kind != "loss":
+            return (low, high) if math.isfinite(high) else None
+        facts = metric_facts(self.metric)
+        if facts is None or facts.mostly_below is None:
+            return None
+        percent = self.target is not None and self.target > MOST_ERRORS_PER_WORD
+        return (0.0, facts.mostly_below * (100.0 if percent else 1.0))
 
     def is_better(self, value: float, than: float) -> bool:
         """Whether `value` is strictly better than `than`; a non-finite value never is."""
@@ -309,7 +230,29 @@ class Goal:
     def __str__(self) -> str:
         if self.target is None:
             return self.metric
-        return f"{self.metric}{'>=' if self.greater_is_better else '<='}{self.target:g}"
+        plain = _COMPARISON.match(self.metric)
+        bare = plain is not None and plain["bare"] is not None and not _ends_in_number(self.metric)
+        name = self.metric if bare else f"'{self.metric}'"
+        return f"{name}{'>=' if self.greater_is_better else '<='}{self.target:g}"
+
+
+def _ends_in_number(name: str) -> bool:
+    """Whether the last of several words is a number: then a comparison sign was forgotten."""
+    words = name.split()
+    try:
+        float(words[-1])
+    except ValueError:
+        return False
+    return len(words) > 1
+
+
+def _kind_of(metric: str, target: float | None) -> MetricKind:
+    """Range of a metric from its name; a target of 2 or more says that a fraction is in percent."""
+    kind = metric_kind(metric) or "real"
+    number = isinstance(target, int | float) and not isinstance(target, bool)
+    if kind in ("rate", "correlation") and number and 2.0 <= float(target or 0.0) <= 100.0:
+        return "percent"
+    return kind
 
 
 def majority_rate(labels: Sequence[int] | np.ndarray) -> float:
@@ -367,11 +310,11 @@ def trivial_baseline(
     """
     name = goal.metric.removeprefix("eval_")
     candidates: list[float] = []
-    if goal.kind == "correlation" or name.endswith("r2"):
+    if metric_kind(name) == "correlation" or goal.kind == "correlation" or name.endswith("r2"):
         candidates.append(0.0)
     if labels is not None and len(labels) > 0:
         if name.endswith(("accuracy", "acc")):
-            candidates.append(majority_rate(labels))
+            candidates.append(goal.unit * majority_rate(labels))
         elif name == "loss":
             candidates.append(label_entropy(labels))
     if untrained is not None and math.isfinite(untrained) and (name == "loss" or not candidates):

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from hf_ftrisk.callback import FineTuneRiskCallback
 from hf_ftrisk.failopen import fault_of
-from hf_ftrisk.goal import Goal, infer_greater_is_better
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.metric_names import infer_greater_is_better
 from hf_ftrisk.policy.verdict import Verdict
 from hf_ftrisk.preflight import PreflightArgumentError, PreflightError, preflight
 from hf_ftrisk.report import RiskReport

@@ -26,6 +26,7 @@ from hf_ftrisk.columns import (
     to_list,
 )
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.metric_scale import goal_for_values
 from hf_ftrisk.trainer_log import TrainerLog, number, read_log
 
 Status = Literal["finished", "running", "stopped"]
@@ -301,6 +302,34 @@ class RunRecord:
         """Steps and values (n,), (n,) of the training loss where it was logged."""
         kept = ~np.isnan(self.train_loss)
         return self.train_step[kept], self.train_loss[kept]
+
+    def goal_scale(self, goal: Goal) -> tuple[Goal, str | None]:
+        """The goal on the scale on which this run reports its metric (`goal_for_values`).
+
+        Training losses below 0 say before the first evaluation that a loss is no positive number.
+
+        Returns:
+            The goal, the same object when nothing changes, and what has changed in one sentence.
+        """
+        values = [*self.curve(goal.metric)[1].tolist()]
+        if goal.metric in self.final:
+            values.append(self.final[goal.metric])
+        if goal.metric.endswith("loss"):
+            values += self.train_loss[self.train_loss < 0].tolist()[:1]
+        return goal_for_values(goal, values)
+
+    def divided(self, metric: str, by: float) -> RunRecord:
+        """The run with one evaluation metric, its baseline and final value, divided by a number."""
+
+        def changed(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: v / by if name == metric else v for name, v in values.items()}
+
+        return replace(
+            self,
+            evals=changed(self.evals),
+            baselines=changed(self.baselines),
+            final=changed(self.final),
+        )
 
     def baseline(self, goal: Goal) -> float | None:
         """Trivial baseline of the goal's metric, None if unknown."""

@@ -17,7 +17,8 @@ import numpy as np
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.peers import of_task
-from hf_ftrisk.goal import Goal, infer_greater_is_better, metric_kind, trivial_baseline
+from hf_ftrisk.goal import Goal, trivial_baseline
+from hf_ftrisk.metric_names import infer_greater_is_better, metric_kind
 from hf_ftrisk.policy import Diagnosis, StoppingRule, Verdict, certain_failure, diagnose, look_steps
 from hf_ftrisk.record import RunRecord
 

@@ -27,7 +27,7 @@ from hf_ftrisk.goal import label_entropy, majority_rate, trivial_baseline
         ("perplexity", False, "loss"),
         ("matthews_correlation", True, "correlation"),
         ("eval_pearson", True, "correlation"),
-        ("rougeL", True, "real"),
+        ("rougeL", True, "rate"),
         ("rewards/margins", True, "real"),
     ],
 )
@@ -51,6 +51,12 @@ def test_an_unknown_metric_needs_its_direction():
         ("loss<=0.7", "eval_loss", 0.7),
         ("loss < 7e-1", "eval_loss", 0.7),
         ("f1", "eval_f1", None),
+        ("macro f1>=0.7", "eval_macro f1", 0.7),
+        ("ndcg@10 > .4", "eval_ndcg@10", 0.4),
+        ("eval_accuracy@1", "eval_accuracy@1", None),
+        ("'recall@k=10' >= 0.4", "eval_recall@k=10", 0.4),
+        ('"macro avg/f1-score">=0.5', "eval_macro avg/f1-score", 0.5),
+        ("'top 5'>=0.5", "eval_top 5", 0.5),
     ],
 )
 def test_a_goal_is_parsed_from_text(text, metric, target):
@@ -71,7 +77,9 @@ def test_the_comparison_gives_an_unknown_metric_its_direction():
         ("accuracy>=high", "not a number"),
         ("accuracy=0.5", "cannot read"),
         ("", "cannot read"),
-        ("accuracy>=85", "fraction: write 0.85"),
+        ("accuracy 0.85", "cannot read"),
+        ("accuracy>0.85>0.9", "cannot read"),
+        ("accuracy>=850", "must lie in"),
         ("accuracy>=nan", "must lie in"),
         ("loss<=-1", "must lie in"),
         ("pearson>=1.5", "must lie in"),
@@ -91,7 +99,7 @@ def test_a_goal_that_cannot_be_meant_is_refused(text, message):
         {"metric": "accuracy", "target": "0.9"},
         {"metric": "accuracy", "tolerance": 0.0},
         {"metric": "accuracy", "tolerance": math.inf},
-        {"metric": "accuracy", "kind": "percent"},
+        {"metric": "accuracy", "kind": "fraction"},
     ],
 )
 def test_bad_fields_are_refused(fields):
@@ -99,7 +107,12 @@ def test_bad_fields_are_refused(fields):
         Goal(**fields)
 
 
-@given(st.sampled_from(["accuracy", "loss", "pearson", "bleu", "wer"]), st.floats(0.01, 0.99))
+@given(
+    st.sampled_from(
+        ["accuracy", "loss", "pearson", "bleu", "wer", "macro f1", "ndcg@10", "recall@k=3", "hit 5"]
+    ),
+    st.floats(0.01, 0.99),
+)
 def test_text_and_goal_are_inverse(metric, target):
     goal = Goal(metric, target=float(f"{target:g}"))
     assert Goal.parse(str(goal)) == goal
@@ -117,7 +130,7 @@ def test_a_target_is_met_by_equality_and_a_baseline_has_to_be_beaten():
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_value_that_is_not_finite_is_never_good(value):
     assert not Goal("loss", target=0.5).meets(value)
-    assert not Goal("bleu", target=-5).meets(value)
+    assert not Goal("reward", target=-5).meets(value)
     assert not Goal("loss").meets(value, baseline=1.0)
 
 
@@ -153,3 +166,23 @@ def test_the_majority_rate_and_label_entropy_leave_masked_labels_out():
 )
 def test_the_trivial_baseline_is_what_no_learning_reaches(metric, known, expected):
     assert trivial_baseline(Goal(metric), **known) == pytest.approx(expected)
+
+
+def test_a_target_of_two_or_more_says_that_a_fraction_is_in_percent():
+    goal = Goal.parse("eval_f1>=50")
+    assert (goal.kind, goal.target, goal.bounds, goal.tolerance) == ("percent", 50, (0, 100), 3.0)
+    assert Goal.parse("eval_f1>=0.5").kind == "rate"
+    assert Goal.parse("eval_reward>=50").kind == "real"
+
+
+def test_the_kind_can_be_asked_for_outright():
+    goal = Goal.parse("eval_f1>=0.5", kind="percent")
+    assert (goal.kind, goal.target, goal.kind_inferred) == ("percent", 0.5, False)
+    assert Goal.parse("eval_zorp>=0.5", kind="rate").bounds == (0.0, 1.0)
+    assert Goal.parse(Goal("loss"), kind="real").kind == "real"
+    assert Goal("loss").kind_inferred
+
+
+def test_a_majority_rate_is_on_the_scale_of_its_goal():
+    labels = [0, 0, 1]
+    assert trivial_baseline(Goal("accuracy", target=80), labels=labels) == pytest.approx(200 / 3)

@@ -16,7 +16,9 @@ ROOT = Path(hf_ftrisk.__file__).parent
 # Floors of the house, the lowest first: a room takes from its own floor's other files of the same
 # room, and from the floors below.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"columns", "failopen", "goal", "trainer_log"}),
+    frozenset({"columns", "failopen", "metric_names", "trainer_log"}),
+    frozenset({"goal"}),
+    frozenset({"metric_scale"}),
     frozenset({"record"}),
     frozenset({"reference", "remote", "trainer_facts"}),
     frozenset({"history", "signals", "forecast"}),

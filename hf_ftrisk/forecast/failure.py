@@ -85,7 +85,9 @@ def failure_features(
 
 
 def _logs(values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.log(np.maximum(values[np.isfinite(values)], 1e-6)))
+    """Logarithms of the finite values; nothing where some are below 0 and have none."""
+    known = values[np.isfinite(values)]
+    return np.empty(0) if np.any(known < 0) else np.asarray(np.log(np.maximum(known, 1e-6)))
 
 
 def _repetitions(record: RunRecord, goal: Goal, baseline: float) -> tuple[float, float]:
@@ -112,7 +114,7 @@ def _trivial_loss(
     where the first losses agree with it.
     """
     known = record.baselines.get("eval_loss") or record.static.get("label_entropy")
-    if known:
+    if known is not None and known > 0:
         return math.log(known)
     if goal.kind != "rate" or not 0.45 < baseline < 0.98:
         return None

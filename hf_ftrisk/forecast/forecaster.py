@@ -19,6 +19,7 @@ from hf_ftrisk.forecast.prior import FamilyPrior, family, load_prior
 from hf_ftrisk.forecast.space import MetricSpace
 from hf_ftrisk.forecast.view import CurveView
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.metric_scale import as_fractions
 from hf_ftrisk.record import RunRecord
 
 _SAMPLES = 1000
@@ -40,6 +41,7 @@ class Forecaster:
     _peers: dict[tuple[str | None, int, Goal], Peers] = field(
         default_factory=dict, repr=False, init=False
     )
+    _fractions: dict[str, Forecaster] = field(default_factory=dict, repr=False, init=False)
 
     @classmethod
     def default(cls, history: Iterable[RunRecord] | None = None) -> Forecaster:
@@ -61,8 +63,14 @@ class Forecaster:
     def predict(self, record: RunRecord, goal: Goal) -> Forecast:
         """Predictive distribution of the final value of the goal's metric.
 
-        Works from the planned run alone (no evaluation yet) to the finished trajectory.
+        Works from the planned run alone (no evaluation yet) to the finished trajectory. A metric
+        in percent is forecast as the same metric in fractions would be.
         """
+        goal, _ = record.goal_scale(goal)
+        if goal.kind == "percent":
+            run = record.divided(goal.metric, goal.unit)
+            found = self._of_fractions(goal).predict(run, as_fractions(goal))
+            return replace(found, samples=goal.unit * found.samples)
         samples, source = self._cold(record, goal)
         peers = self._peers_of(record, goal)
         if peers is not None:
@@ -75,10 +83,17 @@ class Forecaster:
             )
         return Forecast(samples, step=record.last_step, source=source)
 
+    def _of_fractions(self, goal: Goal) -> Forecaster:
+        """The same forecaster, its runs with the goal's metric as fractions."""
+        if goal.metric not in self._fractions:
+            runs = tuple(self._known.in_fractions(run, goal) for run in self.history)
+            self._fractions[goal.metric] = replace(self, history=runs)
+        return self._fractions[goal.metric]
+
     def _cold(self, record: RunRecord, goal: Goal) -> tuple[np.ndarray, str]:
         view = CurveView.of(record, goal)
         if view is None:
-            space = MetricSpace.of(goal)
+            space = MetricSpace.of(goal, record.train_curve()[1] if _is_loss(goal) else None)
             z = _static_samples(record, goal, space, np.random.default_rng(0))
             values = np.clip(space.inverse(z), *goal.bounds)
             return values, "no evaluation yet: wide prior of the metric's range"
@@ -116,6 +131,11 @@ class Forecaster:
         return mean
 
 
+def _is_loss(goal: Goal) -> bool:
+    """Whether the training loss is on the scale of the goal's metric."""
+    return goal.metric.endswith("loss")
+
+
 def _at_least_reached(values: np.ndarray, record: RunRecord, goal: Goal) -> np.ndarray:
     """The best checkpoint is kept: what was reached cannot be lost again."""
     chosen = record.metric_for_best
@@ -136,10 +156,10 @@ def _static_samples(
     """Coordinates (n,) spread over all the metric could plausibly become."""
     share = (rng.permutation(_SAMPLES) + 0.5) / _SAMPLES
     baseline = record.baseline(goal)
-    if goal.kind in ("rate", "correlation"):
-        low, high = goal.bounds
-        edge = baseline if baseline is not None else max(low, 0.0) if high == 1.0 else low
-        best = high if goal.greater_is_better else low
+    if goal.usual_range is not None:
+        low, high = goal.usual_range
+        worst, best = (max(low, 0.0), high) if goal.greater_is_better else (high, low)
+        edge = worst if baseline is None else baseline
         return space.forward(edge + (best - edge) * share)
     if goal.kind == "loss":
         _, losses = record.train_curve()

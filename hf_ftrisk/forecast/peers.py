@@ -144,6 +144,7 @@ class Known:
     def __init__(self) -> None:
         self._cold: dict[tuple[RunRecord, Goal], np.ndarray] = {}
         self._features: dict[tuple[RunRecord, Goal, float], np.ndarray] = {}
+        self._fractions: dict[tuple[RunRecord, str], RunRecord] = {}
 
     def cold(self, record: RunRecord, goal: Goal, cold_mean: ColdMean) -> np.ndarray:
         """The curve model's mean (n_depths,) at each depth of `conformal.DEPTHS`."""
@@ -151,6 +152,14 @@ class Known:
         if key not in self._cold:
             self._cold[key] = np.array([cold_mean(_prefix(record, d)) for d in DEPTHS])
         return self._cold[key]
+
+    def in_fractions(self, record: RunRecord, goal: Goal) -> RunRecord:
+        """The run with the goal's metric as fractions, where it reports it in percent."""
+        key = (record, goal.metric)
+        if key not in self._fractions:
+            unit = record.goal_scale(goal)[0].unit
+            self._fractions[key] = record if unit == 1.0 else record.divided(goal.metric, unit)
+        return self._fractions[key]
 
     def features(self, record: RunRecord, goal: Goal, share: float) -> np.ndarray:
         """`features` of a completed run."""

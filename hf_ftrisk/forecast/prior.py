@@ -14,7 +14,7 @@ import numpy as np
 from hf_ftrisk.forecast.conformal import DepthCalibration
 from hf_ftrisk.forecast.curve import Grid
 from hf_ftrisk.forecast.failure import FailureModel
-from hf_ftrisk.goal import MetricKind
+from hf_ftrisk.metric_names import MetricKind
 
 PRIORS_FILE = Path(__file__).parent.parent / "reference" / "priors.json"
 

@@ -1,8 +1,8 @@
 """Unbounded coordinates for metrics that live in a range.
 
-Curves are modelled where additive noise makes sense: rates by their logit, losses by their
-logarithm, correlations by Fisher's z, other scores on a scale taken from the run itself. Going
-back keeps every forecast inside the metric's range.
+Curves are modelled where additive noise makes sense: rates and percentages by their logit, losses
+by their logarithm, correlations by Fisher's z, other scores on a scale taken from the run itself.
+Going back keeps every forecast inside the metric's range.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_ftrisk.goal import Goal, MetricKind
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.metric_names import MetricKind
 
 # Evaluation sets are finite: a rate of 0 or 1 stands for "at most half an item in 100 away". All
 # rates are drawn in by that much, so that 0 and 1 have coordinates of their own.
 _RATE_EDGE = 0.005
 _CORRELATION_EDGE = 0.999
 _LOSS_FLOOR = 1e-8
+_HUNDRED = 100.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class MetricSpace:
     def forward(self, value: np.ndarray | float) -> np.ndarray:
         """Coordinates z of metric values, of the same shape."""
         x = np.asarray(value, dtype=np.float64)
-        if self.kind == "rate":
+        if self.kind in ("rate", "percent"):
+            x = x / _HUNDRED if self.kind == "percent" else x
             p = _RATE_EDGE + (1.0 - 2.0 * _RATE_EDGE) * np.clip(x, 0.0, 1.0)
             return np.log(p) - np.log1p(-p)
         if self.kind == "correlation":
@@ -70,9 +73,10 @@ class MetricSpace:
     def inverse(self, z: np.ndarray | float) -> np.ndarray:
         """Metric values of coordinates z, of the same shape, inside the metric's range."""
         x = np.asarray(z, dtype=np.float64)
-        if self.kind == "rate":
+        if self.kind in ("rate", "percent"):
             p = 1.0 / (1.0 + np.exp(-np.clip(x, -40.0, 40.0)))
-            return np.clip((p - _RATE_EDGE) / (1.0 - 2.0 * _RATE_EDGE), 0.0, 1.0)
+            rate = np.clip((p - _RATE_EDGE) / (1.0 - 2.0 * _RATE_EDGE), 0.0, 1.0)
+            return _HUNDRED * rate if self.kind == "percent" else rate
         if self.kind == "correlation":
             return np.tanh(x)
         if self.kind == "loss":

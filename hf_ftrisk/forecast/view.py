@@ -88,7 +88,7 @@ def _start(record: RunRecord, goal: Goal, space: MetricSpace, sign: float, first
         return Start(level, _START_SD_EDGE if edge else _START_SD_BASELINE)
     if goal.metric == "eval_loss":
         _, losses = record.train_curve()
-        usable = losses[np.isfinite(losses) & (losses > 0)]
+        usable = losses[np.isfinite(losses) & ((losses > 0) | (goal.kind == "real"))]
         if usable.size:
             return Start(float(sign * space.forward(usable[0])), _START_SD_BASELINE)
     return Start(first, _START_SD_UNKNOWN)

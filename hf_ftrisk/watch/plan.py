@@ -8,7 +8,8 @@ from typing import Any
 from datasets import Dataset
 from transformers.trainer_utils import has_length
 
-from hf_ftrisk.goal import Goal, infer_greater_is_better, trivial_baseline
+from hf_ftrisk.goal import Goal, trivial_baseline
+from hf_ftrisk.metric_names import infer_greater_is_better
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.trainer_facts import (
     class_labels,

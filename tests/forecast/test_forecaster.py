@@ -16,7 +16,9 @@ def run(values, metric="eval_accuracy", **fields):
     return RunRecord(max_steps=200, eval_step=steps, evals={metric: np.array(values)}, **fields)
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "loss", "matthews_correlation", "bleu", "wer"])
+@pytest.mark.parametrize(
+    "metric", ["accuracy", "loss", "matthews_correlation", "reward", "bleu", "wer"]
+)
 def test_forecasts_every_kind_of_metric_at_every_depth_inside_its_range(metric):
     goal = Goal(metric)
     record = run([0.2, 0.3, 0.25, 0.4, 0.45, 0.42], metric=goal.metric)

@@ -150,7 +150,7 @@ def test_runs_whose_learning_rates_were_not_logged_count_as_of_one_setting():
     np.testing.assert_array_equal(unknown.samples, seeds.samples)
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "loss", "matthews_correlation", "bleu"])
+@pytest.mark.parametrize("metric", ["accuracy", "loss", "matthews_correlation", "reward", "bleu"])
 def test_forecasts_with_known_runs_stay_inside_the_range_of_the_metric(metric):
     goal = Goal(metric)
     history = planted(6, metric=goal.metric)

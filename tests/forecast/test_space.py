@@ -30,13 +30,15 @@ def test_a_rate_rises_with_its_coordinate_and_stays_in_its_range(z):
     assert 0.0 <= found[0] <= found[-1] <= 1.0
 
 
-@pytest.mark.parametrize(("kind", "value"), [("loss", 2.5), ("correlation", -0.4), ("real", 31.0)])
+@pytest.mark.parametrize(
+    ("kind", "value"), [("loss", 2.5), ("correlation", -0.4), ("real", 31.0), ("percent", 57.3)]
+)
 def test_other_metrics_come_back(kind, value):
     space = MetricSpace(kind, center=30.0, scale=4.0)
     assert float(space.inverse(space.forward(value))) == pytest.approx(value)
 
 
 def test_a_score_of_unknown_range_is_scaled_by_what_was_seen():
-    goal = Goal("bleu", greater_is_better=True)
+    goal = Goal("reward", greater_is_better=True)
     space = MetricSpace.of(goal, np.array([20.0, 30.0, 40.0]))
     assert (space.center, space.scale) == (30.0, 20.0)

@@ -367,7 +367,7 @@ values = st.floats(allow_nan=True, allow_infinity=True)
     st.lists(values, min_size=12, max_size=12),
     st.lists(values, min_size=4, max_size=4),
     st.lists(values, min_size=4, max_size=4),
-    st.sampled_from(["accuracy", "loss", "pearson", "bleu"]),
+    st.sampled_from(["accuracy", "loss", "pearson", "reward", "bleu"]),
 )
 @settings(max_examples=60, deadline=None)
 def test_no_trajectory_whatever_breaks_the_diagnoses(losses, metric, eval_loss, name):

@@ -134,7 +134,7 @@ def test_a_hopeless_run_is_stopped_and_told_why(package):
         pytest.param(alike(7), GOAL, id="too few data sets"),
         pytest.param(alike(12, runs=1), GOAL, id="too few runs"),
         pytest.param(scores([0.01] * 20, *[[0.9] * 20] * 7), GOAL, id="data sets disagree"),
-        pytest.param(alike(12), Goal("bleu", target=20.0), id="a score of another scale"),
+        pytest.param(alike(12), Goal("reward", target=20.0), id="a score of another scale"),
         pytest.param(alike(12), Goal("loss"), id="a family that is not packaged"),
     ],
 )

@@ -1,0 +1,188 @@
+"""Metrics by name: which direction is better, and in what range their values lie.
+
+The one table of them. It knows the metrics of evaluate, scikit-learn, seqeval,
+sentence-transformers, TRL, torchmetrics and the usual shorthands. Names come with the set, the
+average, the similarity or the rank they were computed with, which say nothing about either:
+``eval_dev_f1_macro``, ``rouge2_fmeasure``, ``ndcg@10``, ``spearman_cosine``, ``macro f1``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+MetricKind = Literal["rate", "percent", "loss", "correlation", "real"]
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """What a metric's name says.
+
+    Args:
+        kind: range of its values: ``"rate"`` [0, 1], ``"percent"`` [0, 100], ``"correlation"``
+            [-1, 1], ``"loss"`` [0, inf), ``"real"`` anywhere.
+        greater_is_better: its direction.
+        mostly_below: where values of an unbounded kind mostly end, 1 for errors per reference
+            word; None where there is no such place.
+    """
+
+    kind: MetricKind
+    greater_is_better: bool
+    mostly_below: float | None = None
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Shares of right answers, in [0, 1]; many programs report them in percent.
+_RATES_UP = _names("""
+    accuracy acc accuracies balanced_accuracy subset_accuracy f1 f1_score f1score f f05 f2 f_score
+    f_beta fbeta fmeasure f_measure f1_measure precision recall prec rec ppv npv tpr tnr sensitivity
+    specificity auc auroc roc_auc rocauc roc auprc pr_auc prauc average_precision ap lrap
+    label_ranking_average_precision map mar mean_average_precision mean_average_recall em exact
+    exact_match ndcg dcg_normalized mrr reciprocal_rank mean_reciprocal_rank hit hits hit_rate
+    hits_rate success_rate win_rate pass pass_rate iou miou jaccard jaccard_index jaccard_score dice
+    dice_score gmean geometric_mean top ssim ms_ssim stoi mauve c_index concordance_index
+    panoptic_quality pq nmi normalized_mutual_info ami v_measure homogeneity completeness purity
+    fowlkes_mallows rand_score r_precision combined_score acceptance_rate wip bleu gleu
+    google_bleu rouge rouge_l rouge_lsum rouge_w rougel rougelsum rougew meteor bertscore distinct
+    anls
+""")
+# Shares of wrong answers, in [0, 1] or in percent.
+_RATES_DOWN = _names("""
+    error_rate err eer classification_error misclassification_rate zero_one_loss hamming_loss
+    hamming_distance brier brier_score brier_score_loss ece mce calibration_error
+    expected_calibration_error fpr fnr fall_out false_positive_rate false_negative_rate
+    hallucination_rate toxicity toxicity_ratio mer wil match_error_rate der diarization_error_rate
+    refusal_rate
+""")
+# Scores that their library itself reports on a scale of 0 to 100.
+_PERCENTS_UP = _names("sacrebleu sacre_bleu chrf chrf++ sari squad_f1")
+_CORRELATIONS = _names("""
+    pearson pearsonr pearson_corrcoef spearman spearmanr spearman_corrcoef kendall kendalltau
+    kendall_tau kendall_rank_corrcoef matthews matthews_correlation matthews_corrcoef mcc phi corr
+    correlation corrcoef concordance_corrcoef ccc kappa cohen_kappa qwk quadratic_weighted_kappa
+    cosine_similarity cosine_sim adjusted_rand adjusted_rand_score ari silhouette silhouette_score
+    weighted_kappa krippendorff_alpha
+""")
+# Errors per reference word, character or shot: insertions carry them above 1.
+_ERRORS_PER_WORD = _names("""
+    wer cer ter word_error_rate char_error_rate character_error_rate translation_edit_rate
+    charcut phoneme_error_rate
+""")
+_LOSSES = _names("""
+    loss perplexity ppl nll negative_log_likelihood log_loss logloss mse rmse mae mape smape wmape
+    mase msle rmsle medae mean_squared_error root_mean_squared_error mean_absolute_error
+    median_absolute_error mean_absolute_percentage_error symmetric_mean_absolute_percentage_error
+    mean_squared_log_error max_error squared_error absolute_error absolute_percentage_error
+    root_squared_error squared_log_error pinball_loss mean_pinball_loss deviance poisson_deviance
+    gamma_deviance tweedie_deviance quantile_loss huber cross_entropy xent entropy_loss kl
+    kl_divergence divergence js_divergence bits_per_byte bpb bits_per_character bpc bits_per_dim
+    hinge hinge_loss triplet_loss contrastive_loss coverage_error ranking_loss
+    label_ranking_loss fid kid lpips hausdorff hausdorff_distance edit_distance levenshtein
+    levenshtein_distance wasserstein wasserstein_distance earth_movers_distance chamfer_distance
+    euclidean_distance manhattan_distance distance error davies_bouldin_score rmse_score
+    mse_score mae_score ade fde epe dtw
+""")
+_REALS_UP = _names("""
+    reward rewards margin margins score r2 r2_score
+    explained_variance explained_variance_score d2 d2_score nist bleurt comet psnr snr si_snr si_sdr
+    sdr si_sdri sdri pesq mos inception_score dcg
+    log_likelihood loglikelihood elo sharpe dnsmos calinski_harabasz_score mutual_info utility
+    return returns episode_reward episodic_return
+""")
+
+_TABLE: dict[str, MetricFacts] = {
+    **{name: MetricFacts("rate", True) for name in _RATES_UP},
+    **{name: MetricFacts("rate", False) for name in _RATES_DOWN},
+    **{name: MetricFacts("percent", True) for name in _PERCENTS_UP},
+    **{name: MetricFacts("correlation", True) for name in _CORRELATIONS},
+    **{name: MetricFacts("loss", False, mostly_below=1.0) for name in _ERRORS_PER_WORD},
+    **{name: MetricFacts("loss", False) for name in _LOSSES},
+    **{name: MetricFacts("real", True) for name in _REALS_UP},
+}
+# An error per word above this is one in percent: no more than a few insertions fit to a word.
+MOST_ERRORS_PER_WORD = 3.0
+# Values of these say nothing about how good a model is, whatever metric they belong to:
+# thresholds that were chosen, spreads, counts, what it took.
+_NOT_A_SCORE = _names("""
+    threshold thresholds thresh std stderr stddev sd var variance count counts support gap drop
+    delta difference diff runtime tokens lr rejected
+""")
+# Words after a metric's name that tell how it was averaged, compared or cut off.
+_QUALIFIERS = _names("""
+    macro micro weighted avg average averaged mean median binary samples overall class label cosine
+    dot euclidean manhattan max min at k small medium large all total value norm normalized chosen
+    test val validation dev epoch step
+""")
+_NEGATED = frozenset({"neg", "negative"})
+_SEPARATORS = re.compile(r"[_/.\s:|@=()\[\]+-]+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+@cache
+def metric_facts(metric: str) -> MetricFacts | None:
+    """What a metric's name says of its direction and range; None for a name that is not known.
+
+    The last part of the name decides (``accuracy_loss`` is a loss), once the words are gone that
+    tell of an average or a rank (``f1_macro``, ``map_50``); where it is unknown, the last known
+    part does (``f1_positive``). None as well for what is no score: thresholds, counts, spreads.
+    """
+    name = metric.strip().removeprefix("eval_")
+    for text in (name.lower(), _CAMEL.sub("_", name).lower()):
+        words = [word for word in _SEPARATORS.split(text) if word]
+        found = _at_the_end(words)
+        if found is None and _NOT_A_SCORE.isdisjoint(words):
+            found = _at_the_end(_without_qualifiers(words)) or _anywhere(words)
+        if found is not None:
+            return found
+    return None
+
+
+def _at_the_end(words: list[str]) -> MetricFacts | None:
+    """Facts of the longest known suffix of a name's words."""
+    for first in range(len(words)):
+        found = _known(words[first:])
+        if found is None:
+            continue
+        # scikit-learn's scorers and sentence-transformers negate errors, so that greater is better.
+        negated = first > 0 and words[first - 1] in _NEGATED and not found.greater_is_better
+        return MetricFacts("real", True) if negated else found
+    return None
+
+
+def _anywhere(words: list[str]) -> MetricFacts | None:
+    """Facts of the last known run of words, the longest of those that end there."""
+    for end in range(len(words) - 1, 0, -1):
+        found = _at_the_end(words[:end])
+        if found is not None:
+            return found
+    return None
+
+
+def _known(words: list[str]) -> MetricFacts | None:
+    """Facts of exactly these words, also where a rank is written to the last one (``acc5``)."""
+    name = "_".join(words)
+    return _TABLE.get(name) or _TABLE.get(name.rstrip("0123456789"))
+
+
+def _without_qualifiers(words: list[str]) -> list[str]:
+    kept = list(words)
+    while kept and (kept[-1] in _QUALIFIERS or kept[-1].isdigit()):
+        kept.pop()
+    return kept
+
+
+def metric_kind(metric: str) -> MetricKind | None:
+    """Range of a metric's values from its name; None when the name is not known."""
+    facts = metric_facts(metric)
+    return None if facts is None else facts.kind
+
+
+def infer_greater_is_better(metric: str) -> bool | None:
+    """Direction of a metric from its name; None when the name is not known."""
+    facts = metric_facts(metric)
+    return None if facts is None else facts.greater_is_better

@@ -1,0 +1,86 @@
+"""Forecasts of metrics on every scale: percent, errors per word, losses below 0."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hf_ftrisk import Forecaster, Goal, RunRecord
+
+
+def _run(values, *, metric="eval_accuracy", loss=None, max_steps=100, **fields):
+    log = []
+    for i in range(10):
+        step = 10 * (i + 1)
+        log.append({"step": step, "loss": 1.0 / (i + 1) if loss is None else loss[i]})
+        if i < len(values):
+            log.append({"step": step, metric: values[i]})
+    return RunRecord.from_log_history(log, max_steps=max_steps, **fields)
+
+
+_GROWING = [0.52, 0.61, 0.7, 0.74, 0.76]
+
+
+@pytest.mark.parametrize("known", [0, 6])
+def test_a_metric_in_percent_is_forecast_as_in_fractions(known):
+    """Live, with and without completed runs, from the first value on."""
+    shift = np.linspace(0, 0.05, max(known, 1))
+    full = [*_GROWING, 0.78, 0.8, 0.81, 0.81, 0.82]
+    of = [[_run([v + s for v in full], task="t") for s in shift[:known]]]
+    of.append([_run([100 * (v + s) for v in full], task="t") for s in shift[:known]])
+    for seen in (1, 3, 5):
+        plain = _run(_GROWING[:seen], task="t", baselines={"eval_accuracy": 0.5})
+        percent = _run(
+            [100 * v for v in _GROWING[:seen]], task="t", baselines={"eval_accuracy": 50.0}
+        )
+        fraction = Forecaster.default(of[0]).predict(plain, Goal("accuracy"))
+        for goal in (
+            Goal("accuracy"),
+            Goal("accuracy", target=80),
+            Goal("accuracy", kind="percent"),
+        ):
+            found = Forecaster.default(of[1]).predict(percent, goal)
+            np.testing.assert_allclose(found.samples, 100 * fraction.samples, rtol=1e-9)
+
+
+def test_percent_before_the_first_evaluation_spans_its_whole_range():
+    forecast = Forecaster.default().predict(_run([]), Goal("f1", target=50))
+    low, high = forecast.interval(0.9)
+    assert low < 10
+    assert high > 90
+
+
+@pytest.mark.parametrize(
+    ("goal", "most"), [("eval_error_rate<=0.1", 1.0), ("eval_wer", 1.0), ("eval_wer<=20", 100.0)]
+)
+def test_a_rate_of_errors_spans_its_whole_range_before_the_first_evaluation(goal, most):
+    goal = Goal.parse(goal)
+    forecast = Forecaster.default().predict(_run([]), goal)
+    low, high = forecast.interval(0.9)
+    assert 0.0 < low < 0.1 * most
+    assert 0.9 * most < high <= most
+    if goal.target is not None:
+        assert 0.02 < forecast.prob_meets(goal) < 0.5
+
+
+def test_a_loss_below_zero_is_forecast_where_it_is():
+    loss = [-1.0, -1.6, -2.0, -2.2, -2.3, -2.35, -2.4, -2.42, -2.43, -2.44]
+    goal = Goal("loss")
+    before = Forecaster.default().predict(_run([], metric="eval_loss", loss=loss), goal)
+    assert -8 < before.median < 2
+    for baselines in ({}, {"eval_loss": -0.4}):
+        run = _run([-1.1, -1.7, -2.0], metric="eval_loss", loss=loss, baselines=baselines)
+        low, high = Forecaster.default().predict(run, goal).interval(0.9)
+        assert -6 < low < -2.0 < high < 1
+
+
+def test_the_score_of_a_run_whose_loss_is_negative_has_a_chance_of_failure():
+    """What is read off the logarithm of a loss is left out where there is none."""
+    loss = list(np.linspace(-1, -3, 10))
+    log = [{"step": 10 * (i + 1), "loss": value} for i, value in enumerate(loss)]
+    for i in range(5):
+        log.append({"step": 10 * (i + 1), "eval_loss": -1.0 - i, "eval_accuracy": 0.5 + 0.05 * i})
+    run = RunRecord.from_log_history(
+        log, max_steps=100, baselines={"eval_accuracy": 0.5, "eval_loss": -0.5}
+    )
+    assert 0.4 < Forecaster.default().predict(run, Goal("accuracy")).median < 1.0
