@@ -41,7 +41,7 @@ def record(shards: Path, worker: tuple[int, int], model: str | None, minutes: fl
         if deadline is not None and time.monotonic() > deadline:
             break
         run = record_run(setting)
-        write_shard(run, shards)
+        write_shard([run], shards)
         count += 1
         print(_line(position, len(part), setting, run), flush=True)
     return count
@@ -73,7 +73,7 @@ def signals(shards: Path, worker: tuple[int, int], model: str | None) -> int:
     for position, setting in enumerate(part):
         run = runs[setting.run_id]
         record = replace(run.record, static=untrained_signals(setting))
-        write_shard(replace(run, record=record), shards)
+        write_shard([replace(run, record=record)], shards)
         print(f"{position + 1}/{len(part)} {setting.run_id}: {len(record.static)}", flush=True)
     return len(part)
 

@@ -27,7 +27,8 @@ def minilm_tokenizer() -> Any:
 
 
 @cache
-def _minilm_encoder() -> dict[str, torch.Tensor]:
+def minilm_encoder() -> dict[str, torch.Tensor]:
+    """Weights of MiniLM without a classification head."""
     model = AutoModelForSequenceClassification.from_pretrained(minilm_folder(), num_labels=2)
     return {k: v.float() for k, v in model.state_dict().items() if not k.startswith("classifier")}
 
@@ -42,7 +43,7 @@ def minilm_classifier(method: str, n_labels: int, seed: int) -> torch.nn.Module:
         seed: of every random initialisation.
     """
     # Loaded before the seed is set: loading draws random numbers, once per process.
-    encoder = _minilm_encoder()
+    encoder = minilm_encoder()
     config = AutoConfig.from_pretrained(minilm_folder(), num_labels=n_labels)
     set_seed(seed)
     model = AutoModelForSequenceClassification.from_config(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,13 +19,13 @@ def shard_file(folder: Path, run_id: str) -> Path:
     return folder / f"{run_id}.parquet"
 
 
-def write_shard(run: RecordedRun, folder: Path) -> Path:
-    """One run as one file; an interruption leaves no half of it behind."""
+def write_shard(runs: Sequence[RecordedRun], folder: Path) -> Path:
+    """One run, with its probes, as one file; an interruption leaves no half of it behind."""
     folder.mkdir(parents=True, exist_ok=True)
-    return _write([run], shard_file(folder, run.run_id))
+    return _write(runs, shard_file(folder, runs[0].run_id))
 
 
-def _write(runs: list[RecordedRun], file: Path) -> Path:
+def _write(runs: Sequence[RecordedRun], file: Path) -> Path:
     part = file.with_suffix(f".{os.getpid()}.part")
     pq.write_table(table.to_table(runs), part, compression="zstd", compression_level=19)
     os.replace(part, file)

@@ -48,6 +48,8 @@ SCHEMA = pa.schema(
         ("final", _SCALARS),
         ("static", _SCALARS),
         ("settings", pa.string()),
+        ("probe", pa.string()),
+        ("depth", pa.float32()),
     ]
 )
 # What float32 can tell apart in a rate. Evaluations and baselines are compared with each other: a
@@ -66,6 +68,9 @@ class RecordedRun:
         setting_id: stable name of its setting, shared by all seeds of the setting.
         cpu_seconds: processor time the whole run took, evaluations included.
         environment: device and library versions, such as ``"cpu, torch 2.13.0, ..."``.
+        probe: kind of the probe, such as ``"jump"``, where this is no full run but what a
+            pre-flight saw of the run with this `run_id`; None for the full run.
+        depth: steps of the probe as a share of the full run's; None for the full run.
     """
 
     record: RunRecord
@@ -73,6 +78,8 @@ class RecordedRun:
     setting_id: str
     cpu_seconds: float
     environment: str
+    probe: str | None = None
+    depth: float | None = None
 
 
 def to_table(runs: Sequence[RecordedRun]) -> pa.Table:
@@ -101,6 +108,8 @@ def _to_row(run: RecordedRun) -> dict[str, Any]:
         "final": list(record.final.items()),
         "static": list(record.static.items()),
         "settings": json.dumps(dict(record.settings), sort_keys=True),
+        "probe": run.probe,
+        "depth": run.depth,
     }
 
 
@@ -167,6 +176,13 @@ def _from_row(
         static=dict(row["static"]),
         settings=json.loads(row["settings"]),
     )
+    depth = row["depth"]
     return RecordedRun(
-        record, row["run_id"], row["setting_id"], row["cpu_seconds"], row["environment"]
+        record,
+        row["run_id"],
+        row["setting_id"],
+        row["cpu_seconds"],
+        row["environment"],
+        row["probe"],
+        None if depth is None else round(depth, _DECIMALS),
     )
