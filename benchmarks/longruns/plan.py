@@ -157,7 +157,7 @@ def single(index: int) -> LongSetting:
         warmup=warmup,
         max_steps=max_steps,
         evaluations=evaluations,
-        batch_size=8 if index % 5 in (1, 3) else 16,
+        batch_size=16 if index % 5 == 0 else 8,
         weight_decay=0.01 if index % 3 == 2 else 0.0,
         max_tokens=(SINGLE_SETS | PAIR_SETS)[dataset],
         seed=index,

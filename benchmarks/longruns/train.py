@@ -39,7 +39,7 @@ from hf_ftrisk.signals.collect import trainer_signals
 SQUEEZED_DEPTHS = (0.02, 0.05, 0.1)
 JUMP_DEPTH = 0.1
 _JUMP_LOOKS = (0.01, 0.02, 0.025, 0.05, 0.1)
-# Bits of the mantissa that are kept of losses and gradient norms: 1e-4 of the value, half the bytes.
+# Bits of the mantissa kept of losses and gradient norms: 1e-4 of the value, half the bytes.
 _BITS = 13
 
 
