@@ -1,9 +1,13 @@
 """Record the long reference runs, each with what a pre-flight would have seen of it.
 
     python -m benchmarks.record_long record --shards recordings   # resumable, interrupt at will
+    python -m benchmarks.record_long signals --shards recordings  # static signals that are missing
+    python -m benchmarks.record_long pack --shards recordings     # into benchmarks/recordings
+    python -m benchmarks.record_long package                      # into hf_ftrisk/reference
     python -m benchmarks.record_long plan                         # what is planned, one run a line
 
 Run it from the repository root. Several workers share the plan with --worker 0/2, --worker 1/2.
+Runs that are in the shards or in benchmarks/recordings are skipped.
 """
 
 from __future__ import annotations
@@ -11,8 +15,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.longruns import store
 from benchmarks.longruns.plan import plan
 from benchmarks.longruns.setting import LongSetting
 from benchmarks.record_runs import _worker
@@ -29,16 +35,52 @@ def record(shards: Path, worker: tuple[int, int], minutes: float | None) -> int:
     torch.set_num_threads(1)
     index, n_workers = worker
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    packed = store.packed_ids()
     count = 0
     for position, setting in list(enumerate(plan()))[index::n_workers]:
         if deadline is not None and time.monotonic() > deadline:
             break
-        if shard_file(shards, setting.run_id).exists():
+        if setting.run_id in packed or shard_file(shards, setting.run_id).exists():
             continue
         runs = record_run(setting)
         write_shard(runs, shards)
         count += 1
         print(_line(position, setting, runs), flush=True)
+    return count
+
+
+def signals(shards: Path, worker: tuple[int, int]) -> int:
+    """Measure the untrained model's signals again where today's set has names that a run lacks.
+
+    The untrained model is built again from its setting. Packed runs come back as shards, which
+    ``pack --anew`` takes over the packed ones.
+
+    Returns:
+        Number of the runs whose signals were measured.
+    """
+    import torch
+
+    from benchmarks.longruns.train import untrained_signals
+
+    torch.set_num_threads(1)
+    index, n_workers = worker
+    planned = {setting.run_id: setting for setting in plan()}
+    recorded = store.read_all(shards)
+    known: dict[str, frozenset[str]] = {}
+    count = 0
+    for run_id in [name for name in planned if name in recorded][index::n_workers]:
+        setting, runs = planned[run_id], recorded[run_id]
+        # All runs of a kind of task and a method have the same signals: one tells which.
+        group = f"{setting.kind} {setting.model.partition('-')[0]} {setting.method}"
+        have = frozenset(runs[0].record.static)
+        if group in known and known[group] <= have:
+            continue
+        measured = untrained_signals(setting)
+        known[group] = frozenset(measured)
+        record = replace(runs[0].record, static={**runs[0].record.static, **measured})
+        write_shard([replace(runs[0], record=record), *runs[1:]], shards)
+        count += 1
+        print(f"{run_id}: {len(record.static)} signals", flush=True)
     return count
 
 
@@ -60,10 +102,24 @@ def main(arguments: list[str] | None = None) -> int:
     recording.add_argument("--shards", type=Path, required=True)
     recording.add_argument("--worker", type=_worker, default=(0, 1), help="part of the plan: 0/2")
     recording.add_argument("--minutes", type=float, help="start no run after this time")
+    measuring = commands.add_parser("signals", help="measure signals that recorded runs lack")
+    measuring.add_argument("--shards", type=Path, required=True)
+    measuring.add_argument("--worker", type=_worker, default=(0, 1), help="part of them: 0/2")
+    packing = commands.add_parser("pack", help="put shards into benchmarks/recordings")
+    packing.add_argument("--shards", type=Path, required=True)
+    packing.add_argument("--anew", action="store_true", help="write the packed files from scratch")
+    commands.add_parser("package", help="put the packed runs into the package")
     commands.add_parser("plan", help="what is planned, one run a line")
     options = parser.parse_args(arguments)
     if options.command == "record":
         record(options.shards, options.worker, options.minutes)
+    elif options.command == "signals":
+        print(f"{signals(options.shards, options.worker)} runs have new signals")
+    elif options.command == "pack":
+        print(f"{store.pack(options.shards, anew=options.anew)} runs packed")
+    elif options.command == "package":
+        runs = store.read_packed([setting.run_id for setting in plan()])
+        print(f"{len(runs)} runs and probes, {store.package(runs)} bytes")
     else:
         for setting in plan():
             print(setting)

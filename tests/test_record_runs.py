@@ -110,10 +110,10 @@ def test_every_planned_data_set_has_a_licence():
 def test_shards_and_packaged_runs_count_as_recorded(tmp_path):
     packaged = tmp_path / "runs.parquet"
     shards = tmp_path / "shards"
-    write_shard(recorded("a-s0"), shards)
+    write_shard([recorded("a-s0")], shards)
     merge(shards, ["a-s0"], packaged)
     (shards / "a-s0.parquet").unlink()
-    write_shard(recorded("a-s1"), shards)
+    write_shard([recorded("a-s1")], shards)
     assert recorded_ids(shards, packaged) == {"a-s0", "a-s1"}
 
 
@@ -121,9 +121,9 @@ def test_merge_keeps_the_plans_order_and_takes_the_shard_over_the_packaged_run(t
     packaged = tmp_path / "runs.parquet"
     shards = tmp_path / "shards"
     for run_id in ("a-s0", "a-s1"):
-        write_shard(recorded(run_id), shards)
+        write_shard([recorded(run_id)], shards)
     merge(shards, [], packaged)
-    write_shard(recorded("a-s1", accuracy=0.875), shards)
+    write_shard([recorded("a-s1", accuracy=0.875)], shards)
     runs = merge(shards, ["a-s1", "a-s0"], packaged)
     assert [run.run_id for run in runs] == ["a-s1", "a-s0"]
     assert read_runs([packaged])[0].record.evals["eval_accuracy"][-1] == 0.875
@@ -133,9 +133,9 @@ def test_an_interrupted_write_leaves_no_shard(tmp_path, monkeypatch):
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pq, "write_table", interrupted)
+    monkeypatch.setattr("pyarrow.parquet.write_table", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_shard(recorded("a-s0"), tmp_path)
+        write_shard([recorded("a-s0")], tmp_path)
     assert recorded_ids(tmp_path, tmp_path / "none") == set()
 
 

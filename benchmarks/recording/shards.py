@@ -22,13 +22,8 @@ def shard_file(folder: Path, run_id: str) -> Path:
 def write_shard(runs: Sequence[RecordedRun], folder: Path) -> Path:
     """One run, with its probes, as one file; an interruption leaves no half of it behind."""
     folder.mkdir(parents=True, exist_ok=True)
-    return _write(runs, shard_file(folder, runs[0].run_id))
-
-
-def _write(runs: Sequence[RecordedRun], file: Path) -> Path:
-    part = file.with_suffix(f".{os.getpid()}.part")
-    pq.write_table(table.to_table(runs), part, compression="zstd", compression_level=19)
-    os.replace(part, file)
+    file = shard_file(folder, runs[0].run_id)
+    table.write_runs(runs, file)
     return file
 
 
@@ -63,7 +58,8 @@ def merge(folder: Path, order: list[str], packaged: Path = RUNS_FILE) -> list[Re
     place = {run_id: i for i, run_id in enumerate(order)}
     runs = read_runs([*kept, *sorted(folder.glob("*.parquet"))])
     runs.sort(key=lambda run: (place.get(run.run_id, len(order)), run.run_id))
-    staged = _write(runs, packaged.with_suffix(".merged"))
+    staged = packaged.with_suffix(".merged")
+    table.write_runs(runs, staged)
     if staged.stat().st_size > SIZE_LIMIT:
         size = staged.stat().st_size
         staged.unlink()

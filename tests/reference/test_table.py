@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.reference.table import RecordedRun, from_table, read_runs, to_table
+from hf_ftrisk.reference.table import RecordedRun, from_table, read_runs, to_table, write_runs
 
 
 def run(**fields: object) -> RecordedRun:
@@ -43,6 +44,17 @@ def test_a_run_survives_the_table_with_every_field(tmp_path):
     assert read.record.to_dict() == FULL.record.to_dict()
     assert (read.run_id, read.setting_id) == ("a-s0", "a")
     assert (read.cpu_seconds, read.environment) == (12.5, "cpu, torch 2")
+
+
+def test_a_probe_stays_a_probe_of_its_run_and_depth(tmp_path):
+    probe = replace(FULL, probe="jump", depth=0.1)
+    write_runs([FULL, probe], tmp_path / "runs.parquet")
+    read = read_runs(tmp_path / "runs.parquet")
+    assert [(r.run_id, r.probe, r.depth) for r in read] == [
+        ("a-s0", None, None),
+        ("a-s0", "jump", 0.1),
+    ]
+    assert read[1].record.to_dict() == FULL.record.to_dict()
 
 
 def test_nan_and_infinity_stay_what_they_are():
