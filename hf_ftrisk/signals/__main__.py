@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hf_ftrisk.signals import compatibility, dataset, dynamics
+from hf_ftrisk.signals import compatibility, dataset, dynamics, label_signal, movement, own_input
 
 _HEAD = """\
 # Signals
@@ -12,10 +12,11 @@ What is measured of the data, of the frozen model on it, and of a run so far. Ea
 never guessed. This page is printed by `python -m hf_ftrisk.signals`; a test holds it to the code.
 
 **How much is looked at.** `trainer_signals(trainer)` reads at most 1,000 rows of either set, shows
-the model at most 32 batches of each, takes features of about 512 rows, and gradients of at most 12
-batches of each, of which it keeps 500,000 coordinates (96 MB), within 5 seconds by default: a sixth
-at most to read and collate each set, a fifth of the rest for the data; of what is left, about a
-quarter for the zero-shot loss, a third for features, the rest for gradients.
+the model at most 32 batches of each, takes representations of about 512 rows, and gradients of at
+most 12 batches of each, of which it keeps 500,000 coordinates (96 MB), within 15 seconds by
+default: a sixth at most to read and collate each set, a fifth of the rest for the data; of what is
+left, a sixth for the zero-shot loss, half for representations (or, of a language model, its targets
+beside other inputs), the rest for gradients.
 
 **The seconds are a bound.** The clock is looked at between rows and between batches. Batches grow
 from 2 rows to 4, 8, ... up to the run's own, and each is begun only if it is expected to end in
@@ -40,6 +41,27 @@ _PARTS = (
         "The frozen model on the data",
         compatibility,
         "`compatibility_signals`: evaluation mode, no step taken.",
+    ),
+    (
+        "Do the labels carry signal",
+        label_signal,
+        "`label_signal`: the representation is what the head is given, found by hooks, beside the "
+        "mean over tokens of the last hidden state where the body trains; of token classification "
+        "at most 4 labelled tokens a row. What it finds is a lower bound of what a sound fine-tune "
+        "reaches. What it does not find may be there all the same: entailment, and whether a "
+        "sentence is grammatical, are in no linear function of MiniLM's.",
+    ),
+    (
+        "Does a target depend on its input",
+        own_input,
+        "`input_signals`: of encoder-decoder models, and of causal ones whose labels mask the "
+        "prompt.",
+    ),
+    (
+        "Can the schedule move the model",
+        movement,
+        "`movement_signals`: no step is taken. LoRA is included: at its first step only B has a "
+        "gradient.",
     ),
     (
         "A run so far",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,9 +16,10 @@ from hf_ftrisk.signals.compatibility import compatibility_signals
 from hf_ftrisk.signals.dataset import dataset_signals
 from hf_ftrisk.signals.deadline import Deadline
 from hf_ftrisk.signals.frozen import random_states_kept
-from hf_ftrisk.signals.gradients import Update
+from hf_ftrisk.signals.movement import Update, movement_signals, update_of
 from hf_ftrisk.signals.sample import DataSample, sample_rows
 from hf_ftrisk.signals.transfer import load_libraries
+from hf_ftrisk.trainer_facts import length_of, scheduler_rates
 
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
@@ -231,8 +233,9 @@ def trainer_signals(
     max_rows: int = 1000,
     max_batches: int = 32,
     max_gradient_batches: int = 12,
-    seconds: float | None = 5.0,
+    seconds: float | None = 15.0,
     seed: int | None = None,
+    rates: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Data-set and compatibility signals of a Trainer before it trains; no trace is left on it.
 
@@ -247,6 +250,7 @@ def trainer_signals(
             limit is that one, or a batch that takes longer than expected. Several processes agree
             on each of these decisions. None: no limit.
         seed: seed of the sampling; None: the Trainer's ``data_seed`` or ``seed``.
+        rates: (max_steps,) planned learning rates; None: those of the Trainer's own arguments.
 
     Returns:
         Signals by name; those that the data or the model do not allow are missing. Every process
@@ -278,22 +282,64 @@ def trainer_signals(
     tokens = None
     if samples[0].n_rows and samples[0].lengths.size:
         tokens = float(samples[0].lengths.mean()) * samples[0].n_rows
-    return signals | compatibility_signals(
+    update = first_update(trainer)
+    signals |= compatibility_signals(
         trainer.model,
         train.batches[:max_batches],
         held_out.batches[:max_batches],
         loss=trainer_loss(trainer),
         learning_rate=trainer.args.learning_rate,
-        update=first_update(trainer),
+        update=update,
         train_tokens=tokens,
         max_gradient_batches=max_gradient_batches,
         deadline=deadline,
     )
+    if "gradient_l1" not in signals:
+        return signals
+    return signals | movement_signals(
+        signals["gradient_l1"],
+        signals["gradient_norm"],
+        planned_rates(trainer) if rates is None else rates,
+        update,
+        max_grad_norm=trainer.args.max_grad_norm,
+        momentum=_momentum(trainer.optimizer),
+    )
 
 
-def first_update(trainer: Any) -> Update:
-    """Direction of the optimiser's first step: the gradient for SGD, its sign for the rest."""
-    return "gradient" if "sgd" in str(trainer.args.optim).lower() else "sign"
+def first_update(trainer: Any) -> Update | None:
+    """What the optimiser's first step follows: the gradient, its sign, or None if unknown."""
+    given = trainer.optimizer
+    if given is None:
+        return update_of(str(getattr(trainer.args.optim, "value", trainer.args.optim)))
+    return update_of(type(getattr(given, "optimizer", given)).__name__)
+
+
+def _momentum(optimizer: Any) -> float:
+    """Momentum of an SGD that was given to the Trainer; the Trainer's own has none."""
+    return 0.0 if optimizer is None else float(optimizer.param_groups[0].get("momentum", 0.0))
+
+
+def planned_rates(trainer: Any) -> np.ndarray | None:
+    """(max_steps,) learning rates by the Trainer's arguments; None where they cannot be told.
+
+    Where a schedule was given, or the length of the run depends on what the data turn out to be,
+    the run itself has to tell.
+    """
+    args, n_rows = trainer.args, length_of(trainer.train_dataset)
+    max_steps = args.max_steps
+    if max_steps <= 0:
+        if n_rows is None:
+            return None
+        batch = args.per_device_train_batch_size * max(1, args.world_size)
+        updates = math.ceil(math.ceil(n_rows / batch) / args.gradient_accumulation_steps)
+        max_steps = math.ceil(args.num_train_epochs * max(1, updates))
+    if trainer.lr_scheduler is not None:
+        return None
+    shadow = shadow_trainer(trainer)
+    given = trainer.optimizer
+    rate = args.learning_rate if given is None else float(given.param_groups[0]["lr"])
+    dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
+    return scheduler_rates(shadow.create_scheduler(max_steps, optimizer=dummy), max_steps)
 
 
 def _least(trainer: Any) -> Callable[[int], int]:

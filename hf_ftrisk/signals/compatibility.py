@@ -56,12 +56,11 @@ from hf_ftrisk.signals.batches import (
 )
 from hf_ftrisk.signals.deadline import Deadline, Pace
 from hf_ftrisk.signals.frozen import frozen
-from hf_ftrisk.signals.gradients import (
-    MAX_COORDINATES,
-    Update,
-    batch_gradients,
-    gradient_signals,
-)
+from hf_ftrisk.signals.gradients import MAX_COORDINATES, batch_gradients, gradient_signals
+from hf_ftrisk.signals.label_signal import label_signal, label_signal_seconds
+from hf_ftrisk.signals.movement import Update
+from hf_ftrisk.signals.own_input import input_signals
+from hf_ftrisk.signals.representation import Represented, represented
 from hf_ftrisk.signals.sample import IGNORED_LABEL
 from hf_ftrisk.signals.transfer import (
     fit_seconds,
@@ -82,7 +81,7 @@ def compatibility_signals(
     *,
     loss: LossFunction = model_loss,
     learning_rate: float | None = None,
-    update: Update = "sign",
+    update: Update | None = "sign",
     train_tokens: float | None = None,
     max_gradient_batches: int = 12,
     max_coordinates: int = MAX_COORDINATES,
@@ -97,23 +96,26 @@ def compatibility_signals(
             of either list should grow from few rows: see `Pace`.
         loss: loss of a model on a batch; default: the one the model returns.
         learning_rate: peak learning rate, for predicted_gain.
-        update: first step of the optimiser, ``"sign"`` (Adam and its kin) or ``"gradient"`` (SGD).
+        update: first step of the optimiser, ``"sign"`` (Adam and its kin) or ``"gradient"`` (SGD);
+            None: unknown.
         train_tokens: tokens of the whole training set, for lora_parameters_per_token.
         max_gradient_batches: batches of either list the gradient is taken on.
         max_coordinates: gradient coordinates kept of each batch; of more parameters a random part
             is kept, and sums over it are scaled up.
-        deadline: when to stop looking at further batches: a quarter of its time goes to the
-            zero-shot loss, a third to features, the rest to gradients.
+        deadline: when to stop looking at further batches: a sixth of its time goes to the
+            zero-shot loss, half to what the labels say of the model's representation (or a
+            language model's targets of their inputs), the rest to gradients.
     """
     deadline, pace = deadline or Deadline(), Pace()
     with frozen(model):
         signals = capacity_signals(model, train_tokens)
         signals |= zero_shot_signals(
-            model, eval_batches, loss=loss, deadline=deadline.part(0.25), pace=pace
+            model, eval_batches, loss=loss, deadline=deadline.part(1 / 6), pace=pace
         )
         signals |= feature_signals(
-            model, train_batches, eval_batches, deadline=deadline.part(0.45), pace=pace
+            model, train_batches, eval_batches, deadline=deadline.part(2 / 3), pace=pace
         )
+        signals |= input_signals(model, train_batches, deadline.part(2 / 3), pace)
         train_gradients, eval_gradients = (
             batch_gradients(model, part[:max_gradient_batches], loss, max_coordinates, time, pace)
             for part, time in ((train_batches, deadline.part(0.5)), (eval_batches, deadline))
@@ -185,10 +187,6 @@ def _scored_tokens(batch: Batch) -> int:
     return int((labels != IGNORED_LABEL).sum()) if labels.shape[1] > 1 else 0
 
 
-def _without_labels(batch: Batch) -> dict[str, Any]:
-    return {name: value for name, value in batch.items() if name != "labels"}
-
-
 def _loss_and_logits(
     model: torch.nn.Module, inputs: dict[str, Any], loss: LossFunction
 ) -> tuple[float, torch.Tensor | None]:
@@ -219,73 +217,35 @@ def feature_signals(
     deadline: Deadline | None = None,
     pace: Pace | None = None,
 ) -> dict[str, float]:
-    """LogME, H-score and linear probe on the model's pooled last hidden states."""
+    """What frozen representations say of the labels: `label_signal`, and LogME, H-score and a
+    linear probe on the pooled last hidden states.
+    """
     deadline, pace = deadline or Deadline(), pace or Pace()
-    features, labels = pooled_features(model, train_batches, deadline.part(0.5), pace)
+    train = represented(model, train_batches, MOST_FEATURES, deadline.part(0.5), pace)
+    if train.labelled is None:
+        return {}
+    held_out = represented(model, eval_batches, MOST_FEATURES, deadline.part(0.6), pace)
+    signals: dict[str, float] = {}
+    seen = train.labelled
+    columns = np.unique(seen.targets).size if seen.targets.ndim == 1 else seen.targets.shape[1]
+    if deadline.allows(label_signal_seconds(len(seen), columns)):
+        signals |= label_signal(seen, held_out.labelled)
+    return signals | _transfer_signals(train, held_out, deadline)
+
+
+def _transfer_signals(
+    train: Represented, held_out: Represented, deadline: Deadline
+) -> dict[str, float]:
+    features, labels = train.pooled, train.classes
     classes = np.unique(labels).size
     if labels.size < 2 or classes < 2 or not deadline.allows(svd_seconds(features)):
         return {}
     signals = {"log_me": log_me(features, labels), "h_score": h_score(features, labels)}
-    eval_features, eval_labels = pooled_features(model, eval_batches, deadline.part(0.6), pace)
-    if eval_labels.size and deadline.allows(fit_seconds(features, classes)):
+    if held_out.classes.size and deadline.allows(fit_seconds(features, classes)):
         signals["linear_probe_accuracy"] = linear_probe_accuracy(
-            features, labels, eval_features, eval_labels
+            features, labels, held_out.pooled, held_out.classes
         )
     return signals
-
-
-def pooled_features(
-    model: torch.nn.Module,
-    batches: Sequence[Batch],
-    deadline: Deadline | None = None,
-    pace: Pace | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over tokens of the last hidden state (n_rows, n_dims), and class labels (n_rows,).
-
-    Of about `MOST_FEATURES` rows at most. Empty for models of another library than transformers and
-    for batches without class labels.
-    """
-    deadline, pace = deadline or Deadline(), pace or Pace()
-    device = device_of(model)
-    features: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    fitting = batches if _gives_hidden_states(model) else ()
-    for batch in pace.over(fitting, deadline, batch_rows):
-        classes = row_classes(batch)
-        if classes is None or sum(part.size for part in labels) >= MOST_FEATURES:
-            break
-        inputs = on_device(_without_labels(batch), device)
-        with torch.no_grad():
-            hidden = _last_hidden(model(**inputs, output_hidden_states=True))
-        if hidden is None or hidden.ndim != 3:
-            break
-        kept = (classes >= 0).numpy(force=True)
-        pooled = _mean_over_tokens(hidden, inputs.get("attention_mask"))
-        features.append(pooled.float().numpy(force=True)[kept])
-        labels.append(classes.numpy(force=True)[kept])
-    if not features:
-        return np.empty((0, 0)), np.empty(0, dtype=int)
-    return np.concatenate(features), np.concatenate(labels)
-
-
-def _gives_hidden_states(model: torch.nn.Module) -> bool:
-    from peft import PeftModel
-    from transformers import PreTrainedModel
-
-    return isinstance(model, PreTrainedModel | PeftModel)
-
-
-def _last_hidden(outputs: Any) -> torch.Tensor | None:
-    states = outputs.get("hidden_states") or outputs.get("encoder_hidden_states")
-    return states[-1] if states else None
-
-
-def _mean_over_tokens(hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """(B, T, D) -> (B, D), padding left out."""
-    if mask is None or mask.shape != hidden.shape[:2]:
-        return hidden.mean(dim=1)
-    weights = mask.to(hidden.dtype).unsqueeze(-1)  # (B, T, 1)
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
 
 
 # --- capacity ------------------------------------------------------------------------------------

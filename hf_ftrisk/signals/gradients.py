@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,8 +18,7 @@ from hf_ftrisk.signals.batches import (
     on_device,
 )
 from hf_ftrisk.signals.deadline import Deadline, Pace
-
-Update = Literal["sign", "gradient"]
+from hf_ftrisk.signals.movement import Update
 
 # Forward passes that a gradient is worth: the pass itself, a backward pass of twice that, and one
 # for the copy and what else is slower.
@@ -53,6 +51,16 @@ class Gradients:
     def mean(self) -> torch.Tensor:
         """(n_kept,) mean over rows."""
         return (self.rows[:, None] * self.vectors).sum(dim=0) / self.rows.sum()
+
+    def agreed_l1(self) -> float | None:
+        """<sign(g_a), g_b> of the means of every other batch and the rest; None for one batch."""
+        if self.rows.numel() < 2:
+            return None
+        parts = [
+            replace(self, vectors=self.vectors[start::2], rows=self.rows[start::2]).mean()
+            for start in (0, 1)
+        ]
+        return 0.5 * (self.dot(parts[0].sign(), parts[1]) + self.dot(parts[1].sign(), parts[0]))
 
     def dot(self, first: torch.Tensor, second: torch.Tensor) -> float:
         """Inner product of two gradients (n_kept,), unbiased for that of the whole ones."""
@@ -130,7 +138,7 @@ def gradient_signals(
     batch_size: float,
     *,
     learning_rate: float | None = None,
-    update: Update = "sign",
+    update: Update | None = "sign",
 ) -> dict[str, float]:
     """Noise, consistency and usefulness of gradients; see the module's table.
 
@@ -139,14 +147,17 @@ def gradient_signals(
         evaluation: gradients of evaluation batches, of the same coordinates.
         batch_size: rows of a training batch.
         learning_rate: peak learning rate; None leaves predicted_gain out.
-        update: direction of the optimiser's first step.
+        update: direction of the optimiser's first step; None, if unknown, leaves it out as well.
     """
     train = None if train is None else train.of_whole_batches()
     if train is None or not bool(torch.isfinite(train.vectors).all()):
         return {}
     n, mean = train.vectors.shape[0], train.mean()
     squared = train.dot(mean, mean)
-    signals = {"gradient_norm": math.sqrt(squared)}
+    signals = {"gradient_norm": math.sqrt(squared), "gradient_l1": train.dot(mean.sign(), mean)}
+    agreed = train.agreed_l1()
+    if agreed is not None:
+        signals["gradient_l1_agreed"] = agreed
     if n > 1:
         spread = sum(
             rows * train.dot(vector - mean, vector - mean)
@@ -168,7 +179,7 @@ def gradient_signals(
     norms = math.sqrt(squared * train.dot(held_out, held_out))
     if norms > 0:
         signals["train_eval_gradient_cosine"] = train.dot(mean, held_out) / norms
-    if learning_rate is not None:
+    if learning_rate is not None and update is not None:
         step = mean.sign() if update == "sign" else mean
         signals["predicted_gain"] = learning_rate * train.dot(step, held_out)
     return signals

@@ -15,12 +15,12 @@ from torch import nn
 from hf_ftrisk.signals.compatibility import (
     capacity_signals,
     compatibility_signals,
-    pooled_features,
     zero_shot_signals,
 )
 from hf_ftrisk.signals.deadline import Deadline
 from hf_ftrisk.signals.frozen import frozen
 from hf_ftrisk.signals.gradients import Gradients, batch_gradients, gradient_signals
+from hf_ftrisk.signals.representation import represented
 from tests.signals.tiny import VOCABULARY, bert, classified_rows, llama, prompted_rows
 
 
@@ -172,11 +172,11 @@ def test_features_are_means_over_tokens_without_padding():
         "labels": row["labels"],
     }
     with frozen(model):
-        plain, labels = pooled_features(model, batches_of([row]))
-        longer, _ = pooled_features(model, batches_of([padded]))
-    assert plain.shape == (1, 16)
-    assert labels.tolist() == [0]
-    assert np.allclose(plain, longer, atol=1e-5)
+        plain = represented(model, batches_of([row]), 8)
+        longer = represented(model, batches_of([padded]), 8)
+    assert plain.pooled.shape == (1, 16)
+    assert plain.classes.tolist() == [0]
+    assert np.allclose(plain.pooled, longer.pooled, atol=1e-5)
 
 
 def test_capacity_of_a_lora():

@@ -29,6 +29,8 @@ def test_the_page_names_exactly_the_signals_there_are(tmp_path):
     model = get_peft_model(llama(), LoraConfig(r=2, target_modules=["q_proj"]))
     language = trainer_of(model, prompted_rows(2) * 16, tmp_path)
     steps = np.arange(1, 21)
+    numbers = [{**row, "labels": float(row["labels"])} for row in classified_rows(64)]
+    regression = trainer_of(bert(num_labels=1), numbers, tmp_path)
     record = RunRecord(
         max_steps=40,
         train_step=steps,
@@ -42,6 +44,7 @@ def test_the_page_names_exactly_the_signals_there_are(tmp_path):
     found = (
         trainer_signals(classifier, seconds=None).keys()
         | trainer_signals(language, seconds=None).keys()
+        | trainer_signals(regression, seconds=None).keys()
         | dynamics_signals(record, **measured).keys()
     )
     rows_of_tables = re.findall(r"^\| (``.*?) \|", PAGE.read_text(), flags=re.MULTILINE)
