@@ -58,7 +58,7 @@ def test_one_small_adam_step_lowers_the_loss_by_what_was_foretold(tmp_path):
     before = model(**batch).loss
     before.backward()
     torch.optim.Adam(model.parameters(), lr=1e-4).step()
-    fall = float(before) - float(model(**batch).loss)
+    fall = float(before.detach()) - float(model(**batch).loss.detach())
     assert fall == pytest.approx(signals["schedule_gain"], rel=0.05)
 
 
