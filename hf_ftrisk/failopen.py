@@ -1,13 +1,40 @@
-"""The one place where any exception is caught: no fault of ours may end a person's run.
+"""The place where any exception is caught: no fault of ours may end a person's run.
 
-Nothing else in the package has a broad handler. Whoever calls `fault_of` says what it could not do,
-once, and leaves the run to itself.
+Whoever asks for a guard says what could not be done, once, and the run goes on without it. One
+other handler is as broad and raises what it caught: `restore_all`, which finishes putting a Trainer
+back before it lets an exception, Ctrl-C included, go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def attempt(
+    work: Callable[[], T],
+    failed: Callable[[Exception], object],
+    *,
+    passing: tuple[type[Exception], ...] = (),
+) -> T | None:
+    """What `work` returns; None where it failed.
+
+    Ctrl-C and ``sys.exit`` are no faults and pass.
+
+    Args:
+        work: what is done.
+        failed: is told the exception.
+        passing: what the user must know, raised as it is: arguments that cannot work.
+    """
+    try:
+        return work()
+    except passing:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one broad handler, see above
+        failed(error)
+        return None
 
 
 def fault_of(
@@ -21,10 +48,6 @@ def fault_of(
         work: what is done, with `args`.
         passing: what the user must know, raised as it is: arguments that cannot work.
     """
-    try:
-        work(*args)
-    except passing:
-        raise
-    except Exception as error:  # noqa: BLE001 - the one broad handler, see above
-        return error
-    return None
+    faults: list[Exception] = []
+    attempt(lambda: work(*args), faults.append, passing=passing)
+    return faults[0] if faults else None

@@ -26,12 +26,61 @@ from hf_ftrisk.columns import (
     to_list,
 )
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.metric_names import infer_greater_is_better
 from hf_ftrisk.metric_scale import goal_for_values
+from hf_ftrisk.settings import declared
 from hf_ftrisk.trainer_log import TrainerLog, number, read_log
 
 Status = Literal["finished", "running", "stopped"]
 
 _FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelSelection:
+    """What a Trainer chooses its best checkpoint by.
+
+    Args:
+        metric: name of the metric; the ``eval_`` prefix is added when it is missing.
+        greater_is_better: direction, as the Trainer has it.
+    """
+
+    metric: str
+    greater_is_better: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metric", f"eval_{self.metric.removeprefix('eval_')}")
+
+    @classmethod
+    def named(
+        cls, metric: str | None, greater_is_better: bool | None = None
+    ) -> ModelSelection | None:
+        """Selection by `metric`; None without one, or where its direction is not known.
+
+        Args:
+            metric: name of the metric.
+            greater_is_better: direction; None infers it from the name.
+        """
+        if metric is None:
+            return None
+        if greater_is_better is None:
+            greater_is_better = infer_greater_is_better(metric)
+        return None if greater_is_better is None else cls(metric, greater_is_better)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands among a stored record's fields; the direction only where the name is silent.
+
+        So that a run stored by an earlier release, which kept the name alone, has the same bytes.
+        """
+        fields: dict[str, Any] = {"metric_for_best": self.metric}
+        if infer_greater_is_better(self.metric) != self.greater_is_better:
+            fields["greater_is_better"] = self.greater_is_better
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ModelSelection | None:
+        """Inverse of `to_dict`, from a stored record's fields; None where they have none."""
+        return cls.named(fields.get("metric_for_best"), fields.get("greater_is_better"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +104,7 @@ class RunRecord:
         task: name under which runs are comparable (same data, model, metric), None if unknown.
         seed: random seed of the run, None if unknown.
         load_best: True when the best checkpoint, not the last, is the result.
-        metric_for_best: metric that chooses the best checkpoint; None: the goal's own.
+        selection: what chooses the best checkpoint; None: the goal's own metric.
         baselines: metric -> value of a trivial predictor.
         final: metric -> value of the finished model measured on its own (a test set, say); takes
             precedence over the trajectory as the outcome.
@@ -77,7 +126,7 @@ class RunRecord:
     task: str | None = None
     seed: int | None = None
     load_best: bool = False
-    metric_for_best: str | None = None
+    selection: ModelSelection | None = None
     baselines: Mapping[str, float] = field(default_factory=dict)
     final: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -190,7 +239,7 @@ class RunRecord:
         known.setdefault("steps_per_epoch", log.steps_per_epoch)
         if log.reinforcement_learning:
             settings = dict(known.get("settings", {}))
-            known["settings"] = {"reinforcement_learning": True, **settings}
+            known["settings"] = {**declared(reinforcement_learning=True), **settings}
         return cls(
             max_steps=max_steps,
             train_step=log.train_step,
@@ -367,13 +416,14 @@ class RunRecord:
 
     def _best(self, goal: Goal, steps: np.ndarray, values: np.ndarray) -> int:
         """Index into the goal's curve of the evaluation whose checkpoint is the best."""
-        chooser = Goal.parse(self.metric_for_best) if self.metric_for_best else goal
-        scores = values
-        if chooser.metric != goal.metric and chooser.metric in self.evals:
+        scores, greater = values, goal.greater_is_better
+        chooser = self.selection
+        if chooser is not None and chooser.metric in self.evals:
             scores = self.evals[chooser.metric][np.isin(self.eval_step, steps)]
+            greater = chooser.greater_is_better
         if np.all(np.isnan(scores)):
             return int(values.size - 1)
-        return int(np.nanargmax(scores) if chooser.greater_is_better else np.nanargmin(scores))
+        return int(np.nanargmax(scores) if greater else np.nanargmin(scores))
 
     def has_outcome(self, goal: Goal) -> bool:
         """Whether `outcome` has an answer for this goal."""
@@ -402,7 +452,7 @@ class RunRecord:
             "task": self.task,
             "seed": self.seed,
             "load_best": self.load_best,
-            "metric_for_best": self.metric_for_best,
+            **(self.selection.to_dict() if self.selection else {"metric_for_best": None}),
             "baselines": {name: to_json(value) for name, value in self.baselines.items()},
             "final": {name: to_json(value) for name, value in self.final.items()},
             "settings": dict(self.settings),
@@ -423,6 +473,7 @@ class RunRecord:
             )
         known = {name for name in cls.__dataclass_fields__ if name in data}
         fields = {name: data[name] for name in known}
+        fields["selection"] = ModelSelection.from_dict(data)
         for name in ("train_step", "train_loss", "grad_norm", "learning_rate", "eval_step"):
             fields[name] = from_list(fields.get(name, []))
         fields["evals"] = {k: from_list(v) for k, v in (fields.get("evals") or {}).items()}

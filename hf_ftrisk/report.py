@@ -20,6 +20,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.verdict import Diagnosis, Verdict
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.risk.decomposition import RiskDecomposition
+from hf_ftrisk.settings import declared
 
 FORMAT_VERSION = 1
 
@@ -152,7 +153,7 @@ class RiskReport:
         }
         own_curve = self.decomposition is not None
         curve = self if own_curve else preflight
-        before = {"preflight_steps": preflight.cost.spent_steps}
+        before = declared(preflight_steps=preflight.cost.spent_steps)
         return replace(
             self,
             cost=Cost(**cost),

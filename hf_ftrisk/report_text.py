@@ -1,4 +1,4 @@
-"""How a report's numbers are worded: one place for the terminal, Markdown and the model card."""
+"""How a report's numbers are worded, on a terminal and in Markdown."""
 
 from __future__ import annotations
 

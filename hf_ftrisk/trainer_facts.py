@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_ftrisk.record import ModelSelection
+from hf_ftrisk.settings import declared
+
 _MOST_SIMULATED = 200_000  # steps of a scheduler that can only be stepped through
 
 
@@ -79,6 +82,11 @@ def planned_evaluations(args: Any, max_steps: int, steps_per_epoch: int) -> int:
     return start
 
 
+def model_selection(args: Any) -> ModelSelection | None:
+    """What the TrainingArguments choose the best checkpoint by, in the direction they say."""
+    return ModelSelection.named(args.metric_for_best_model, args.greater_is_better)
+
+
 def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[str, Any]:
     """JSON scalars that describe the run.
 
@@ -89,25 +97,25 @@ def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[st
         max_steps: planned optimiser steps.
     """
     parameters = list(model.parameters())
-    return {
-        "model": str(
+    return declared(
+        model=str(
             getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__
         ),
-        "trainer": trainer,
-        "parameters": sum(p.numel() for p in parameters),
-        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
-        "method": "full" if all(p.requires_grad for p in parameters) else "partial",
-        "max_steps": max_steps,
-        "batch_size": args.per_device_train_batch_size,
-        "gradient_accumulation_steps": args.gradient_accumulation_steps,
-        "world_size": args.world_size,
-        "learning_rate": args.learning_rate,
-        "lr_scheduler_type": str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)),
-        "optimizer": str(getattr(args.optim, "value", args.optim)),
-        "weight_decay": args.weight_decay,
-        "max_grad_norm": args.max_grad_norm,
-        "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
-    }
+        trainer=trainer,
+        parameters=sum(p.numel() for p in parameters),
+        trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        method="full" if all(p.requires_grad for p in parameters) else "partial",
+        max_steps=max_steps,
+        batch_size=args.per_device_train_batch_size,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        world_size=args.world_size,
+        learning_rate=args.learning_rate,
+        lr_scheduler_type=str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)),
+        optimizer=str(getattr(args.optim, "value", args.optim)),
+        weight_decay=args.weight_decay,
+        max_grad_norm=args.max_grad_norm,
+        precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
+    )
 
 
 def length_of(dataset: Any) -> int | None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_ftrisk import Goal, RunRecord
+from hf_ftrisk.record import ModelSelection
 
 ACCURACY = Goal("accuracy", target=0.7)
 
@@ -212,15 +213,32 @@ def test_a_curve_leaves_out_steps_where_the_metric_was_not_evaluated():
 def test_the_outcome_is_the_last_value_or_that_of_the_best_checkpoint():
     assert run().outcome(ACCURACY) == 0.7
     assert run(load_best=True).outcome(ACCURACY) == 0.8
-    assert run(load_best=True, metric_for_best="loss").outcome(ACCURACY) == 0.75
+    assert run(load_best=True, selection=ModelSelection.named("loss")).outcome(ACCURACY) == 0.75
     assert run(load_best=True).outcome(Goal("loss")) == 0.5
     assert run(final={"eval_accuracy": 0.66}, load_best=True).outcome(ACCURACY) == 0.66
+
+
+def test_the_best_checkpoint_is_chosen_in_the_direction_the_trainer_has():
+    odd = {"eval_accuracy": [0.6, 0.9, 0.8, 0.7], "eval_quality_index": [1.0, 2.0, 5.0, 3.0]}
+    by_greater = ModelSelection("quality_index", greater_is_better=True)
+    by_smaller = ModelSelection("eval_quality_index", greater_is_better=False)
+    assert run(load_best=True, evals=odd, selection=by_greater).outcome(ACCURACY) == 0.8
+    assert run(load_best=True, evals=odd, selection=by_smaller).outcome(ACCURACY) == 0.6
+
+
+def test_the_selection_survives_storage_and_records_of_the_first_release_are_read():
+    record = run(load_best=True, selection=ModelSelection("quality_index", True))
+    assert RunRecord.from_dict(record.to_dict()).selection == record.selection
+    old = run(load_best=True, selection=ModelSelection.named("loss")).to_dict()
+    assert "greater_is_better" not in old
+    assert RunRecord.from_dict(old).selection == ModelSelection("eval_loss", False)
+    assert RunRecord.from_dict(old | {"metric_for_best": "eval_oddity"}).selection is None
 
 
 def test_the_best_checkpoint_is_chosen_where_the_goal_was_evaluated_too():
     record = run(
         load_best=True,
-        metric_for_best="eval_loss",
+        selection=ModelSelection.named("eval_loss"),
         evals={"eval_accuracy": [0.6, math.nan, 0.9, 0.7], "eval_loss": [0.5, 0.1, 0.4, 0.9]},
     )
     assert record.outcome(ACCURACY) == 0.9

@@ -131,3 +131,13 @@ def test_markdown_cannot_be_broken_by_names(full_report: RiskReport) -> None:
 )
 def test_shares_never_round_to_certainty(number: float, text: str) -> None:
     assert report_text.share(number) == text
+
+
+def test_diagnoses_of_the_first_release_are_read_under_the_names_they_have_now(full_report):
+    old = full_report.to_dict()
+    old["diagnoses"] = [
+        Diagnosis(name, "m", "a").to_dict()
+        for name in ("labels_all_masked", "nonfinite_first_loss", "diverging")
+    ]
+    names = [diagnosis.name for diagnosis in RiskReport.from_dict(old).diagnoses]
+    assert names == ["all_labels_masked", "non_finite_loss", "diverging"]

@@ -138,12 +138,15 @@ def _is_loss(goal: Goal) -> bool:
 
 def _at_least_reached(values: np.ndarray, record: RunRecord, goal: Goal) -> np.ndarray:
     """The best checkpoint is kept: what was reached cannot be lost again."""
-    chosen = record.metric_for_best
+    chosen = record.selection
     _, seen = record.curve(goal.metric)
     seen = seen[np.isfinite(seen)]
     if not record.load_best or not seen.size:
         return values
-    if chosen is not None and Goal.parse(chosen).metric != goal.metric:
+    if chosen is not None and (chosen.metric, chosen.greater_is_better) != (
+        goal.metric,
+        goal.greater_is_better,
+    ):
         return values
     if goal.greater_is_better:
         return np.asarray(np.maximum(values, seen.max()))

@@ -200,8 +200,8 @@ class RunHistory:
 
         Runs that the dataset has already are not sent again, and nothing in it is changed or
         removed but the card's own section. Runs that were pulled from a dataset are not passed
-        on. What leaves the machine is the cleaned run: no paths, no names, only settings on a
-        list (`hf_ftrisk.remote.privacy.SETTINGS`).
+        on. What leaves the machine is the cleaned run: no paths, no names, only settings
+        that are declared as shared (`hf_ftrisk.settings`).
 
         Args:
             repo_id: ``owner/name`` of the dataset.

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hf_ftrisk.history.errors import HistoryError
-from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record import ModelSelection, RunRecord
 from hf_ftrisk.remote.privacy import clean_record
 
 TRAIN_COLUMNS = ("train_step", "train_loss", "grad_norm", "learning_rate")
 _DOUBLES = np.dtype("<f8")
 _IN_COLUMNS = frozenset({*TRAIN_COLUMNS, "eval_step", "evals", "nan_steps", "schedule"})
+_SELECTION = frozenset({"metric_for_best", "greater_is_better"})
 
 
 class Column(NamedTuple):
@@ -67,6 +68,8 @@ def encode(record: RunRecord) -> EncodedRun:
         for field in fields(record)
         if field.name not in _IN_COLUMNS
     }
+    selection = head.pop("selection")
+    head |= selection.to_dict() if selection else {"metric_for_best": None}
     if head["steps_per_epoch"] is not None:
         head["steps_per_epoch"] = float(head["steps_per_epoch"])
     try:
@@ -102,7 +105,8 @@ def decode(run: EncodedRun) -> RunRecord:
             evals=evals,
             nan_steps={n: v for (kind, n), v in columns.items() if kind == "nan"},
             schedule=columns.get(("schedule", "schedule")),
-            **head,
+            selection=ModelSelection.from_dict(head),
+            **{name: value for name, value in head.items() if name not in _SELECTION},
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a stored run: {error}") from None

@@ -44,7 +44,12 @@ def check_record(record: RunRecord) -> None:
         raise ValueError(f"load_best must be true or false, got {record.load_best!r}")
     if not (record.steps_per_epoch is None or _is_positive(record.steps_per_epoch)):
         raise ValueError(f"steps_per_epoch must be above 0, got {record.steps_per_epoch!r}")
-    for text in (record.task, record.metric_for_best):
+    chooser = record.selection
+    if chooser is not None and not isinstance(chooser.greater_is_better, bool):
+        raise ValueError(
+            f"greater_is_better must be true or false, got {chooser.greater_is_better!r}"
+        )
+    for text in (record.task, chooser and chooser.metric):
         if text is not None:
             _check_text(text, MAX_NAME)
     _check_steps(record)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from hf_ftrisk.failopen import attempt
 from hf_ftrisk.hub.files import CARD_FILE, CardParts, build_parts
 from hf_ftrisk.remote.cardtext import CardError, metadata, with_front
 from hf_ftrisk.remote.edits import holds, keep_edits
@@ -146,16 +147,7 @@ class _Keeper:
 
     def _guarded(self, work: Callable[[], T]) -> T | None:
         """What `work` returns; a fault in it is logged and costs the section, never the push."""
-        try:
-            return work()
-        except Exception as error:  # noqa: BLE001 - no fault of ours may end a user's push
-            from hf_ftrisk.remote.errors import blot
-
-            reason = f"{type(error).__name__}: {blot(str(error))}"
-            _log.warning("[ftrisk] the card goes without the risk section: %s", reason)
-            # The lines alone: a traceback would repeat the message, with what was blotted out.
-            _log.debug("[ftrisk] %s", "".join(traceback.format_tb(error.__traceback__)))
-            return None
+        return attempt(work, _log_fault)
 
     @property
     def _folder(self) -> Path:
@@ -238,3 +230,12 @@ def _accepted(card: str, generated: str) -> bool:
 
 def _read(path: Path) -> str | None:
     return path.read_bytes().decode() if path.is_file() else None
+
+
+def _log_fault(error: Exception) -> None:
+    from hf_ftrisk.remote.errors import blot
+
+    reason = f"{type(error).__name__}: {blot(str(error))}"
+    _log.warning("[ftrisk] the card goes without the risk section: %s", reason)
+    # The lines alone: a traceback would repeat the message, with what was blotted out.
+    _log.debug("[ftrisk] %s", "".join(traceback.format_tb(error.__traceback__)))

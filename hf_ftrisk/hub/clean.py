@@ -1,54 +1,133 @@
 """The report as it may leave the machine.
 
 Numbers and trajectories leave as they are. Text is stripped of paths, files, addresses, tokens
-and names; settings and signals leave only under the names of an allow-list or as plain numbers.
+and names; settings leave only when they are declared as shared. Every field of a report, and of
+what it holds, is declared here: one that is not makes cleaning fail, so that nothing leaves unseen.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hf_ftrisk.policy.verdict import Diagnosis
 from hf_ftrisk.remote.privacy import (
     MAX_ITEMS,
     MAX_NAME,
+    Cleaner,
     clean_numbers,
     clean_record,
     clean_settings,
     clean_text,
+    cleaned,
+    unchanged,
 )
 
 if TYPE_CHECKING:
     from hf_ftrisk.report import RiskReport
 
+Rules = Mapping[str, Cleaner]
+
 
 def clean_report(report: RiskReport) -> RiskReport:
-    """`report` without anything that should stay here; cleaning twice is cleaning once."""
-    forecast = report.forecast
-    return replace(
-        report,
-        goal=replace(report.goal, metric=clean_text(report.goal.metric, MAX_NAME)),
-        reasons=tuple(clean_text(reason) for reason in report.reasons[:MAX_ITEMS]),
-        cost=replace(
-            report.cost,
-            currency=report.cost.currency and clean_text(report.cost.currency, 12),
-        ),
-        forecast=forecast and replace(forecast, source=clean_text(forecast.source)),
-        diagnoses=tuple(_clean_diagnosis(item) for item in report.diagnoses[:MAX_ITEMS]),
-        probes=tuple(clean_record(record) for record in report.probes),
-        run=report.run and clean_record(report.run),
-        signals=clean_numbers(report.signals),
-        settings=clean_settings(report.settings),
-        notes=tuple(clean_text(note) for note in report.notes[:MAX_ITEMS]),
-    )
+    """`report` without anything that should stay here; cleaning twice is cleaning once.
+
+    Raises:
+        TypeError: the report, or something it holds, has a field that is not declared here.
+    """
+    return cleaned(report, _REPORT)
 
 
-def _clean_diagnosis(diagnosis: Diagnosis) -> Diagnosis:
-    return replace(
-        diagnosis,
-        name=clean_text(diagnosis.name, MAX_NAME),
-        message=clean_text(diagnosis.message),
-        advice=clean_text(diagnosis.advice),
-        evidence=clean_numbers(diagnosis.evidence),
-    )
+def _maybe(clean: Cleaner) -> Cleaner:
+    """The same for a field that may be None."""
+    return lambda value: None if value is None else clean(value)
+
+
+def _each(clean: Cleaner) -> Cleaner:
+    """The same for a tuple of them, cut to a sane length."""
+    return lambda values: tuple(clean(value) for value in values[:MAX_ITEMS])
+
+
+def _fields(rules: Rules) -> Cleaner:
+    return lambda value: cleaned(value, rules)
+
+
+def _name(text: str) -> str:
+    return clean_text(text, MAX_NAME)
+
+
+def _texts(values: Mapping[str, str]) -> dict[str, str]:
+    return {_name(name): clean_text(text) for name, text in values.items()}
+
+
+_GOAL: Rules = {
+    "metric": _name,
+    "target": unchanged,
+    "greater_is_better": unchanged,
+    "kind": unchanged,
+    "tolerance": unchanged,
+}
+_COST: Rules = {
+    "full_steps": unchanged,
+    "spent_steps": unchanged,
+    "spent_seconds": unchanged,
+    "saved_steps": unchanged,
+    "seconds_per_step": unchanged,
+    "seconds_per_eval": unchanged,
+    "full_seconds": unchanged,
+    "peak_memory_bytes": unchanged,
+    "full_flops": unchanged,
+    "full_energy_kwh": unchanged,
+    "full_money": unchanged,
+    "currency": _maybe(lambda text: clean_text(text, 12)),
+}
+_FORECAST: Rules = {"samples": unchanged, "step": unchanged, "source": clean_text}
+_LOOK: Rules = {
+    "step": unchanged,
+    "mean": unchanged,
+    "low": unchanged,
+    "high": unchanged,
+    "prob_good": unchanged,
+    "observed": unchanged,
+}
+_DIAGNOSIS: Rules = {
+    "name": _name,
+    "message": clean_text,
+    "advice": clean_text,
+    "severity": unchanged,
+    "evidence": clean_numbers,
+}
+_DECOMPOSITION: Rules = {
+    "draws": unchanged,
+    "weights": unchanged,
+    "intrinsic": unchanged,
+    "K": unchanged,
+    "alpha": unchanged,
+    "identified": unchanged,
+    "reasons": _texts,
+    "log_bayes_decay": unchanged,
+    "floor": unchanged,
+    "tolerance": unchanged,
+    "regime_probabilities": unchanged,
+    "notes": _each(clean_text),
+}
+_REPORT: Rules = {
+    "goal": _fields(_GOAL),
+    "verdict": unchanged,
+    "reasons": _each(clean_text),
+    "cost": _fields(_COST),
+    "stage": unchanged,
+    "forecast": _maybe(_fields(_FORECAST)),
+    "decomposition": _maybe(_fields(_DECOMPOSITION)),
+    "diagnoses": _each(_fields(_DIAGNOSIS)),
+    "baseline": unchanged,
+    "looks": lambda looks: tuple(cleaned(look, _LOOK) for look in looks),
+    "probes": lambda probes: tuple(clean_record(record) for record in probes),
+    "run": _maybe(clean_record),
+    "risk_curve": unchanged,
+    "optimal_depth": unchanged,
+    "outcome": unchanged,
+    "stopped_at": unchanged,
+    "signals": clean_numbers,
+    "settings": clean_settings,
+    "notes": _each(clean_text),
+}

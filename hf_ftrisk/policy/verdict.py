@@ -10,6 +10,15 @@ from typing import Any, Literal
 Severity = Literal["fatal", "warning", "info"]
 
 
+# Names in reports and cards of release 0.1 -> their names now.
+_RENAMED = {"labels_all_masked": "all_labels_masked", "nonfinite_first_loss": "non_finite_loss"}
+
+
+def diagnosis_name(name: str) -> str:
+    """The name that a diagnosis has now; an older release may have written another."""
+    return _RENAMED.get(name, name)
+
+
 class Verdict(StrEnum):
     """What to do with a run."""
 
@@ -48,9 +57,9 @@ class Diagnosis:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Diagnosis:
-        """Diagnosis from `to_dict`'s form."""
+        """Diagnosis from `to_dict`'s form, under the name it has now."""
         return cls(
-            name=data["name"],
+            name=diagnosis_name(data["name"]),
             message=data["message"],
             advice=data["advice"],
             severity=data["severity"],

@@ -14,6 +14,7 @@ from hf_ftrisk.preflight.evidence import LITTLE_LEARNT, learnt_share
 from hf_ftrisk.preflight.session import Session
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
+from hf_ftrisk.settings import declared
 from hf_ftrisk.signals.dynamics import dynamics_signals
 
 _FEW_DEPTHS = 2
@@ -153,11 +154,13 @@ def _settings(session: Session) -> dict[str, Any]:
     options, plan = session.options, session.plan
     return {
         **session.facts.settings,
-        "budget": options.budget,
-        "seeds": [item.probe.seed for item in session.probed],
-        "depths": [int(depth) for depth in session.evidence.by_depth if depth > 0],
-        "eval_rows": session.eval_rows,
-        "planned_depths": list(plan.depths) if plan is not None else [],
-        "snapshot_bytes": session.snapshot_bytes,
-        "signal_seconds": round(session.signal_seconds, 3),
+        **declared(
+            budget=options.budget,
+            seeds=[item.probe.seed for item in session.probed],
+            depths=[int(depth) for depth in session.evidence.by_depth if depth > 0],
+            eval_rows=session.eval_rows,
+            planned_depths=list(plan.depths) if plan is not None else [],
+            snapshot_bytes=session.snapshot_bytes,
+            signal_seconds=round(session.signal_seconds, 3),
+        ),
     }

@@ -13,6 +13,7 @@ from hf_ftrisk.preflight.sample import eval_size
 from hf_ftrisk.preflight.workload import Facts
 from hf_ftrisk.trainer_facts import (
     class_labels,
+    model_selection,
     planned_evaluations,
     run_settings,
     scheduler_rates,
@@ -47,7 +48,7 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
         eval=size,
         evaluations=planned_evaluations(args, max_steps, updates) if size is not None else 0,
         load_best=bool(args.load_best_model_at_end),
-        metric_for_best=args.metric_for_best_model,
+        selection=model_selection(args),
         labels=class_labels(parts[0], list(shadow.label_names or [])) if len(parts) == 1 else None,
         task=task_name(shadow.model, None, shadow),
         settings=run_settings(args, shadow.model, type(shadow).__name__, max_steps),

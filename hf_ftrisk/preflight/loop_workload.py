@@ -25,6 +25,7 @@ from hf_ftrisk.preflight.snapshot import (
 )
 from hf_ftrisk.preflight.workload import DIVERGED_AFTER, Evaluation, Facts, Meter
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.settings import declared
 
 _SEED_STRIDE = 1_000_003
 
@@ -205,7 +206,10 @@ class LoopWorkload:
         """What the user said of the full run."""
         loop = self._loop
         rates, labels = loop.learning_rates, loop.eval_labels
-        settings = {"max_steps": loop.max_steps, "trainer": "loop", **(loop.settings or {})}
+        settings = {
+            **declared(max_steps=loop.max_steps, trainer="loop"),
+            **(loop.settings or {}),
+        }
         return Facts(
             max_steps=loop.max_steps,
             schedule=None if rates is None else np.asarray(rates, dtype=float),

@@ -301,7 +301,7 @@ class TrainerProbe:
             status="running",
             seed=self.seed,
             load_best=facts.load_best,
-            metric_for_best=facts.metric_for_best,
+            selection=facts.selection,
             settings=facts.settings,
         )
 

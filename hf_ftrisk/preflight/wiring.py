@@ -44,8 +44,8 @@ def check_wiring(
     Returns:
         Diagnoses, the fatal ones first: ``no_trainable_parameter``,
         ``parameters_not_in_optimizer``, ``no_train_set``, ``empty_train_set``,
-        ``no_eval_set`` (a warning), ``empty_eval_set``, ``labels_all_masked``,
-        ``labels_out_of_range``, ``tokens_out_of_range``, ``nonfinite_first_loss``,
+        ``no_eval_set`` (a warning), ``empty_eval_set``, ``all_labels_masked``,
+        ``labels_out_of_range``, ``tokens_out_of_range``, ``non_finite_loss``,
         ``answers_cut``.
     """
     if seed is None:
@@ -207,7 +207,7 @@ def check_masking(sample: DataSample) -> Diagnosis | None:
         return None
     n = len(sample.supervised)
     return Diagnosis(
-        name="labels_all_masked",
+        name="all_labels_masked",
         message=f"In {masked:.0%} of {n} sampled training rows every label is {IGNORED_LABEL}: "
         "the loss counts none of their tokens.",
         advice=(
@@ -378,7 +378,7 @@ def check_first_loss(trainer: Any, batch: Mapping[str, Any]) -> Diagnosis | None
     if math.isfinite(value):
         return None
     return Diagnosis(
-        name="nonfinite_first_loss",
+        name="non_finite_loss",
         message=f"The loss of the first batch is {value} before any step was taken.",
         advice=(
             "Look for NaN in the inputs and weights, labels that are all masked, a division by "

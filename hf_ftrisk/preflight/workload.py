@@ -10,7 +10,7 @@ import numpy as np
 
 from hf_ftrisk.policy.verdict import Diagnosis
 from hf_ftrisk.preflight.plan import EvalSize
-from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record import ModelSelection, RunRecord
 
 # Non-finite steps in a row after which a probe counts as diverged; one alone may be an overflow
 # that mixed precision skips.
@@ -67,7 +67,7 @@ class Facts:
         eval: size of the evaluation set, None without one.
         evaluations: evaluations of the whole set that the full run will do.
         load_best: the best checkpoint, not the last, is the result.
-        metric_for_best: metric that chooses it.
+        selection: what chooses it.
         labels: (n,) class indices of the evaluation set, None if it is no classification.
         settings: JSON scalars that describe the run.
         task: name under which completed runs are comparable, None if unknown.
@@ -81,7 +81,7 @@ class Facts:
     eval: EvalSize | None = None
     evaluations: int = 0
     load_best: bool = False
-    metric_for_best: str | None = None
+    selection: ModelSelection | None = None
     labels: np.ndarray | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     task: str | None = None

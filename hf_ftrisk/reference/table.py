@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record import ModelSelection, RunRecord
 
 _STEPS = pa.list_(pa.int32())
 _VALUES = pa.list_(pa.float32())
@@ -118,7 +118,7 @@ def _to_row(run: RecordedRun) -> dict[str, Any]:
         "steps_per_epoch": record.steps_per_epoch,
         "status": record.status,
         "load_best": record.load_best,
-        "metric_for_best": record.metric_for_best,
+        "metric_for_best": record.selection and record.selection.metric,
         "schedule": record.schedule,
         "evals": list(record.evals.items()),
         "baselines": list(record.baselines.items()),
@@ -201,7 +201,7 @@ def _from_row(
         task=row["task"],
         seed=row["seed"],
         load_best=row["load_best"],
-        metric_for_best=row["metric_for_best"],
+        selection=ModelSelection.named(row["metric_for_best"]),
         baselines={name: round(value, _DECIMALS) for name, value in row["baselines"]},
         final={name: round(value, _DECIMALS) for name, value in row["final"]},
         static=dict(row["static"]),

@@ -1,6 +1,7 @@
 """What may leave the machine: text without paths, names and secrets; settings on a list.
 
-Numbers may leave; text is cleaned, and a setting leaves only when its name is on `SETTINGS`.
+Numbers may leave; text is cleaned, and a setting leaves only when it is declared as
+shared in `hf_ftrisk.settings`.
 Cleaning twice changes nothing more.
 """
 
@@ -12,96 +13,23 @@ import math
 import re
 import socket
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record import ModelSelection, RunRecord
+from hf_ftrisk.settings import SHARED
+
+T = TypeVar("T")
+Cleaner = Callable[[Any], Any]
 
 MAX_TEXT = 600
 MAX_NAME = 120
 MAX_ITEMS = 200
-
-# Settings of a run or of a measurement that may be sent. Everything else stays here.
-SETTINGS = frozenset(
-    {
-        "adam_beta1",
-        "adam_beta2",
-        "adam_epsilon",
-        "auto_find_batch_size",
-        "base_model",
-        "batch_size",
-        "bf16",
-        "budget",
-        "data_seed",
-        "dataset",
-        "dataset_config",
-        "dataset_split",
-        "depth",
-        "depths",
-        "dtype",
-        "eval_batch_size",
-        "eval_sample",
-        "eval_samples",
-        "eval_size",
-        "false_stop_rate",
-        "floor",
-        "fp16",
-        "gradient_accumulation_steps",
-        "hf_ftrisk",
-        "history_runs",
-        "label_smoothing_factor",
-        "learning_rate",
-        "load_best_model_at_end",
-        "lora_alpha",
-        "lora_dropout",
-        "lora_r",
-        "lr_scheduler_type",
-        "max_grad_norm",
-        "max_length",
-        "max_steps",
-        "method",
-        "metric",
-        "model",
-        "model_type",
-        "n_parameters",
-        "n_runs",
-        "n_train",
-        "n_eval",
-        "n_trainable",
-        "num_labels",
-        "num_train_epochs",
-        "optim",
-        "optimizer",
-        "peft_type",
-        "per_device_eval_batch_size",
-        "per_device_train_batch_size",
-        "precision",
-        "probe_steps",
-        "recipe",
-        "rule",
-        "schedule",
-        "seed",
-        "seeds",
-        "steps_per_epoch",
-        "task",
-        "tolerance",
-        "train_batch_size",
-        "train_samples",
-        "train_size",
-        "trainable_parameters",
-        "tuning",
-        "versions",
-        "warmup_ratio",
-        "warmup_steps",
-        "weight_decay",
-        "world_size",
-    }
-)
 
 _DATA_FILE = (
     r"\.(?:arrow|bin|csv|db|feather|gguf|h5|ipynb|jsonl?|log|npy|npz|parquet|pdf|pkl|pth?|py|"
@@ -168,7 +96,7 @@ def clean_text(text: object, limit: int = MAX_TEXT) -> str:
 def clean_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings on the list, with clean values: numbers, short text, lists and tables of them."""
     cleaned = {}
-    for name in sorted(SETTINGS & settings.keys()):
+    for name in sorted(SHARED & settings.keys()):
         value = _clean_value(settings[name], depth=2)
         if value is not None:
             cleaned[name] = value
@@ -184,20 +112,74 @@ def clean_numbers(values: Mapping[str, float]) -> dict[str, float]:
     return kept
 
 
+def unchanged(value: T) -> T:
+    """A field that may leave as it is: a number, numbers, or one of a few fixed words."""
+    return value
+
+
+def cleaned(value: T, rules: Mapping[str, Cleaner]) -> T:
+    """A dataclass with each of its fields cleaned by its rule.
+
+    Args:
+        value: an instance of a dataclass.
+        rules: name -> how the field is cleaned, for every field of the class.
+
+    Raises:
+        TypeError: a field without a rule, or a rule without a field. Nothing leaves then.
+    """
+    names = {item.name for item in fields(value)}  # type: ignore[arg-type]
+    if names != rules.keys():
+        raise TypeError(
+            f"whether these fields of {type(value).__name__} may leave the machine is not "
+            f"declared: {sorted(names ^ rules.keys())}"
+        )
+    kept = {name: clean(getattr(value, name)) for name, clean in rules.items()}
+    return replace(value, **kept)  # type: ignore[type-var]
+
+
 def clean_record(record: RunRecord) -> RunRecord:
     """The run with its numbers, and only the settings, names and task that may be sent."""
-    return replace(
-        record,
-        evals={clean_text(k, MAX_NAME): v for k, v in record.evals.items()},
-        task=None if record.task is None else _clean_name(record.task),
-        metric_for_best=(
-            None if record.metric_for_best is None else clean_text(record.metric_for_best, MAX_NAME)
-        ),
-        baselines=clean_numbers(record.baselines),
-        final=clean_numbers(record.final),
-        settings=clean_settings(record.settings),
-        static=clean_numbers(record.static),
-    )
+    return cleaned(record, _RECORD)
+
+
+def _clean_selection(selection: ModelSelection | None) -> ModelSelection | None:
+    rules: dict[str, Cleaner] = {"metric": _metric_name, "greater_is_better": unchanged}
+    return selection and cleaned(selection, rules)
+
+
+def _metric_name(name: str) -> str:
+    return clean_text(name, MAX_NAME)
+
+
+def _under_clean_names(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {_metric_name(name): values for name, values in columns.items()}
+
+
+def _clean_task(task: str | None) -> str | None:
+    return None if task is None else _clean_name(task)
+
+
+_RECORD: dict[str, Cleaner] = {
+    "max_steps": unchanged,
+    "train_step": unchanged,
+    "train_loss": unchanged,
+    "grad_norm": unchanged,
+    "learning_rate": unchanged,
+    "eval_step": unchanged,
+    "evals": _under_clean_names,
+    "nan_steps": _under_clean_names,
+    "schedule": unchanged,
+    "steps_per_epoch": unchanged,
+    "status": unchanged,
+    "task": _clean_task,
+    "seed": unchanged,
+    "load_best": unchanged,
+    "selection": _clean_selection,
+    "baselines": clean_numbers,
+    "final": clean_numbers,
+    "settings": clean_settings,
+    "static": clean_numbers,
+}
 
 
 def _clean_value(value: Any, depth: int) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from hf_ftrisk.policy import Verdict, diagnose
 from hf_ftrisk.record import Status
 from hf_ftrisk.report import Cost, RiskReport
+from hf_ftrisk.settings import declared
 from hf_ftrisk.signals.dynamics import dynamics_signals
 from hf_ftrisk.watch.clock import Clock
 from hf_ftrisk.watch.watcher import NO_EVALUATION, TRAIN_LOSS, Watcher
@@ -84,9 +85,11 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         signals=dynamics_signals(record) | _training_loss(watcher, progress),
         settings={
             **record.settings,
-            "task": record.task,
-            "risk_curve_from": risk.source if risk is not None else None,
-            "completed_runs": len(watcher.runs),
+            **declared(
+                task=record.task,
+                risk_curve_from=risk.source if risk is not None else None,
+                completed_runs=len(watcher.runs),
+            ),
             **(progress.settings or {}),
         },
         notes=(*progress.notes, *_notes(watcher, at_goal, risk is not None, outcome, progress)),

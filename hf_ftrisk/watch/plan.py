@@ -9,12 +9,13 @@ from datasets import Dataset
 from transformers.trainer_utils import has_length
 
 from hf_ftrisk.goal import Goal, trivial_baseline
-from hf_ftrisk.metric_names import infer_greater_is_better
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.settings import declared
 from hf_ftrisk.trainer_facts import (
     class_labels,
     goal_sets,
     length_of,
+    model_selection,
     planned_evaluations,
     run_settings,
     scheduler_rates,
@@ -124,12 +125,7 @@ def run_plan(
     model = given["model"] if trainer is None else trainer.model
     settings = run_settings(args, model, kind, state.max_steps)
     if trainer is not None and _is_policy_gradient(type(trainer)):
-        settings["reinforcement_learning"] = True  # losses near zero mean nothing there
-    chooser = args.metric_for_best_model
-    if chooser is not None:
-        chooser = f"eval_{chooser.removeprefix('eval_')}"
-        if chooser == goal.metric or infer_greater_is_better(chooser) is None:
-            chooser = None  # the record then takes the goal's own metric
+        settings |= declared(reinforcement_learning=True)  # losses near zero mean nothing there
     plan = RunRecord(
         max_steps=state.max_steps,
         schedule=scheduler_rates(given.get("lr_scheduler"), state.max_steps),
@@ -138,7 +134,7 @@ def run_plan(
         task=task or task_name(model, loader, trainer),
         seed=args.seed,
         load_best=bool(args.load_best_model_at_end),
-        metric_for_best=chooser,
+        selection=model_selection(args),
         settings=settings,
     )
     return with_baseline(plan, goal, trivial_baseline(goal, labels=_labels(goal, trainer)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-_DEPTH = 10
+_DEPTH = 30  # calls between the event and the Trainer: guards, and wrappers of other programs
 
 
 def calling_trainer(callback: Any) -> Any | None:

@@ -14,6 +14,7 @@ from transformers.trainer_utils import HPSearchBackend
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.record import Status
 from hf_ftrisk.report import RiskReport
+from hf_ftrisk.settings import declared
 from hf_ftrisk.watch.clock import Clock
 from hf_ftrisk.watch.conclude import Progress, conclude
 from hf_ftrisk.watch.options import Options
@@ -301,13 +302,13 @@ class Session:
             peak_memory=_peak_memory(self.args.device),
             flops=float(state.total_flos) or None,
             notes=tuple(self._notes),
-            settings={
-                "action": self.options.action,
-                "false_stop_rate": self.options.false_stop_rate,
-                "ranks": self.ranks.size,
-                "every_step_seen": self.tap is not None,
-                "resumed_at": self._start or None,
-            },
+            settings=declared(
+                action=self.options.action,
+                false_stop_rate=self.options.false_stop_rate,
+                ranks=self.ranks.size,
+                every_step_seen=self.tap is not None,
+                resumed_at=self._start or None,
+            ),
         )
         return conclude(self.watcher, self.clock, progress)
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record import ModelSelection, RunRecord
 
 
 def make_record(seed=0, **fields):
@@ -31,7 +31,7 @@ def full_record(seed=0):
         schedule=np.linspace(1e-3, 0, 30),
         steps_per_epoch=10,
         load_best=True,
-        metric_for_best="eval_accuracy",
+        selection=ModelSelection("eval_quality_index", greater_is_better=True),
         final={"eval_accuracy": 0.81},
         settings={"model": "tiny", "seeds": [1, 2]},
         static={"logme": 0.3},

@@ -41,7 +41,9 @@ def make_report(decomposition):
             "cost": Cost(full_steps=1000, spent_steps=120, spent_seconds=33.0),
             "forecast": Forecast(samples, step=120, source="curve, 40 reference runs"),
             "decomposition": decomposition,
-            "diagnoses": (Diagnosis("few_steps", "Half an epoch only.", "Train for 2 epochs."),),
+            "diagnoses": (
+                Diagnosis("too_few_steps", "Half an epoch only.", "Train for 2 epochs."),
+            ),
             "baseline": 0.5,
             "looks": (Look(50, 0.8, 0.7, 0.9, 0.4), Look(100, 0.86, 0.82, 0.9, 0.8, 0.81)),
             "probes": (probe,),

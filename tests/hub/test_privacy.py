@@ -3,15 +3,18 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_ftrisk.hub import clean_report, publish
+from hf_ftrisk.policy.failures import certain_failure
 from hf_ftrisk.policy.verdict import Diagnosis
+from hf_ftrisk.record import RunRecord
 from hf_ftrisk.remote import privacy
-from hf_ftrisk.remote.privacy import clean_settings, clean_text
-from hf_ftrisk.report import RiskReport
+from hf_ftrisk.remote.privacy import clean_record, clean_settings, clean_text
+from hf_ftrisk.report import Cost, RiskReport
 
 REPO = "me/tiny"
 
@@ -87,6 +90,30 @@ def test_only_settings_on_the_list_leave():
     assert kept == {"seed": 1, "learning_rate": 2e-5, "model": "bert-base-uncased"}
 
 
+def test_a_setting_that_decides_a_failure_survives_cleaning():
+    steps = np.arange(1, 21) * 10
+    silent = RunRecord.from_log_history(
+        [{"step": s, "loss": 0.0, "grad_norm": 0.0, "reward": 1.0} for s in steps], max_steps=200
+    )
+    assert certain_failure(silent) is None
+    assert certain_failure(clean_record(silent)) is None
+
+
+def test_what_a_reader_of_a_published_report_needs_survives_cleaning():
+    needed = {
+        "eval_rows": 872,
+        "risk_curve_from": "12 completed runs",
+        "completed_runs": 12,
+        "every_step_seen": True,
+        "preflight_steps": 40.0,
+    }
+    assert clean_settings(needed) == needed
+
+
+def test_the_class_of_a_person_s_own_trainer_stays_here():
+    assert clean_settings({"trainer": "AcmeFraudTrainer"}) == {}
+
+
 def test_a_model_name_that_is_a_folder_here_does_not_leave(tmp_path, monkeypatch):
     (tmp_path / "clients" / "acme").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
@@ -110,6 +137,30 @@ def leaky(report, folder):
         signals={secret: 1.0},
         settings={"env": {"HOME": secret}, "hostname": "bigbox", "dataset": secret},
     )
+
+
+@pytest.mark.parametrize("kind", [RiskReport, RunRecord], ids=lambda kind: kind.__name__)
+def test_a_field_that_nobody_declared_keeps_everything_here(report, kind):
+    grown = dataclasses.make_dataclass(
+        f"Grown{kind.__name__}",
+        [("remark", str, dataclasses.field(default=""))],
+        bases=(kind,),
+        frozen=True,
+        eq=False,
+    )
+    plain = report if kind is RiskReport else report.probes[0]
+    held = {item.name: getattr(plain, item.name) for item in dataclasses.fields(plain)}
+    with pytest.raises(TypeError, match=r"declared: \['remark'\]"):
+        (clean_report if kind is RiskReport else clean_record)(grown(**held, remark="bigbox"))
+
+
+def test_a_field_that_nobody_declared_is_found_in_what_a_report_holds(report):
+    grown = dataclasses.make_dataclass(
+        "GrownCost", [("remark", str, dataclasses.field(default=""))], bases=(Cost,), frozen=True
+    )
+    cost = grown(**vars(report.cost), remark="bigbox")
+    with pytest.raises(TypeError, match="remark"):
+        clean_report(dataclasses.replace(report, cost=cost))
 
 
 def test_no_request_holds_anything_private(hub, report, tmp_path, own_names):

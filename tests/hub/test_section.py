@@ -89,7 +89,7 @@ def test_every_part_the_card_promises_is_there(make_report):
         "| Regime | ",
         "| Probing depth c&#42; that pays best | 140 steps (14 %) |",
         "| Spent | 120 of 1,000 steps (12 %) |",
-        "**few_steps** (warning): Half an epoch only. Train for 2 epochs.",
+        "**too_few_steps** (warning): Half an epoch only. Train for 2 epochs.",
         "| seeds | 1, 2, 3 |",
         "| versions | torch 2.13.0 |",
         "| Forecast rests on | curve, 40 reference runs |",

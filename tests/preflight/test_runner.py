@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hf_ftrisk.preflight import preflight
+from hf_ftrisk.record import ModelSelection
 from tests.preflight.models import bert_trainer, trained
 
 
@@ -36,3 +37,19 @@ def test_a_run_after_it_is_bit_identical_to_one_without(probed) -> None:
 def test_the_budget_is_not_exceeded(probed) -> None:
     report, *_ = probed
     assert 0 < report.cost.spent_share <= 0.5 * 1.05
+
+
+def test_the_best_checkpoint_may_be_chosen_by_a_metric_of_one_s_own(tmp_path) -> None:
+    trainer = bert_trainer(
+        tmp_path,
+        metric_for_best_model="quality_index",
+        greater_is_better=True,
+        load_best_model_at_end=True,
+        eval_strategy="steps",
+        save_strategy="steps",
+        eval_steps=6,
+        save_steps=6,
+    )
+    report = preflight(trainer, "eval_accuracy>=0.8", budget=0.5, seeds=1)
+    assert report.probes[0].selection == ModelSelection("eval_quality_index", True)
+    assert report.forecast is not None

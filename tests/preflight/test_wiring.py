@@ -108,8 +108,8 @@ def test_a_body_left_out_of_the_optimizer_may_be_meant_and_is_a_warning(tmp_path
 def test_all_labels_masked_is_fatal(tmp_path):
     rows = [row | {"labels": [-100] * 8} for row in prompted_rows(16)]
     faults = check_wiring(trainer_of(llama(), rows, tmp_path))
-    assert "labels_all_masked" in names(faults)
-    fault = next(fault for fault in faults if fault.name == "labels_all_masked")
+    assert "all_labels_masked" in names(faults)
+    fault = next(fault for fault in faults if fault.name == "all_labels_masked")
     assert fault.severity == "fatal"
     assert fault.evidence["all_masked_share"] == 1.0
 
@@ -118,7 +118,7 @@ def test_some_rows_masked_is_a_warning(tmp_path):
     rows = prompted_rows(16)
     rows[:4] = [row | {"labels": [-100] * 8} for row in rows[:4]]
     fault = only(check_wiring(trainer_of(llama(), rows, tmp_path)))
-    assert (fault.name, fault.severity) == ("labels_all_masked", "warning")
+    assert (fault.name, fault.severity) == ("all_labels_masked", "warning")
     assert fault.evidence["all_masked_share"] == 0.25
 
 
@@ -176,7 +176,7 @@ def test_a_loss_that_is_not_finite_at_the_start_is_fatal(tmp_path):
     with torch.no_grad():
         model.classifier.bias[0] = float("nan")
     fault = only(check_wiring(trainer_of(model, classified_rows(16), tmp_path)))
-    assert (fault.name, fault.severity) == ("nonfinite_first_loss", "fatal")
+    assert (fault.name, fault.severity) == ("non_finite_loss", "fatal")
 
 
 def answers(n_cut: int, eos: int = 3):

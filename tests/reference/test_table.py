@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record import ModelSelection, RunRecord
 from hf_ftrisk.reference.table import RecordedRun, from_table, read_runs, to_table, write_runs
 
 
@@ -30,7 +30,7 @@ FULL = run(
     task="data/model/full",
     seed=3,
     load_best=True,
-    metric_for_best="eval_accuracy",
+    selection=ModelSelection.named("eval_accuracy"),
     baselines={"eval_accuracy": 0.5},
     final={"eval_accuracy": 0.7},
     settings={"learning_rate": 0.5, "scheduler": "linear"},
