@@ -27,7 +27,7 @@ from transformers import (
 from benchmarks.recording import data, models
 from benchmarks.recording.plan import RunSetting
 from hf_ftrisk.goal import Goal, trivial_baseline
-from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record import ModelSelection, RunRecord
 from hf_ftrisk.reference.table import RecordedRun
 from hf_ftrisk.signals.collect import trainer_signals
 
@@ -256,7 +256,7 @@ def _to_record(planned: _Planned, setting: RunSetting, static: Mapping[str, floa
         task=setting.task,
         seed=setting.seed,
         load_best=setting.load_best,
-        metric_for_best="eval_accuracy" if setting.load_best else None,
+        selection=ModelSelection("eval_accuracy", True) if setting.load_best else None,
         baselines=baselines,
         settings=settings,
         static=static,
