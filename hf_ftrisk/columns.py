@@ -8,6 +8,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+# Rates of a planned schedule that are kept: those of every step, or of so many evenly spread ones.
+MOST_RATES = 4096
+
 
 class FrozenDict(dict[str, Any]):
     """A dict that cannot be changed; everything else that reads a dict reads it."""
@@ -36,6 +39,33 @@ def frozen_column(values: Any) -> np.ndarray:
     made = np.array(values, dtype=np.float64)
     made.setflags(write=False)
     return made
+
+
+def schedule_steps(max_steps: int) -> np.ndarray:
+    """Steps (n_rates,), from 0, whose planned learning rates a record keeps.
+
+    All of them, or the middles of `MOST_RATES` equal parts of a longer run.
+    """
+    kept = min(max_steps, MOST_RATES)
+    return np.asarray((np.arange(kept) + 0.5) * (max_steps / kept), dtype=np.int64)
+
+
+def kept_schedule(schedule: np.ndarray, max_steps: int) -> np.ndarray:
+    """A schedule (n_rates,) as a record keeps it, from one of every step or one that is thinned.
+
+    Raises:
+        ValueError: another number of rates.
+    """
+    kept, rates = min(max_steps, MOST_RATES), np.asarray(schedule)
+    if rates.shape == (max_steps,) and max_steps > kept:
+        rates = rates[schedule_steps(max_steps)]
+    if rates.shape != (kept,):
+        also = f" or ({kept},)" if kept < max_steps else ""
+        raise ValueError(
+            f"schedule has shape {rates.shape}, expected ({max_steps},){also}: one learning rate "
+            "for each planned step, or for each of schedule_steps(max_steps)"
+        )
+    return frozen_column(rates)
 
 
 def check_length(name: str, values: np.ndarray, expected: int) -> None:

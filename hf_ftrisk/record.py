@@ -6,7 +6,6 @@ was not logged is NaN. `RunRecord` is what history stores, forecasters read and 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from hf_ftrisk.columns import (
     from_json,
     from_list,
     frozen_column,
+    kept_schedule,
     to_json,
     to_list,
 )
@@ -29,9 +29,12 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.metric_names import infer_greater_is_better
 from hf_ftrisk.metric_scale import goal_for_values
 from hf_ftrisk.settings import declared
-from hf_ftrisk.trainer_log import TrainerLog, number, read_log
+from hf_ftrisk.trainer_log import TrainerLog, number, read_log, read_state, with_steps
 
 Status = Literal["finished", "running", "stopped"]
+
+# Beyond this a step is no longer told from the next one by a float.
+_MOST_STEPS = 2**53
 
 _FORMAT_VERSION = 1
 
@@ -97,7 +100,8 @@ class RunRecord:
         evals: metric name (``eval_...``) -> (n_evals,) values; NaN where not evaluated.
         nan_steps: name (``loss``, ``grad_norm``, ``eval_...``) -> (n,) steps at which NaN itself
             was logged: the columns alone cannot tell that from "not logged".
-        schedule: (max_steps,) planned learning rate of every step, None if unknown.
+        schedule: (n_rates,) planned learning rate of every step, or of the `schedule_steps` of a
+            run of more than `columns.MOST_RATES` steps; None if unknown. A longer one is thinned.
         steps_per_epoch: optimiser steps in one pass over the data, None if unknown.
         status: ``"finished"`` reached its planned end, ``"running"`` still goes on (or is cut
             off without saying why), ``"stopped"`` ended early on purpose.
@@ -134,8 +138,10 @@ class RunRecord:
 
     def __post_init__(self) -> None:
         planned = number(self.max_steps)
-        if planned is None or not planned.is_integer() or planned <= 0:
-            raise ValueError(f"max_steps must be a whole number above 0, got {self.max_steps!r}")
+        if planned is None or not planned.is_integer() or not 0 < planned <= _MOST_STEPS:
+            raise ValueError(
+                f"max_steps must be a whole number above 0 and below 2**53, got {self.max_steps!r}"
+            )
         if self.status not in ("finished", "running", "stopped"):
             raise ValueError(
                 f"status must be 'finished', 'running' or 'stopped', got {self.status!r}"
@@ -159,13 +165,7 @@ class RunRecord:
             if not np.all(np.isfinite(steps)) or np.any(np.diff(steps) <= 0):
                 raise ValueError(f"{name} must be finite and strictly increasing, got {steps!r}")
         if self.schedule is not None:
-            schedule = frozen_column(self.schedule)
-            if schedule.shape != (self.max_steps,):
-                raise ValueError(
-                    f"schedule has shape {schedule.shape}, expected ({self.max_steps},): "
-                    "one learning rate for each planned step"
-                )
-            self._set(schedule=schedule)
+            self._set(schedule=kept_schedule(self.schedule, self.max_steps))
         for name in ("baselines", "final", "static"):
             scalars = {str(key): float(value) for key, value in getattr(self, name).items()}
             self._set(**{name: FrozenDict(scalars)})
@@ -185,28 +185,22 @@ class RunRecord:
             path: the file, the checkpoint folder that holds it, or its parsed content.
             fields: any other field of the record (task, seed, load_best, ...).
 
+        A log without steps gets them from its epochs. A run that went beyond the steps its state
+        plans (resumed for more epochs) counts as planned as long as it is; the setting
+        ``stated_max_steps`` keeps what the state says.
+
         Raises:
             FileNotFoundError: no such file.
-            ValueError: not JSON, or not a trainer state (no ``log_history``).
+            ValueError: not JSON, not a trainer state (no ``log_history``), or a log of which no
+                entry has a step or an epoch.
         """
-        if isinstance(path, Mapping):
-            state: Any = path
-        else:
-            file = Path(path)
-            if file.is_dir():
-                file = file / "trainer_state.json"
-            try:
-                state = json.loads(file.read_text(encoding="utf-8"))
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{file} is not JSON: {error}") from error
-        if not isinstance(state, Mapping) or not isinstance(state.get("log_history"), list):
-            raise ValueError(
-                f"{path if not isinstance(path, Mapping) else 'this mapping'} is no trainer state: "
-                "expected an object with a list 'log_history'"
-            )
-        log = read_log(state["log_history"])
+        state, name = read_state(path)
+        log = read_log(with_steps(state, name))
         seen = max(_count(state.get("global_step")), log.last_step)
-        max_steps = max(_count(state.get("max_steps")), 0) or max(seen, 1)
+        stated = _count(state.get("max_steps"))
+        max_steps = max(stated, seen, 1)
+        if 0 < stated < max_steps:
+            fields["settings"] = {"stated_max_steps": stated, **fields.get("settings", {})}
         ended = "stopped" if log.ended else "running"
         fields.setdefault("status", "finished" if seen >= max_steps else ended)
         epoch = number(state.get("epoch"))
@@ -489,4 +483,4 @@ class RunRecord:
 def _count(value: Any) -> int:
     """A step count as an int; 0 for anything that is none."""
     found = number(value)
-    return int(found) if found is not None and math.isfinite(found) else 0
+    return max(int(found), 0) if found is not None and math.isfinite(found) else 0

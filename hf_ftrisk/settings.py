@@ -35,6 +35,7 @@ SETTINGS: dict[str, Setting] = {
     "parameters": Setting("parameters of the model"),
     "precision": Setting("bf16, fp16 or fp32"),
     "reinforcement_learning": Setting("the loss is a policy gradient: near zero means nothing"),
+    "stated_max_steps": Setting("optimizer steps that a run planned and then went beyond"),
     "trainable_parameters": Setting("parameters that are trained"),
     "trainer": Setting("class of the Trainer, which may be a person's own", shared=False),
     "weight_decay": Setting("weight decay of the optimizer"),

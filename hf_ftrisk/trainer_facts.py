@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_ftrisk.columns import schedule_steps
 from hf_ftrisk.record import ModelSelection
 from hf_ftrisk.settings import declared
 
-_MOST_SIMULATED = 200_000  # steps of a scheduler that can only be stepped through
+_MOST_SIMULATED = 50_000  # steps of a scheduler that can only be stepped through
 
 
 def scheduler_rates(scheduler: Any, max_steps: int, first: int = 0) -> np.ndarray | None:
-    """(max_steps,) learning rates that a scheduler plans; it is only read.
+    """(n_rates,) learning rates that a scheduler plans at `schedule_steps`; it is only read.
 
     Args:
         scheduler: a scheduler of torch or transformers, or accelerate's wrapper of one.
@@ -32,7 +33,8 @@ def scheduler_rates(scheduler: Any, max_steps: int, first: int = 0) -> np.ndarra
     """
     if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
         rate, factor = float(scheduler.base_lrs[0]), scheduler.lr_lambdas[0]
-        return np.array([rate * factor(first + step) for step in range(max_steps)])
+        kept = schedule_steps(max_steps).tolist()
+        return np.array([rate * factor(first + step) for step in kept])
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
     if not isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler) or isinstance(
         scheduler, plateau
@@ -50,7 +52,7 @@ def scheduler_rates(scheduler: Any, max_steps: int, first: int = 0) -> np.ndarra
             rates.append(float(dummy.param_groups[0]["lr"]))
             dummy.step()
             twin.step()
-    return np.array(rates)
+    return np.asarray(np.array(rates)[schedule_steps(max_steps)])
 
 
 def _optimizer_like(optimizer: Any) -> torch.optim.Optimizer:

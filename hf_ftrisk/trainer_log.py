@@ -7,15 +7,29 @@ dropped. `hf_ftrisk.record.RunRecord` is built from what this module returns.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 _TRAIN_KEYS = ("loss", "grad_norm", "learning_rate")
+# What the summary of a whole `train` holds under this prefix. An evaluation of the training set
+# (``metric_key_prefix="train"``) has metrics besides.
+_SUMMARY_KEYS = frozenset(
+    {
+        "train_loss",
+        "train_runtime",
+        "train_samples_per_second",
+        "train_steps_per_second",
+        "train_tokens_per_second",
+    }
+)
+_SUMMARY_PREFIXES = ("train_mem_", "train_jit_")
 _NOT_METRICS = frozenset({"step", "epoch", "total_flos"})
 _NOT_EVAL_SUFFIXES = (
     "_runtime",
@@ -84,6 +98,67 @@ def number(value: Any) -> float | None:
     return None
 
 
+def read_state(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """A Trainer's state, and what to call it in messages.
+
+    Args:
+        source: the file in any encoding of JSON, the checkpoint folder that holds it, or its
+            parsed content.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not JSON, or not a trainer state (no ``log_history``).
+    """
+    name = "this mapping"
+    state: Any = source
+    if not isinstance(source, Mapping):
+        file = Path(source)
+        if file.is_dir():
+            file = file / "trainer_state.json"
+        name = str(file)
+        try:
+            # From bytes: json tells UTF-8, UTF-16 and UTF-32 apart, with a byte-order mark or not.
+            state = json.loads(file.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{name} is not JSON: {error}") from error
+    if not isinstance(state, Mapping) or not isinstance(state.get("log_history"), list):
+        raise ValueError(
+            f"{name} is no trainer state: expected an object with a list 'log_history'"
+        )
+    return state, name
+
+
+def with_steps(state: Mapping[str, Any], name: str) -> list[Any]:
+    """The log of a state; where no entry has a step, each gets the one its epoch tells.
+
+    Raises:
+        ValueError: entries, and not one of them with a step or an epoch to tell it from.
+    """
+    log: list[Any] = state["log_history"]
+    entries = [entry for entry in log if isinstance(entry, Mapping)]
+    if not entries or any(_step_of(entry) is not None for entry in entries):
+        return log
+    reached, epoch = number(state.get("global_step")), number(state.get("epoch"))
+    known = [value for entry in entries if (value := number(entry.get("epoch"))) is not None]
+    if not known or not reached or not epoch or not math.isfinite(reached / epoch):
+        raise ValueError(
+            f"{name} has {len(log)} log entries, and none says its step: expected a number of 0 "
+            "or more as 'step', or epochs together with the state's global_step and epoch"
+        )
+    steps_per_epoch = reached / epoch
+    return [
+        {**entry, "step": round(at * steps_per_epoch)}
+        for entry in entries
+        if (at := number(entry.get("epoch"))) is not None and math.isfinite(at)
+    ]
+
+
+def _step_of(entry: Mapping[Any, Any]) -> float | None:
+    """Step of an entry, None for one without a finite number of 0 or more."""
+    step = number(entry.get("step"))
+    return step if step is not None and math.isfinite(step) and step >= 0 else None
+
+
 def read_log(log_history: Iterable[Any]) -> TrainerLog:
     """Columns of a Trainer's ``state.log_history``.
 
@@ -91,7 +166,10 @@ def read_log(log_history: Iterable[Any]) -> TrainerLog:
       the run was resumed from before it: what the abandoned branch logged from there on goes.
     - An evaluation after the summary of a finished `train` is no point of the trajectory (with
       ``load_best_model_at_end`` it is the best checkpoint, measured again): it goes to `final`
-      when it repeats a value of the trajectory, and is dropped otherwise, being of another set.
+      when it repeats a value of the trajectory, or when the trajectory has none of that metric,
+      and is dropped otherwise, being of another set.
+    - An evaluation of the training set (prefix "train") is neither a summary nor a point of the
+      trajectory.
     - Entries that are no mapping, or without a step that is a number of 0 or more, are skipped.
     """
     train: Rows = {}
@@ -100,9 +178,11 @@ def read_log(log_history: Iterable[Any]) -> TrainerLog:
     epochs: list[tuple[float, float]] = []
     summary_step: float | None = None
     policy_gradient = False
-    for entry in log_history:
-        step = number(entry.get("step")) if isinstance(entry, Mapping) else None
-        if step is None or not math.isfinite(step) or step < 0:
+    entries = list(log_history)
+    last_summary = _last_summary(entries)
+    for index, entry in enumerate(entries):
+        step = _step_of(entry) if isinstance(entry, Mapping) else None
+        if step is None:
             continue
         epoch = number(entry.get("epoch"))
         if epoch is not None and math.isfinite(epoch) and epoch > 0 and step > 0:
@@ -116,7 +196,7 @@ def read_log(log_history: Iterable[Any]) -> TrainerLog:
             _put(again, step, evaluated)
         elif evaluated:
             _put(evals, step, evaluated)
-        if "train_runtime" in entry and not evaluated:
+        if not evaluated and (index == last_summary or _says_flops(entry)):
             summary_step = step
     train_step, train_columns = _columns(train, _TRAIN_KEYS)
     eval_step, eval_columns = _columns(evals, sorted({n for row in evals.values() for n in row}))
@@ -131,6 +211,32 @@ def read_log(log_history: Iterable[Any]) -> TrainerLog:
         steps_per_epoch=_steps_per_epoch(epochs),
         reinforcement_learning=policy_gradient,
     )
+
+
+def _last_summary(entries: list[Any]) -> int | None:
+    """Place of the last entry that can be the summary of a `train`, None if there is none.
+
+    A summary without the count of operations (as older versions write it) and a loss-only
+    evaluation of the training set look alike: it has to be the only one of its kind, and nothing
+    is trained after it.
+    """
+    found = [i for i, entry in enumerate(entries) if _may_be_summary(entry)]
+    sure = [i for i in found if _says_flops(entries[i])]
+    if sure or len(found) != 1:
+        return sure[-1] if sure else None
+    after = (entry for entry in entries[found[0] + 1 :] if isinstance(entry, Mapping))
+    return None if any("loss" in entry for entry in after) else found[0]
+
+
+def _may_be_summary(entry: Any) -> bool:
+    if not isinstance(entry, Mapping) or "train_runtime" not in entry:
+        return False
+    measured = [key for key in entry if isinstance(key, str) and key.startswith("train_")]
+    return all(key in _SUMMARY_KEYS or key.startswith(_SUMMARY_PREFIXES) for key in measured)
+
+
+def _says_flops(entry: Mapping[Any, Any]) -> bool:
+    return _may_be_summary(entry) and "total_flos" in entry
 
 
 def _split(entry: Mapping[Any, Any]) -> tuple[dict[str, float], dict[str, float]]:
@@ -186,12 +292,12 @@ def _nan_steps(rows: Rows) -> dict[str, np.ndarray]:
 
 
 def _measured_again(again: Rows, evals: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Values of post-training evaluations that repeat a value of the trajectory."""
+    """Values of post-training evaluations that repeat a value of the trajectory, or have none."""
     found: dict[str, float] = {}
     for row in again.values():
         for name, value in row.items():
-            column = evals.get(name, np.empty(0))
-            if np.any(np.isclose(column, value, rtol=_SAME_VALUE, atol=1e-12)):
+            column = evals.get(name)
+            if column is None or np.any(np.isclose(column, value, rtol=_SAME_VALUE, atol=1e-12)):
                 found[name] = value
     return found
 

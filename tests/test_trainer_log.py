@@ -168,3 +168,42 @@ def test_any_list_is_read_into_increasing_steps_and_equal_columns(log_history):
         assert np.all(np.isfinite(steps))
         assert np.all(np.diff(steps) > 0)
         assert all(column.shape == steps.shape for column in columns.values())
+
+
+def _with_train_set(epochs: int, *, accuracy: bool) -> list[dict]:
+    """A run whose callback evaluates the training set at every epoch, before the Trainer's own."""
+    log: list[dict] = []
+    for epoch in range(1, epochs + 1):
+        step = 5 * epoch
+        log.append(train(step, 1.0 / epoch, epoch=epoch))
+        seen = {"train_loss": 1.0 / epoch, "train_runtime": 0.1, "train_steps_per_second": 9.0}
+        log.append({"step": step, **seen, **({"train_accuracy": 0.5} if accuracy else {})})
+        log.append({"step": step, "eval_accuracy": 0.5 + 0.01 * epoch, "eval_runtime": 0.1})
+    return log
+
+
+@pytest.mark.parametrize("accuracy", [True, False])
+@pytest.mark.parametrize("epochs", [1, 2, 4])
+def test_an_evaluation_of_the_training_set_is_no_summary(epochs, accuracy):
+    log = read_log(_with_train_set(epochs, accuracy=accuracy))
+    if accuracy or epochs > 1:  # a single loss-only one at the end of a log looks like a summary
+        assert not log.ended
+        assert log.evals["eval_accuracy"].tolist() == [0.5 + 0.01 * e for e in range(1, epochs + 1)]
+        assert not log.final
+    assert log.train["loss"].tolist() == [1.0 / e for e in range(1, epochs + 1)]
+
+
+@pytest.mark.parametrize("accuracy", [True, False])
+def test_the_summary_after_evaluations_of_the_training_set_is_one(accuracy):
+    entries = _with_train_set(3, accuracy=accuracy)
+    entries.append({"step": 15, "train_loss": 0.7, "train_runtime": 4.0, "total_flos": 1e12})
+    log = read_log([*entries, {"step": 15, "eval_accuracy": 0.52}])
+    assert log.ended
+    assert log.evals["eval_accuracy"].tolist() == [0.51, 0.52, 0.53]
+    assert log.final == {"eval_accuracy": 0.52}
+
+
+def test_a_metric_measured_after_training_alone_is_its_final_value():
+    log = read_log([train(10, 0.5), SUMMARY, {"step": 20, "eval_accuracy": 0.9, "eval_loss": 0.2}])
+    assert log.final == {"eval_accuracy": 0.9, "eval_loss": 0.2}
+    assert not log.evals

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_ftrisk.columns import schedule_steps
 from hf_ftrisk.forecast.curve import Times
 from hf_ftrisk.record import RunRecord
 
@@ -23,23 +24,30 @@ class Clocks:
     """What the planned schedule says about every moment of a run.
 
     Args:
-        drift: (max_steps + 1,) share of the summed learning rate that has passed.
-        noise: (max_steps + 1,) share of the summed squared learning rate that has passed.
-        cooled: (max_steps + 1,) one minus the learning rate over its peak; 0 before the peak.
+        drift: (n_rates + 1,) share of the summed learning rate that has passed.
+        noise: (n_rates + 1,) share of the summed squared learning rate that has passed.
+        cooled: (n_rates + 1,) one minus the learning rate over its peak; 0 before the peak.
+        width: optimiser steps from one value to the next: 1, more for a very long run.
     """
 
     drift: np.ndarray
     noise: np.ndarray
     cooled: np.ndarray
+    width: float = 1.0
 
     def at(self, steps: np.ndarray) -> Times:
         """Readings after `steps` (n,) optimiser steps."""
         grid = np.arange(self.drift.size)
-        return Times(*(np.interp(steps, grid, c) for c in (self.drift, self.noise, self.cooled)))
+        return Times(
+            *(
+                np.interp(np.asarray(steps) / self.width, grid, c)
+                for c in (self.drift, self.noise, self.cooled)
+            )
+        )
 
 
 def planned_schedule(record: RunRecord) -> np.ndarray:
-    """Learning rate of every planned step, (max_steps,), up to a common factor.
+    """Learning rates (n_rates,) of the planned run's `schedule_steps`, up to a common factor.
 
     The record's own schedule when it has one. Otherwise the family (warm-up, then constant,
     linear or cosine decay) that fits the logged learning rates best; the Trainer's default,
@@ -52,7 +60,7 @@ def planned_schedule(record: RunRecord) -> np.ndarray:
     kept = np.isfinite(record.learning_rate) & (record.learning_rate >= 0)
     steps, rates = record.train_step[kept], record.learning_rate[kept]
     total = record.max_steps
-    grid = np.arange(total, dtype=np.float64)
+    grid = schedule_steps(total).astype(np.float64)
     if steps.size < 2 or rates.max(initial=0.0) <= 0:
         return np.asarray(1.0 - grid / total)
     warmup = _warmup_steps(steps, rates)
@@ -92,7 +100,7 @@ def _warmup_steps(steps: np.ndarray, rates: np.ndarray) -> float:
 
 
 def _decay(name: str, grid: np.ndarray, total: int, warmup: float) -> np.ndarray:
-    """Warm-up followed by one of the usual decays, (total,), peak 1."""
+    """Warm-up followed by one of the usual decays, (n_rates,), peak 1."""
     ramp = np.minimum((grid + 1.0) / max(warmup, 1.0), 1.0)
     share = np.clip((grid - warmup) / max(total - warmup, 1.0), 0.0, 1.0)
     if name == "constant":
@@ -121,6 +129,7 @@ def clocks(record: RunRecord) -> Clocks:
         drift=_passed(planned),
         noise=_passed(planned**2),
         cooled=np.concatenate([cooled[:1], cooled]),
+        width=record.max_steps / planned.size,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hf_ftrisk.columns import schedule_steps
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.schedule import planned_schedule
 from hf_ftrisk.goal import Goal
@@ -39,11 +40,12 @@ def at_budget(record: RunRecord, factor: float) -> RunRecord:
         raise ValueError(f"the budget's factor must be above 0, got {factor!r}")
     steps = max(1, round(record.max_steps * factor))
     planned = planned_schedule(record)
-    places = (np.arange(steps) + 0.5) * (record.max_steps / steps) - 0.5
+    kept = schedule_steps(steps).size
+    places = (np.arange(kept) + 0.5) * (planned.size / kept) - 0.5
     return replace(
         record.prefix(min(steps, record.last_step)),
         max_steps=steps,
-        schedule=np.interp(places, np.arange(record.max_steps), planned),
+        schedule=np.interp(places, np.arange(planned.size), planned),
         status="running",
         final={},
     )

@@ -285,7 +285,7 @@ def collapsed(record: RunRecord, goal: Goal, rates: GoodRates | None = None) -> 
 
 def _drift(record: RunRecord) -> float:
     """Share of the planned learning (summed learning rate) that has passed, in [0, 1]."""
-    return float(clocks(record).drift[min(record.last_step, record.max_steps)])
+    return float(clocks(record).at(np.array([record.last_step])).drift[0])
 
 
 def _loss_falls(record: RunRecord) -> bool:

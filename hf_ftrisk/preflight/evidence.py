@@ -159,7 +159,9 @@ def learnt_share(facts: Facts, depth: int) -> float | None:
     """Share of the run's summed learning rate that lies behind `depth`; None if not planned."""
     if facts.schedule is None or not facts.schedule.sum() > 0:
         return None
-    return float(facts.schedule[:depth].sum() / facts.schedule.sum())
+    passed = np.concatenate([[0.0], np.cumsum(facts.schedule)])
+    at = depth * facts.schedule.size / facts.max_steps
+    return float(np.interp(at, np.arange(passed.size), passed) / passed[-1])
 
 
 def _fit(

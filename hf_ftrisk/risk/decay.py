@@ -52,8 +52,14 @@ class TailEnergy:
     total: float
 
     @classmethod
-    def from_learning_rates(cls, learning_rates: ArrayLike) -> TailEnergy:
-        """Tail energy of the learning rates (T,) of every step of the full run, step 0 first.
+    def from_learning_rates(
+        cls, learning_rates: ArrayLike, horizon: float | None = None
+    ) -> TailEnergy:
+        """Tail energy of the learning rates of the full run.
+
+        Args:
+            learning_rates: (T,) of every step, step 0 first, or (n,) of n equal parts of the run.
+            horizon: length T of the run, optimiser steps; None: as many as there are rates.
 
         Raises:
             ValueError: not one-dimensional, empty, negative, not finite, or zero throughout.
@@ -74,10 +80,11 @@ class TailEnergy:
         # Scaled first: rates such as 1e-200 would vanish when squared.
         peak = float(rates.max())
         energy = np.concatenate([np.cumsum(((rates / peak) ** 2)[::-1])[::-1], [0.0]])
+        width = 1.0 if horizon is None else horizon / rates.size
         return cls(
-            depths=np.arange(rates.size + 1, dtype=np.float64),
+            depths=np.arange(rates.size + 1, dtype=np.float64) * width,
             share=energy / energy[0],
-            total=float(energy[0]) * peak * peak,
+            total=float(energy[0]) * peak * peak * width,
         )
 
     @property

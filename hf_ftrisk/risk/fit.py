@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import fdtrc
 
+from hf_ftrisk.columns import MOST_RATES
 from hf_ftrisk.risk.curves import HOMES, CurveDraws
 from hf_ftrisk.risk.decay import ALPHA_FORMS, TAIL_FORMS, Decay, Floats, Form, TailEnergy
 from hf_ftrisk.risk.decomposition import RiskDecomposition
@@ -50,7 +51,8 @@ def fit_risk_curve(
         floor: known lower bound of L_int: the noise of a final evaluation on examples that no
             probe was evaluated on. See `rate_floor` and `mean_floor`.
         prior: None for the documented weak default.
-        learning_rates: (T,) learning rate of every step of the full run; enables the tail energy.
+        learning_rates: (T,) learning rate of every step of the full run, or, of a run of more than
+            `MOST_RATES` steps, (MOST_RATES,) of equal parts; enables the tail energy.
         tolerance: delta of the regimes, units of R; None leaves the regime unidentified. So do
             fewer than three runs: the variance of two is open by orders of magnitude.
         same_runs: whether the same runs stand behind every depth, as in `replay_risk` and
@@ -111,7 +113,10 @@ def _refuse(name: str, values: Floats, bad: np.ndarray, expected: str) -> None:
 
 
 def _decay(c: Floats, horizon: float | None, learning_rates: ArrayLike | None) -> Decay:
-    energy = None if learning_rates is None else TailEnergy.from_learning_rates(learning_rates)
+    energy = None
+    if learning_rates is not None:
+        thinned = horizon is not None and horizon > np.size(learning_rates) == MOST_RATES
+        energy = TailEnergy.from_learning_rates(learning_rates, horizon if thinned else None)
     if horizon is not None:
         if not (math.isfinite(horizon) and horizon > 0):
             raise ValueError(f"horizon must be a finite number above 0, got {horizon!r}")
