@@ -200,7 +200,10 @@ class RunRecord:
         stated = _count(state.get("max_steps"))
         max_steps = max(stated, seen, 1)
         if 0 < stated < max_steps:
-            fields["settings"] = {"stated_max_steps": stated, **fields.get("settings", {})}
+            fields["settings"] = {
+                **declared(stated_max_steps=stated),
+                **fields.get("settings", {}),
+            }
         ended = "stopped" if log.ended else "running"
         fields.setdefault("status", "finished" if seen >= max_steps else ended)
         epoch = number(state.get("epoch"))
