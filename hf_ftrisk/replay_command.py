@@ -75,7 +75,7 @@ def run_replay(
         name = file.relative_to(path).as_posix()
         try:
             replays.append(replayed(file, name, shares))
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             refused.append((name, str(error)))
     if not replays:
         why = "; ".join(reason for _, reason in refused[:3]) or "it holds no JSON file"
@@ -97,8 +97,8 @@ def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:
     """Completed runs of one task from a history."""
     if not history.is_file():
         raise FileNotFoundError(f"no run history at {history}")
-    runs = RunHistory(history).records()
-    tasks = sorted({run.task or "" for run in runs})
+    runs = RunHistory(history)
+    tasks = sorted({name or "" for name, _ in runs.counts()})
     if task is None and len(tasks) > 1:
         raise ValueError(
             f"{history} holds runs of {len(tasks)} tasks, and only runs of one task are "
@@ -106,7 +106,7 @@ def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:
         )
     if task is not None and task not in tasks:
         raise ValueError(f"{history} holds no run of the task {task!r}: it has {tasks}")
-    return tuple(run for run in runs if task is None or run.task == task)
+    return runs.records(task=task)
 
 
 def _same(one: RunRecord, other: RunRecord) -> bool:

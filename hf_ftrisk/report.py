@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.jsonfile import read_json
 from hf_ftrisk.policy.verdict import Diagnosis, Verdict
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.risk.decomposition import RiskDecomposition
@@ -267,8 +268,8 @@ class RiskReport:
         """
         file = Path(path)
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
+            data = read_json(file)
+        except ValueError as error:
             raise ValueError(f"{file} is not a report: {error}") from error
         if not isinstance(data, dict):
             raise ValueError(f"{file} is not a report: expected an object at the top level")

@@ -7,7 +7,6 @@ dropped. `hf_ftrisk.record.RunRecord` is built from what this module returns.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hf_ftrisk.jsonfile import read_json
 
 _TRAIN_KEYS = ("loss", "grad_norm", "learning_rate")
 # What the summary of a whole `train` holds under this prefix. An evaluation of the training set
@@ -107,7 +108,7 @@ def read_state(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not JSON, or not a trainer state (no ``log_history``).
+        ValueError: no file of JSON, or not a trainer state (no ``log_history``).
     """
     name = "this mapping"
     state: Any = source
@@ -116,11 +117,7 @@ def read_state(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any
         if file.is_dir():
             file = file / "trainer_state.json"
         name = str(file)
-        try:
-            # From bytes: json tells UTF-8, UTF-16 and UTF-32 apart, with a byte-order mark or not.
-            state = json.loads(file.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{name} is not JSON: {error}") from error
+        state = read_json(file)
     if not isinstance(state, Mapping) or not isinstance(state.get("log_history"), list):
         raise ValueError(
             f"{name} is no trainer state: expected an object with a list 'log_history'"

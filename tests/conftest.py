@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -13,6 +14,12 @@ from hf_ftrisk.policy.verdict import Diagnosis, Verdict
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Cost, Look, RiskReport
 from hf_ftrisk.risk import fit_risk_curve
+from tests.fuzzing import FACTOR
+
+# The same examples in every run; `make fuzz` looks at many others.
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.register_profile("fuzz", derandomize=False, print_blob=True)
+hypothesis.settings.load_profile("fixed" if FACTOR == 1 else "fuzz")
 
 # Read by the libraries at import: no test may look for a model or a data set on the network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

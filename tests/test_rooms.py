@@ -16,6 +16,7 @@ ROOT = Path(hf_ftrisk.__file__).parent
 # Floors of the house, the lowest first: a room takes from its own floor's other files of the same
 # room, and from the floors below.
 FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"jsonfile"}),
     frozenset({"columns", "failopen", "metric_names", "settings", "trainer_log"}),
     frozenset({"goal"}),
     frozenset({"metric_scale"}),

@@ -7,6 +7,7 @@ records and knows nothing of forecasts. Runs come and go as Parquet, on disk or 
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.history.encoding import decode, encode, shared_form
+from hf_ftrisk.history.encoding import EncodedRun, decode, encode, shared_form
 from hf_ftrisk.history.errors import DamagedHistoryWarning, HistoryError
 from hf_ftrisk.history.storage import RunFacts, Storage
 from hf_ftrisk.history.trainer_state import read_states
@@ -54,10 +55,13 @@ class RunHistory:
     Args:
         path: the file; created, with its folder, when missing.
 
+    A file that this user may read but not write, in another user's folder say, is read as it is.
+
     Raises:
-        HistoryError: a folder, another application's database, or a file that a newer release
-            wrote. A damaged history is renamed, reported with a `DamagedHistoryWarning`, and a
-            new one begun.
+        HistoryError: no regular file, another application's database, a file that a newer release
+            wrote, or that somebody has held locked for a minute. A damaged history is renamed,
+            reported with a `DamagedHistoryWarning`, and a new one begun; a damaged run is left
+            out, with such a warning.
 
     Example:
         >>> history = RunHistory("runs.db")
@@ -117,7 +121,7 @@ class RunHistory:
         """
         name = _full_name(metric)
         runs = self._storage.read(task=task, metric=name, source=source, latest=latest)
-        return tuple(decode(run) for run in runs)
+        return tuple(record for _, record in self._whole(runs))
 
     def counts(self) -> dict[tuple[str | None, str], int]:
         """(task, source) -> number of runs, in the order they were first added."""
@@ -166,7 +170,8 @@ class RunHistory:
         """
         from hf_ftrisk.history.parquet import to_parquet
 
-        runs = self._storage.read(task=task, metric=_full_name(metric))
+        stored = self._storage.read(task=task, metric=_full_name(metric))
+        runs = [run for run, _ in self._whole(stored)]
         write_atomically(Path(path), to_parquet(runs))
         return len(runs)
 
@@ -177,10 +182,10 @@ class RunHistory:
             FileNotFoundError: no such file.
             HistoryError: no Parquet file of runs, or one of a newer format.
         """
-        from hf_ftrisk.history.parquet import read_parquet
+        from hf_ftrisk.history.apart import read_apart
 
         file = Path(path)
-        read = read_parquet(file.read_bytes())
+        read = read_apart(_content(file))
         refused = tuple((f"{file.name}, row {row}", reason) for row, reason in read.refused)
         return self._take(read.records, file.name, refused)
 
@@ -221,8 +226,9 @@ class RunHistory:
         # huggingface_hub's client loads only when something is sent.
         from hf_ftrisk.history.shared import push_runs
 
+        runs = self._storage.read(task=task, metric=_full_name(metric), pulled=False)
         return push_runs(
-            self._storage.read(task=task, metric=_full_name(metric), pulled=False),
+            [run for run, _ in self._whole(runs)],
             repo_id,
             create_pr=create_pr,
             dry_run=dry_run,
@@ -258,11 +264,41 @@ class RunHistory:
         refused: tuple[tuple[str, str], ...],
     ) -> ImportSummary:
         """Add checked records that are not here yet, in their own or in their shared form."""
-        here = {shared_form(run).fingerprint for run in self._storage.read(pulled=False)}
-        found = list(records)
-        new = [record for record in found if encode(record).fingerprint not in here]
+        mine = self._whole(self._storage.read(pulled=False))
+        here = {shared_form(run).fingerprint for run, _ in mine}
+        new: list[RunRecord] = []
+        odd: list[tuple[str, str]] = []
+        found = 0
+        for record in records:
+            try:
+                fingerprint = encode(record).fingerprint
+                _facts(record)
+            except ValueError as error:
+                odd.append((source, str(error)))
+                continue
+            found += 1
+            if fingerprint not in here:
+                new.append(record)
         added = self.add_all(new, source=source)
-        return ImportSummary(added, len(found) - added, refused)
+        return ImportSummary(added, found - added, (*refused, *odd))
+
+    def _whole(self, runs: Iterable[EncodedRun]) -> Iterator[tuple[EncodedRun, RunRecord]]:
+        """Stored runs with the records they hold; one that holds none is told and left out."""
+        for run in runs:
+            try:
+                yield run, decode(run)
+            except ValueError as error:
+                warnings.warn(
+                    f"a run of the history {self.path} is left out: {error}",
+                    DamagedHistoryWarning,
+                    stacklevel=3,
+                )
+
+
+def _content(file: Path) -> bytes:
+    if file.exists() and not file.is_file():
+        raise HistoryError(f"{file} is no regular file, so no Parquet file of runs")
+    return file.read_bytes()
 
 
 def _full_name(metric: str | None) -> str | None:

@@ -92,12 +92,12 @@ def decode(run: EncodedRun) -> RunRecord:
     Raises:
         ValueError: bytes that do not form a record.
     """
-    head: Any = json.loads(run.head)
-    if not isinstance(head, dict):
-        raise ValueError("the head of a stored run must be an object")
     columns = {(c.kind, c.name): from_bytes(c.values) for c in run.columns}
     evals = {name: values for (kind, name), values in columns.items() if kind == "eval"}
     try:
+        head: Any = json.loads(run.head)
+        if not isinstance(head, dict):
+            raise ValueError("the head of a stored run must be an object")
         trajectory: dict[str, Any] = {name: columns["train", name] for name in TRAIN_COLUMNS}
         return RunRecord(
             **trajectory,
@@ -108,7 +108,7 @@ def decode(run: EncodedRun) -> RunRecord:
             selection=ModelSelection.from_dict(head),
             **{name: value for name, value in head.items() if name not in _SELECTION},
         )
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a stored run: {error}") from None
 
 

@@ -8,7 +8,7 @@ checked against its fingerprint and every value against what a run can be. Nothi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,15 +25,19 @@ from hf_ftrisk.history.encoding import (
     to_bytes,
 )
 from hf_ftrisk.history.errors import HistoryError
+from hf_ftrisk.history.pages import unpacked
 from hf_ftrisk.history.untrusted import check_head, check_record
 from hf_ftrisk.record import RunRecord
 
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 256 << 20
-MAX_UNPACKED_BYTES = 1 << 30
+MAX_UNPACKED_BYTES = 1 << 29
+MAX_VALUES = 1 << 26
 MAX_ROWS = 100_000
 _VERSION_KEY = b"hf_ftrisk.runs"
 _ROWS_AT_ONCE = 64
+# What pyarrow raises over a damaged file; names that are no text among them.
+_UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 _VALUES = pa.list_(pa.float64())
 _NAMED = pa.list_(pa.struct([("name", pa.string()), ("values", _VALUES)]))
@@ -77,29 +81,33 @@ def to_parquet(runs: Iterable[EncodedRun]) -> bytes:
 
 
 def read_parquet(content: bytes) -> RunsRead:
-    """Runs of a file that `to_parquet` wrote, or that claims so.
+    """Runs of a file that `to_parquet` wrote; `hf_ftrisk.history.apart` reads a stranger's.
 
     Raises:
         HistoryError: no Parquet, another table, a newer format, or too large a file.
     """
-    records: list[RunRecord] = []
-    refused: list[tuple[int, str]] = []
-    number = 0
+    return checked(rows_of(content))
+
+
+def rows_of(content: bytes) -> Iterator[EncodedRun | str]:
+    """What each row of a file holds: a run with the fingerprint it claims, or why it does not.
+
+    Raises:
+        HistoryError: as `read_parquet`.
+    """
     try:
         with _open(content) as file:
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=SCHEMA.names):
                 for index in range(batch.num_rows):
                     try:
-                        records.append(_from_row(batch, index))
-                    except (ValueError, OverflowError, RecursionError) as error:
-                        refused.append((number, str(error)))
-                    number += 1
-    except (pa.ArrowException, OSError) as error:
+                        yield _from_row(batch, index)
+                    except (ValueError, RecursionError) as error:
+                        yield str(error)
+    except _UNREADABLE as error:
         raise HistoryError(f"not a readable Parquet file: {error}") from None
-    return RunsRead(tuple(records), tuple(refused))
 
 
-def read_index(content: bytes) -> dict[str, str | None]:
+def index_of(content: bytes) -> dict[str, str | None]:
     """Fingerprint -> task of the runs in a file, without their trajectories.
 
     Raises:
@@ -108,16 +116,34 @@ def read_index(content: bytes) -> dict[str, str | None]:
     try:
         with _open(content) as file:
             table = file.read(columns=["fingerprint", "task"])
-    except (pa.ArrowException, OSError) as error:
+            pairs = zip(table["fingerprint"].to_pylist(), table["task"].to_pylist(), strict=True)
+            return {name: task for name, task in pairs if name is not None}
+    except _UNREADABLE as error:
         raise HistoryError(f"not a readable Parquet file: {error}") from None
-    pairs = zip(table["fingerprint"].to_pylist(), table["task"].to_pylist(), strict=True)
-    return {name: task for name, task in pairs if name is not None}
+
+
+def checked(rows: Iterable[EncodedRun | str]) -> RunsRead:
+    """The runs among `rows` that a training can have left, and what is wrong with the others."""
+    records: list[RunRecord] = []
+    refused: list[tuple[int, str]] = []
+    for number, found in enumerate(rows):
+        if isinstance(found, str):
+            refused.append((number, found))
+            continue
+        try:
+            record = decode(found)
+            check_record(record)
+        except ValueError as error:
+            refused.append((number, str(error)))
+        else:
+            records.append(record)
+    return RunsRead(tuple(records), tuple(refused))
 
 
 def _open(content: bytes) -> pq.ParquetFile:
     if len(content) > MAX_FILE_BYTES:
         raise HistoryError(f"the file has {len(content)} bytes, more than {MAX_FILE_BYTES}")
-    file = pq.ParquetFile(pa.BufferReader(content), arrow_extensions_enabled=False)
+    file = pq.ParquetFile(pa.BufferReader(content))
     schema, facts = file.schema_arrow, file.metadata
     version = (schema.metadata or {}).get(_VERSION_KEY, b"")
     if not version.isdigit():
@@ -130,13 +156,26 @@ def _open(content: bytes) -> pq.ParquetFile:
     for field in SCHEMA:
         if schema.get_field_index(field.name) < 0 or schema.field(field.name).type != field.type:
             raise HistoryError(f"no table of runs: column {field.name!r} must be {field.type}")
-    unpacked = sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups))
-    if facts.num_rows > MAX_ROWS or unpacked > MAX_UNPACKED_BYTES:
-        raise HistoryError(
-            f"the file holds {facts.num_rows} rows of {unpacked} bytes, more than {MAX_ROWS} "
-            f"rows or {MAX_UNPACKED_BYTES} bytes"
-        )
+    _check_size(content, facts)
     return file
+
+
+def _check_size(content: bytes, facts: pq.FileMetaData) -> None:
+    """Refuse what would unpack to more than a file of runs does."""
+    if facts.num_rows > MAX_ROWS or facts.num_row_groups > MAX_ROWS:
+        raise HistoryError(
+            f"the file holds {facts.num_rows} rows in {facts.num_row_groups} groups, more than "
+            f"{MAX_ROWS} rows or groups"
+        )
+    try:
+        found = unpacked(content, facts, rows=_ROWS_AT_ONCE)
+    except ValueError as error:
+        raise HistoryError(f"not a readable Parquet file: {error}") from None
+    if found.size > MAX_UNPACKED_BYTES or found.values > MAX_VALUES:
+        raise HistoryError(
+            f"the file unpacks to {found.values} values and {found.size} bytes, more than "
+            f"{MAX_VALUES} values or {MAX_UNPACKED_BYTES} bytes"
+        )
 
 
 # --- rows ------------------------------------------------------------------------------------
@@ -146,7 +185,9 @@ def _to_row(run: EncodedRun) -> dict[str, Any]:
     head = json.loads(run.head)
     row: dict[str, Any] = {
         "fingerprint": run.fingerprint,
-        **{name: head[name] for name in ("task", "status", "max_steps", "seed")},
+        **{name: head[name] for name in ("task", "status", "max_steps")},
+        # Seeds of torch reach 2^64 - 1; the head has the true one.
+        "seed": head["seed"] if _fits(head["seed"]) else None,
         "evals": [],
         "nan_steps": [],
         "schedule": None,
@@ -161,7 +202,7 @@ def _to_row(run: EncodedRun) -> dict[str, Any]:
     return row
 
 
-def _from_row(batch: pa.RecordBatch, index: int) -> RunRecord:
+def _from_row(batch: pa.RecordBatch, index: int) -> EncodedRun:
     head = batch["head"][index].as_py()
     check_head(head)
     columns = [
@@ -176,9 +217,11 @@ def _from_row(batch: pa.RecordBatch, index: int) -> RunRecord:
     run = EncodedRun(head, tuple(sorted(columns)))
     if run.fingerprint != batch["fingerprint"][index].as_py():
         raise ValueError("damaged or changed: it does not have the fingerprint it claims")
-    record = decode(run)
-    check_record(record)
-    return record
+    return run
+
+
+def _fits(seed: int | None) -> bool:
+    return seed is not None and abs(seed) < 1 << 63
 
 
 def _items(scalar: pa.ListScalar) -> Sequence[pa.StructScalar]:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import hf_ftrisk
+from hf_ftrisk.history.apart import index_apart, read_apart
 from hf_ftrisk.history.encoding import EncodedRun, decode, shared_form
 from hf_ftrisk.history.errors import HistoryError
 from hf_ftrisk.history.parquet import (
     FORMAT_VERSION,
     MAX_FILE_BYTES,
     SCHEMA,
-    read_index,
-    read_parquet,
     to_parquet,
 )
 from hf_ftrisk.record import RunRecord
@@ -33,6 +32,7 @@ TAG = "ftrisk"
 CARD_FILE = "README.md"
 FOLDER = "data"
 RUNS_PER_SHARD = 2_000
+BYTES_PER_SHARD = 64 << 20  # of trajectories, unpacked: far below what a reader takes
 _MAX_TASKS = 50
 
 
@@ -111,7 +111,7 @@ def pull_runs(repo_id: str, *, token: str | None, revision: str | None) -> Pulle
     refused: list[tuple[str, str]] = []
     for path, size in _shards(repository, commit):
         try:
-            read = read_parquet(_content(repository, path, size, commit))
+            read = read_apart(_content(repository, path, size, commit))
         except HistoryError as error:
             refused.append((path, str(error)))
             continue
@@ -137,8 +137,7 @@ class _Push:
         missing = sorted(self._runs.keys() - present.keys())
         self._added = len(missing)
         self.last = {}
-        for start in range(0, len(missing), RUNS_PER_SHARD):
-            names = missing[start : start + RUNS_PER_SHARD]
+        for names in self._shards_of(missing):
             # Named by what it holds: the same runs give the same file.
             stem = hashlib.sha256("".join(names).encode()).hexdigest()[:16]
             content = to_parquet(self._runs[name] for name in names)
@@ -147,6 +146,19 @@ class _Push:
             tasks = present | {name: self._tasks[name] for name in missing}
             self.last[CARD_FILE] = self._card(commit, Counter(tasks.values())).encode()
         return self.last
+
+    def _shards_of(self, names: list[str]) -> Iterator[list[str]]:
+        shard: list[str] = []
+        size = 0
+        for name in names:
+            run = sum(len(column.values) for column in self._runs[name].columns)
+            if shard and (len(shard) == RUNS_PER_SHARD or size + run > BYTES_PER_SHARD):
+                yield shard
+                shard, size = [], 0
+            shard.append(name)
+            size += run
+        if shard:
+            yield shard
 
     def result(
         self,
@@ -165,7 +177,7 @@ class _Push:
         for path, size in _shards(self._repository, commit):
             if path not in self._indexes:
                 try:
-                    index = read_index(_content(self._repository, path, size, commit))
+                    index = index_apart(_content(self._repository, path, size, commit))
                 except HistoryError:
                     # Somebody else's file in the folder: it holds none of our runs.
                     index = {}

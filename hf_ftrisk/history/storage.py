@@ -11,57 +11,30 @@ import os
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from filelock import FileLock
-
+from hf_ftrisk.history import schema
 from hf_ftrisk.history.encoding import Column, EncodedRun
 from hf_ftrisk.history.errors import DamagedHistoryWarning, HistoryError
+from hf_ftrisk.history.files import (
+    checked_path,
+    copied,
+    held_by,
+    is_on_network,
+    is_writable,
+    locked,
+    open_for_reading,
+)
 
-# "ftrk": marks the file as ours, so that no other application's database is ever written to.
-APPLICATION_ID = 0x6674726B
 _BUSY_SECONDS = 60.0
+# What SQLite says of a damaged schema may quote it, and so be no text.
+_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 _MAGIC = b"SQLite format 3\x00"
 _DATABASE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
-
-# One entry a schema version: the statements that lead to it from the version before. Entries are
-# never changed once released; a new version is a new entry.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE runs (
-            id INTEGER PRIMARY KEY,
-            fingerprint TEXT NOT NULL UNIQUE,
-            task TEXT,
-            status TEXT NOT NULL,
-            max_steps INTEGER NOT NULL,
-            seed INTEGER,
-            head TEXT NOT NULL
-        )""",
-        """CREATE TABLE columns (
-            run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-            kind TEXT NOT NULL,
-            name TEXT NOT NULL,
-            data BLOB NOT NULL,
-            PRIMARY KEY (run, kind, name)
-        ) WITHOUT ROWID""",
-        """CREATE TABLE final (
-            run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-            metric TEXT NOT NULL,
-            value REAL NOT NULL,
-            PRIMARY KEY (run, metric)
-        ) WITHOUT ROWID""",
-        "CREATE INDEX runs_by_task ON runs(task)",
-    ),
-    (
-        # Where a run came from: '' recorded here, a file's name, or 'hub:owner/name@commit'.
-        "ALTER TABLE runs ADD COLUMN source TEXT NOT NULL DEFAULT ''",
-        "ALTER TABLE runs ADD COLUMN added_at REAL",
-    ),
-)
-SCHEMA_VERSION = len(MIGRATIONS)
 
 
 @dataclass(frozen=True)
@@ -86,89 +59,151 @@ class RunFacts:
 class Storage:
     """One SQLite file of runs.
 
+    A file that may be read but not written, as in another user's folder, is read as it is.
+
     Args:
         path: the file; it and its folder are created when missing.
 
     Raises:
-        HistoryError: a folder, another application's file, or a newer release's schema.
+        HistoryError: no file of a history, another application's file, a newer release's schema,
+            or one that can be neither read nor made.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).expanduser().absolute()
-        if self.path.is_dir():
-            raise HistoryError(f"{self.path} is a folder; a history is a file such as runs.db")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(f"{self.path}.lock")
-        with self._lock:
-            self._prepare()
+        self.path = checked_path(path)
+        self._outdated = False
+        self._prepare()
 
     # --- opening -----------------------------------------------------------------------------
 
     def _prepare(self) -> None:
+        """Make sure that a whole history of this release's schema is there.
+
+        One that is there already is not locked: nobody who only reads waits for anybody.
+        """
+        if self._is_ready():
+            return
+        if self.path.exists() and not is_writable(self.path):
+            raise HistoryError(
+                f"the history {self.path} is damaged, and nothing may be written beside it: move "
+                "it away, or copy it to a folder of your own"
+            )
         try:
-            self._check_and_migrate()
-        except sqlite3.DatabaseError as error:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HistoryError(f"cannot make a folder for {self.path}: {error}") from None
+        with locked(self.path) as sure:
+            try:
+                self._migrate()
+            except _ERRORS as error:
+                if not _is_damage(error):
+                    raise self._unusable(error) from error
+                if not sure:
+                    raise HistoryError(
+                        f"the history {self.path} is damaged ({error}); it is left as it is, "
+                        f"since {self.path}.lock belongs to another user"
+                    ) from None
+                self._set_aside(error)
+                self._migrate()
+
+    def _is_ready(self) -> bool:
+        if not self.path.exists():
+            return False
+        try:
+            with self._connect() as connection:
+                found = self._checked(connection)
+                journal = self._wrong_journal(connection)
+        except _ERRORS as error:
             if not _is_damage(error):
-                raise HistoryError(f"cannot open the history {self.path}: {error}") from error
-            self._set_aside(error)
-            self._check_and_migrate()
+                raise self._unusable(error) from error
+            return False
+        self._outdated = found < schema.version()
+        return not (self._outdated or journal) or not is_writable(self.path)
 
-    def _check_and_migrate(self) -> None:
+    def _checked(self, connection: sqlite3.Connection) -> int:
+        """The schema's version, of a database that is ours, whole and not too new."""
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        owner = connection.execute("PRAGMA application_id").fetchone()[0]
+        kinds = [kind for (kind,) in connection.execute("SELECT type FROM sqlite_master")]
+        if owner != schema.APPLICATION_ID and (owner or version or kinds):
+            raise HistoryError(
+                f"{self.path} is a database of another application; nothing was changed. "
+                "Choose another file for the history."
+            )
+        if "trigger" in kinds or "view" in kinds:
+            raise HistoryError(
+                f"{self.path} holds triggers or views, which would run as you use it and which no "
+                "release of hf-ftrisk writes; nothing was changed. Choose another file."
+            )
+        if version > schema.version():
+            raise HistoryError(
+                f"{self.path} has schema version {version}, this release reads up to "
+                f"{schema.version()}; nothing was changed. Update hf-ftrisk."
+            )
+        problems = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problems != "ok":
+            raise _damage(problems)
+        return version
+
+    def _migrate(self) -> None:
         with self._connect() as connection:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            owner = connection.execute("PRAGMA application_id").fetchone()[0]
-            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if owner != APPLICATION_ID and (owner or version or tables):
-                raise HistoryError(
-                    f"{self.path} is a database of another application; nothing was changed. "
-                    "Choose another file for the history."
-                )
-            if version > SCHEMA_VERSION:
-                raise HistoryError(
-                    f"{self.path} has schema version {version}, this release reads up to "
-                    f"{SCHEMA_VERSION}; nothing was changed. Update hf-ftrisk."
-                )
-            problems = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if problems != "ok":
-                raise _damage(problems)
-            if version < SCHEMA_VERSION:
-                connection.execute("PRAGMA journal_mode = WAL")
-                self._migrate(connection)
+            outdated = self._checked(connection) < schema.version()
+            if self._wrong_journal(connection) is not None:
+                connection.execute(f"PRAGMA journal_mode = {self._wrong_journal(connection)}")
+            if outdated:
+                schema.migrate(connection)
+        self._outdated = False
 
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        with _transaction(connection):
-            # Read again inside the transaction: another process may have migrated meanwhile.
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            for statements in MIGRATIONS[version:]:
-                for statement in statements:
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    def _wrong_journal(self, connection: sqlite3.Connection) -> str | None:
+        """The journal mode that this file should have and has not.
+
+        Write-ahead logging lets readers go on while one writes. Its shared memory does not reach
+        over a network: there it is the journal that needs locks alone.
+        """
+        wanted = "delete" if is_on_network(self.path) else "wal"
+        found = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        return wanted if found != wanted and (new or wanted == "delete") else None
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        with closing(
-            sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-        ) as connection:
-            connection.execute("PRAGMA foreign_keys = ON")
-            # FULL: a committed run survives a power failure too, not only a killed process.
-            connection.execute("PRAGMA synchronous = FULL")
-            yield connection
+        if not self.path.exists() or is_writable(self.path):
+            with _connected(self.path) as connection:
+                yield connection
+        elif self._outdated:
+            with copied(self.path) as copy, _connected(copy) as connection:
+                schema.migrate(connection)
+                yield connection
+        else:
+            with open_for_reading(self.path) as connection:
+                schema.set_up(connection)
+                yield connection
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        if not self.path.exists():
+            self._prepare()
         try:
             with self._connect() as connection:
                 yield connection
-        except sqlite3.DatabaseError as error:
+        except _ERRORS as error:
             if not _is_damage(error):
-                raise HistoryError(f"cannot use the history {self.path}: {error}") from error
-            with self._lock:
-                self._prepare()
+                raise self._unusable(error) from error
+            self._prepare()
             raise HistoryError(
                 f"the history {self.path} was found damaged ({error}); it was set aside and a new "
                 "one begun. Repeat what you were doing."
             ) from error
+
+    def _unusable(self, error: Exception) -> HistoryError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            files = [self.path, Path(f"{self.path}-shm")]
+            return HistoryError(
+                f"the history {self.path} is locked {held_by(files)}; waited {_BUSY_SECONDS:.0f} s."
+                " Nothing was changed. Repeat it when that has ended."
+            )
+        return HistoryError(f"cannot use the history {self.path}: {error}")
 
     def _set_aside(self, error: Exception) -> None:
         """Rename the damaged file with its log; called with the lock held."""
@@ -200,8 +235,13 @@ class Storage:
 
     def add_all(self, runs: Sequence[tuple[EncodedRun, RunFacts]], source: str) -> int:
         """Store runs in one transaction; returns how many were new."""
+        if self.path.exists() and not is_writable(self.path):
+            raise HistoryError(
+                f"the history {self.path} may only be read by this user: nothing was added. Copy "
+                "it to a folder of your own, or ask for the right to write there."
+            )
         added = 0
-        with self._open() as connection, _transaction(connection):
+        with self._open() as connection, schema.transaction(connection):
             for run, facts in runs:
                 added += _insert(connection, run, facts, source)
         return added
@@ -212,7 +252,7 @@ class Storage:
         """(task, source) of every run, in the order they were added."""
         with self._open() as connection:
             rows = connection.execute("SELECT task, source FROM runs ORDER BY id")
-            return [(task, source) for task, source in rows]
+            return [(None if task is None else str(task), str(source)) for task, source in rows]
 
     def count(self) -> int:
         """Number of stored runs."""
@@ -258,8 +298,8 @@ class Storage:
                     "SELECT kind, name, data FROM columns WHERE run = ? ORDER BY kind, name",
                     (number,),
                 )
-                run = EncodedRun(head, tuple(Column(*row) for row in rows))
-                if run.fingerprint == fingerprint:
+                run = _whole_run(head, rows, fingerprint)
+                if run is not None:
                     runs.append(run)
                 else:
                     warnings.warn(
@@ -271,6 +311,26 @@ class Storage:
         return runs
 
 
+@contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+        schema.set_up(connection)
+        yield connection
+
+
+def _whole_run(head: object, columns: Iterable[Any], fingerprint: object) -> EncodedRun | None:
+    """The run of these cells, None where one of them is not what was written."""
+    rows = [Column(*row) for row in columns]
+    whole = isinstance(head, str) and all(
+        isinstance(c.kind, str) and isinstance(c.name, str) and isinstance(c.values, bytes)
+        for c in rows
+    )
+    if not whole:
+        return None
+    run = EncodedRun(str(head), tuple(rows))
+    return run if run.fingerprint == fingerprint else None
+
+
 def _insert(connection: sqlite3.Connection, run: EncodedRun, facts: RunFacts, source: str) -> int:
     cursor = connection.execute(
         "INSERT INTO runs (fingerprint, task, status, max_steps, seed, head, source, added_at)"
@@ -280,7 +340,7 @@ def _insert(connection: sqlite3.Connection, run: EncodedRun, facts: RunFacts, so
             facts.task,
             facts.status,
             facts.max_steps,
-            facts.seed,
+            facts.seed if facts.seed is None or abs(facts.seed) < 1 << 63 else None,
             run.head,
             source,
             time.time(),
@@ -293,23 +353,13 @@ def _insert(connection: sqlite3.Connection, run: EncodedRun, facts: RunFacts, so
         "INSERT INTO columns (run, kind, name, data) VALUES (?, ?, ?, ?)",
         [(number, *column) for column in run.columns],
     )
+    final = facts.final.items()
     connection.executemany(
         "INSERT INTO final (run, metric, value) VALUES (?, ?, ?)",
-        [(number, metric, value) for metric, value in facts.final.items()],
+        # SQLite has no NaN among its numbers; what ended in one is looked up like any other.
+        [(number, metric, "NaN" if value != value else value) for metric, value in final],
     )
     return 1
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing; takes the write lock at once, so that two writers queue up."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def _damage(problem: str) -> sqlite3.DatabaseError:
@@ -318,7 +368,9 @@ def _damage(problem: str) -> sqlite3.DatabaseError:
     return error
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def _is_damage(error: Exception) -> bool:
+    if isinstance(error, UnicodeDecodeError):
+        return True
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 

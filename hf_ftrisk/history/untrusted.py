@@ -14,6 +14,7 @@ from hf_ftrisk.remote.privacy import MAX_ITEMS, MAX_NAME, MAX_TEXT, printable
 
 MAX_HEAD_CHARACTERS = 64 << 10
 MAX_POINTS = 1_000_000
+MAX_STEPS = 1_000_000_000
 _DEPTH = 3
 _METRIC = re.compile(r"eval_.")
 
@@ -38,6 +39,8 @@ def check_record(record: RunRecord) -> None:
     """
     if record.status == "running":
         raise ValueError("it is still running")
+    if record.max_steps > MAX_STEPS:
+        raise ValueError(f"max_steps must be at most {MAX_STEPS:,}, got {record.max_steps:,}")
     if record.seed is not None and (isinstance(record.seed, bool) or not _is_int(record.seed)):
         raise ValueError(f"seed must be a whole number, got {record.seed!r}")
     if not isinstance(record.load_best, bool):
@@ -97,7 +100,7 @@ def _check_text(text: object, limit: int) -> None:
 
 
 def _is_int(value: object) -> bool:
-    return isinstance(value, int) and abs(value) < 1 << 63
+    return isinstance(value, int) and abs(value) < 1 << 64
 
 
 def _is_positive(value: object) -> bool:

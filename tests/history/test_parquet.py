@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hf_ftrisk.history import HistoryError, RunHistory
 from hf_ftrisk.history import parquet as runs_parquet
 from hf_ftrisk.history.encoding import EncodedRun, encode
-from hf_ftrisk.history.parquet import read_index, read_parquet, to_parquet
+from hf_ftrisk.history.parquet import index_of, read_parquet, to_parquet
 from hf_ftrisk.record import RunRecord
 from tests.history.records import full_record, make_record
 
@@ -72,7 +72,7 @@ def test_other_tools_read_the_columns(tmp_path):
 
 def test_the_index_needs_no_trajectory():
     run = encode(make_record())
-    assert read_index(to_parquet([run])) == {run.fingerprint: "sst2"}
+    assert index_of(to_parquet([run])) == {run.fingerprint: "sst2"}
 
 
 # --- what is refused -------------------------------------------------------------------------

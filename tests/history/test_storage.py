@@ -11,8 +11,7 @@ import warnings
 
 import pytest
 
-from hf_ftrisk.history import DamagedHistoryWarning, HistoryError, RunHistory
-from hf_ftrisk.history import storage as storage_module
+from hf_ftrisk.history import DamagedHistoryWarning, HistoryError, RunHistory, schema
 from hf_ftrisk.history.encoding import encode
 from tests.history.records import full_record, make_record
 
@@ -156,9 +155,9 @@ def write_version_1(path, record):
     """A file as the first schema had it."""
     run = encode(record)
     connection = sqlite3.connect(path)
-    for statement in storage_module.MIGRATIONS[0]:
+    for statement in schema.MIGRATIONS[0]:
         connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {storage_module.APPLICATION_ID}")
+    connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
     connection.execute("PRAGMA user_version = 1")
     connection.execute(
         "INSERT INTO runs (id, fingerprint, task, status, max_steps, seed, head)"
@@ -183,15 +182,13 @@ def test_a_version_1_file_is_migrated_with_its_runs(tmp_path):
     connection = sqlite3.connect(path)
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     connection.close()
-    assert version == storage_module.SCHEMA_VERSION == 2
+    assert version == schema.version() == 2
 
 
 def test_a_failed_migration_changes_nothing(tmp_path, monkeypatch):
     path = tmp_path / "runs.db"
     write_version_1(path, full_record())
-    good = storage_module.MIGRATIONS
-    monkeypatch.setattr(storage_module, "MIGRATIONS", (*good, ("CREATE TABLE runs (x)",)))
-    monkeypatch.setattr(storage_module, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE runs (x)",)))
     with pytest.raises(HistoryError, match="already exists"):
         RunHistory(path)
     monkeypatch.undo()
