@@ -38,10 +38,10 @@ from transformers import (
     set_seed,
 )
 
-from hf_ftrisk.callback import FineTuneRiskCallback
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from hf_ftrisk.watch.options import Options
 from hf_ftrisk.watch.trace import Trace
 from hf_ftrisk.watch.watcher import Watcher

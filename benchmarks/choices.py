@@ -78,17 +78,27 @@ FORECAST, FITTING = "hf_ftrisk.forecast", "benchmarks.forecasting.fitting"
 CONSTANTS = (
     Constant(
         "share of a score's gain that is not believed",
-        f"{FORECAST}.change",
+        f"{FORECAST}.curves.change",
         "_PULL",
         (0.0, 0.3, 0.7),
         SCORES,
     ),
     Constant(
-        "most gain of a score", f"{FORECAST}.change", "_MOST_GAIN", (0.5, 2.0, math.inf), SCORES
+        "most gain of a score",
+        f"{FORECAST}.curves.change",
+        "_MOST_GAIN",
+        (0.5, 2.0, math.inf),
+        SCORES,
     ),
-    Constant("rates are drawn in by", f"{FORECAST}.space", "_RATE_EDGE", (0.01, 0.02), SCORES),
     Constant(
-        "start below the baseline from", f"{FORECAST}.view", "_FAR_BELOW", (0.0, math.inf), SCORES
+        "rates are drawn in by", f"{FORECAST}.curves.space", "_RATE_EDGE", (0.01, 0.02), SCORES
+    ),
+    Constant(
+        "start below the baseline from",
+        f"{FORECAST}.curves.view",
+        "_FAR_BELOW",
+        (0.0, math.inf),
+        SCORES,
     ),
     Constant("failed draws that stay", f"{FORECAST}.failure", "_STAY", (0.0, 0.25, 0.75), SCORES),
     Constant("penalty of the prior weights", FITTING, "RIDGE", (0.3, 3.0), SCORES),
@@ -96,7 +106,7 @@ CONSTANTS = (
     Constant("penalty of a loss's terms", FITTING, "CHANGE_RIDGE", (0.03, 0.3), LOSSES),
     Constant(
         "known runs that outweigh the mean",
-        f"{FORECAST}.peers",
+        f"{FORECAST}.related.peers",
         "_MEAN_RUNS",
         (3.0, 30.0),
         WARM,
@@ -104,7 +114,7 @@ CONSTANTS = (
     ),
     Constant(
         "known runs that a shift is shrunk by",
-        f"{FORECAST}.peers",
+        f"{FORECAST}.related.peers",
         "_SHIFT_RUNS",
         (1.0, 16.0),
         WARM,
@@ -112,7 +122,7 @@ CONSTANTS = (
     ),
     Constant(
         "known runs for a power of the error",
-        f"{FORECAST}.regression",
+        f"{FORECAST}.related.regression",
         "_RUNS_A_POWER",
         (2.0, 8.0),
         WARM,
@@ -120,7 +130,7 @@ CONSTANTS = (
     ),
     Constant(
         "least range of known runs",
-        f"{FORECAST}.peers",
+        f"{FORECAST}.related.peers",
         "_LEAST_RANGE",
         (0.01, 0.1),
         WARM,
@@ -128,7 +138,7 @@ CONSTANTS = (
     ),
     Constant(
         "power of known runs of one end",
-        f"{FORECAST}.one_sided",
+        f"{FORECAST}.related.one_sided",
         "_POWER",
         (0.25, 1.0, math.inf),
         (*WARM, ONE_SIDED),

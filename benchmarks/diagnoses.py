@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.run_tables import Run, bert_seeds, curves, curves_accuracy, reference
 from benchmarks.watched import write_table
+from hf_ftrisk.diagnoses.trajectory import diagnose
 from hf_ftrisk.forecast.forecaster import Forecaster
-from hf_ftrisk.policy import diagnose
 
 DEPTHS = (0.2, 0.5, 1.0)
 TRAJECTORY = (

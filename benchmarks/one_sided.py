@@ -4,7 +4,8 @@
 
 Each packaged classifier run is forecast with other runs of its data set as its history: the poor
 ones, the poor ones and three good ones, the good ones. In brackets what the same forecasts are
-without the share that `hf_ftrisk.forecast.one_sided` leaves to the forecast without a history.
+without the share that `hf_ftrisk.forecast.related.one_sided` leaves to the forecast without a
+history.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from hf_ftrisk.goal import Goal
 DEPTHS = (0.1, 0.2, 0.3, 0.5)
 SOME = 3
 LEAST_CHANCE = 0.005
-USED = "hf_ftrisk.forecast.peers.hardly_shown"
+USED = "hf_ftrisk.forecast.related.peers.hardly_shown"
 
 
 @dataclass(frozen=True)

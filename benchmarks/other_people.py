@@ -18,7 +18,7 @@ from benchmarks.run_tables import Run
 from benchmarks.watched import measures, stopped_by_packaged, watch
 from hf_ftrisk.forecast.prior import family
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.reference_rule import pooled_floor
+from hf_ftrisk.policy.packaged import pooled_floor
 
 RATES = (0.05, 0.1)
 MOST_RUNS = 300

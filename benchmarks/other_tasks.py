@@ -21,7 +21,7 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.prior import FamilyPrior, family
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import LEAST_PROB, conformal_floor, easing
-from hf_ftrisk.policy.reference_rule import (
+from hf_ftrisk.policy.packaged import (
     CAUTIONS,
     ReferenceScores,
     pooled_floor,

@@ -40,8 +40,8 @@ from transformers import (
 from benchmarks.recording.data import classification
 from benchmarks.recording.models import minilm_classifier, minilm_tokenizer
 from benchmarks.recording.summary import replace_block
-from hf_ftrisk.preflight import preflight
-from hf_ftrisk.preflight.trainer_workload import TrainerWorkload
+from hf_ftrisk.probing.runner import preflight
+from hf_ftrisk.probing.trainer.workload import TrainerWorkload
 
 STEPS = 60
 EVAL_ROWS = 256

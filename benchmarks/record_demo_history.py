@@ -16,11 +16,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hf_ftrisk.callback import FineTuneRiskCallback
 from hf_ftrisk.demo.history import HISTORY_FILE
 from hf_ftrisk.demo.setting import Setting
 from hf_ftrisk.demo.tasks import TaskName, task_of
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.watch.callback import FineTuneRiskCallback
 
 # Learning rate -> seeds. The good ones are what the stopping rule is calibrated on: 9 of them are
 # needed for a rate of 10 %.

@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.recording.plan import RunSetting, plan
 from benchmarks.recording.shards import merge, read_runs, recorded_ids, shard_file, write_shard
 from benchmarks.recording.summary import goal_of, markdown, replace_block, write_provenance
-from hf_ftrisk.reference import PROVENANCE_FILE, RUNS_FILE
+from hf_ftrisk.reference.packaged import PROVENANCE_FILE, RUNS_FILE
 from hf_ftrisk.reference.table import RecordedRun
 
 

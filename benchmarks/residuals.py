@@ -25,8 +25,8 @@ from benchmarks.forecasting.baselines import BASELINES
 from benchmarks.forecasting.fitting import cases_of
 from benchmarks.forecasting.prefixes import Prefix, all_tables, prefixes
 from benchmarks.watched import write_table
+from hf_ftrisk.forecast.curves.view import CurveView
 from hf_ftrisk.forecast.failure import failure_features
-from hf_ftrisk.forecast.view import CurveView
 
 HOME = "reference_accuracy"
 OTHERS = ("bert_seeds", "peft_metamath", "curves_accuracy")

@@ -31,7 +31,7 @@ from benchmarks.watched import Judged, Watched, share_of, stopped_at, watch, wri
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.policy.calibration import conformal_floor
-from hf_ftrisk.policy.reference_rule import SCORES_FILE
+from hf_ftrisk.policy.packaged import SCORES_FILE
 from hf_ftrisk.record import RunRecord
 
 UNSTABLE = ("RTE adam-no-bias-correction", "STS-B adam-no-bias-correction")

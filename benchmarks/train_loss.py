@@ -13,11 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from hf_ftrisk.columns import empty
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy import default_rule, look_steps
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record.columns import empty
 from hf_ftrisk.reference import load_reference
 from hf_ftrisk.watch.trace import Trace
 from hf_ftrisk.watch.watcher import TRAIN_LOSS, Watcher

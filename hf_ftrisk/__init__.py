@@ -9,35 +9,35 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from hf_ftrisk._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from hf_ftrisk.callback import FineTuneRiskCallback
     from hf_ftrisk.forecast.distribution import Forecast
     from hf_ftrisk.forecast.forecaster import Forecaster
     from hf_ftrisk.goal import Goal
     from hf_ftrisk.history import RunHistory
     from hf_ftrisk.hub import attach_card, publish
-    from hf_ftrisk.policy.verdict import Verdict
-    from hf_ftrisk.preflight import PreflightRunner, preflight
+    from hf_ftrisk.probing.runner import PreflightRunner, preflight
     from hf_ftrisk.record import RunRecord
     from hf_ftrisk.report import RiskReport
     from hf_ftrisk.risk import RiskDecomposition, fit_risk_curve
+    from hf_ftrisk.verdict import Verdict
+    from hf_ftrisk.watch.callback import FineTuneRiskCallback
 
 _HOMES = {
-    "FineTuneRiskCallback": "hf_ftrisk.callback",
+    "FineTuneRiskCallback": "hf_ftrisk.watch.callback",
     "Forecast": "hf_ftrisk.forecast.distribution",
     "Forecaster": "hf_ftrisk.forecast.forecaster",
     "Goal": "hf_ftrisk.goal",
-    "PreflightRunner": "hf_ftrisk.preflight",
+    "PreflightRunner": "hf_ftrisk.probing.runner",
     "RiskDecomposition": "hf_ftrisk.risk",
     "RiskReport": "hf_ftrisk.report",
     "RunHistory": "hf_ftrisk.history",
     "RunRecord": "hf_ftrisk.record",
-    "Verdict": "hf_ftrisk.policy.verdict",
+    "Verdict": "hf_ftrisk.verdict",
     "attach_card": "hf_ftrisk.hub",
     "fit_risk_curve": "hf_ftrisk.risk",
-    "preflight": "hf_ftrisk.preflight",
+    "preflight": "hf_ftrisk.probing.runner",
     "publish": "hf_ftrisk.hub",
 }
 

@@ -457,7 +457,7 @@ def hub(hub_server, monkeypatch, tmp_path):
     import transformers.utils.hub as transformers_hub
     from huggingface_hub.utils import close_session
 
-    from hf_ftrisk.remote import client
+    from hf_ftrisk.hub_repo import repository as client
 
     hub_server.reset()
     monkeypatch.setattr(constants, "ENDPOINT", hub_server.url)

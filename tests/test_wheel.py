@@ -16,10 +16,10 @@ import json, sys
 from pathlib import Path
 import hf_ftrisk
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.hub.files import build_parts
-from hf_ftrisk.policy.verdict import Verdict
+from hf_ftrisk.hub.parts import build_parts
+from hf_ftrisk.verdict import Verdict
 from hf_ftrisk.reference import load_reference
-from hf_ftrisk.remote.markdown import template_folder
+from hf_ftrisk.hub_repo.rendering import template_folder
 from hf_ftrisk.report import Cost, RiskReport
 report = RiskReport(Goal("loss", target=0.5), Verdict.GO, ("why",), Cost(full_steps=10))
 parts = build_parts(report, figure=False)

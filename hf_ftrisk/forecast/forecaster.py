@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hf_ftrisk.forecast.cold import cold_values
+from hf_ftrisk.forecast.curves.space import MetricSpace
+from hf_ftrisk.forecast.curves.view import CurveView
 from hf_ftrisk.forecast.distribution import Forecast
-from hf_ftrisk.forecast.peers import ColdMean, Known, Peers, from_units, in_units
 from hf_ftrisk.forecast.prior import FamilyPrior, family, load_prior
-from hf_ftrisk.forecast.space import MetricSpace
-from hf_ftrisk.forecast.view import CurveView
+from hf_ftrisk.forecast.related.peers import ColdMean, Known, Peers, from_units, in_units
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.metric_scale import as_fractions
+from hf_ftrisk.goal.metric_scale import as_fractions
 from hf_ftrisk.record import RunRecord
 
 _SAMPLES = 1000

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from hf_ftrisk.forecast.conformal import DepthCalibration
-from hf_ftrisk.forecast.curve import Grid
+from hf_ftrisk.forecast.curves.curve import Grid
 from hf_ftrisk.forecast.failure import FailureModel
-from hf_ftrisk.metric_names import MetricKind
+from hf_ftrisk.goal.metric_names import MetricKind
 
 PRIORS_FILE = Path(__file__).parent.parent / "reference" / "priors.json"
 

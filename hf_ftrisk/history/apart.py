@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from hf_ftrisk.errors import HistoryError
 from hf_ftrisk.history.encoding import Column, EncodedRun
-from hf_ftrisk.history.errors import HistoryError
 from hf_ftrisk.history.parquet import RunsRead, checked, index_of, rows_of
 
 MAX_SECONDS = 300

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hf_ftrisk.history.errors import HistoryError
+from hf_ftrisk.errors import HistoryError
+from hf_ftrisk.privacy import clean_record
 from hf_ftrisk.record import ModelSelection, RunRecord
-from hf_ftrisk.remote.privacy import clean_record
 
 TRAIN_COLUMNS = ("train_step", "train_loss", "grad_norm", "learning_rate")
 _DOUBLES = np.dtype("<f8")

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from hf_ftrisk.history.errors import HistoryError
+from hf_ftrisk.errors import HistoryError
 
 LOCK_SECONDS = 60.0
 # Of 255 that file systems allow; what lies beside the file has longer names.

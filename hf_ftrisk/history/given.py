@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from hf_ftrisk.history import RunHistory
+from hf_ftrisk.history.run_history import RunHistory
 from hf_ftrisk.record import RunRecord
 
 

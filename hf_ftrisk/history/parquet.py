@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_ftrisk.errors import HistoryError
 from hf_ftrisk.history.encoding import (
     TRAIN_COLUMNS,
     Column,
@@ -24,7 +25,6 @@ from hf_ftrisk.history.encoding import (
     from_bytes,
     to_bytes,
 )
-from hf_ftrisk.history.errors import HistoryError
 from hf_ftrisk.history.pages import unpacked
 from hf_ftrisk.history.untrusted import check_head, check_record
 from hf_ftrisk.record import RunRecord

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hf_ftrisk.errors import DamagedHistoryWarning, HistoryError
 from hf_ftrisk.history import schema
 from hf_ftrisk.history.encoding import Column, EncodedRun
-from hf_ftrisk.history.errors import DamagedHistoryWarning, HistoryError
 from hf_ftrisk.history.files import (
     checked_path,
     copied,

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from hf_ftrisk.privacy import MAX_ITEMS, MAX_NAME
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.remote.privacy import MAX_ITEMS, MAX_NAME, MAX_TEXT, printable
+from hf_ftrisk.text import MAX_TEXT, printable
 
 MAX_HEAD_CHARACTERS = 64 << 10
 MAX_POINTS = 1_000_000

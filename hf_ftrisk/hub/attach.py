@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from hf_ftrisk.atomic import write_atomically
+from hf_ftrisk.errors import CardError
 from hf_ftrisk.failopen import attempt
-from hf_ftrisk.hub.files import CARD_FILE, CardParts, build_parts
-from hf_ftrisk.remote.cardtext import CardError, metadata, with_front
-from hf_ftrisk.remote.edits import holds, keep_edits
-from hf_ftrisk.remote.files import write_atomically
+from hf_ftrisk.hub.parts import CARD_FILE, CardParts, build_parts
+from hf_ftrisk.hub_repo.card import metadata, with_front
+from hf_ftrisk.hub_repo.edits import holds, keep_edits
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -217,7 +218,7 @@ def _accepted(card: str, generated: str) -> bool:
         return True
     from huggingface_hub import ModelCard
 
-    from hf_ftrisk.remote.errors import REQUEST_ERRORS
+    from hf_ftrisk.hub_repo.problems import REQUEST_ERRORS
 
     try:
         ModelCard(card, ignore_metadata_errors=True).validate()
@@ -233,7 +234,7 @@ def _read(path: Path) -> str | None:
 
 
 def _log_fault(error: Exception) -> None:
-    from hf_ftrisk.remote.errors import blot
+    from hf_ftrisk.hub_repo.problems import blot
 
     reason = f"{type(error).__name__}: {blot(str(error))}"
     _log.warning("[ftrisk] the card goes without the risk section: %s", reason)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hf_ftrisk.remote.privacy import (
+from hf_ftrisk.privacy import (
     MAX_ITEMS,
     MAX_NAME,
     Cleaner,
@@ -64,6 +64,7 @@ _GOAL: Rules = {
     "target": unchanged,
     "greater_is_better": unchanged,
     "kind": unchanged,
+    "kind_inferred": unchanged,
     "tolerance": unchanged,
 }
 _COST: Rules = {

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_ftrisk.hub.files import CARD_FILE, CardParts, build_parts
-from hf_ftrisk.remote.cardtext import CardError
-from hf_ftrisk.remote.files import write_atomically
+from hf_ftrisk.atomic import write_atomically
+from hf_ftrisk.errors import CardError
+from hf_ftrisk.hub.parts import CARD_FILE, CardParts, build_parts
 
 if TYPE_CHECKING:
-    from hf_ftrisk.remote.client import Repository
+    from hf_ftrisk.hub_repo.repository import Repository
     from hf_ftrisk.report import RiskReport
 
 _MESSAGE = "Add the fine-tuning risk report"
@@ -76,8 +76,8 @@ def publish(
         CardError: a remote card whose front matter is broken.
     """
     # huggingface_hub's client loads only when something is sent.
-    from hf_ftrisk.remote.client import Repository
-    from hf_ftrisk.remote.errors import HubError
+    from hf_ftrisk.errors import HubError
+    from hf_ftrisk.hub_repo.repository import Repository
 
     parts = build_parts(report, figure=figure)
     merge = _Merge(Repository(repo_id, "model", revision=revision, token=token), parts)
@@ -108,7 +108,7 @@ class _Merge:
 
     def read(self, *, private: bool | None) -> None:
         """Read the remote card and merge; a repository still to be created has none."""
-        from hf_ftrisk.remote.errors import MissingRepositoryError
+        from hf_ftrisk.errors import MissingRepositoryError
 
         try:
             self.files(self.repository.head())

@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import hf_ftrisk
-from hf_ftrisk.policy.verdict import Verdict
-from hf_ftrisk.remote.markdown import Markdown, escape, render
-from hf_ftrisk.report_text import memory, regime_words, seconds, share, value
+from hf_ftrisk._version import __version__
+from hf_ftrisk.hub_repo.rendering import Markdown, escape, render
+from hf_ftrisk.report.wording import memory, regime_words, seconds, share, value
+from hf_ftrisk.verdict import Verdict
 
 if TYPE_CHECKING:
     from hf_ftrisk.goal import Goal
@@ -58,7 +58,7 @@ def card_metadata(report: RiskReport) -> dict[str, Any]:
     goal, forecast = report.goal, report.forecast
     data: dict[str, Any] = {
         "version": METADATA_VERSION,
-        "hf_ftrisk": hf_ftrisk.__version__,
+        "hf_ftrisk": __version__,
         "stage": report.stage,
         "verdict": str(report.verdict),
         "goal": {
@@ -130,7 +130,7 @@ def render_section(report: RiskReport, *, figure: bool = False) -> str:
             "figure": FIGURE_FILE if figure else None,
             "report_file": REPORT_FILE,
             "notes": report.notes[:_MAX_ITEMS],
-            "version": hf_ftrisk.__version__,
+            "version": __version__,
         },
     )
 

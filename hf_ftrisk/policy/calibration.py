@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 
-from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.forecast.distribution import Forecast, Predictor
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.looks import FIRST_SHARE, first_evaluation, look_steps
+from hf_ftrisk.policy.grid import FIRST_SHARE, first_evaluation, look_steps
 from hf_ftrisk.record import RunRecord
 
 # More runs than this add nothing to the floor but the time of forecasting them. Forecasts take a
@@ -32,25 +31,7 @@ LEAST_PROB = 5e-4
 EASING = 0.25
 
 
-class Predictor(Protocol):
-    """What the rule asks of a forecaster."""
-
-    def predict(self, record: RunRecord, goal: Goal) -> Forecast:
-        """Predictive distribution of the run's final metric, from what is known so far."""
-        ...
-
-
 Fit = Callable[[Sequence[RunRecord]], Predictor]
-
-
-def is_good(record: RunRecord, goal: Goal) -> bool | None:
-    """Whether a completed run met the goal; None where that cannot be said."""
-    if not record.has_outcome(goal):
-        return None
-    baseline = record.baseline(goal)
-    if goal.threshold(baseline) is None:
-        return None
-    return goal.meets(record.outcome(goal), baseline)
 
 
 def look_forecasts(
@@ -91,7 +72,7 @@ def drawn(records: Sequence[RunRecord], goal: Goal, false_stop_rate: float) -> l
         goal: what a run is judged by.
         false_stop_rate: allowed chance that a good run is stopped.
     """
-    good = [run for run in records if is_good(run, goal)]
+    good = [run for run in records if run.met(goal)]
     if not good:
         return list(records[-MAX_CALIBRATION_RUNS:])
     looks = float(np.mean([look_steps(run.max_steps, run.eval_step).size for run in good]))
@@ -122,7 +103,7 @@ def cross_fitted_scores(
     if folds < 2:
         raise ValueError(f"cross-fitting needs at least 2 folds, got {folds!r}")
     scores = np.full(len(records), np.nan)
-    good = np.array([bool(is_good(run, goal)) for run in records], dtype=bool)
+    good = np.array([bool(run.met(goal)) for run in records], dtype=bool)
     fold_of = np.arange(len(records)) % min(folds, max(len(records), 1))
     for fold in np.unique(fold_of[good]):
         used = forecaster

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.calibration import Predictor
-from hf_ftrisk.policy.reference_rule import reference_rule
-from hf_ftrisk.policy.stopping import StoppingRule
+from hf_ftrisk.policy.packaged import reference_rule
+from hf_ftrisk.policy.rule import StoppingRule
 from hf_ftrisk.record import RunRecord
 
 

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import LEAST_PROB
-from hf_ftrisk.policy.failures import certain_failure
-from hf_ftrisk.policy.stopping import (
+from hf_ftrisk.policy.rule import (
     GO_PROBABILITY,
     POOR_PROBABILITY,
     StoppingRule,
     chance,
     no_threshold,
 )
-from hf_ftrisk.policy.verdict import Diagnosis, Ruling, Verdict
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.verdict import Diagnosis, Ruling, Verdict
 
 # A mean of equal numbers may come out a little smaller than they are.
 _ROUNDING = 1e-9

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import fdtrc
 
-from hf_ftrisk.columns import MOST_RATES
+from hf_ftrisk.record.columns import MOST_RATES
 from hf_ftrisk.risk.curves import HOMES, CurveDraws
 from hf_ftrisk.risk.decay import ALPHA_FORMS, TAIL_FORMS, Decay, Floats, Form, TailEnergy
 from hf_ftrisk.risk.decomposition import RiskDecomposition

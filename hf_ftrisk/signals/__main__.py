@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hf_ftrisk.signals import compatibility, dataset, dynamics, label_signal, movement, own_input
+from hf_ftrisk.signals import dataset, dynamics
+from hf_ftrisk.signals.model import compatibility, label_signal, movement, own_input
 
 _HEAD = """\
 # Signals

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_ftrisk.signals.batches import LossFunction
-from hf_ftrisk.signals.compatibility import compatibility_signals
 from hf_ftrisk.signals.dataset import dataset_signals
 from hf_ftrisk.signals.deadline import Deadline
-from hf_ftrisk.signals.frozen import random_states_kept
-from hf_ftrisk.signals.movement import Update, movement_signals, update_of
+from hf_ftrisk.signals.model.batches import LossFunction
+from hf_ftrisk.signals.model.compatibility import compatibility_signals
+from hf_ftrisk.signals.model.frozen import random_states_kept
+from hf_ftrisk.signals.model.movement import Update, movement_signals, update_of
+from hf_ftrisk.signals.model.transfer import load_libraries
 from hf_ftrisk.signals.sample import DataSample, sample_rows
-from hf_ftrisk.signals.transfer import load_libraries
-from hf_ftrisk.trainer_facts import length_of, scheduler_rates
+from hf_ftrisk.trainers.facts import length_of, scheduler_rates
 
 _SCALARS = (str, int, float, bool, bytes, type(None))
 

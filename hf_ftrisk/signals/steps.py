@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_ftrisk.signals.gradients import kept_coordinates
+from hf_ftrisk.signals.model.gradients import kept_coordinates
 
 MAX_COORDINATES = 100_000
 

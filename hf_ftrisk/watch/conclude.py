@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from hf_ftrisk.policy import Verdict, diagnose
+from hf_ftrisk.diagnoses.trajectory import diagnose
 from hf_ftrisk.record import Status
+from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import Cost, RiskReport
-from hf_ftrisk.settings import declared
 from hf_ftrisk.signals.dynamics import dynamics_signals
+from hf_ftrisk.verdict import Verdict
 from hf_ftrisk.watch.clock import Clock
 from hf_ftrisk.watch.watcher import NO_EVALUATION, TRAIN_LOSS, Watcher
 

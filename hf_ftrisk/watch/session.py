@@ -13,14 +13,14 @@ from transformers.trainer_utils import HPSearchBackend
 
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.record import Status
+from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
-from hf_ftrisk.settings import declared
+from hf_ftrisk.trainers.plan import evaluates, evaluations, run_plan
+from hf_ftrisk.trainers.ranks import Ranks
+from hf_ftrisk.trainers.tap import Step, StepTap
 from hf_ftrisk.watch.clock import Clock
 from hf_ftrisk.watch.conclude import Progress, conclude
 from hf_ftrisk.watch.options import Options
-from hf_ftrisk.watch.plan import evaluates, evaluations, run_plan
-from hf_ftrisk.watch.ranks import Ranks
-from hf_ftrisk.watch.tap import Step, StepTap
 from hf_ftrisk.watch.trace import Trace
 from hf_ftrisk.watch.watcher import NO_EVALUATION, Judged, Watcher
 

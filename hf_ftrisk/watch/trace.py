@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hf_ftrisk.record import RunRecord, Status
-from hf_ftrisk.trainer_log import read_log
+from hf_ftrisk.record.trainer_log import read_log
 
 # Rows of training values a record holds at most: longer runs become means over equal windows of
 # steps, as a Trainer's own log is. The last steps always stay single.

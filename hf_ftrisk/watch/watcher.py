@@ -10,23 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.diagnoses.certain import certain_failure
+from hf_ftrisk.diagnoses.rates import GoodRates, peak_rate
+from hf_ftrisk.diagnoses.trajectory import diagnose
+from hf_ftrisk.forecast.distribution import Forecast, Predictor
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal, trivial_baseline
-from hf_ftrisk.policy import (
-    Diagnosis,
-    Ruling,
-    StoppingRule,
-    Verdict,
-    certain_failure,
-    default_rule,
-    diagnose,
-    look_steps,
-)
-from hf_ftrisk.policy.calibration import Predictor
-from hf_ftrisk.policy.rates import GoodRates, peak_rate
+from hf_ftrisk.policy import StoppingRule, default_rule, look_steps
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
+from hf_ftrisk.verdict import Diagnosis, Ruling, Verdict
 from hf_ftrisk.watch.risk import Risk, risk_of_history, risk_of_looks
 from hf_ftrisk.watch.trace import Trace
 

@@ -8,7 +8,8 @@ import pytest
 
 from hf_ftrisk.demo import packages
 from hf_ftrisk.demo.data import answers, bbc_news, with_shuffled_targets
-from hf_ftrisk.demo.packages import MissingDemoPackageError, package_folder
+from hf_ftrisk.demo.packages import package_folder
+from hf_ftrisk.errors import MissingDemoPackageError
 
 
 def test_bbc_news_has_five_topics_and_no_article_in_both_parts() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_ftrisk.forecast.conformal import DEPTHS
+from hf_ftrisk.forecast.curves.view import CurveView
 from hf_ftrisk.forecast.failure import (
     FEATURES,
     FailureModel,
@@ -15,7 +16,6 @@ from hf_ftrisk.forecast.failure import (
 )
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.prior import load_prior
-from hf_ftrisk.forecast.view import CurveView
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 

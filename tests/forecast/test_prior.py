@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from hf_ftrisk.forecast.change import TERMS
-from hf_ftrisk.forecast.curve import Grid
+from hf_ftrisk.forecast.curves.change import TERMS
+from hf_ftrisk.forecast.curves.curve import Grid
 from hf_ftrisk.forecast.prior import PRIORS_FILE, CurvePrior, family, load_prior
 
 

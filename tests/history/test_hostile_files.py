@@ -16,7 +16,8 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hf_ftrisk.history import DamagedHistoryWarning, HistoryError, RunHistory, files
+from hf_ftrisk.errors import DamagedHistoryWarning, HistoryError
+from hf_ftrisk.history import RunHistory, files
 from hf_ftrisk.history import storage as storage_module
 from hf_ftrisk.history.encoding import encode
 from tests.fuzzing import fuzz
@@ -131,7 +132,8 @@ def test_whatever_is_written_over_a_history_the_rest_is_read_or_the_file_kept(st
 
 _READER = """
 import os
-from hf_ftrisk.history import HistoryError, RunHistory
+from hf_ftrisk.errors import HistoryError
+from hf_ftrisk.history import RunHistory
 from tests.history.records import make_record
 if os.geteuid() == 0:  # may do anything: become somebody who may not
     os.setgroups([])

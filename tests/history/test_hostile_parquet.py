@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_ftrisk.history import HistoryError, RunHistory, apart
+from hf_ftrisk.errors import HistoryError
+from hf_ftrisk.history import RunHistory, apart
 from hf_ftrisk.history import parquet as runs_parquet
 from hf_ftrisk.history.apart import index_apart, read_apart
 from hf_ftrisk.history.encoding import encode
@@ -50,7 +51,7 @@ def list_bomb(n=70_000_000):
 
 _MEASURED = """
 import resource, sys
-from hf_ftrisk.history import HistoryError
+from hf_ftrisk.errors import HistoryError
 from hf_ftrisk.history.parquet import index_of, read_parquet
 content = open(sys.argv[1], "rb").read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_ftrisk.history import HistoryError, RunHistory
+from hf_ftrisk.errors import HistoryError
+from hf_ftrisk.history import RunHistory
 from hf_ftrisk.history import parquet as runs_parquet
 from hf_ftrisk.history.encoding import EncodedRun, encode
 from hf_ftrisk.history.parquet import index_of, read_parquet, to_parquet

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from hf_ftrisk.history import HistoryError, RunHistory
+from hf_ftrisk.errors import HistoryError
+from hf_ftrisk.history import RunHistory
 from hf_ftrisk.record import RunRecord
 from tests.history.records import full_record, make_record
 

@@ -11,7 +11,8 @@ import warnings
 
 import pytest
 
-from hf_ftrisk.history import DamagedHistoryWarning, HistoryError, RunHistory, schema
+from hf_ftrisk.errors import DamagedHistoryWarning, HistoryError
+from hf_ftrisk.history import RunHistory, schema
 from hf_ftrisk.history.encoding import encode
 from tests.history.records import full_record, make_record
 

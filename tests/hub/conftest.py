@@ -5,10 +5,10 @@ import pytest
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.verdict import Diagnosis, Verdict
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Cost, Look, RiskReport
 from hf_ftrisk.risk import fit_risk_curve
+from hf_ftrisk.verdict import Diagnosis, Verdict
 from tests.local_hub import hub, hub_server
 
 __all__ = ["hub", "hub_server"]

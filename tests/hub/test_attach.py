@@ -12,7 +12,7 @@ from transformers import Trainer
 
 from hf_ftrisk import FineTuneRiskCallback
 from hf_ftrisk.hub import attach_card
-from hf_ftrisk.remote.cardtext import metadata
+from hf_ftrisk.hub_repo.card import metadata
 from tests.hub.trainers import bert_trainer, sentence_trainer, sft_lora_trainer
 
 REPO = "me/tiny"

@@ -12,12 +12,12 @@ from markdown_it import MarkdownIt
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.hub.files import build_parts
+from hf_ftrisk.hub.parts import build_parts
 from hf_ftrisk.hub.publishing import publish
-from hf_ftrisk.policy.verdict import Diagnosis
-from hf_ftrisk.remote.cardtext import Marks, metadata, parts
-from hf_ftrisk.remote.markdown import escape
+from hf_ftrisk.hub_repo.card import Marks, metadata, parts
+from hf_ftrisk.hub_repo.rendering import escape
 from hf_ftrisk.report import RiskReport
+from hf_ftrisk.verdict import Diagnosis
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 HOSTILE = [

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hf_ftrisk import privacy
+from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.hub import clean_report, publish
-from hf_ftrisk.policy.failures import certain_failure
-from hf_ftrisk.policy.verdict import Diagnosis
+from hf_ftrisk.privacy import clean_record, clean_settings, clean_text
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.remote import privacy
-from hf_ftrisk.remote.privacy import clean_record, clean_settings, clean_text
 from hf_ftrisk.report import Cost, RiskReport
+from hf_ftrisk.verdict import Diagnosis
 
 REPO = "me/tiny"
 

@@ -7,9 +7,9 @@ import huggingface_hub.constants as constants
 import pytest
 from huggingface_hub import ModelCard
 
+from hf_ftrisk.errors import CardError, HubError
 from hf_ftrisk.hub import publish
-from hf_ftrisk.remote.cardtext import CardError, metadata
-from hf_ftrisk.remote.errors import HubError
+from hf_ftrisk.hub_repo.card import metadata
 from hf_ftrisk.report import RiskReport
 from tests.local_hub import READER, WRITER
 

@@ -12,10 +12,10 @@ import yaml
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.hub import card_metadata, clean_report, render_section
-from hf_ftrisk.hub.files import build_parts
-from hf_ftrisk.policy.verdict import Diagnosis, Verdict
-from hf_ftrisk.remote.frontmatter import to_yaml
+from hf_ftrisk.hub.parts import build_parts
+from hf_ftrisk.hub_repo.frontmatter import to_yaml
 from hf_ftrisk.report import Look
+from hf_ftrisk.verdict import Diagnosis, Verdict
 
 
 def test_the_prediction_stands_in_words_before_any_table(report):

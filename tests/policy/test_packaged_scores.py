@@ -8,12 +8,7 @@ import pytest
 
 from benchmarks.other_tasks import FAMILIES, check_values
 from hf_ftrisk import Forecaster, Goal
-from hf_ftrisk.policy.reference_rule import (
-    MIN_DATA_SETS,
-    SCORES_FILE,
-    reference_rule,
-    reference_scores,
-)
+from hf_ftrisk.policy.packaged import MIN_DATA_SETS, SCORES_FILE, reference_rule, reference_scores
 
 # A score moves by this much with the last digits of the library versions, not with the model.
 NEAR = 0.02

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hf_ftrisk import Forecast, Goal, RunRecord
-from hf_ftrisk.policy import StoppingRule, Verdict, judge_preflight
+from hf_ftrisk.policy import StoppingRule, judge_preflight
+from hf_ftrisk.verdict import Verdict
 
 GOAL = Goal("eval_accuracy", target=0.5)
 

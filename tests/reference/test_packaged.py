@@ -10,7 +10,8 @@ import time
 import numpy as np
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.reference import PROVENANCE_FILE, RUNS_FILE, load_reference
+from hf_ftrisk.reference import load_reference
+from hf_ftrisk.reference.packaged import PROVENANCE_FILE, RUNS_FILE
 
 ACCURACY = Goal("eval_accuracy")
 

@@ -11,9 +11,9 @@ from transformers import Trainer
 
 from hf_ftrisk.signals import deadline as room
 from hf_ftrisk.signals.collect import collated_sample, trainer_signals
-from hf_ftrisk.signals.compatibility import compatibility_signals
 from hf_ftrisk.signals.dataset import dataset_signals
 from hf_ftrisk.signals.deadline import Deadline, Pace
+from hf_ftrisk.signals.model.compatibility import compatibility_signals
 from tests.signals.tiny import arguments, bert, classified_rows, trainer_of
 
 

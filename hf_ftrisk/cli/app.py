@@ -1,0 +1,256 @@
+"""The command `hf-ftrisk`. Commands parse and print; the work is done in the rooms they import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hf_ftrisk._version import __version__
+from hf_ftrisk.cli.history import app as history_app
+from hf_ftrisk.cli.history import told_errors
+
+app = typer.Typer(
+    name="hf-ftrisk",
+    help="How a Hugging Face fine-tune will end, told before and early in the run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(history_app, name="history")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hf-ftrisk {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """How a Hugging Face fine-tune will end, told before and early in the run."""
+
+
+@app.command(
+    # What follows the target is the script's own, options included.
+    context_settings={"allow_extra_args": True, "allow_interspersed_args": False},
+    no_args_is_help=True,
+)
+def run(
+    context: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET [ARGS]...",
+            help="Training script, or with -m a module; its arguments follow.",
+        ),
+    ],
+    module: Annotated[
+        bool, typer.Option("-m", "--module", help="TARGET is a module, as with `python -m`.")
+    ] = False,
+    preflight: Annotated[
+        bool,
+        typer.Option("--preflight/--no-preflight", help="Probe each Trainer before it trains."),
+    ] = True,
+    watch: Annotated[
+        bool, typer.Option("--watch/--no-watch", help="Forecast each training while it runs.")
+    ] = True,
+    goal: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is good, such as 'eval_accuracy>=0.85'; may be repeated: a Trainer takes "
+            "the first that it evaluates. If not given, its metric_for_best_model, else eval_loss."
+        ),
+    ] = None,
+    budget: Annotated[
+        float, typer.Option(help="Share of the run's steps the pre-flight may spend.")
+    ] = 0.05,
+    seeds: Annotated[int, typer.Option(help="Probe runs of the pre-flight.")] = 3,
+    action: Annotated[
+        Literal["stop", "warn"],
+        typer.Option(help="On a no-go or a poor run: end it, or only say so."),
+    ] = "stop",
+    report_dir: Annotated[
+        Path | None, typer.Option(help="Folder to write the reports to, as JSON.")
+    ] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Run history to forecast from and to add to.")
+    ] = None,
+) -> None:
+    """Run a training script unchanged, with every Trainer in it probed and watched.
+
+    Exit status: 0 finished, 1 the script failed, 2 wrong usage, 3 no-go or stopped as poor.
+    """
+    from hf_ftrisk.errors import ScriptNotFoundError
+    from hf_ftrisk.goal import Goal
+    from hf_ftrisk.run.options import RunOptions
+    from hf_ftrisk.run.script import run_program
+
+    try:
+        options = RunOptions(
+            preflight=preflight,
+            watch=watch,
+            goals=tuple(Goal.parse(text) for text in goal or ()),
+            budget=budget,
+            seeds=seeds,
+            action=action,
+            report_dir=report_dir,
+            history=history,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    try:
+        status = run_program(target, context.args, module=module, options=options)
+    except ScriptNotFoundError as error:
+        raise typer.BadParameter(str(error), param_hint="TARGET") from error
+    raise typer.Exit(status)
+
+
+@app.command(no_args_is_help=True)
+def replay(
+    path: Annotated[
+        Path, typer.Argument(help="A trainer_state.json, or a folder of runs or checkpoints.")
+    ],
+    at: Annotated[
+        list[float] | None,
+        typer.Option(help="Depth to forecast at, as a share of the run; may be repeated."),
+    ] = None,
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            help="What is good, such as 'eval_accuracy>=0.85'; if not given, an accuracy, else "
+            "another score, else eval_loss, against its trivial baseline."
+        ),
+    ] = None,
+    load_best: Annotated[
+        bool, typer.Option(help="The run keeps its best checkpoint, not its last.")
+    ] = False,
+    history: Annotated[
+        Path | None, typer.Option(help="Run history to forecast and to stop from.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Task of the history's runs, if it holds several.")
+    ] = None,
+    false_stop_rate: Annotated[
+        float, typer.Option(help="Share of good runs that may be stopped.")
+    ] = 0.05,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What would have been forecast on the way, when the run would have been stopped, what came.
+
+    Needs the file alone: no model, no data, no torch. A folder gives a summary over its runs.
+    """
+    from hf_ftrisk.cli.replay import run_replay
+
+    try:
+        text = run_replay(
+            path,
+            shares=at,
+            goal=goal,
+            load_best=load_best,
+            history=history,
+            task=task,
+            false_stop_rate=false_stop_rate,
+            as_json=json_output,
+        )
+    except (ValueError, FileNotFoundError) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(text)
+
+
+@app.command()
+def demo(
+    task: Annotated[
+        Literal["text", "lm"],
+        typer.Option(
+            help="text: MiniLM on BBC News, a few minutes; lm: SmolLM2 with LoRA on "
+            "question-answer pairs, about ten."
+        ),
+    ] = "text",
+    folder: Annotated[
+        Path, typer.Option("--out", help="Folder for reports, model cards and figures.")
+    ] = Path("ftrisk-demo"),
+) -> None:
+    """A real model on real data: a sound setting and two doomed ones, judged before and early."""
+    from hf_ftrisk.demo.story import run_demo
+    from hf_ftrisk.errors import MissingDemoPackageError
+
+    try:
+        run_demo(task, folder)
+    except MissingDemoPackageError as error:
+        raise typer.BadParameter(str(error), param_hint="--task") from error
+
+
+@app.command(no_args_is_help=True)
+def report(
+    path: Annotated[Path, typer.Argument(help="A saved report, such as preflight.json.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+) -> None:
+    """Show a saved report."""
+    from hf_ftrisk.report import RiskReport
+    from hf_ftrisk.report.terminal import show_report
+
+    with told_errors():
+        loaded = RiskReport.load(path)
+    if markdown:
+        typer.echo(loaded.to_markdown(), nl=False)
+    else:
+        show_report(loaded)
+
+
+@app.command(no_args_is_help=True)
+def publish(
+    path: Annotated[Path, typer.Argument(metavar="REPORT", help="A saved report.")],
+    repo: Annotated[str, typer.Argument(help="Model on the Hub, owner/name.")],
+    create_pr: Annotated[
+        bool, typer.Option("--create-pr", help="Open a pull request instead of committing.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show the change and what would be sent, send nothing."),
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch; main if not given.")] = None,
+    private: Annotated[
+        bool | None,
+        typer.Option("--private/--public", help="Create the repository, if it does not exist."),
+    ] = None,
+    figure: Annotated[
+        bool, typer.Option("--figure/--no-figure", help="Send the figure too.")
+    ] = True,
+) -> None:
+    """Put a report into a model's card on the Hub; the rest of the card stays as it is.
+
+    Uses the token of `hf auth login` or of HF_TOKEN. Exit status: 1 when the Hub cannot be used;
+    the files are then left in ftrisk/unsent.
+    """
+    from hf_ftrisk.hub.publishing import publish as publish_report
+    from hf_ftrisk.report import RiskReport
+
+    with told_errors():
+        published = publish_report(
+            RiskReport.load(path),
+            repo,
+            create_pr=create_pr,
+            dry_run=dry_run,
+            revision=revision,
+            private=private,
+            figure=figure,
+        )
+    if dry_run:
+        typer.echo(published.diff or "the card stays as it is\n", nl=False)
+    for name, size in published.files.items():
+        typer.echo(f"{size:>10,} bytes  {name}")
+    typer.echo(published.pr_url or published.commit_url if published.sent else "nothing was sent")
+
+
+def main() -> None:
+    """Entry point of the console script and of `python -m hf_ftrisk`."""
+    app()

@@ -1,0 +1,196 @@
+"""`hf-ftrisk history`: completed runs in, out, and shared. Commands parse and print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hf_ftrisk.history import ImportSummary, RunHistory
+    from hf_ftrisk.record import RunRecord
+
+app = typer.Typer(
+    help="Completed runs on disk: what forecasts and stops are calibrated on.",
+    no_args_is_help=True,
+)
+
+File = Annotated[
+    Path, typer.Argument(metavar="HISTORY", help="File of the history, such as runs.db.")
+]
+Task = Annotated[str | None, typer.Option(help="Only runs of this task.")]
+Metric = Annotated[str | None, typer.Option(help="Only runs with this metric.")]
+Repo = Annotated[str, typer.Argument(help="Dataset on the Hub, owner/name.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit; main if not given.")]
+
+
+@app.command(no_args_is_help=True)
+def add(
+    history: File,
+    reports: Annotated[
+        list[Path], typer.Argument(help="Reports of watched runs: watch.json, as they were saved.")
+    ],
+) -> None:
+    """Add the finished runs that reports hold. The file is created when it is missing."""
+    from hf_ftrisk.history import RunHistory
+
+    with told_errors():
+        records = [_run_of(path) for path in reports]
+        added = RunHistory(history).add_all(records, source="report")
+    typer.echo(f"{added} added, {len(records) - added} known already")
+
+
+@app.command("list", no_args_is_help=True)
+def list_runs(history: File) -> None:
+    """How many runs of which task there are, and where they came from."""
+    with told_errors():
+        counts = _existing(history).counts()
+    rows = sorted(
+        (_line(task or "(no task)"), _line(source or "(recorded here)"), number)
+        for (task, source), number in counts.items()
+    )
+    width = max((len(task) for task, _, _ in rows), default=0)
+    for task, source, number in rows:
+        typer.echo(f"{number:>6}  {task:<{width}}  {source}")
+    typer.echo(f"{sum(counts.values()):>6}  runs in all")
+
+
+@app.command("import", no_args_is_help=True)
+def import_runs(
+    history: File,
+    source: Annotated[
+        Path,
+        typer.Argument(help="A trainer_state.json, a folder of runs, or a .parquet file of runs."),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option(help="Name under which runs from trainer_state.json files are comparable."),
+    ] = None,
+) -> None:
+    """Add runs from Trainer's own files or from Parquet."""
+    from hf_ftrisk.history import RunHistory
+
+    parquet = source.suffix == ".parquet"
+    if parquet and task is not None:
+        raise typer.BadParameter("a Parquet file names each run's task itself: leave --task out")
+    with told_errors():
+        if not source.exists():
+            raise FileNotFoundError(f"no such file or folder: {source}")
+        runs = RunHistory(history)
+        if parquet:
+            _tell(runs.import_parquet(source))
+        else:
+            _tell(runs.import_trainer_states(source, task=task))
+
+
+@app.command(no_args_is_help=True)
+def export(
+    history: File,
+    target: Annotated[Path, typer.Argument(help="Parquet file to write.")],
+    task: Task = None,
+    metric: Metric = None,
+) -> None:
+    """Write runs to a Parquet file, with everything that is known of them."""
+    with told_errors():
+        count = _existing(history).export_parquet(target, task=task, metric=metric)
+    typer.echo(f"{count} runs in {target}")
+
+
+@app.command(no_args_is_help=True)
+def push(
+    history: File,
+    repo: Repo,
+    task: Task = None,
+    metric: Metric = None,
+    create_pr: Annotated[
+        bool, typer.Option("--create-pr", help="Open a pull request instead of committing.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent, send nothing.")
+    ] = False,
+    revision: Revision = None,
+    private: Annotated[
+        bool | None,
+        typer.Option("--private/--public", help="Create the dataset, if it does not exist."),
+    ] = None,
+) -> None:
+    """Add runs to a Hub dataset: only those it lacks, without paths and names.
+
+    Uses the token of `hf auth login` or of HF_TOKEN.
+    """
+    with told_errors():
+        pushed = _existing(history).push_to_hub(
+            repo,
+            task=task,
+            metric=metric,
+            create_pr=create_pr,
+            dry_run=dry_run,
+            revision=revision,
+            private=private,
+        )
+    for name, size in pushed.files.items():
+        typer.echo(f"{size:>10,} bytes  {name}")
+    typer.echo(f"{pushed.added} runs to add, {pushed.known} known already")
+    if pushed.sent:
+        typer.echo(pushed.pr_url or pushed.commit_url)
+    else:
+        typer.echo("nothing was sent" if dry_run else "nothing to send")
+
+
+@app.command(no_args_is_help=True)
+def pull(history: File, repo: Repo, revision: Revision = None) -> None:
+    """Add the runs of a Hub dataset; each one is checked. The file is created when missing."""
+    from hf_ftrisk.history import RunHistory
+
+    with told_errors():
+        _tell(RunHistory(history).pull(repo, revision=revision))
+
+
+def _existing(path: Path) -> RunHistory:
+    from hf_ftrisk.history import RunHistory
+
+    if not path.is_file():
+        raise FileNotFoundError(f"no run history at {path}")
+    return RunHistory(path)
+
+
+def _run_of(path: Path) -> RunRecord:
+    from hf_ftrisk.report import RiskReport
+
+    run = RiskReport.load(path).run
+    if run is None:
+        raise ValueError(f"{path} holds no run: a pre-flight's probes are no completed runs")
+    return run
+
+
+def _tell(summary: ImportSummary) -> None:
+    typer.echo(str(summary))
+    for where, why in summary.refused:
+        typer.echo(f"refused {_line(where)}: {_line(why)}", err=True)
+
+
+def _line(text: str) -> str:
+    """Text from outside on one line, without control characters: it goes to a terminal."""
+    from hf_ftrisk.text import printable
+
+    return printable(text)
+
+
+@contextmanager
+def told_errors() -> Iterator[None]:
+    """What a person can correct as a message: wrong usage 2, a Hub that fails 1."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise typer.BadParameter(str(error)) from error
+    except RuntimeError as error:
+        # The Hub's client takes its time to load: only where something was asked of the Hub.
+        from hf_ftrisk.errors import HubError
+
+        if not isinstance(error, HubError):
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error

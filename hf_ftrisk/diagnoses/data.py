@@ -1,0 +1,108 @@
+"""Failures that the data and the untrained model already show: from static signals.
+
+Signals are those of `hf_ftrisk.signals`, computed on a sample: shares of overlap and of conflicts
+are lower bounds. A signal that is absent says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.verdict import Diagnosis
+
+TRUNCATED_SHARE = 0.1
+# Rows of a packed language-modelling set all reach the limit, and lose nothing by it.
+PACKED_SHARE = 0.95
+OVERLAP_SHARE = 0.05
+NEAR_OVERLAP_SHARE = 0.2
+CONFLICTING_SHARE = 0.02
+# A language model that has seen text of the kind stays far below: a choice among 20 to 100 tokens.
+ALIEN_PERPLEXITY = 1000.0
+# Share of the run after which its own evaluations say more than a frozen model's features.
+_OWN_EVIDENCE = 0.3
+
+Signals = Mapping[str, float]
+
+
+def truncated_inputs(signals: Signals) -> Diagnosis | None:
+    """A tenth of the rows or more is cut at the length limit."""
+    share = signals.get("truncated_share")
+    if share is None or share < TRUNCATED_SHARE:
+        return None
+    if share >= PACKED_SHARE and "classes" not in signals:
+        return None
+    limit = int(signals.get("tokens_max", 0))
+    return Diagnosis(
+        name="truncated_inputs",
+        message=f"{share:.0%} of the sampled training rows are as long as the limit of {limit} "
+        "tokens: what came after is lost.",
+        advice=f"Raise the maximum length above {limit} tokens (twice as long, if memory allows), "
+        "or split long rows; check that labels and answers are not in the part cut off.",
+        evidence={"truncated_share": share, "tokens_max": float(limit)},
+    )
+
+
+def train_eval_overlap(signals: Signals) -> Diagnosis | None:
+    """Evaluation rows that stand in the training set: the metric is better than the model."""
+    exact = signals.get("train_eval_overlap", 0.0)
+    near = max(signals.get("train_eval_near_overlap", 0.0), exact)
+    if exact < OVERLAP_SHARE and near < NEAR_OVERLAP_SHARE:
+        return None
+    return Diagnosis(
+        name="train_eval_overlap",
+        message=f"{exact:.1%} of the sampled evaluation rows stand word for word in the training "
+        f"sample, {near:.1%} with near duplicates: the evaluation metric overstates the model.",
+        advice="Remove the evaluation rows from the training set (exact and near duplicates), then "
+        "evaluate again.",
+        evidence={"train_eval_overlap": exact, "train_eval_near_overlap": near},
+    )
+
+
+def conflicting_labels(signals: Signals) -> Diagnosis | None:
+    """Equal rows under different labels: labels that contradict each other."""
+    share = signals.get("conflicting_label_share")
+    if share is None or share < CONFLICTING_SHARE:
+        return None
+    return Diagnosis(
+        name="noisy_labels",
+        message=f"{share:.1%} of the sampled training rows also stand there under another label.",
+        advice="Look through the rows that repeat with different labels: correct them, or drop all "
+        "but the majority's; the rest of the labels was probably made the same way.",
+        evidence={"conflicting_label_share": share},
+    )
+
+
+def data_model_mismatch(record: RunRecord, goal: Goal, signals: Signals) -> Diagnosis | None:
+    """The untrained model knows nothing of such text, or its features nothing of the label."""
+    perplexity = signals.get("perplexity")
+    if perplexity is not None and perplexity >= ALIEN_PERPLEXITY and "classes" not in signals:
+        return Diagnosis(
+            name="data_model_mismatch",
+            message="To the untrained model each scored token is a choice among "
+            f"{perplexity:,.0f}: it has seen no such text, or is given it in the wrong form.",
+            advice="Check tokenizer, language and chat template against the model's card; if they "
+            "are right, take a model that was trained on such text.",
+            evidence={"perplexity": perplexity},
+        )
+    probe = signals.get("linear_probe_accuracy")
+    majority = signals.get("eval_majority_share", signals.get("majority_share"))
+    if probe is None or majority is None or probe > majority:
+        return None
+    _, values = record.curve(goal.metric)
+    baseline = record.baseline(goal)
+    if baseline is not None and any(goal.is_better(float(v), baseline) for v in values):
+        return None
+    tried = record.progress >= _OWN_EVIDENCE and baseline is not None and values.size > 0
+    return Diagnosis(
+        name="data_model_mismatch",
+        message=f"A linear probe on the frozen model's features reaches an accuracy of {probe:.3f} "
+        f"on the evaluation rows, the majority class {majority:.3f}: the features say nothing of "
+        "the label"
+        + (f", and {goal.metric} has not passed the trivial baseline either." if tried else "."),
+        advice="Try a model made for this language and domain; if another fares no better, check "
+        "that the labels follow from the text.",
+        severity="warning" if tried else "info",
+        evidence={"linear_probe_accuracy": probe, "majority_share": majority},
+    )

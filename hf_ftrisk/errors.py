@@ -1,0 +1,77 @@
+"""Every exception of the package, by name.
+
+What a user can cause is a ``ValueError`` (an argument, a file, a card), what the world can cause a
+``RuntimeError`` (the Hub, a failed probe); the messages say what to do.
+
+ValueError
+    HistoryError
+    CardError
+    PreflightArgumentError
+    WatchArgumentError
+    ScriptNotFoundError
+RuntimeError
+    HubError
+        ConflictError
+        MissingRepositoryError
+    PreflightError
+        PreflightUnsupportedError
+        PeerFailedError
+ModuleNotFoundError
+    MissingDemoPackageError
+UserWarning
+    DamagedHistoryWarning
+"""
+
+from __future__ import annotations
+
+
+class HistoryError(ValueError):
+    """A history, or what should be added to it, cannot be used as it is; the message says why."""
+
+
+class DamagedHistoryWarning(UserWarning):
+    """A damaged history file, or row, was found; the message says where it is kept."""
+
+
+class WatchArgumentError(ValueError):
+    """The callback was given something it cannot work with; nothing has been trained."""
+
+
+class PreflightError(RuntimeError):
+    """The pre-flight could not be carried out; the trainer is as it was before."""
+
+
+class PreflightUnsupportedError(PreflightError):
+    """This training setup cannot be snapshotted and restored, so no pre-flight is tried on it."""
+
+
+class PeerFailedError(PreflightError):
+    """Another rank failed, which ended the pre-flight on this one as well."""
+
+
+class PreflightArgumentError(ValueError):
+    """The pre-flight was asked for something this trainer cannot give; it is as it was before."""
+
+
+class HubError(RuntimeError):
+    """The Hub could not be used; the message says why and what to do."""
+
+
+class ConflictError(HubError):
+    """Somebody committed in between."""
+
+
+class MissingRepositoryError(HubError):
+    """No such repository, or the token may not see it."""
+
+
+class CardError(ValueError):
+    """A card that cannot be changed safely; the message says what is wrong with it."""
+
+
+class ScriptNotFoundError(ValueError):
+    """There is no such script or module to run."""
+
+
+class MissingDemoPackageError(ModuleNotFoundError):
+    """A package with the demo's model or data is not installed."""

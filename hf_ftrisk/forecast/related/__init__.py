@@ -1,0 +1,1 @@
+"""Forecasts from completed runs of the same task."""

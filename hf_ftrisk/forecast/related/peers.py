@@ -1,0 +1,303 @@
+"""Completed runs of the same task: what they say about a new run at the same depth.
+
+Three point forecasts of the new run's outcome are averaged, weighted by their errors on held-out
+known runs: the curve model's, corrected by its mean error on the known runs; a ridge regression on
+what the known runs had shown at this depth; their plain mean. The distribution around the average
+is that of its held-out errors, those of similar runs counting more, so that a task whose runs
+either work or collapse gets both. Errors of few runs are stretched, and one share in n + 1 is left
+to the curve model's own spread: a new run may lie beyond all that n runs have shown, and with few
+known runs the forecast is nearly its own. And the end that hardly any of them had keeps a chance
+(`one_sided`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hf_ftrisk.forecast.conformal import DEPTHS
+from hf_ftrisk.forecast.related.one_sided import hardly_shown
+from hf_ftrisk.forecast.related.regression import (
+    Estimate,
+    averaged,
+    closeness,
+    mean_of_known,
+    ridge,
+    shifted,
+    standardised,
+)
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
+
+MAX_PEERS = 150
+# Known runs needed before anything is regressed on them.
+_MIN_REGRESSED = 4
+# Chosen on the benchmark (docs/forecasting.md).
+_SHIFT_RUNS = 4.0
+# The weights between estimators are themselves estimated: the fewer the runs, the more they favour
+# the plain mean.
+_MEAN_RUNS = 10.0
+# Errors of n runs are stretched by one plus this over n. For normal errors the 90 % range of a new
+# one is 1.25 times that of 10 known ones (Student's t).
+_STRETCH_RUNS = 2.0
+# Narrower ranges of the known runs than this, in units of the metric, count as this wide.
+_LEAST_RANGE = 0.03
+_LENGTH_RATIO = 2.0
+# Runs whose peak learning rates differ by more than 1 % have different settings.
+_SAME_RATE = 0.01
+
+# Values kept of completed runs; more are computed again.
+_MOST_KEPT = 50_000
+
+ColdMean = Callable[[RunRecord], float]
+
+
+def in_units(values: np.ndarray | float, goal: Goal) -> np.ndarray:
+    """Metric values on the scale on which errors are averaged: logs for losses."""
+    x = np.asarray(values, dtype=np.float64)
+    return np.asarray(np.log(np.maximum(x, 1e-8)) if goal.kind == "loss" else x)
+
+
+def from_units(values: np.ndarray, goal: Goal) -> np.ndarray:
+    """Inverse of `in_units`, inside the metric's range."""
+    x = np.exp(np.clip(values, -20.0, 80.0)) if goal.kind == "loss" else values
+    return np.asarray(np.clip(x, *goal.bounds))
+
+
+def of_task(history: Sequence[RunRecord], task: str | None) -> list[RunRecord]:
+    """Runs of the task. A history that names at most one task is taken to be of that task, also
+    where the task of the new run, or of a known one, is not known.
+    """
+    named = {record.task for record in history} | {task}
+    if len(named - {None}) <= 1:
+        return list(history)
+    return [record for record in history if record.task == task]
+
+
+def comparable(record: RunRecord, other: RunRecord, goal: Goal) -> bool:
+    """Whether a completed run of the task informs this one: metric and length agree."""
+    ratio = other.max_steps / record.max_steps
+    return (
+        1 / _LENGTH_RATIO <= ratio <= _LENGTH_RATIO
+        and other.has_outcome(goal)
+        and bool(np.isfinite(other.outcome(goal)))
+    )
+
+
+def features(record: RunRecord, goal: Goal, share: float) -> np.ndarray:
+    """What a run had shown after a share of its steps, (5,); NaN where it had not.
+
+    Last and best value of the metric, last eval loss, recent train loss, peak learning rate: the
+    planned one, else the highest so far.
+    """
+    step = share * record.max_steps + 1e-6
+    metric = _seen(*record.curve(goal.metric), step)
+    loss = _seen(*record.curve("eval_loss"), step)
+    train = _seen(*record.train_curve(), step)
+    recent = train[-max(1, train.size // 5) :]
+    best = metric.max if goal.greater_is_better else metric.min
+    rates = _seen(record.train_step, record.learning_rate, step)
+    rates = rates[rates > 0]
+    if record.schedule is not None and record.schedule.max() > 0:
+        rates = record.schedule
+    return np.array(
+        [
+            float(in_units(metric[-1], goal)) if metric.size else np.nan,
+            float(in_units(best(), goal)) if metric.size else np.nan,
+            _log(loss[-1]) if loss.size else np.nan,
+            _log(float(recent.mean())) if train.size else np.nan,
+            _log(float(rates.max())) if rates.size else np.nan,
+        ]
+    )
+
+
+def novelty(known: np.ndarray, new: float) -> float:
+    """How little the known runs (n,) say about a new one, in [0, 1), from its value of one feature.
+
+    0 inside their range, which is at least `_LEAST_RANGE` wide; one half where the new run lies
+    beyond it by twice its width, and steep there. A run that collapses where no known run did is
+    not like them.
+    """
+    if known.size < 2 or not (np.isfinite(new) and np.isfinite(known).all()):
+        return 0.0
+    low, high = float(known.min()), float(known.max())
+    beyond = max(low - new, new - high, 0.0) / max(high - low, _LEAST_RANGE)
+    return float(beyond**4 / (16.0 + beyond**4))
+
+
+def _log(value: float) -> float:
+    return float(np.log(max(value, 1e-8))) if np.isfinite(value) else np.nan
+
+
+def _seen(steps: np.ndarray, values: np.ndarray, step: float) -> np.ndarray:
+    found: np.ndarray = values[: np.searchsorted(steps, step, side="right")]
+    return np.asarray(found[np.isfinite(found)])
+
+
+class Known:
+    """What has been computed of completed runs: it depends on no other run, so that forecasters
+    that know different ones (a fold's, a held-out run's) share it.
+    """
+
+    def __init__(self) -> None:
+        self._cold: dict[tuple[RunRecord, Goal], np.ndarray] = {}
+        self._features: dict[tuple[RunRecord, Goal, float], np.ndarray] = {}
+        self._fractions: dict[tuple[RunRecord, str], RunRecord] = {}
+
+    def cold(self, record: RunRecord, goal: Goal, cold_mean: ColdMean) -> np.ndarray:
+        """The curve model's mean (n_depths,) at each depth of `conformal.DEPTHS`."""
+        key = (record, goal)
+        if key not in self._cold:
+            self._cold[key] = np.array([cold_mean(_prefix(record, d)) for d in DEPTHS])
+        return self._cold[key]
+
+    def in_fractions(self, record: RunRecord, goal: Goal) -> RunRecord:
+        """The run with the goal's metric as fractions, where it reports it in percent."""
+        key = (record, goal.metric)
+        if key not in self._fractions:
+            unit = record.goal_scale(goal)[0].unit
+            self._fractions[key] = record if unit == 1.0 else record.divided(goal.metric, unit)
+        return self._fractions[key]
+
+    def features(self, record: RunRecord, goal: Goal, share: float) -> np.ndarray:
+        """`features` of a completed run."""
+        key = (record, goal, share)
+        if key not in self._features:
+            if len(self._features) >= _MOST_KEPT:
+                self._features.clear()
+            self._features[key] = features(record, goal, share)
+        return self._features[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Peers:
+    """Completed runs of one task.
+
+    Args:
+        records: the runs.
+        goal: what is forecast.
+        outcomes: (n,) outcomes, in the units of `in_units`.
+        cold: (n, n_depths) the curve model's mean at each depth of `conformal.DEPTHS`; NaN before
+            the first evaluation.
+        known: what has been computed of them.
+    """
+
+    records: tuple[RunRecord, ...]
+    goal: Goal
+    outcomes: np.ndarray
+    cold: np.ndarray
+    known: Known = field(default_factory=Known)
+
+    @classmethod
+    def of(
+        cls,
+        record: RunRecord,
+        history: Sequence[RunRecord],
+        goal: Goal,
+        cold_mean: ColdMean,
+        known: Known,
+    ) -> Peers:
+        """The runs of a history that are comparable to a record, the latest `MAX_PEERS`.
+
+        Args:
+            record: the new run.
+            history: completed runs of any task.
+            goal: what is forecast.
+            cold_mean: the curve model's mean for a prefix, in the units of `in_units`.
+            known: what has been computed of completed runs already.
+        """
+        task = of_task(history, record.task)
+        found = tuple(r for r in task if comparable(record, r, goal))
+        found = found[-MAX_PEERS:]
+        return cls(
+            found,
+            goal,
+            in_units(np.array([r.outcome(goal) for r in found]), goal),
+            np.array([known.cold(r, goal, cold_mean) for r in found]),
+            known,
+        )
+
+    def samples(self, record: RunRecord, cold: np.ndarray, n: int) -> np.ndarray:
+        """Draws (n,) of the outcome, in the units of `in_units`.
+
+        Args:
+            record: the new run so far.
+            cold: (m,) draws of the forecast that knows none of these runs.
+            n: number of draws.
+        """
+        k = self.outcomes.size
+        share = record.progress
+        raw = np.array([self.known.features(r, self.goal, share) for r in self.records])
+        new_raw = features(record, self.goal, share)
+        known, new = standardised(raw, new_raw)
+        estimate = self._estimate(known, new, float(cold.mean()), share)
+        errors = (self.outcomes - estimate.held_out) * (1.0 + _STRETCH_RUNS / k if k > 1 else 1.0)
+        like = 1.0 - novelty(raw[:, 0], float(new_raw[0]))
+        even = np.full(cold.size, 1.0 / cold.size)
+        values = np.concatenate(
+            [estimate.value + errors, cold - cold.mean() + estimate.value, cold]
+        )
+        weights = np.concatenate(
+            [
+                closeness(known, new) * like * k / (k + 1),
+                even * like / (k + 1),
+                even * (1.0 - like),
+            ]
+        )
+        share, unlike = self._hardly_shown(record, cold, raw[:, -1], float(new_raw[-1]))
+        return _weighted_quantiles(
+            np.concatenate([values, unlike]),
+            np.concatenate(
+                [(1.0 - share) * weights, np.full(unlike.size, share / max(unlike.size, 1))]
+            ),
+            n,
+        )
+
+    def _hardly_shown(
+        self, record: RunRecord, cold: np.ndarray, rates: np.ndarray, rate: float
+    ) -> tuple[float, np.ndarray]:
+        """`one_sided.hardly_shown`, from log learning rates (n,); nothing without a baseline."""
+        baseline = record.baseline(self.goal)
+        if baseline is None or not np.isfinite(baseline):
+            return 0.0, cold[:0]
+        trivial = float(in_units(baseline, self.goal))
+        beats = np.greater if self.goal.greater_is_better else np.less
+        other = bool((np.abs(rates - rate) > _SAME_RATE).any())  # where both are known
+        return hardly_shown(
+            beats(self.outcomes, trivial), cold, beats(cold, trivial), same_setting=not other
+        )
+
+    def _estimate(self, known: np.ndarray, new: np.ndarray, cold: float, share: float) -> Estimate:
+        k = self.outcomes.size
+        if k == 1:
+            # One run: its outcome counts as one against the runs "no shift" counts for.
+            value = cold + (float(self.outcomes[0]) - cold) / (1.0 + _SHIFT_RUNS)
+            return Estimate(value, np.full(1, value))
+        estimates = [mean_of_known(self.outcomes)]
+        if k >= _MIN_REGRESSED:
+            estimates.append(ridge(known, new, self.outcomes))
+        before = self._cold_at(share)
+        if np.all(np.isfinite(before)):
+            estimates.append(shifted(before, cold, self.outcomes, _SHIFT_RUNS))
+        odds = np.ones(len(estimates))
+        odds[0] += _MEAN_RUNS / k
+        return averaged(estimates, self.outcomes, odds)
+
+    def _cold_at(self, share: float) -> np.ndarray:
+        """The curve model's means (n,) at a share of the run, between the depths' means."""
+        return np.array([np.interp(share, DEPTHS, row) for row in self.cold])
+
+
+def _prefix(record: RunRecord, depth: float) -> RunRecord:
+    return record.prefix(depth * record.max_steps + 1e-6)
+
+
+def _weighted_quantiles(values: np.ndarray, weights: np.ndarray, n: int) -> np.ndarray:
+    """Quantiles (n,) at even levels of weighted values."""
+    order = np.argsort(values)
+    passed = np.cumsum(weights[order])
+    levels = (np.arange(n) + 0.5) / n * passed[-1]
+    at = np.minimum(np.searchsorted(passed, levels), order.size - 1)
+    return np.asarray(values[order][at])

@@ -1,0 +1,324 @@
+"""What a run is judged by: one metric, its direction, and what counts as a good end.
+
+Pure Python and numpy. A goal without a target means "beat the trivial baseline", the usual
+definition of a run that did not fail (Mosbach et al. 2021, section 3).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hf_ftrisk.goal.metric_names import (
+    MOST_ERRORS_PER_WORD,
+    MetricKind,
+    infer_greater_is_better,
+    metric_facts,
+    metric_kind,
+)
+
+_KINDS = ("rate", "percent", "loss", "correlation", "real")
+_DEFAULT_TOLERANCE: dict[MetricKind, float | None] = {
+    "rate": 0.03,
+    "percent": 3.0,
+    "correlation": 0.03,
+    "loss": None,
+    "real": None,
+}
+_COMPARISON = re.compile(
+    r"""^\s*(?:(?P<quote>["'])(?P<quoted>.+?)(?P=quote)|(?P<bare>[^<>="']+?))\s*"""
+    r"""(?:(?P<sign>>=|<=|>|<)\s*(?P<number>[^\s<>=]+))?\s*$"""
+)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The metric a run is judged by, and what value of it is good.
+
+    Args:
+        metric: name as in the Trainer's log history. ``accuracy`` and ``eval_accuracy`` are the
+            same goal: the ``eval_`` prefix is added when it is missing.
+        target: value the run must reach, in the metric's own units. None: the run must beat the
+            trivial baseline (majority class, constant predictor, loss of the untrained model).
+        greater_is_better: direction; None infers it from the name.
+        kind: range of the metric, ``"rate"`` [0, 1], ``"percent"`` [0, 100], ``"correlation"``
+            [-1, 1], ``"loss"`` [0, inf) or ``"real"``; None infers it from the name and the target
+            (``"real"`` if the name is unknown), and later from the values (`goal_for_values`).
+        tolerance: how many units of the metric matter (delta of the regimes); None: 0.03 for
+            rates and correlations, 3 for percent, otherwise unset and chosen from the run's own
+            scale.
+        kind_inferred: whether nobody asked for the kind.
+
+    Raises:
+        ValueError: empty name, direction that cannot be inferred, target outside the metric's
+            range or not finite, tolerance not above zero.
+
+    Example:
+        >>> Goal("accuracy", target=0.85)
+        Goal(metric='eval_accuracy', target=0.85, greater_is_better=True, ...)
+        >>> Goal.parse("eval_loss<=0.7").meets(0.65)
+        True
+    """
+
+    metric: str
+    target: float | None = None
+    greater_is_better: bool | None = field(default=None)
+    kind: MetricKind | None = field(default=None)
+    tolerance: float | None = field(default=None)
+    kind_inferred: bool = field(default=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.metric, str) or not self.metric.strip():
+            raise ValueError(f"metric must be a name such as 'eval_accuracy', got {self.metric!r}")
+        metric = self.metric.strip()
+        if not metric.startswith("eval_"):
+            metric = f"eval_{metric}"
+        object.__setattr__(self, "metric", metric)
+        if self.greater_is_better is None:
+            inferred = infer_greater_is_better(metric)
+            if inferred is None:
+                raise ValueError(
+                    f"cannot tell whether a greater {metric!r} is better: its name is not a known "
+                    f"metric. Write '{metric}>=...' or '{metric}<=...', or pass "
+                    f"Goal({metric!r}, greater_is_better=True) or False."
+                )
+            object.__setattr__(self, "greater_is_better", inferred)
+        if self.kind is None:
+            object.__setattr__(self, "kind_inferred", True)
+            object.__setattr__(self, "kind", _kind_of(metric, self.target))
+        if self.kind not in _KINDS:
+            raise ValueError(f"kind must be one of {', '.join(_KINDS)}, got {self.kind!r}")
+        if self.target is not None:
+            self._check_target(self.target)
+        if self.tolerance is None:
+            object.__setattr__(self, "tolerance", _DEFAULT_TOLERANCE[self.kind])
+        elif not (math.isfinite(self.tolerance) and self.tolerance > 0):
+            raise ValueError(
+                f"tolerance must be a finite number above 0, in units of {metric}, "
+                f"got {self.tolerance!r}"
+            )
+
+    def _check_target(self, target: float) -> None:
+        low, high = self.bounds
+        if isinstance(target, bool) or not isinstance(target, int | float):
+            raise ValueError(f"target of {self.metric} must be a number, got {target!r}")
+        if not math.isfinite(target) or not low <= target <= high:
+            raise ValueError(
+                f"target of {self.metric} must lie in [{low:g}, {high:g}], got {target!r}: give "
+                "its kind (--kind, or Goal(..., kind=...)) if its values lie elsewhere"
+            )
+        object.__setattr__(self, "target", float(target))
+
+    @classmethod
+    def parse(cls, text: str | Goal, kind: MetricKind | None = None) -> Goal:
+        """Goal from ``"eval_accuracy>=0.85"``, ``"eval_loss<=0.7"`` or a bare metric name.
+
+        The comparison must agree with the metric's direction; for a name whose direction is not
+        known, the comparison sets it. Any name can be written, spaces included (``"macro f1"``,
+        ``"ndcg@10>=0.4"``); one that holds a comparison sign or ends in a number stands in quotes
+        (``"'recall@k=10'>=0.4"``).
+
+        Args:
+            text: what is good; a `Goal` is returned as it is, of the kind asked for.
+            kind: range of the metric's values; None: see `Goal`.
+
+        Raises:
+            ValueError: text of another form, a target that is no number, or a comparison against
+                the metric's direction.
+        """
+        if isinstance(text, Goal):
+            return text if kind is None else replace(text, kind=kind, kind_inferred=False)
+        match = _COMPARISON.match(text)
+        metric = None if match is None else match["quoted"] or match["bare"]
+        if match is None or metric is None or (match["bare"] and _ends_in_number(metric)):
+            raise ValueError(
+                f"cannot read the goal {text!r}: write a metric such as 'eval_accuracy', "
+                "or a comparison such as 'eval_accuracy>=0.85' or 'eval_loss<=0.7'; a name with "
+                "a comparison sign or a number at its end stands in quotes of its own"
+            )
+        comparison, number = match["sign"], match["number"]
+        if comparison is None:
+            return cls(metric, kind=kind)
+        try:
+            target = float(number)
+        except ValueError:
+            raise ValueError(f"target in the goal {text!r} is not a number: {number!r}") from None
+        upward = comparison.startswith(">")
+        known = infer_greater_is_better(metric)
+        if known is not None and known != upward:
+            better = "greater" if known else "smaller"
+            raise ValueError(
+                f"the goal {text!r} asks in the wrong direction: a {better} {metric} is better; "
+                f"write '{metric}{'>=' if known else '<='}{number}', or build "
+                f"Goal({metric!r}, target={number}, greater_is_better={upward}) if yours differs"
+            )
+        return cls(metric, target=target, greater_is_better=upward, kind=kind)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Range (low, high) of the metric's values."""
+        if self.kind == "rate":
+            return (0.0, 1.0)
+        if self.kind == "percent":
+            return (0.0, 100.0)
+        if self.kind == "correlation":
+            return (-1.0, 1.0)
+        if self.kind == "loss":
+            return (0.0, math.inf)
+        return (-math.inf, math.inf)
+
+    @property
+    def unit(self) -> float:
+        """What 1 on the scale of fractions is on this goal's: 100 for percent, else 1."""
+        return 100.0 if self.kind == "percent" else 1.0
+
+    @property
+    def usual_range(self) -> tuple[float, float] | None:
+        """Where nearly all values lie, known from name and kind alone; None where that is nowhere.
+
+        The bounds of a bounded metric; [0, 1] of errors per word, which may go beyond.
+        """
+        low, high = self.bounds
+        if self.kind != "loss":
+            return (low, high) if math.isfinite(high) else None
+        facts = metric_facts(self.metric)
+        if facts is None or facts.mostly_below is None:
+            return None
+        percent = self.target is not None and self.target > MOST_ERRORS_PER_WORD
+        return (0.0, facts.mostly_below * (100.0 if percent else 1.0))
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Whether `value` is strictly better than `than`; a non-finite value never is."""
+        if not math.isfinite(value):
+            return False
+        if not math.isfinite(than):
+            return True
+        return value > than if self.greater_is_better else value < than
+
+    def threshold(self, baseline: float | None = None) -> float | None:
+        """Value that separates a good end from a poor one: the target, else the baseline.
+
+        None when there is neither: then no run can be called poor.
+        """
+        return self.target if self.target is not None else baseline
+
+    def meets(self, value: float, baseline: float | None = None) -> bool:
+        """Whether a final `value` is good: at least the target, or strictly above the baseline.
+
+        Raises:
+            ValueError: neither a target nor a baseline to compare with.
+        """
+        if self.target is not None:
+            if not math.isfinite(value):
+                return False
+            return value >= self.target if self.greater_is_better else value <= self.target
+        if baseline is None:
+            raise ValueError(
+                f"{self.metric} has no target and no trivial baseline is known: "
+                f"give Goal({self.metric!r}, target=...)"
+            )
+        return self.is_better(value, baseline)
+
+    def with_target(self, target: float) -> Goal:
+        """The same goal with another target."""
+        return replace(self, target=target)
+
+    def __str__(self) -> str:
+        if self.target is None:
+            return self.metric
+        plain = _COMPARISON.match(self.metric)
+        bare = plain is not None and plain["bare"] is not None and not _ends_in_number(self.metric)
+        name = self.metric if bare else f"'{self.metric}'"
+        return f"{name}{'>=' if self.greater_is_better else '<='}{self.target:g}"
+
+
+def _ends_in_number(name: str) -> bool:
+    """Whether the last of several words is a number: then a comparison sign was forgotten."""
+    words = name.split()
+    try:
+        float(words[-1])
+    except ValueError:
+        return False
+    return len(words) > 1
+
+
+def _kind_of(metric: str, target: float | None) -> MetricKind:
+    """Range of a metric from its name; a target of 2 or more says that a fraction is in percent."""
+    kind = metric_kind(metric) or "real"
+    number = isinstance(target, int | float) and not isinstance(target, bool)
+    if kind in ("rate", "correlation") and number and 2.0 <= float(target or 0.0) <= 100.0:
+        return "percent"
+    return kind
+
+
+def majority_rate(labels: Sequence[int] | np.ndarray) -> float:
+    """Accuracy of always predicting the most frequent label, in [0, 1].
+
+    Args:
+        labels: (n,) class indices; negative ones (-100, ignored) don't count.
+
+    Raises:
+        ValueError: no label left to count.
+    """
+    kept = np.asarray(labels).reshape(-1)
+    kept = kept[kept >= 0]
+    if kept.size == 0:
+        raise ValueError("no label to count: labels are empty or all masked (negative)")
+    _, counts = np.unique(kept, return_counts=True)
+    return float(counts.max() / kept.size)
+
+
+def label_entropy(labels: Sequence[int] | np.ndarray) -> float:
+    """Entropy of the label distribution in nats: the cross-entropy of the best constant predictor.
+
+    Args:
+        labels: (n,) class indices; negative ones (-100, ignored) don't count.
+
+    Raises:
+        ValueError: no label left to count.
+    """
+    kept = np.asarray(labels).reshape(-1)
+    kept = kept[kept >= 0]
+    if kept.size == 0:
+        raise ValueError("no label to count: labels are empty or all masked (negative)")
+    _, counts = np.unique(kept, return_counts=True)
+    shares = counts / kept.size
+    return float(-(shares * np.log(shares)).sum())
+
+
+def trivial_baseline(
+    goal: Goal,
+    *,
+    labels: Sequence[int] | np.ndarray | None = None,
+    untrained: float | None = None,
+) -> float | None:
+    """Value of the goal's metric that a predictor without learning reaches.
+
+    For an accuracy it is the majority rate of `labels`; for ``eval_loss`` of a classifier the
+    label entropy (the best constant predictor's loss), but never worse than the untrained model's
+    own value; for correlations 0. Otherwise the untrained model's value, None if that is not
+    given.
+
+    Args:
+        goal: the goal whose metric is asked for.
+        labels: (n,) class indices of the evaluation set, when it is a classification.
+        untrained: the metric of the model before any step (zero-shot).
+    """
+    name = goal.metric.removeprefix("eval_")
+    candidates: list[float] = []
+    if metric_kind(name) == "correlation" or goal.kind == "correlation" or name.endswith("r2"):
+        candidates.append(0.0)
+    if labels is not None and len(labels) > 0:
+        if name.endswith(("accuracy", "acc")):
+            candidates.append(goal.unit * majority_rate(labels))
+        elif name == "loss":
+            candidates.append(label_entropy(labels))
+    if untrained is not None and math.isfinite(untrained) and (name == "loss" or not candidates):
+        candidates.append(untrained)
+    if not candidates:
+        return None
+    return max(candidates) if goal.greater_is_better else min(candidates)

@@ -1,0 +1,165 @@
+"""On which scale a goal's metric is really reported: the kind follows from name *and* values.
+
+A name says what range a metric usually has. Programs report fractions in percent, losses below 0
+and errors above 1 all the same, and people write a target of 0.8 for an accuracy that is logged as
+57.3. Everyone who compares values with a goal (forecast, policy, watch, replay, pre-flight, card)
+asks here first, with all values seen so far, and tells the note once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hf_ftrisk.goal.goal import Goal
+from hf_ftrisk.goal.metric_names import MOST_ERRORS_PER_WORD, MetricKind, metric_facts, metric_kind
+
+# Rounding, as a share of the scale's end: a fraction of 1.00001 is one. And of a loss of 0.
+_ROUNDING = 1e-4
+_ROUNDING_OF_ZERO = 1e-6
+# A target in percent and values between this and 1: those are fractions. Below, a first value in
+# percent may lie there too.
+_LEAST_FRACTION = 0.02
+# Errors per word all below this are no percentages, where the target is one.
+_MOST_FRACTION = 1.5
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Least and greatest value so far."""
+
+    low: float
+    high: float
+
+    def within(self, low: float, high: float) -> bool:
+        """Whether both lie in [low, high], rounding aside."""
+        slack = _ROUNDING * high if math.isfinite(high) else _ROUNDING_OF_ZERO
+        return low - slack <= self.low and self.high <= high + slack
+
+
+def goal_for_values(goal: Goal, values: Iterable[float]) -> tuple[Goal, str | None]:
+    """The goal on the scale on which its metric is reported.
+
+    - Fractions (rates, correlations) with a value above 1 and none above 100 are in percent; a
+      target of at most 1 is then one of a fraction, and is multiplied by 100. A kind that was
+      asked for is kept as long as it can hold the values.
+    - A target of 2 or more makes a fraction one in percent before anything is seen; where the
+      values turn out to be fractions, the target is divided by 100.
+    - Values that no scale of fractions holds, and losses below 0, make the metric a ``"real"``
+      one; errors above 100 that are not below 0 a ``"loss"``.
+
+    Args:
+        goal: as it was asked for. Asking again with the goal that was returned changes nothing
+            until values appear that it cannot hold.
+        values: all values of the metric so far; those that are not finite say nothing.
+
+    Returns:
+        The goal, the same object when nothing changes, and what has changed in one sentence; None
+        when nothing has.
+    """
+    known = np.asarray(list(values), dtype=np.float64)
+    known = known[np.isfinite(known)]
+    if not known.size:
+        return goal, None
+    seen = _Seen(float(known.min()), float(known.max()))
+    kind = _kind(goal, seen)
+    factor = _factor(goal, kind, seen)
+    if kind == goal.kind and factor == 1.0:
+        return goal, None
+    fitted = Goal(
+        goal.metric,
+        target=None if goal.target is None else goal.target * factor,
+        greater_is_better=goal.greater_is_better,
+        kind=kind,
+        tolerance=_tolerance(goal, kind, factor),
+    )
+    return fitted, _note(goal, fitted, seen)
+
+
+def rescaled(value: float, before: Goal, after: Goal) -> float:
+    """A value known on one goal's scale (a majority rate), on the other's."""
+    return value * after.unit / before.unit
+
+
+def as_fractions(goal: Goal) -> Goal:
+    """A goal in percent as the same goal of fractions; any other goal itself."""
+    if goal.kind != "percent":
+        return goal
+    return replace(
+        goal,
+        kind="rate",
+        kind_inferred=False,
+        target=None if goal.target is None else goal.target / goal.unit,
+        tolerance=None if goal.tolerance is None else goal.tolerance / goal.unit,
+    )
+
+
+def _kind(goal: Goal, seen: _Seen) -> MetricKind:
+    """Kind that holds the values, the goal's own where it does."""
+    kind = goal.kind
+    assert kind is not None
+    if kind == "percent" and _is_fraction_after_all(goal, seen):
+        return "rate"
+    low, high = goal.bounds
+    if seen.within(low, high):
+        return kind
+    if kind in ("rate", "correlation") and seen.within(0.0, 100.0):
+        return "percent"
+    return "real" if seen.low < 0 or goal.greater_is_better else "loss"
+
+
+def _is_fraction_after_all(goal: Goal, seen: _Seen) -> bool:
+    """Whether only the target spoke of percent, and the values are fractions."""
+    if not goal.kind_inferred or metric_kind(goal.metric) == "percent" or seen.low < 0:
+        return False
+    return _LEAST_FRACTION <= seen.high <= 1.0
+
+
+def _factor(goal: Goal, kind: MetricKind, seen: _Seen) -> float:
+    """What the target has to be multiplied by."""
+    if goal.target is None:
+        return 1.0
+    if kind == "rate" and goal.kind == "percent":
+        return 0.01
+    fraction = abs(goal.target) <= 1.0
+    if goal.kind in ("rate", "correlation") and seen.within(-100.0, 100.0) and fraction:
+        return 100.0 if kind in ("percent", "real") and seen.high > 1.0 else 1.0
+    facts = metric_facts(goal.metric)
+    if kind != "loss" or not goal.kind_inferred or facts is None or facts.mostly_below is None:
+        return 1.0
+    if fraction and seen.high > MOST_ERRORS_PER_WORD:
+        return 100.0
+    fractions = 0.0 < seen.high <= _MOST_FRACTION
+    return 0.01 if goal.target > MOST_ERRORS_PER_WORD and fractions else 1.0
+
+
+def _tolerance(goal: Goal, kind: MetricKind, factor: float) -> float | None:
+    """A tolerance that was asked for on the new scale; None: the new kind's own."""
+    usual = Goal(goal.metric, greater_is_better=goal.greater_is_better, kind=goal.kind).tolerance
+    if goal.tolerance is None or goal.tolerance == usual:
+        return None
+    if kind == "percent":
+        return goal.tolerance * 100.0 if goal.tolerance <= 1.0 else goal.tolerance
+    return goal.tolerance * factor
+
+
+def _note(goal: Goal, fitted: Goal, seen: _Seen) -> str:
+    shown = seen.low if seen.low < 0 else seen.high
+    if fitted.kind == "percent":
+        text = f"{goal.metric} is reported in percent ({shown:.4g})"
+    elif fitted.kind == goal.kind or fitted.kind == "rate":
+        scale = "in percent" if fitted.target and fitted.target > (goal.target or 0.0) else ""
+        text = f"{goal.metric} is reported {scale or 'as a fraction'} ({shown:.4g})"
+    else:
+        low, high = goal.bounds
+        end = "]" if math.isfinite(high) else ")"
+        text = (
+            f"{goal.metric} is {shown:.4g}, outside [{low:g}, {high:g}{end}: it is taken for "
+            + ("a positive number of any size" if fitted.kind == "loss" else "any real number")
+        )
+    if fitted.target != goal.target:
+        text += f": the target of {goal.target:g} is read as {fitted.target:g}"
+    return f"{text}."

@@ -1,0 +1,273 @@
+"""Edits of a YAML front matter by position, so that everything else keeps its bytes.
+
+The parser says where a key, a value or a list ends; the text is changed there and nowhere else.
+Every edit is checked: parsed again, only the key that was set may differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from hf_ftrisk.errors import CardError
+
+_STRING = "tag:yaml.org,2002:str"
+# Plain words that some YAML version reads as a truth value or as nothing.
+_NOT_PLAIN = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false", "null"})
+
+_PLAIN = re.compile(r"[A-Za-z_](?:[\w./+-]|:(?=[\w./+-]))*", re.ASCII)
+
+
+def load(front: str) -> dict[str, Any]:
+    """Front matter as plain data; empty when there is none.
+
+    Raises:
+        CardError: not valid YAML, or no mapping.
+    """
+    try:
+        data = yaml.safe_load(front)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CardError(f"the card's front matter is not valid YAML: {error}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise CardError(
+            f"the card's front matter must be a mapping of keys, found a {type(data).__name__}"
+        )
+    return data
+
+
+def set_key(front: str, key: str, value: Mapping[str, Any], newline: str) -> str:
+    """`front` with `key` set to plain data: where it stands, else as the last key.
+
+    Raises:
+        CardError: front matter that is no valid mapping, or cannot take the key.
+    """
+    root = _root(front)
+    found = _find(root, key)
+    if root is not None and root.flow_style:
+        flow = to_yaml(value, flow=True)
+        if found is None:
+            return _checked(front, _append_flow(front, root, f"{key}: {flow}"), key, value)
+        start, end = found[1].start_mark.index, found[1].end_mark.index
+        return _checked(front, front[:start] + flow + front[end:], key, value)
+    block = _indented(to_yaml({key: value}), root, newline)
+    if found is None:
+        return _append(front, block, key, value, newline)
+    name, node = found
+    start = name.start_mark.index
+    after = front[:start] + block.lstrip(" ") + front[_last_line_end(front, name, node) :]
+    return _checked(front, after, key, value)
+
+
+def set_tag(front: str, tag: str, newline: str) -> str:
+    """`front` with `tag` among its ``tags``, which keep their form: block, flow or one word.
+
+    A list that another key shares, by anchor and alias, or that holds anything but words, is left
+    alone.
+
+    Raises:
+        CardError: front matter that is no valid mapping.
+    """
+    tags = load(front).get("tags")
+    items = tags if isinstance(tags, list) else [] if tags is None else [tags]
+    if tag in items or not all(isinstance(item, str | int | float) for item in items):
+        return front
+    root = _root(front)
+    found = _find(root, "tags")
+    word = tag if _is_plain(tag) else to_yaml([tag], flow=True)[1:-1]
+    if found is None:
+        if root is not None and root.flow_style:
+            return _checked(front, _append_flow(front, root, f"tags: [{word}]"), "tags", [tag])
+        block = _indented(f"tags:\n- {word}", root, newline)
+        return _append(front, block, "tags", [tag], newline)
+    name, node = found
+    if root is None or node.start_mark.index < name.start_mark.index or _is_shared(root, node):
+        return front
+    return _checked(front, _with_item(front, name, node, word, newline), "tags", [*items, tag])
+
+
+def _is_plain(word: str) -> bool:
+    """Whether a word needs no quotes, as a tag such as ``region:us`` does not."""
+    return bool(_PLAIN.fullmatch(word)) and word.lower() not in _NOT_PLAIN
+
+
+def to_yaml(data: Mapping[str, Any] | list[str], *, flow: bool = False) -> str:
+    """YAML that a 1.1 and a 1.2 parser read alike, lines joined by a line feed."""
+    text: str = yaml.dump(
+        data if isinstance(data, list) else dict(data),
+        Dumper=_Emitter,
+        default_flow_style=flow,
+        sort_keys=False,
+        allow_unicode=True,
+        width=1_000_000,
+    )
+    return text.rstrip("\n")
+
+
+class _Emitter(yaml.SafeDumper):
+    """Quotes every string: a plain one may be a number or a date to the next parser."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Never an alias: it would tie our block to others."""
+        return True
+
+
+def _represent_text(emitter: _Emitter, text: str) -> yaml.ScalarNode:
+    return emitter.represent_scalar(_STRING, text, style='"')
+
+
+def _represent_mapping(emitter: _Emitter, data: Mapping[str, Any]) -> yaml.MappingNode:
+    pairs = []
+    for key, item in data.items():
+        plain = re.fullmatch(r"[a-z][a-z_]*", key) is not None and key not in _NOT_PLAIN
+        name = emitter.represent_scalar(_STRING, key, style=None if plain else '"')
+        pairs.append((name, emitter.represent_data(item)))
+    return yaml.MappingNode(
+        "tag:yaml.org,2002:map", pairs, flow_style=bool(emitter.default_flow_style)
+    )
+
+
+_Emitter.add_representer(str, _represent_text)
+_Emitter.add_representer(dict, _represent_mapping)
+
+
+# --- positions -------------------------------------------------------------------------------
+
+
+def _root(front: str) -> yaml.MappingNode | None:
+    node = yaml.compose(front, Loader=yaml.SafeLoader) if load(front) else None
+    if node is None and front.strip():
+        node = yaml.compose(front, Loader=yaml.SafeLoader)
+    return node if isinstance(node, yaml.MappingNode) else None
+
+
+def _find(root: yaml.MappingNode | None, key: str) -> tuple[yaml.Node, yaml.Node] | None:
+    for name, value in root.value if root else ():
+        if isinstance(name, yaml.ScalarNode) and name.value == key:
+            return name, value
+    return None
+
+
+def _is_shared(root: yaml.Node, wanted: yaml.Node) -> bool:
+    """Whether a node stands in more than one place, by anchor and alias."""
+    places, seen, waiting = 0, set[int](), [root]
+    while waiting:
+        node = waiting.pop()
+        places += node is wanted
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        for child in node.value:
+            waiting.extend(child if isinstance(child, tuple) else (child,))
+    return places > 1
+
+
+def _indented(block: str, root: yaml.MappingNode | None, newline: str) -> str:
+    indent = " " * (root.start_mark.column if root else 0)
+    return newline.join(indent + line for line in block.split("\n"))
+
+
+def _append(front: str, block: str, key: str, value: Any, newline: str) -> str:
+    """`block` as the last lines; as the first, where the last value would take it in."""
+    if not front:
+        return block
+    joint = "" if front.endswith(("\r", "\n")) else newline
+    try:
+        return _checked(front, front + joint + block, key, value)
+    except CardError:
+        return _checked(front, block + newline + front, key, value)
+
+
+def _append_flow(front: str, root: yaml.MappingNode, item: str) -> str:
+    at = root.end_mark.index - 1
+    inside = front[root.start_mark.index + 1 : at]
+    joint = "" if not root.value else " " if inside.rstrip().endswith(",") else ", "
+    return front[:at] + joint + item + front[at:]
+
+
+def _with_item(front: str, name: yaml.Node, node: yaml.Node, tag: str, newline: str) -> str:
+    start, end = node.start_mark.index, node.end_mark.index
+    if isinstance(node, yaml.SequenceNode) and node.flow_style:
+        inside = front[start + 1 : end - 1]
+        joint = "" if not node.value else " " if inside.rstrip().endswith(",") else ", "
+        return front[: end - 1] + joint + tag + front[end - 1 :]
+    if isinstance(node, yaml.SequenceNode):
+        last = _last_line_end(front, name, node)
+        return front[:last] + newline + " " * node.start_mark.column + f"- {tag}" + front[last:]
+    if start == end:
+        at = name.end_mark.index + 1
+        return front[:at] + f" [{tag}]" + front[at:]
+    return front[:start] + "[" + front[start:end] + f", {tag}]" + front[end:]
+
+
+def _last_line_end(front: str, name: yaml.Node, node: yaml.Node) -> int:
+    """End of the value's last line, without its line ending and without comments after it."""
+    at = max(leaf_end(node), name.end_mark.index)
+    # A block scalar ends where the next line begins.
+    while at > name.end_mark.index and front[at - 1] in "\r\n":
+        at -= 1
+    while at < len(front) and front[at] not in "\r\n":
+        at += 1
+    return at
+
+
+def leaf_end(node: yaml.Node) -> int:
+    """Where the last value inside ends; a block's own end lies beyond the comments after it."""
+    if isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
+        last = node.value[-1]
+        return max(leaf_end(child) for child in (last if isinstance(last, tuple) else (last,)))
+    return int(node.end_mark.index)
+
+
+# --- checks ----------------------------------------------------------------------------------
+
+
+def _checked(before: str, after: str, key: str, value: Any) -> str:
+    """`after`, when `key` has its value there and nothing else differs from `before`."""
+    refusal = CardError(
+        f"the card's front matter cannot take the key {key!r} without changing others; "
+        "nothing was changed"
+    )
+    try:
+        same = _other_pairs(before, key) == _other_pairs(after, key)
+        found = _find(_root(after), key)
+    except (CardError, yaml.YAMLError):
+        raise refusal from None
+    if (
+        not same
+        or found is None
+        or yaml.constructor.SafeConstructor().construct_document(found[1])
+        != (dict(value) if isinstance(value, Mapping) else value)
+    ):
+        raise refusal
+    return after
+
+
+def _other_pairs(front: str, key: str) -> list[tuple[Any, ...]]:
+    """Events of all top-level pairs but `key`'s; linear in the text, whatever its aliases."""
+    kept: list[tuple[Any, ...]] = []
+    depth, at_key, skipping = 0, True, False
+    for event in yaml.parse(front, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth == 1 and isinstance(event, yaml.NodeEvent):
+            if at_key:
+                skipping = isinstance(event, yaml.ScalarEvent) and event.value == key
+            at_key = not at_key
+        if depth >= 1 and not skipping:
+            kept.append(
+                (
+                    type(event),
+                    getattr(event, "value", None),
+                    getattr(event, "tag", None),
+                    getattr(event, "anchor", None),
+                    getattr(event, "implicit", None),
+                )
+            )
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+    return kept

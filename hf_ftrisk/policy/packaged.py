@@ -1,0 +1,146 @@
+"""The rule where there is no history: calibrated on the packaged runs of other tasks.
+
+Runs of other tasks are not exchangeable with a new one, so no theorem bounds the false stops. The
+rate is measured instead: each data set's good runs against the floor that the *other* data sets
+give, every run forecast without its own data set. The rule is used only where that measured rate
+is within the allowed one, and for the kinds of goals for which the floor has also held on runs of
+other people. Runs judged by the trivial baseline and by targets set higher are calibrated apart:
+how far a run will get is harder to say than whether it learns at all. The floor is set for half of
+the allowed rate, or less where that is measured to stop too many.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+
+from hf_ftrisk.forecast.distribution import Predictor
+from hf_ftrisk.forecast.prior import family
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.calibration import conformal_floor
+from hf_ftrisk.policy.rule import StoppingRule
+
+SCORES_FILE = Path(__file__).parent.parent / "reference" / "stopping.json"
+# The floor is set for the allowed rate divided by the first of these that keeps the measured rate
+# within it.
+CAUTIONS = (2.0, 3.0, 4.0, 6.0, 9.0)
+# Fewer data sets than this say nothing about one more.
+MIN_DATA_SETS = 8
+
+
+@dataclass(frozen=True)
+class ReferenceScores:
+    """Scores of good packaged runs.
+
+    Args:
+        scores: (n,) `calibration.score_of`, one for each goal the run was judged by and met.
+        groups: (n,) data set of each.
+        judged: (n,) kind of the goal: the trivial baseline, or how many good runs reach the target.
+        runs: number of packaged runs behind them.
+    """
+
+    scores: tuple[float, ...]
+    groups: tuple[str, ...]
+    judged: tuple[str, ...]
+    runs: int
+
+    @property
+    def n_data_sets(self) -> int:
+        """Number of data sets."""
+        return len(set(self.groups))
+
+    def of(self, goal: Goal) -> ReferenceScores:
+        """The scores of goals of this kind: with a target, or judged by the trivial baseline."""
+        own = [(kind == "baseline") == (goal.target is None) for kind in self.judged]
+        return ReferenceScores(
+            scores=tuple(compress(self.scores, own)),
+            groups=tuple(compress(self.groups, own)),
+            judged=tuple(compress(self.judged, own)),
+            runs=self.runs,
+        )
+
+    def caution(self, false_stop_rate: float) -> float | None:
+        """What the allowed rate is divided by for the floor; None when the scores support none."""
+        for caution in CAUTIONS:
+            level = false_stop_rate / caution
+            if pooled_floor(self.scores, level) and self.held_out_rate(level) <= false_stop_rate:
+                return caution
+        return None  # no floor, one of 0 that nothing falls below, or too many good runs below
+
+    def held_out_rate(self, level: float) -> float:
+        """Share of good runs below the floor that the other data sets give, data sets in turn.
+
+        The mean over data sets, so that a data set with many runs does not speak for the others,
+        and of the kind of goal with the largest: a hard target is what people set.
+
+        Args:
+            level: share of the others' good runs that the floor is set for.
+        """
+        scores, groups, judged = (np.array(x) for x in (self.scores, self.groups, self.judged))
+        below = np.zeros(scores.size, dtype=bool)
+        for group in set(self.groups):
+            floor = pooled_floor(scores[groups != group].tolist(), level)
+            if floor is not None:
+                below[groups == group] = scores[groups == group] < floor
+        rates = []
+        for kind in set(self.judged):
+            of_kind = [below[(judged == kind) & (groups == group)] for group in set(self.groups)]
+            rates.append(float(np.mean([part.mean() for part in of_kind if part.size])))
+        return max(rates, default=0.0)
+
+
+def pooled_floor(scores: tuple[float, ...] | list[float], level: float) -> float | None:
+    """Floor that a share `level` of good runs falls below, each run counted on its own."""
+    return conformal_floor(scores, [str(i) for i in range(len(scores))], level)
+
+
+@cache
+def reference_scores(name: str) -> ReferenceScores | None:
+    """Packaged scores of a family of metrics (`forecast.prior.family`); None if there are none."""
+    if not SCORES_FILE.is_file():
+        return None
+    stored = json.loads(SCORES_FILE.read_text(encoding="utf-8"))["families"].get(name)
+    if stored is None:
+        return None
+    return ReferenceScores(
+        scores=tuple(stored["scores"]),
+        groups=tuple(stored["groups"]),
+        judged=tuple(stored["judged"]),
+        runs=int(stored["runs"]),
+    )
+
+
+def reference_rule(
+    goal: Goal, forecaster: Predictor, false_stop_rate: float
+) -> StoppingRule | None:
+    """The rule calibrated on packaged runs, None where those do not support one.
+
+    They support one for rates and correlations, and for losses judged by their trivial baseline,
+    with at least `MIN_DATA_SETS` data sets, where the measured share of good runs stopped on data
+    sets left out is within the allowed one. Not for losses with a target: the floor held on the
+    packaged data sets, but not on the longer runs of other people (docs/policy.md).
+    """
+    if goal.kind == "real" or (goal.kind == "loss" and goal.target is not None):
+        return None
+    packaged = reference_scores(family(goal.kind))
+    if packaged is None:
+        return None
+    known = packaged.of(goal)
+    caution = known.caution(false_stop_rate)
+    if known.n_data_sets < MIN_DATA_SETS or caution is None:
+        return None
+    measured = known.held_out_rate(false_stop_rate / caution)
+    return StoppingRule(
+        goal=goal,
+        forecaster=forecaster,
+        false_stop_rate=false_stop_rate,
+        scores=known.scores,
+        caution=caution,
+        source=f"{known.runs} packaged runs of {known.n_data_sets} other data sets, not of this "
+        f"task; on data sets left out at most {measured:.1%} of good runs fell below",
+    )

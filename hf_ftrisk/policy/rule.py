@@ -1,0 +1,271 @@
+"""The stopping rule: end a run early, and bound the chance that it was a good one.
+
+For each good calibration run let s be the smallest score over all its looks, where the score of a
+look is P(good), eased early in a run (`calibration.easing`). A new run is stopped when its score
+falls strictly below the k-th smallest s, k = floor(delta (n + 1)). A good new run is exchangeable
+with the n good calibration runs, so its own smallest score lies below that value with probability
+at most k / (n + 1) <= delta: over all looks, however many there are.
+This is split conformal prediction (Vovk et al. 2005) with the running minimum as the score; it asks
+nothing of the forecaster except that calibration runs were forecast without having been fitted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hf_ftrisk.diagnoses.certain import certain_failure
+from hf_ftrisk.forecast.curves.view import began_far_below
+from hf_ftrisk.forecast.distribution import Forecast, Predictor
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.calibration import (
+    LEAST_PROB,
+    Fit,
+    conformal_floor,
+    cross_fitted_scores,
+    drawn,
+    easing,
+)
+from hf_ftrisk.policy.grid import FIRST_SHARE, first_evaluation
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.verdict import Ruling, Verdict
+
+# P(good) from which a run is said to go well. It only names the state: nothing is stopped by it.
+GO_PROBABILITY = 0.8
+# P(good) below which a run is predicted to be poor: no other is stopped.
+POOR_PROBABILITY = 0.5
+
+
+@dataclass(frozen=True)
+class StoppingRule:
+    """Stops runs that are predicted to be poor; at most `false_stop_rate` of the good ones.
+
+    Args:
+        goal: what a run is judged by.
+        forecaster: predicts the end of a new run.
+        false_stop_rate: allowed chance delta that a good run is stopped, in (0, 1).
+        scores: (n_good,) scores of the good calibration runs, see `hf_ftrisk.policy.calibration`.
+        groups: (n_good,) the task of each, when they are of different tasks; empty: runs of one
+            task, each a group of its own.
+        caution: the floor is set for false_stop_rate / caution, where the calibration runs are not
+            exchangeable with the new one; at least 1.
+        source: what the calibration rests on, in words for the report.
+        judged_by: predicts the P(good) that is held against the floor, where the calibration runs
+            were forecast in another way than the run is; None: `forecaster` does. A run is
+            stopped only where `forecaster` predicts it to be poor, too.
+
+    Raises:
+        ValueError: a false_stop_rate outside (0, 1), a caution below 1, or groups of another length
+            than scores.
+    """
+
+    goal: Goal
+    forecaster: Predictor
+    false_stop_rate: float
+    scores: tuple[float, ...]
+    groups: tuple[str, ...] = ()
+    caution: float = 1.0
+    source: str = ""
+    judged_by: Predictor | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.false_stop_rate < 1.0:
+            raise ValueError(
+                "false_stop_rate must lie in (0, 1): the share of good runs that may be stopped, "
+                f"got {self.false_stop_rate!r}"
+            )
+        if not self.caution >= 1.0:
+            raise ValueError(f"caution must be 1 or more, got {self.caution!r}")
+        if self.groups and len(self.groups) != len(self.scores):
+            raise ValueError(f"{len(self.scores)} scores need as many groups: {len(self.groups)}")
+        if not self.groups:
+            object.__setattr__(self, "groups", tuple(str(i) for i in range(len(self.scores))))
+
+    @classmethod
+    def from_runs(
+        cls,
+        records: Iterable[RunRecord],
+        goal: Goal,
+        forecaster: Predictor,
+        false_stop_rate: float = 0.05,
+        *,
+        fit: Fit | None = None,
+        folds: int = 10,
+        source: str = "",
+    ) -> StoppingRule:
+        """Calibrate the rule on completed runs of the same task.
+
+        Of more than 100 usable runs, or runs of very many looks, some are drawn
+        (`calibration.drawn`).
+
+        Args:
+            records: completed runs; those without an outcome for this goal are left out.
+            goal: what a run is judged by.
+            forecaster: predicts the end of new runs. Without `fit` it also forecasts the
+                calibration runs, so it must not have been fitted on them.
+            false_stop_rate: allowed chance that a good run is stopped.
+            fit: builds a forecaster from runs. When given, the calibration runs are forecast by
+                cross-fitting: those of one fold by a forecaster fitted to the others.
+            folds: number of folds of the cross-fitting; runs are dealt out in turn.
+            source: what the calibration rests on, for the report.
+
+        Raises:
+            ValueError: a false_stop_rate outside (0, 1), or fewer than 2 folds.
+        """
+        known = [run for run in records if run.met(goal) is not None]
+        usable = drawn(known, goal, false_stop_rate) if 0.0 < false_stop_rate < 1.0 else []
+        scores = cross_fitted_scores(usable, goal, forecaster, fit, folds)
+        kept = scores[~np.isnan(scores)]
+        return cls(
+            goal=goal,
+            forecaster=forecaster,
+            false_stop_rate=false_stop_rate,
+            scores=tuple(kept.tolist()),
+            source=source or f"{kept.size} good of {len(usable)} completed runs of this task",
+        )
+
+    @cached_property
+    def threshold_score(self) -> float | None:
+        """Score strictly below which a run is stopped, None when there are too few runs."""
+        return conformal_floor(self.scores, self.groups, self.false_stop_rate / self.caution)
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether there are enough good calibration runs for the rule to stop anything."""
+        return self.threshold_score is not None
+
+    @property
+    def n_groups(self) -> int:
+        """Good calibration runs of one task, or tasks with good runs, behind the rule."""
+        return len(set(self.groups))
+
+    @property
+    def missing_runs(self) -> int:
+        """Good completed runs that are still missing before the rule can stop; 0 if it can."""
+        needed = math.ceil(self.caution / self.false_stop_rate - 1e-9) - 1
+        return max(0, needed - self.n_groups)
+
+    def floor(self, record: RunRecord) -> float | None:
+        """P(good) strictly below which this run is stopped, None while the rule cannot stop it.
+
+        Never above `POOR_PROBABILITY`: where every good run was forecast surely good, calibration
+        alone would end a run for a trace of doubt.
+
+        Args:
+            record: the run, or any prefix or probe of it.
+        """
+        if self.threshold_score is None or self._unlike_packaged(record) is not None:
+            return None
+        return min(self.threshold_score * float(easing(record.progress)), POOR_PROBABILITY)
+
+    def judge(self, record: RunRecord) -> Ruling:
+        """Ruling on a run at this look.
+
+        Args:
+            record: the run so far; look at the steps of `look_steps`, as calibration did.
+        """
+        failure = certain_failure(record)
+        if failure is not None:
+            return Ruling(Verdict.NO_GO, failure.message, certain=True)
+        if self.goal.threshold(record.baseline(self.goal)) is None:
+            return Ruling(Verdict.UNDECIDED, no_threshold(self.goal))
+        return self._rule(record, self.judged_forecast(record))
+
+    def judged_forecast(self, record: RunRecord) -> Forecast:
+        """The forecast whose P(good) is held against the floor."""
+        return (self.judged_by or self.forecaster).predict(record, self.goal)
+
+    def decide(self, record: RunRecord) -> Verdict:
+        """Verdict on a run at this look: `judge` without its reasons."""
+        return self.judge(record).verdict
+
+    def _rule(self, record: RunRecord, forecast: Forecast) -> Ruling:
+        baseline = record.baseline(self.goal)
+        prob = forecast.prob_meets(self.goal, baseline)
+        floor = self.floor(record)
+        low, high = forecast.interval(0.9)
+        said = (
+            f"{chance(self.goal, baseline)} = {prob:.3f} at step {forecast.step}, forecast "
+            f"{forecast.mean:.4g} (90 %: {low:.4g} to {high:.4g})"
+        )
+        if self.judged_by is not None:
+            said += " without the history"
+        below = floor is not None and max(prob, LEAST_PROB) < floor
+        evaluated = first_evaluation(record, self.goal.metric) is not None
+        if below and evaluated and self._is_poor(record):
+            rate = f"at most {self.false_stop_rate:.0%} of good runs"
+            held = f"under which {rate} ever fall" if self.caution == 1.0 else f"set for {rate}"
+            reason = f"{said}; below {floor:.2g}, {held} ({self.source})."
+            return Ruling(Verdict.NO_GO, reason, prob_good=prob, floor=floor)
+        if floor is None:
+            held = self.cannot_stop(record)
+        elif below and evaluated:
+            held = f"below the floor of {floor:.2g}, but completed runs of this task promise more"
+        elif below:
+            held = (
+                f"below the floor of {floor:.2g}, but {self.goal.metric} of this run has not been "
+                "evaluated yet: nothing is stopped for its plan alone"
+            )
+        else:
+            held = f"not below the floor of {floor:.2g} ({self.source})"
+        verdict = Verdict.GO if prob >= GO_PROBABILITY else Verdict.UNDECIDED
+        return Ruling(verdict, f"{said}; {held}.", prob_good=prob, floor=floor)
+
+    def why_silent(self, record: RunRecord) -> str | None:
+        """Why the rule could stop this run at no look, None when it could have."""
+        if self.goal.threshold(record.baseline(self.goal)) is None:
+            return no_threshold(self.goal)
+        return None if self.can_stop else f"{self.cannot_stop(record).capitalize()}."
+
+    def _is_poor(self, record: RunRecord) -> bool:
+        """Whether `forecaster` as well, where it is not the judge, predicts a poor end."""
+        if self.judged_by is None:
+            return True
+        forecast = self.forecaster.predict(record, self.goal)
+        return forecast.prob_meets(self.goal, record.baseline(self.goal)) < POOR_PROBABILITY
+
+    def _unlike_packaged(self, record: RunRecord) -> str | None:
+        """Why runs of other tasks say nothing about this look; None where they do, or are not used.
+
+        They were looked at later, and those that set the floor began near their trivial predictor:
+        runs with many classes may begin far below.
+        """
+        if self.caution == 1.0:
+            return None
+        if record.progress < FIRST_SHARE:
+            return f"it rests on runs of other tasks, judged from {FIRST_SHARE:.0%} of a run on"
+        if began_far_below(record, self.goal):
+            return (
+                "it rests on runs of other tasks, which began near their trivial predictor; this "
+                f"one began far below {record.baseline(self.goal):.4g}"
+            )
+        return None
+
+    def cannot_stop(self, record: RunRecord) -> str:
+        """Why the rule cannot stop this run yet, and what is missing."""
+        if self.can_stop:
+            return f"the rule cannot stop yet: {self._unlike_packaged(record)}"
+        return (
+            f"the rule cannot stop yet: it has {self.n_groups} good completed runs and needs "
+            f"{self.missing_runs} more for false_stop_rate {self.false_stop_rate:g}"
+        )
+
+
+def chance(goal: Goal, baseline: float | None) -> str:
+    """P(good) in words: ``P(eval_accuracy >= 0.85)``."""
+    threshold = goal.threshold(baseline)
+    sign = ">" if goal.greater_is_better else "<"
+    equal = "" if goal.target is None else "="
+    return f"P({goal.metric} {sign}{equal} {threshold:.4g})"
+
+
+def no_threshold(goal: Goal) -> str:
+    """Why no run can be judged by this goal."""
+    return (
+        f"{goal.metric} has neither a target nor a known trivial baseline: no end can be called "
+        "poor. Give the goal a target."
+    )

@@ -1,0 +1,168 @@
+"""From a finished session to its report: verdict, diagnoses, cost, notes. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from hf_ftrisk.diagnoses.certain import certain_failure
+from hf_ftrisk.diagnoses.trajectory import diagnose
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.policy import default_rule, judge_preflight
+from hf_ftrisk.probing.cost import full_cost
+from hf_ftrisk.probing.evidence import LITTLE_LEARNT, learnt_share
+from hf_ftrisk.probing.session import Session
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record.settings import declared
+from hf_ftrisk.report import RiskReport
+from hf_ftrisk.signals.dynamics import dynamics_signals
+from hf_ftrisk.verdict import Diagnosis, Ruling, Verdict
+
+_FEW_DEPTHS = 2
+
+
+def conclude(session: Session) -> RiskReport:
+    """The report of a session whose probing is over.
+
+    Args:
+        session: what was measured.
+    """
+    records = session.records()
+    evidence = session.evidence
+    signals = {**session.signals, **_dynamics(session, records)}
+    ruling = _rule(session, records)
+    cost = full_cost(
+        session.facts,
+        session.account,
+        session.meter,
+        eval_rows=session.eval_rows,
+        seconds=session.seconds,
+        prices=session.options.prices,
+    )
+    return RiskReport(
+        goal=session.options.goal,
+        verdict=ruling.verdict,
+        reasons=(ruling.reason,),
+        cost=cost,
+        stage="preflight",
+        forecast=evidence.pooled,
+        decomposition=evidence.decomposition,
+        diagnoses=_diagnoses(session, records, signals),
+        baseline=session.baseline(),
+        looks=evidence.looks,
+        probes=records,
+        risk_curve=evidence.risk_curve,
+        optimal_depth=evidence.optimal_depth,
+        signals=signals,
+        settings=_settings(session),
+        notes=tuple(dict.fromkeys((*session.notes, *evidence.notes, *_scope(session)))),
+    )
+
+
+def _rule(session: Session, records: tuple[RunRecord, ...]) -> Ruling:
+    fatal = [fault for fault in session.faults if fault.severity == "fatal"]
+    if fatal:
+        return Ruling(Verdict.NO_GO, f"{fatal[0].message} {fatal[0].advice}", certain=True)
+    if not records:
+        return Ruling(Verdict.UNDECIDED, "Nothing was probed: the budget is too small.")
+    if session.looks is None and not all(certain_failure(record) for record in records):
+        return Ruling(
+            Verdict.UNDECIDED,
+            "There is no evaluation set, so nothing says how the run will end: pass "
+            "eval_dataset=... to the Trainer.",
+        )
+    options = session.options
+    rule = default_rule(
+        options.goal,
+        Forecaster.default(session.known_runs),
+        session.known_runs,
+        options.false_stop_rate,
+    )
+    return judge_preflight(
+        session.evidence.forecasts, records, options.goal, rule=rule, baseline=session.baseline()
+    )
+
+
+def _dynamics(session: Session, records: tuple[RunRecord, ...]) -> dict[str, float]:
+    """Signals of the probes' trajectories, each the mean over the probes that have it."""
+    found: dict[str, list[float]] = {}
+    for item, record in zip(session.probed, records, strict=True):
+        for name, value in dynamics_signals(record, **item.probe.step_columns()).items():
+            found.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def _diagnoses(
+    session: Session, records: tuple[RunRecord, ...], signals: Mapping[str, float]
+) -> tuple[Diagnosis, ...]:
+    """Wiring faults, then each probe's diagnoses, every name once."""
+    found = {fault.name: fault for fault in session.faults}
+    for record in records:
+        for diagnosis in diagnose(
+            record,
+            session.options.goal,
+            forecast=session.evidence.pooled,
+            signals=signals,
+        ):
+            found.setdefault(diagnosis.name, diagnosis)
+    return tuple(found.values())
+
+
+def _scope(session: Session) -> list[str]:
+    """How far the numbers can be trusted: rows, depth, and what the budget does not count."""
+    notes, facts, account = [], session.facts, session.account
+    if session.options.history is not None and not session.known_runs:
+        notes.append(
+            f"The history holds no completed run of this task, {session.task!r}: forecast by "
+            "packaged runs. Where its runs of this task have another name, give task=...."
+        )
+    total = facts.eval.rows if facts.eval is not None else None
+    rows = session.eval_rows
+    if session.evidence.forecasts and rows is not None and total is not None and rows < total:
+        note = f"Measured on {rows} of {total} evaluation rows"
+        if session.options.goal.kind == "rate":
+            note += f": a rate of 0.5 is known to +-{0.5 / math.sqrt(rows):.2f} there"
+        notes.append(f"{note}.")
+    deepest = max((item.probe.step for item in session.probed), default=0)
+    behind = learnt_share(facts, deepest)
+    if deepest and behind is not None and behind < LITTLE_LEARNT:
+        notes.append(
+            f"The probes end at step {deepest} of {facts.max_steps}, with {behind:.1%} of the "
+            "run's learning rate behind them: the forecast is mostly what is usual for such "
+            "runs. A larger budget sees more."
+        )
+    depths = [depth for depth in session.evidence.by_depth if depth > 0]
+    risk = session.evidence.decomposition
+    if risk is not None:
+        low, high = risk.optimal_depth_interval(**session.money())
+        few = ", resting on two depths" if len(depths) == _FEW_DEPTHS else ""
+        notes.append(
+            f"c* is the depth that pays best on average over all risk curves that fit{few}; the "
+            f"single curves' own lie between {low:.3g} and {high:.3g} steps (90 %)."
+        )
+        if "regime" in risk.reasons:
+            notes.append(f"No regime: {risk.reasons['regime']}.")
+    step = account.step_seconds
+    if step is not None and session.signal_seconds > 0.1 * account.allowed * step:
+        notes.append(
+            f"Static signals took {session.signal_seconds:.0f} s besides, as long as "
+            f"{session.signal_seconds / step:.0f} steps; signal_seconds=0 leaves them out."
+        )
+    return notes
+
+
+def _settings(session: Session) -> dict[str, Any]:
+    options, plan = session.options, session.plan
+    return {
+        **session.facts.settings,
+        **declared(
+            budget=options.budget,
+            seeds=[item.probe.seed for item in session.probed],
+            depths=[int(depth) for depth in session.evidence.by_depth if depth > 0],
+            eval_rows=session.eval_rows,
+            planned_depths=list(plan.depths) if plan is not None else [],
+            snapshot_bytes=session.snapshot_bytes,
+            signal_seconds=round(session.signal_seconds, 3),
+        ),
+    }

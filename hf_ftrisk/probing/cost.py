@@ -1,0 +1,191 @@
+"""What a pre-flight has spent and what the full run will cost, from measured times. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hf_ftrisk.probing.workload import Facts, Meter
+from hf_ftrisk.report import Cost
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What the machine costs, as the user says it.
+
+    Args:
+        per_hour: price of one hour of the whole machine, in `currency`; None: unknown.
+        currency: unit of the price.
+        watts: power the whole machine draws while training; None: unknown.
+
+    Raises:
+        ValueError: a price or power that is not a finite number of 0 or more.
+    """
+
+    per_hour: float | None = None
+    currency: str = "USD"
+    watts: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("price_per_hour", self.per_hour), ("power_watts", self.watts)):
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a finite number of 0 or more, got {value!r}")
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    seconds: float
+    rows: int | None
+    price: float | None  # steps; None while no probe is past its first step
+
+
+@dataclass
+class Account:
+    """The budget's account, in optimiser steps.
+
+    A step costs 1. An evaluation costs its own seconds over the mean seconds of the steps timed
+    before it; that price stays, so that a machine that becomes faster or slower later on does not
+    change what was already paid. What was evaluated before any probe's second step is priced by
+    that one.
+
+    Args:
+        allowed: the budget.
+    """
+
+    allowed: float
+    _regular: list[float] = field(default_factory=list)
+    _first: list[float] = field(default_factory=list)
+    _evaluations: list[_Evaluation] = field(default_factory=list)
+
+    def post_steps(self, seconds: Sequence[float], *, opening: bool) -> None:
+        """Enter the wall times of steps.
+
+        Args:
+            seconds: one for each step, data loading included.
+            opening: whether the first of them is its probe's first, slow for reasons that do not
+                recur: it counts as a step, and its time only as long as there is no other.
+        """
+        split = 1 if opening else 0
+        self._first += seconds[:split]
+        self._regular += seconds[split:]
+        if self._regular:
+            self._evaluations = [self._priced(entry) for entry in self._evaluations]
+
+    def post_evaluation(self, seconds: float, rows: int | None) -> None:
+        """Enter the wall time of an evaluation of `rows` rows (None: of the whole set)."""
+        entry = _Evaluation(seconds, rows, None)
+        self._evaluations.append(self._priced(entry) if self._regular else entry)
+
+    def _priced(self, entry: _Evaluation) -> _Evaluation:
+        if entry.price is not None:
+            return entry
+        return _Evaluation(entry.seconds, entry.rows, self._price(entry))
+
+    def _price(self, entry: _Evaluation) -> float:
+        if entry.price is not None:
+            return entry.price
+        step = self.step_seconds
+        return entry.seconds / step if step else 0.0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps trained."""
+        return len(self._regular) + len(self._first)
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Mean wall time of a step, None before the first.
+
+        The mean, not the median: batches differ in length, and the sum is what is paid.
+        """
+        timed = self._regular or self._first
+        return float(np.mean(timed)) if timed else None
+
+    @property
+    def eval_seconds(self) -> tuple[float, ...]:
+        """Wall time of each evaluation."""
+        return tuple(entry.seconds for entry in self._evaluations)
+
+    @property
+    def last_eval_cost(self) -> float | None:
+        """Cost of the latest evaluation, steps; None before the first, or before any step."""
+        if not self._evaluations or self.step_seconds is None:
+            return None
+        return self._price(self._evaluations[-1])
+
+    def seconds_per_row(self, least_rows: int) -> float | None:
+        """Mean evaluation time of one row, from the evaluations of at least `least_rows` rows."""
+        entries = [e for e in self._evaluations if e.rows is not None and e.rows >= least_rows]
+        rows = sum(entry.rows or 0 for entry in entries)
+        return sum(entry.seconds for entry in entries) / rows if rows else None
+
+    @property
+    def spent(self) -> float:
+        """Steps' worth spent: steps, and evaluations at their measured cost."""
+        return self.steps + sum(self._price(entry) for entry in self._evaluations)
+
+    @property
+    def left(self) -> float:
+        """Steps' worth left."""
+        return self.allowed - self.spent
+
+
+def full_cost(
+    facts: Facts,
+    account: Account,
+    meter: Meter,
+    *,
+    eval_rows: int | None,
+    seconds: float,
+    prices: Prices,
+) -> Cost:
+    """Cost of the full run, from what the probes measured.
+
+    Args:
+        facts: steps and evaluations of the full run.
+        account: measured times.
+        meter: operations and memory of the probes.
+        eval_rows: rows of the evaluation sample.
+        seconds: wall time of the whole pre-flight.
+        prices: the user's price and power.
+    """
+    step = account.step_seconds
+    evaluation = _full_eval_seconds(facts, account, eval_rows)
+    full = None
+    if step is not None and (evaluation is not None or facts.evaluations == 0):
+        full = facts.max_steps * step + facts.evaluations * (evaluation or 0.0)
+    count = account.steps
+    hours = None if full is None else full / 3600
+    priced = hours is not None and prices.per_hour is not None
+    return Cost(
+        full_steps=facts.max_steps,
+        spent_steps=account.spent,
+        spent_seconds=seconds,
+        seconds_per_step=step,
+        seconds_per_eval=evaluation,
+        full_seconds=full,
+        peak_memory_bytes=meter.peak_memory_bytes,
+        full_flops=meter.flops / count * facts.max_steps if count and meter.flops else None,
+        full_energy_kwh=(
+            hours * prices.watts / 1000 if hours is not None and prices.watts is not None else None
+        ),
+        full_money=hours * prices.per_hour if priced else None,  # type: ignore[operator]  # priced
+        currency=prices.currency if priced else None,
+    )
+
+
+def _full_eval_seconds(facts: Facts, account: Account, eval_rows: int | None) -> float | None:
+    """Seconds of one evaluation of the whole set, scaled up from the sample by its rows."""
+    if not account.eval_seconds or facts.eval is None:
+        return None
+    if facts.eval.rows is None:
+        return account.eval_seconds[-1] if eval_rows is None else None
+    # The first, smallest evaluation pays for warming up: it counts only where it is the only one.
+    per_row = account.seconds_per_row(eval_rows or facts.eval.rows)
+    if len(account.eval_seconds) > 1 and per_row is not None:
+        return per_row * facts.eval.rows
+    rough = account.seconds_per_row(1)
+    return None if rough is None else rough * facts.eval.rows

@@ -1,0 +1,221 @@
+"""Evaluations of the probes: on how many rows, at what cost, whether there is room. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from hf_ftrisk.errors import PreflightArgumentError
+from hf_ftrisk.probing.budget import FORWARD_SHARE, EvalSize
+from hf_ftrisk.probing.cost import Account
+from hf_ftrisk.probing.workload import Evaluation, Probe, Ranks, Workload
+
+# Planned evaluations are taken to cost this much more than measured: clocks are noisy.
+_NOISE = 1.15
+
+
+@dataclass
+class Probed:
+    """A probe and what its evaluations said, step -> metrics."""
+
+    probe: Probe
+    evals: dict[int, Mapping[str, float]]
+
+
+class Looks:
+    """Evaluates probes within the budget, always on the same rows.
+
+    Args:
+        workload: what is evaluated.
+        ranks: the processes in lockstep; all take rank 0's times.
+        account: the budget.
+        size: the evaluation set.
+        rows_per_step: training rows of one optimiser step, None if unknown.
+        metric: what every evaluation has to give.
+        most_rows: rows wanted at most, None: the whole set.
+        note: takes sentences for the report.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        ranks: Ranks,
+        account: Account,
+        *,
+        size: EvalSize,
+        rows_per_step: float | None,
+        metric: str,
+        most_rows: int | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self._workload = workload
+        self._ranks = ranks
+        self._account = account
+        self._size = size
+        self._rows_per_step = rows_per_step
+        self._metric = metric
+        self._wanted = most_rows
+        self._note = note
+        self.rows: int | None = None
+        # Metrics of the untrained model on the whole sample.
+        self.untrained: Mapping[str, float] = {}
+        # The evaluation that was done to see whether evaluating works.
+        self.rehearsed: Evaluation | None = None
+        self._planned = 0.0
+        self._looked = False
+
+    # --- what they cost -------------------------------------------------------------------------
+
+    @property
+    def guessed_cost(self) -> float:
+        """Cost of the smallest evaluation before anything was timed, steps."""
+        rows = self._size.least_rows
+        return rows / (self._rows_per_step or rows) * FORWARD_SHARE
+
+    @property
+    def guessed_step_seconds(self) -> float | None:
+        """Time of a step, judged by that of the first evaluation."""
+        if self.rehearsed is None:
+            return None
+        return self.rehearsed.seconds / self.guessed_cost
+
+    @property
+    def _measured(self) -> float | None:
+        """Measured cost of the smallest evaluation, steps; None before it was measured."""
+        step = self._account.step_seconds
+        if self.rehearsed is None or step is None:
+            return None
+        return self.rehearsed.seconds / step * _NOISE
+
+    @property
+    def least_cost(self) -> float:
+        """What the smallest evaluation is taken to cost, steps."""
+        return self._measured or self.guessed_cost
+
+    @property
+    def most_cost(self) -> float:
+        """What an evaluation of all rows that may be seen is taken to cost, steps."""
+        rows = self._most_rows()
+        return float("inf") if rows is None else self.least_cost * rows / self._size.least_rows
+
+    @property
+    def next_cost(self) -> float:
+        """What the next evaluation is expected to cost, steps."""
+        last = self._account.last_eval_cost
+        return last * _NOISE if self._looked and last is not None else self._planned
+
+    @property
+    def barely_fits(self) -> bool:
+        """Whether what is left does for the smallest evaluation, without reserve for the clock."""
+        return self._account.left >= self.least_cost / _NOISE
+
+    def _most_rows(self) -> int | None:
+        """Rows of the evaluation sample at most; None: a set of unknown length, all of it."""
+        total, most = self._size.rows, self._wanted
+        return most if total is None else total if most is None else min(total, most)
+
+    # --- evaluating -----------------------------------------------------------------------------
+
+    def rehearse(self, probe: Probe) -> None:
+        """One small evaluation before any step: a goal without its metric is found here.
+
+        Left out where the budget reaches one evaluation only: that one comes after a step.
+        """
+        if self._account.allowed < 1 + 2 * self.guessed_cost:
+            return
+        self._set_rows(self._size.least_rows)
+        # Of a set without a length one batch is taken.
+        limit = 0.0 if self._size.rows is None else None
+        evaluation = self._workload.evaluate_untrained(probe, limit)
+        self.rehearsed = self._post(evaluation)
+        self._check(evaluation.metrics)
+
+    def plan(self, cost: float) -> None:
+        """From now on an evaluation may cost `cost` steps, and sees as many rows as that buys."""
+        self._planned = cost
+        self._set_rows(self._most_rows())
+
+    def take(self, item: Probed) -> None:
+        """Evaluate a probe where it stands, within what is left."""
+        left = self._account.left
+        # Before the first look only the smallest one's cost is known, and it fixes the rows.
+        least = (self.next_cost if self._looked else self._measured or 0.0) / _NOISE
+        if left < least:
+            self._note(
+                f"Probe {item.probe.seed} not evaluated at step {item.probe.step}: an evaluation "
+                f"costs {least:.1f} steps, {max(0.0, left):.1f} were left."
+            )
+            return
+        limit = min(left, 2 * least) if self._looked else min(left, max(least, self.next_cost))
+        if not self._looked:
+            self._fit_rows(limit / least if least else float("inf"))
+        seconds = limit * (self._account.step_seconds or 0.0)
+        evaluation = self._post(item.probe.evaluate(seconds))
+        self._check(evaluation.metrics)
+        item.evals[item.probe.step] = evaluation.metrics
+        if evaluation.rows is not None and evaluation.rows != self.rows:
+            if self._looked:
+                self._note(
+                    f"Evaluated on {evaluation.rows} rows from step {item.probe.step} on, before "
+                    f"on {self.rows}: evaluating has become slower."
+                )
+            self._set_rows(evaluation.rows)
+        self._looked = True
+
+    def take_untrained(self, item: Probed, reserve: float) -> None:
+        """Evaluate the model as it is, if that leaves `reserve` looks' and steps' worth.
+
+        Args:
+            item: the first probe, whose look at step 0 this is.
+            reserve: what must be left afterwards, steps.
+        """
+        if not self._looked or self.untrained:
+            return
+        if self.rehearsed is not None and self.rehearsed.rows == self.rows:
+            self.untrained = item.evals[0] = self.rehearsed.metrics
+            return
+        cost = self.next_cost
+        if cost + reserve > self._account.left:
+            self._note(
+                "The untrained model was not evaluated on the whole sample: the budget went into "
+                "steps."
+            )
+            return
+        limit = 2 * cost * (self._account.step_seconds or 0.0)
+        evaluation = self._post(self._workload.evaluate_untrained(item.probe, limit))
+        self.untrained = item.evals[0] = evaluation.metrics
+
+    def untrained_value(self) -> float | None:
+        """The goal's metric of the untrained model; without a look at the whole sample, roughly."""
+        rough = self.rehearsed.metrics if self.rehearsed is not None else {}
+        return (self.untrained or rough).get(self._metric)
+
+    def _fit_rows(self, ratio: float) -> None:
+        """Fewer rows than a batch, if the time is too short for a batch.
+
+        Args:
+            ratio: time there is over that of the smallest evaluation.
+        """
+        size = self._size
+        if ratio * size.least_rows < size.batch:
+            self._set_rows(max(size.least_rows, int(ratio * size.least_rows)))
+
+    def _set_rows(self, rows: int | None) -> None:
+        self.rows = rows
+        self._workload.set_eval_rows(rows)
+
+    def _post(self, evaluation: Evaluation) -> Evaluation:
+        """Enter an evaluation as rank 0 timed it."""
+        seconds, rows = self._ranks.from_main((evaluation.seconds, evaluation.rows))
+        self._account.post_evaluation(seconds, rows)
+        return replace(evaluation, seconds=seconds, rows=rows)
+
+    def _check(self, metrics: Mapping[str, float]) -> None:
+        if self._metric not in metrics:
+            timed = ("_runtime", "_per_second", "_preparation_time")
+            have = sorted(m for m in metrics if m.startswith("eval_") and not m.endswith(timed))
+            raise PreflightArgumentError(
+                f"the evaluation gives no {self._metric!r}; it gives "
+                f"{', '.join(have) or 'nothing'}. "
+                "Check compute_metrics, or choose a goal among these."
+            )

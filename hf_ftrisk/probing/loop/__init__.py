@@ -1,0 +1,1 @@
+"""Probes of a training loop of one's own."""

@@ -1,0 +1,352 @@
+"""One pre-flight from the first fact to the last probe: what to probe next, and when to stop.
+
+Decisions are taken from times that rank 0 measured and shared, and from records that are equal on
+all ranks; so every rank trains the same steps. No torch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+from hf_ftrisk.diagnoses.certain import SCALER_SEARCH_STEPS
+from hf_ftrisk.errors import PreflightArgumentError
+from hf_ftrisk.probing.budget import Plan, allowed_steps, check_depths, make_plan
+from hf_ftrisk.probing.cost import Account
+from hf_ftrisk.probing.evaluations import Looks, Probed
+from hf_ftrisk.probing.evidence import Evidence, known_baseline, weigh, with_baseline
+from hf_ftrisk.probing.options import Options
+from hf_ftrisk.probing.workload import Facts, Meter, Ranks, Workload
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.verdict import Diagnosis
+
+T = TypeVar("T")
+
+# A deeper look has to be at least this much deeper than the last one to be worth its evaluation.
+_LEAST_DEEPENING = 4 / 3
+# Steps that tell what a step costs, before the rest is planned: the first is slow.
+_TIMED_STEPS = 2
+# Static signals may take this share of the time that the budget is worth.
+_SIGNAL_SHARE = 0.25
+# Without evaluations, steps that tell a loss scaler's search from weights that are lost.
+_BLIND_STEPS = SCALER_SEARCH_STEPS + 1
+
+
+class Session:
+    """Runs the stages of one pre-flight.
+
+    Args:
+        workload: what is probed.
+        ranks: the processes in lockstep.
+        options: what was asked for.
+        progress: called with the number of steps' worth spent so far.
+
+    Raises:
+        ValueError: no evaluation set for a goal that needs one, a budget of less than a step, or
+            depths that are no steps of this run.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        ranks: Ranks,
+        options: Options,
+        progress: Callable[[float], None] = lambda spent: None,
+    ) -> None:
+        self._workload = workload
+        self._ranks = ranks
+        self.options = options
+        self._progress = progress
+        self._start = time.perf_counter()
+        self.facts: Facts = workload.facts()
+        self.account = Account(allowed_steps(options.budget, self.facts.max_steps))
+        if options.depths is not None:
+            check_depths(options.depths, self.facts.max_steps)
+        self.plan: Plan | None = None
+        self.probed: list[Probed] = []
+        self.signals: dict[str, float] = {}
+        self.signal_seconds = 0.0
+        self.faults: tuple[Diagnosis, ...] = ()
+        self.evidence = Evidence()
+        self.notes: list[str] = list(self.facts.notes)
+        self.looks = self._own_looks()
+
+    def _own_looks(self) -> Looks | None:
+        """Evaluations of the probes; None where nothing can be evaluated."""
+        goal, size = self.options.goal, self.facts.eval
+        if size is not None:
+            return Looks(
+                self._workload,
+                self._ranks,
+                self.account,
+                size=size,
+                rows_per_step=self.facts.rows_per_step,
+                metric=goal.metric,
+                most_rows=self.options.eval_samples,
+                note=self.notes.append,
+            )
+        if goal.metric != "eval_loss":
+            raise PreflightArgumentError(
+                f"the goal {goal} is measured on an evaluation set, and there is none: "
+                "pass eval_dataset=... to the Trainer; the goal 'eval_loss' has the wiring, the "
+                "signals and the cost looked at without one"
+            )
+        return None
+
+    @property
+    def task(self) -> str | None:
+        """Name under which completed runs are comparable."""
+        return self.options.task or self.facts.task
+
+    @cached_property
+    def known_runs(self) -> tuple[RunRecord, ...]:
+        """Completed runs of this task. Read on rank 0 alone: others may not have the file."""
+        return self.options.known_runs(self.task)
+
+    @property
+    def snapshot_bytes(self) -> int | None:
+        """Memory that the snapshot of the user's weights took."""
+        return self._workload.snapshot_bytes
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far."""
+        return time.perf_counter() - self._start
+
+    @property
+    def meter(self) -> Meter:
+        """What was measured on all probes."""
+        return sum((item.probe.meter for item in self.probed), Meter())
+
+    @property
+    def eval_rows(self) -> int | None:
+        """Rows of the evaluation sample."""
+        return None if self.looks is None else self.looks.rows
+
+    def on_main(self, compute: Callable[[], T]) -> T:
+        """What rank 0 computes, on every rank."""
+        value: Any = compute() if self._ranks.is_main else None
+        shared: T = self._ranks.from_main(value)
+        return shared
+
+    # --- stages ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """All stages: wiring, rehearsal, static signals, probes."""
+        self.faults = self._workload.faults()
+        if any(fault.severity == "fatal" for fault in self.faults):
+            return
+        self._open()
+        if self.looks is None:
+            self._signals(None)
+            self._train_blindly()
+            return
+        self._rehearse(self.looks)
+        self._signals(self.looks.guessed_step_seconds)
+        self._probe(self.looks)
+
+    def _open(self) -> Probed:
+        item = Probed(self._workload.open(len(self.probed)), {})
+        self.probed.append(item)
+        return item
+
+    def _rehearse(self, looks: Looks) -> None:
+        looks.rehearse(self.probed[0].probe)
+        self._show()
+
+    def _signals(self, step_seconds: float | None) -> None:
+        """Static signals, in a time that is in proportion to the budget where that is known."""
+        wanted = self.options.signal_seconds
+        if step_seconds is not None:
+            wanted = min(wanted, max(1.0, _SIGNAL_SHARE * self.account.allowed * step_seconds))
+        if wanted == 0:
+            return
+        start = time.perf_counter()
+        # Every rank has the same limit, for it comes from rank 0's clock; and rank 0's numbers,
+        # for how many rows there was time for may differ.
+        self.signals = self._ranks.from_main(self._workload.signals(wanted))
+        self.signal_seconds = time.perf_counter() - start
+
+    def _train_blindly(self) -> None:
+        """One probe of a few steps: without evaluations more of them would tell nothing more."""
+        deepest = max(self.options.depths or (_BLIND_STEPS,))
+        self._advance(self.probed[0], min(deepest, math.floor(self.account.allowed)))
+
+    def _probe(self, looks: Looks) -> None:
+        if self.account.allowed < 1 + looks.guessed_cost:
+            self._no_room(looks.guessed_cost)
+            return
+        self._time_a_step(looks)
+        self.plan = self._own_plan(looks)
+        if not self.plan.depths:
+            self._no_room(looks.least_cost)
+            return
+        target: int | None = self.plan.depths[0]
+        seeds = self.plan.seeds
+        while target is not None:
+            seeds = self._level(looks, target, seeds)
+            self.evidence = self._weigh()
+            target = self._next(looks, self.plan, target, seeds)
+
+    def _no_room(self, look: float) -> None:
+        share = (1 + look) / self.facts.max_steps
+        self.notes.append(
+            f"The budget of {self.account.allowed:.3g} steps does not reach one step with one "
+            f"evaluation: give budget={min(1.0, share):.2g} or more."
+        )
+
+    def _show(self) -> None:
+        self._progress(self.account.spent)
+
+    # --- probing --------------------------------------------------------------------------------
+
+    def _time_a_step(self, looks: Looks) -> None:
+        """The first steps of the first probe, as many as leave room for an evaluation."""
+        wanted = min(_TIMED_STEPS, self.facts.max_steps, *(self.options.depths or ()))
+        for target in range(1, wanted + 1):
+            # Only the first step is taken on a guess: it prices what was evaluated before.
+            if target > 1 and not self._affords(1 + looks.least_cost):
+                return
+            self._advance(self.probed[0], target)
+
+    def _own_plan(self, looks: Looks) -> Plan:
+        item, account = self.probed[0], self.account
+        plan = make_plan(
+            account.left + account.steps,
+            max_steps=self.facts.max_steps,
+            seeds=self.options.seeds,
+            least_look=looks.least_cost,
+            most_look=looks.most_cost,
+            depths=self.options.depths,
+        )
+        depths = plan.depths
+        if not depths and looks.barely_fits:
+            depths = (item.probe.step,)
+        depths = tuple(sorted({max(depth, item.probe.step) for depth in depths}))
+        self.notes += plan.notes
+        looks.plan(plan.look_cost)
+        return replace(plan, depths=depths)
+
+    def _advance(self, item: Probed, target: int) -> None:
+        before = len(item.probe.meter.step_seconds)
+        item.probe.advance(target)
+        seconds = self._ranks.from_main(item.probe.meter.step_seconds[before:])
+        self.account.post_steps(seconds, opening=before == 0)
+        self._show()
+
+    def _level(self, looks: Looks, target: int, seeds: int) -> int:
+        """Take every probe to depth `target`; the number of probes that the budget carries on."""
+        for index in range(seeds):
+            if index == len(self.probed):
+                cost = target + looks.next_cost
+                if not self._affords(cost):
+                    self._tell_fewer(index, seeds, target, cost)
+                    return index
+                self._open()
+            item = self.probed[index]
+            if item.probe.diverged:
+                continue
+            if not self._affords(target - item.probe.step + looks.next_cost) and index > 0:
+                return index
+            self._workload.activate(item.probe)
+            self._advance(item, target)
+            if not item.probe.diverged:
+                looks.take(item)
+                self._show()
+            if index == 0:
+                looks.take_untrained(item, (seeds - 1) * (target + looks.next_cost))
+                self._show()
+        return seeds
+
+    def _affords(self, cost: float) -> bool:
+        return cost <= self.account.left
+
+    def _tell_fewer(self, kept: int, seeds: int, target: int, cost: float) -> None:
+        self.notes.append(
+            f"{kept} of {seeds} seeds probed: one probe to step {target} costs {cost:.1f} steps "
+            f"with its evaluation, {max(0.0, self.account.left):.1f} were left."
+        )
+
+    # --- what to do next ------------------------------------------------------------------------
+
+    def records(self) -> tuple[RunRecord, ...]:
+        """Trajectories of the probes, with the trivial baseline in them."""
+        baseline = self.baseline()
+        untrained = self.looks.untrained if self.looks is not None else {}
+        records = []
+        for item in self.probed:
+            evals = dict(item.evals)
+            if self._workload.same_start and untrained:
+                evals.setdefault(0, untrained)
+            record = item.probe.record(evals)
+            static = {**record.static, **self.signals}
+            record = replace(record, task=self.task, static=static)
+            records.append(with_baseline(record, self.options.goal, baseline))
+        return tuple(records)
+
+    def baseline(self) -> float | None:
+        """Trivial baseline of the goal's metric."""
+        untrained = self.looks.untrained_value() if self.looks is not None else None
+        return known_baseline(self.options.goal, self.facts, untrained)
+
+    def _weigh(self) -> Evidence:
+        records = self.records()
+        return self.on_main(
+            lambda: weigh(
+                records,
+                self.options.goal,
+                self.facts,
+                history=self.known_runs,
+                baseline=self.baseline(),
+                money=self.money(),
+            )
+        )
+
+    def money(self) -> dict[str, Any]:
+        """The price of probing in money, where the user gave one."""
+        prices, value = self.options.prices, self.options.run_value
+        seconds = self.account.step_seconds
+        if value is None or prices.per_hour is None or seconds is None:
+            return {}
+        return {
+            "price_per_hour": prices.per_hour,
+            "seconds_per_step": seconds,
+            "value": value,
+        }
+
+    def _next(self, looks: Looks, plan: Plan, depth: int, seeds: int) -> int | None:
+        """The next depth, None when deeper does not pay or cannot be paid.
+
+        It does not pay from c* on, the depth that minimises the expected risk and its price over
+        everything the curve may be given the looks so far; it is found anew after each of them.
+        """
+        alive = [item for item in self.probed[:seeds] if not item.probe.diverged]
+        best = self.evidence.optimal_depth
+        if not alive:
+            return None
+        if best is not None and depth >= best:
+            self.notes.append(
+                f"Probing ended at step {depth}: c* is {best:.3g}, a deeper look would cost more "
+                "than it is expected to tell."
+            )
+            return None
+        # The looks of all probes that go on, and as many steps as are left for each.
+        extra = int(self.account.left / len(alive) - looks.next_cost)
+        planned = _after(depth, plan.depths)
+        if self.options.depths is not None:
+            return planned if planned is not None and planned - depth <= extra else None
+        limit = min(depth + extra, self.facts.max_steps)
+        if best is not None:
+            limit = min(limit, math.ceil(best))
+        if limit < max(depth + 1, _LEAST_DEEPENING * depth):
+            return None
+        return min(planned or 2 * depth, limit)
+
+
+def _after(depth: int, depths: Sequence[int]) -> int | None:
+    """The first of increasing `depths` that lies beyond `depth`."""
+    return next((other for other in depths if other > depth), None)

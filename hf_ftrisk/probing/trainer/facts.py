@@ -1,0 +1,71 @@
+"""What a Trainer's arguments say about the full run, before a step is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_ftrisk.probing.budget import EvalSize
+from hf_ftrisk.probing.trainer.sample import eval_size
+from hf_ftrisk.probing.workload import Facts
+from hf_ftrisk.trainers.facts import (
+    class_labels,
+    model_selection,
+    planned_evaluations,
+    run_settings,
+    scheduler_rates,
+    task_name,
+)
+from hf_ftrisk.trainers.shadow import clone_scheduler
+
+
+def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> Facts:
+    """Facts of the full run.
+
+    Args:
+        shadow: stand-in of the user's Trainer; its loader and scheduler are built here.
+        eval_sets: the evaluation set, or the named ones that the goal needs.
+        notes: what the probes do differently from the run.
+    """
+    from transformers import Trainer
+
+    args = shadow.args
+    loader = shadow.get_train_dataloader()
+    epochs, updates, _, _, rows, _, max_steps = shadow.set_initial_training_values(args, loader)
+    has_epochs = updates < max_steps or epochs <= args.num_train_epochs
+    generates = bool(getattr(args, "predict_with_generate", False))  # Seq2SeqTrainingArguments
+    size = eval_size(eval_sets, args.eval_batch_size * args.world_size, generates)
+    if size is None and type(shadow).get_eval_dataloader is not Trainer.get_eval_dataloader:
+        size = EvalSize(None, args.eval_batch_size * args.world_size, generates)
+    parts = list(eval_sets.values()) if isinstance(eval_sets, dict) else [eval_sets]
+    return Facts(
+        max_steps=max_steps,
+        schedule=planned_schedule(shadow, max_steps),
+        steps_per_epoch=float(updates) if has_epochs else None,
+        rows_per_step=float(rows),
+        eval=size,
+        evaluations=planned_evaluations(args, max_steps, updates) if size is not None else 0,
+        load_best=bool(args.load_best_model_at_end),
+        selection=model_selection(args),
+        labels=class_labels(parts[0], list(shadow.label_names or [])) if len(parts) == 1 else None,
+        task=task_name(shadow.model, None, shadow),
+        settings=run_settings(args, shadow.model, type(shadow).__name__, max_steps),
+        notes=notes,
+    )
+
+
+def planned_schedule(shadow: Any, max_steps: int) -> np.ndarray | None:
+    """(max_steps,) learning rates of the planned steps; None if they depend on what happens."""
+    given = shadow.optimizer
+    groups = given.param_groups if given is not None else [{"lr": shadow.args.learning_rate}]
+    rate = float(groups[0].get("initial_lr", groups[0]["lr"]))
+    dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
+    given_schedule = shadow.lr_scheduler if not shadow._created_lr_scheduler else None
+    if given_schedule is None:
+        shadow.lr_scheduler = None
+        scheduler = shadow.create_scheduler(max_steps, optimizer=dummy)
+    else:
+        scheduler = clone_scheduler(given_schedule, dummy)
+    return scheduler_rates(scheduler, max_steps, first=int(scheduler.last_epoch))

@@ -1,0 +1,169 @@
+"""What can be probed, and by whom: the interfaces between session and way of training. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from hf_ftrisk.probing.budget import EvalSize
+from hf_ftrisk.record import ModelSelection, RunRecord
+from hf_ftrisk.verdict import Diagnosis
+
+# Non-finite steps in a row after which a probe counts as diverged; one alone may be an overflow
+# that mixed precision skips.
+DIVERGED_AFTER = 3
+
+
+@dataclass(frozen=True)
+class Meter:
+    """What was measured on one probe, or on all of them, besides metrics.
+
+    Args:
+        step_seconds: wall time of each optimiser step, data loading included.
+        flops: floating-point operations of all steps, over all ranks; 0 where not counted.
+        peak_memory_bytes: largest memory in use at the end of a backward pass.
+    """
+
+    step_seconds: tuple[float, ...] = ()
+    flops: float = 0.0
+    peak_memory_bytes: int | None = None
+
+    def __add__(self, other: Meter) -> Meter:
+        peaks = [m.peak_memory_bytes for m in (self, other) if m.peak_memory_bytes is not None]
+        return Meter(
+            self.step_seconds + other.step_seconds,
+            self.flops + other.flops,
+            max(peaks, default=None),
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of the fixed sample.
+
+    Args:
+        metrics: ``eval_`` names to values.
+        rows: rows it saw, always the first of the sample; None: the whole set, of unknown length.
+        seconds: wall time.
+    """
+
+    metrics: Mapping[str, float]
+    rows: int | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the full run before a step is trained.
+
+    Args:
+        max_steps: optimiser steps of the full run.
+        schedule: (max_steps,) planned learning rates, None if they cannot be told beforehand.
+        steps_per_epoch: optimiser steps in one pass over the data, None if unknown.
+        rows_per_step: training rows in one optimiser step over all ranks, None if unknown.
+        eval: size of the evaluation set, None without one.
+        evaluations: evaluations of the whole set that the full run will do.
+        load_best: the best checkpoint, not the last, is the result.
+        selection: what chooses it.
+        labels: (n,) class indices of the evaluation set, None if it is no classification.
+        settings: JSON scalars that describe the run.
+        task: name under which completed runs are comparable, None if unknown.
+        notes: what the probes do differently from the run, for the report.
+    """
+
+    max_steps: int
+    schedule: np.ndarray | None = None
+    steps_per_epoch: float | None = None
+    rows_per_step: float | None = None
+    eval: EvalSize | None = None
+    evaluations: int = 0
+    load_best: bool = False
+    selection: ModelSelection | None = None
+    labels: np.ndarray | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    task: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Ranks(Protocol):
+    """The processes that train together."""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0."""
+
+    def from_main(self, value: Any) -> Any:
+        """Rank 0's value on every rank."""
+
+
+class Probe(Protocol):
+    """One short run of the full run's beginning, with its own seed. It can be left and resumed."""
+
+    seed: int
+    step: int
+
+    def advance(self, step: int) -> None:
+        """Train up to optimiser step `step`; stops early at a non-finite loss."""
+
+    def evaluate(self, limit: float | None = None) -> Evaluation:
+        """Metrics on the fixed sample; random numbers go on undisturbed.
+
+        Args:
+            limit: seconds it may take: it ends after the batch that leaves no time for another,
+                and its metrics are those of the rows seen; None: any.
+        """
+
+    def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
+        """The trajectory so far, with the evaluations that were done (step -> metrics)."""
+
+    def step_columns(self) -> Mapping[str, np.ndarray]:
+        """What was measured of each step besides loss and gradient norm, as `dynamics_signals`
+        takes it; empty where weights and gradients are not seen.
+        """
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss or the gradient has stopped being a number."""
+
+    @property
+    def meter(self) -> Meter:
+        """Times and counts so far."""
+
+
+class Workload(Protocol):
+    """A training setup that can be probed without leaving a trace."""
+
+    def facts(self) -> Facts:
+        """What is known of the full run."""
+
+    def faults(self) -> tuple[Diagnosis, ...]:
+        """Wiring faults; no step is trained for them."""
+
+    def signals(self, seconds: float) -> dict[str, float]:
+        """Static signals of the untouched model, in at most `seconds`."""
+
+    def set_eval_rows(self, rows: int | None) -> None:
+        """Rows of the evaluation sample from now on; None: the whole set."""
+
+    def open(self, index: int) -> Probe:
+        """A new probe, active: number 0 is the real run's own beginning, others differ in seed."""
+
+    def activate(self, probe: Any) -> None:
+        """Make `probe` the one that trains and is evaluated."""
+
+    def evaluate_untrained(self, probe: Any, limit: float | None = None) -> Evaluation:
+        """The model before any step, on the sample; `probe` is active before and after."""
+
+    @property
+    def same_start(self) -> bool:
+        """Whether all probes compute the same function before their first step."""
+
+    @property
+    def snapshot_bytes(self) -> int | None:
+        """Memory the snapshot of the user's weights takes, None if unknown."""
+
+    def close(self) -> None:
+        """Drop every probe and put everything back; safe to call twice."""

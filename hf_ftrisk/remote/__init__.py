@@ -1,4 +1,0 @@
-"""What is shared by everything that talks to the Hub: card text, clean text, requests.
-
-Knows nothing of forecasts or reports.
-"""

@@ -1,0 +1,1 @@
+"""Finished runs, judged as they would have been on the way."""

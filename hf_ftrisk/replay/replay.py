@@ -1,0 +1,429 @@
+"""What would have been forecast on the way, from the file of a finished or a running job.
+
+Neither torch nor transformers is imported: a ``trainer_state.json`` and a fraction of a second are
+enough. Every look sees only the prefix of the run up to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_ftrisk.diagnoses.certain import certain_failure
+from hf_ftrisk.diagnoses.trajectory import diagnose
+from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.forecast.related.peers import of_task
+from hf_ftrisk.goal import Goal, trivial_baseline
+from hf_ftrisk.goal.metric_names import infer_greater_is_better, metric_kind
+from hf_ftrisk.policy import StoppingRule, look_steps
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.verdict import Diagnosis, Verdict
+
+STATE_FILE = "trainer_state.json"
+# Depths that are shown, and measured in a summary, when none are asked for.
+SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+
+
+@dataclass(frozen=True)
+class ReplayLook:
+    """One forecast on the way.
+
+    Args:
+        step: optimiser steps seen.
+        share: the depth that was asked for, as a share of the planned run.
+        observed: last evaluation of the goal metric so far, None before the first.
+        best: best evaluation so far.
+        mean: expected final value.
+        low: lower end of the 90 % interval.
+        high: upper end of the 90 % interval.
+        prob_good: P(good), None without target and baseline.
+    """
+
+    step: int
+    share: float
+    observed: float | None
+    best: float | None
+    mean: float
+    low: float
+    high: float
+    prob_good: float | None
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One run, replayed.
+
+    Args:
+        name: file the run was read from.
+        goal: what it is judged by.
+        record: the run, with the baseline it was judged against.
+        looks: forecasts in order of step.
+        stopped_at: step at which it would have been stopped, None if never.
+        reason: why it would have been stopped; without a stop, why the rule could not.
+        certain: the stop rests on a certain failure, not on a forecast.
+        outcome: final value of the goal metric, None while unknown.
+        diagnoses: named failures of the whole trajectory.
+        goal_inferred: nobody gave a goal, it was chosen from the metrics in the log.
+    """
+
+    name: str
+    goal: Goal
+    record: RunRecord
+    looks: tuple[ReplayLook, ...]
+    stopped_at: int | None = None
+    reason: str | None = None
+    certain: bool = False
+    outcome: float | None = None
+    diagnoses: tuple[Diagnosis, ...] = ()
+    goal_inferred: bool = False
+
+    @property
+    def baseline(self) -> float | None:
+        """Trivial baseline of the goal metric."""
+        return self.record.baseline(self.goal)
+
+    @property
+    def good(self) -> bool | None:
+        """Whether the run ended well; None while unknown, or without target and baseline."""
+        if self.outcome is None or self.goal.threshold(self.baseline) is None:
+            return None
+        return self.goal.meets(self.outcome, self.baseline)
+
+    @property
+    def saved_share(self) -> float:
+        """Share of the planned steps that the stop would have saved."""
+        if self.stopped_at is None:
+            return 0.0
+        return 1.0 - self.stopped_at / self.record.max_steps
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict; NaN and infinities become None."""
+        return {
+            "name": self.name,
+            "goal": str(self.goal),
+            "goal_inferred": self.goal_inferred,
+            "baseline": self.baseline,
+            "status": self.record.status,
+            "last_step": self.record.last_step,
+            "max_steps": self.record.max_steps,
+            "looks": [
+                {key: _finite(value) for key, value in vars(look).items()} for look in self.looks
+            ],
+            "stopped_at": self.stopped_at,
+            "saved_share": self.saved_share,
+            "reason": self.reason,
+            "certain": self.certain,
+            "outcome": _finite(self.outcome),
+            "good": self.good,
+            "diagnoses": [diagnosis.to_dict() for diagnosis in self.diagnoses],
+        }
+
+
+def find_states(path: Path) -> list[Path]:
+    """State files below a folder, the latest of each run; a file is itself.
+
+    A run's folder holds one file for every checkpoint, each with the history so far. JSON files
+    of other names count too: what is no trainer state is told when it is read.
+
+    Raises:
+        FileNotFoundError: no such file or folder.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no such file or folder: {path}")
+    if path.is_file():
+        return [path]
+    runs: dict[Path, Path] = {}
+    for file in sorted(path.rglob("*.json")):
+        if file.name != STATE_FILE:
+            if file.parent == path:
+                runs[file] = file
+            continue
+        checkpoint = file.parent.name.startswith("checkpoint-") and file.parent != path
+        run = file.parent.parent if checkpoint else file.parent
+        if run not in runs or _checkpoint_step(file) > _checkpoint_step(runs[run]):
+            runs[run] = file
+    return sorted(runs.values())
+
+
+def _checkpoint_step(file: Path) -> float:
+    """Step in the name of a checkpoint's folder; what lies above all checkpoints is the latest."""
+    tail = file.parent.name.removeprefix("checkpoint-")
+    return float(tail) if tail.isdigit() else math.inf
+
+
+def default_goal(record: RunRecord) -> Goal:
+    """The goal when none is given: an accuracy, else another rate or score, else eval_loss."""
+
+    def rank(metric: str) -> tuple[int, int, str]:
+        if metric.endswith("accuracy"):
+            kind = 0
+        elif metric_kind(metric) in ("rate", "correlation", "real"):
+            kind = 1
+        else:
+            kind = 2 if metric == "eval_loss" else 3
+        return kind, len(metric), metric
+
+    usable = [m for m in record.evals if infer_greater_is_better(m) is not None]
+    return Goal(min(usable, key=rank, default="eval_loss"))
+
+
+def fitting_goal(goal: Goal, record: RunRecord) -> Goal:
+    """The goal, without the range its name suggests where the log shows other values.
+
+    Some logs hold accuracies in percent: those of a rate outside [0, 1] are taken as they are.
+    """
+    _, values = record.curve(goal.metric)
+    values = values[np.isfinite(values)]
+    low, high = goal.bounds
+    if values.size == 0 or (values.min() >= low and values.max() <= high):
+        return goal
+    return replace(goal, kind="real")
+
+
+def with_baseline(record: RunRecord, goal: Goal) -> RunRecord:
+    """The record with the trivial baseline that its own log tells: the evaluation at step 0."""
+    if goal.metric in record.baselines:
+        return record
+    steps, values = record.curve(goal.metric)
+    untrained = float(values[0]) if steps.size and steps[0] == 0 else None
+    baseline = trivial_baseline(goal, untrained=untrained)
+    if baseline is None:
+        return record
+    return replace(record, baselines={**record.baselines, goal.metric: baseline})
+
+
+def replay_run(
+    record: RunRecord,
+    rule: StoppingRule,
+    *,
+    name: str = "",
+    shares: Sequence[float] | None = None,
+    goal_inferred: bool = False,
+) -> Replay:
+    """Forecasts on the way, the stop, and what came true.
+
+    Args:
+        record: a finished, stopped or running run.
+        rule: supplies the goal, the forecaster and the stop.
+        name: where the run was read from.
+        shares: depths to forecast at, as shares of the planned run; None: `SHARES` as far as the
+            run has come, and where it stands now.
+        goal_inferred: the rule's goal was chosen from the log, for the text.
+
+    Raises:
+        ValueError: a share outside (0, 1], or beyond what is recorded.
+    """
+    goal = rule.goal
+    record = with_baseline(record, goal)
+    looks = []
+    latest = None
+    depths = [] if _says_nothing(record, goal) else _shown_depths(record, shares)
+    for share, step in depths:
+        latest = rule.forecaster.predict(record.prefix(step), goal)
+        looks.append(_look(record, goal, share, step, latest))
+    stopped_at, reason, certain = _first_stop(record, rule)
+    return Replay(
+        name=name,
+        goal=goal,
+        record=record,
+        looks=tuple(looks),
+        stopped_at=stopped_at,
+        reason=reason,
+        certain=certain,
+        outcome=record.outcome(goal) if record.has_outcome(goal) else None,
+        diagnoses=diagnose(
+            record, goal, forecast=latest, forecaster=rule.forecaster, runs=_peers(record, rule)
+        ),
+        goal_inferred=goal_inferred,
+    )
+
+
+def _peers(record: RunRecord, rule: StoppingRule) -> Sequence[RunRecord]:
+    """Completed runs of the record's task that the rule's forecaster knows."""
+    forecaster = rule.forecaster
+    return of_task(forecaster.history, record.task) if isinstance(forecaster, Forecaster) else ()
+
+
+def _says_nothing(record: RunRecord, goal: Goal) -> bool:
+    """Whether all there is to forecast from is the loss of a policy-gradient trainer."""
+    trained_by_reward = bool(record.settings.get("reinforcement_learning"))
+    return trained_by_reward and record.curve(goal.metric)[0].size == 0
+
+
+def _shown_depths(record: RunRecord, shares: Sequence[float] | None) -> list[tuple[float, int]]:
+    """(share, step) of the looks that are shown."""
+    reached = record.last_step / record.max_steps
+    for share in shares or ():
+        if not 0.0 < share <= 1.0:
+            raise ValueError(f"a depth is a share of the run in (0, 1], got {share!r}")
+        if share > reached:
+            raise ValueError(
+                f"cannot look at {share:.0%} of the run: it is recorded up to step "
+                f"{record.last_step} of {record.max_steps} ({reached:.0%})"
+            )
+    depths = sorted(set(shares or [share for share in SHARES if share <= reached]))
+    shown = [(share, max(1, math.floor(share * record.max_steps))) for share in depths]
+    if not shares and record.status == "running" and record.last_step > 0:
+        shown = [row for row in shown if row[1] < record.last_step]
+        shown.append((reached, record.last_step))
+    return shown
+
+
+def _look(record: RunRecord, goal: Goal, share: float, step: int, forecast: Forecast) -> ReplayLook:
+    baseline = record.baseline(goal)
+    _, values = record.prefix(step).curve(goal.metric)
+    values = values[np.isfinite(values)]
+    low, high = forecast.interval(0.9)
+    known = goal.threshold(baseline) is not None
+    best = values.max(initial=-np.inf) if goal.greater_is_better else values.min(initial=np.inf)
+    return ReplayLook(
+        step=step,
+        share=share,
+        observed=float(values[-1]) if values.size else None,
+        best=float(best) if values.size else None,
+        mean=forecast.mean,
+        low=low,
+        high=high,
+        prob_good=forecast.prob_meets(goal, baseline) if known else None,
+    )
+
+
+def _first_stop(record: RunRecord, rule: StoppingRule) -> tuple[int | None, str | None, bool]:
+    """Step of the first stop, the reason, and whether it rests on a certain failure."""
+    failed_at, failure = _first_failure(record)
+    if rule.goal.threshold(record.baseline(rule.goal)) is not None and rule.can_stop:
+        for step in look_steps(record.max_steps, record.eval_step).tolist():
+            if step > record.last_step or (failed_at is not None and step >= failed_at):
+                break
+            ruling = rule.judge(record.prefix(step))
+            if ruling.verdict is Verdict.NO_GO:
+                return step, ruling.reason, ruling.certain
+    if failed_at is not None and failure is not None:
+        return failed_at, failure.message, True
+    return None, rule.why_silent(record), False
+
+
+def _first_failure(record: RunRecord) -> tuple[int | None, Diagnosis | None]:
+    """First logged step with a certain failure, as a watcher would have seen it."""
+    suspicious = (
+        bool(record.nan_steps)
+        or bool(np.isinf(record.train_loss).any())
+        or bool(np.isinf(record.grad_norm).any())
+        or bool((record.grad_norm == 0.0).any())
+    )
+    for step in record.train_step.astype(int).tolist() if suspicious else ():
+        failure = certain_failure(record.prefix(step))
+        if failure is not None:
+            return step, failure
+    return None, None
+
+
+@dataclass(frozen=True)
+class DepthSummary:
+    """Forecasts of many finished runs at one depth.
+
+    Args:
+        kind: range of the metric: ``"rate"``, ``"loss"``, ...; kinds are never averaged together.
+        share: depth as a share of the run.
+        runs: finished runs behind the row.
+        error: mean absolute error of the forecast's mean, in the metric's units; for losses that
+            of the logarithm, capped at log 2.
+        last_error: the same for the last value.
+        best_error: the same for the best value so far.
+        coverage: share of runs whose end the 90 % interval held.
+    """
+
+    kind: str
+    share: float
+    runs: int
+    error: float
+    last_error: float
+    best_error: float
+    coverage: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Many runs, replayed.
+
+    Args:
+        runs: runs read.
+        finished: of those, runs with an outcome.
+        judged: of those, runs with a target or a known baseline.
+        good: of those, runs that ended well; None when there are none to judge.
+        stopped: runs that would have been stopped.
+        stopped_good: of those, runs that ended well.
+        saved_share: share of all planned steps that the stops would have saved.
+        depths: forecast errors by depth.
+    """
+
+    runs: int
+    finished: int
+    judged: int
+    good: int | None
+    stopped: int
+    stopped_good: int
+    saved_share: float
+    depths: tuple[DepthSummary, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {**vars(self), "depths": [dict(vars(depth)) for depth in self.depths]}
+
+
+def summarise(replays: Iterable[Replay]) -> Summary:
+    """Summary over runs: forecast errors by depth, stops and what they would have saved."""
+    runs = list(replays)
+    judged = [run.good for run in runs if run.good is not None]
+    stops = [run for run in runs if run.stopped_at is not None]
+    planned = sum(run.record.max_steps for run in runs)
+    saved = sum(run.saved_share * run.record.max_steps for run in stops)
+    depths = sorted({(str(run.goal.kind), look.share) for run in runs for look in run.looks})
+    rows = [_at_depth(runs, kind, share) for kind, share in depths]
+    return Summary(
+        runs=len(runs),
+        finished=sum(run.outcome is not None for run in runs),
+        judged=len(judged),
+        good=sum(judged) if judged else None,
+        stopped=len(stops),
+        stopped_good=sum(run.good is True for run in stops),
+        saved_share=saved / planned if planned else 0.0,
+        depths=tuple(row for row in rows if row is not None),
+    )
+
+
+_ERROR_CAP = math.log(2.0)
+
+
+def _error(goal: Goal, value: float, truth: float) -> float:
+    if goal.kind == "loss" and value > 0 and truth > 0:
+        return min(abs(math.log(value / truth)), _ERROR_CAP)
+    return abs(value - truth)
+
+
+def _at_depth(runs: Sequence[Replay], kind: str, share: float) -> DepthSummary | None:
+    errors: list[list[float]] = []
+    held: list[bool] = []
+    for run in runs:
+        if run.goal.kind != kind or run.outcome is None or not math.isfinite(run.outcome):
+            continue
+        for look in run.looks:
+            if look.share != share or look.observed is None or look.best is None:
+                continue
+            guesses = (look.mean, look.observed, look.best)
+            errors.append([_error(run.goal, guess, run.outcome) for guess in guesses])
+            held.append(look.low <= run.outcome <= look.high)
+    if not errors:
+        return None
+    error, last, best = (float(mean) for mean in np.mean(errors, axis=0))
+    return DepthSummary(kind, share, len(held), error, last, best, float(np.mean(held)))
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is None or math.isfinite(value) else None

@@ -1,0 +1,172 @@
+"""A replay as plain text for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from hf_ftrisk.replay.replay import Replay, ReplayLook, Summary
+from hf_ftrisk.report.wording import share, value
+
+_WIDTH = 100
+# Metrics named besides the goal's, and the longest name of a run in a table.
+_SHOWN = 5
+_NAME = 44
+
+
+def replay_text(replay: Replay) -> str:
+    """One run: what was known, the forecasts by depth, the stop, the truth, the diagnoses."""
+    record = replay.record
+    lines = [
+        f"{replay.name}: {record.status}, step {record.last_step} of {record.max_steps}",
+        *_entry("goal", _goal_words(replay)),
+        "",
+    ]
+    if replay.looks:
+        rows: list[tuple[str, ...]]
+        rows = [("depth", "step", "last", "best", "forecast", "90 % interval", "P(good)")]
+        rows += [_look_row(replay, look) for look in replay.looks]
+        lines += _aligned(rows)
+        lines.append("")
+    if replay.stopped_at is not None:
+        saved = share(replay.saved_share)
+        stop = f"at step {replay.stopped_at}, {saved} of the run saved. {replay.reason}"
+    else:
+        stop = f"never. {replay.reason or ''}".rstrip()
+    lines += _entry("stopped", stop)
+    lines += _entry("came true", _truth_words(replay))
+    for diagnosis in replay.diagnoses:
+        lines += _entry(diagnosis.name, f"{diagnosis.message} {diagnosis.advice}")
+    for note in _notes(replay):
+        lines += _entry("note", note)
+    return "\n".join(lines)
+
+
+def _entry(label: str, text: str) -> list[str]:
+    """``label: text``, wrapped with a hanging indent."""
+    return textwrap.wrap(f"{label}: {text}", _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _notes(replay: Replay) -> list[str]:
+    record, goal = replay.record, replay.goal
+    notes = []
+    if _never_evaluated(replay) and record.settings.get("reinforcement_learning"):
+        notes.append(
+            "a policy-gradient run without evaluations: its loss says nothing about the end. "
+            "Evaluate a reward or a score and name it as the goal."
+        )
+    elif _never_evaluated(replay):
+        notes.append(f"{goal.metric} was never evaluated; forecasts rest on priors alone.")
+    others = [name for name in sorted(record.evals, key=len) if name != goal.metric]
+    if others and replay.goal_inferred:
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        notes.append(f"also evaluated: {', '.join(others[:_SHOWN])}{more}; choose with --goal.")
+    return notes
+
+
+def _never_evaluated(replay: Replay) -> bool:
+    record, metric = replay.record, replay.goal.metric
+    return record.curve(metric)[0].size == 0 and metric not in record.nan_steps
+
+
+def summary_text(replays: Sequence[Replay], summary: Summary) -> str:
+    """A folder: one line for each run, then errors by depth and what the stops would have saved."""
+    rows: list[tuple[str, ...]] = [
+        ("run", "goal", "steps", "at 30 %", "came true", "good", "stopped at")
+    ]
+    rows += [_run_row(replay) for replay in replays]
+    lines = [*_aligned(rows, left=2), ""]
+    if summary.depths:
+        head = ("metric", "depth", "runs", "forecast", "last value", "best so far", "90 % held")
+        table: list[tuple[str, ...]] = [head]
+        table += [
+            (
+                depth.kind,
+                share(depth.share),
+                str(depth.runs),
+                f"{depth.error:.3f}",
+                f"{depth.last_error:.3f}",
+                f"{depth.best_error:.3f}",
+                share(depth.coverage),
+            )
+            for depth in summary.depths
+        ]
+        lines += ["mean absolute error (of the logarithm, capped at log 2, for losses)"]
+        lines += [*_aligned(table, left=1), ""]
+    good = (
+        ""
+        if summary.good is None
+        else f", {summary.good} good of {summary.judged} that have a goal"
+    )
+    lines.append(f"{summary.runs} runs, {summary.finished} with an outcome{good}")
+    lines.append(
+        f"{summary.stopped} would have been stopped ({summary.stopped_good} of them good), "
+        f"{share(summary.saved_share)} of all steps saved"
+    )
+    return "\n".join(lines)
+
+
+def _goal_words(replay: Replay) -> str:
+    if replay.goal.target is not None:
+        return str(replay.goal)
+    if replay.baseline is None:
+        return f"{replay.goal.metric}; no target, no trivial baseline known"
+    return f"{replay.goal.metric} better than the trivial {value(replay.baseline, replay.goal)}"
+
+
+def _look_row(replay: Replay, look: ReplayLook) -> tuple[str, ...]:
+    goal = replay.goal
+    return (
+        share(look.share),
+        str(look.step),
+        "-" if look.observed is None else value(look.observed, goal),
+        "-" if look.best is None else value(look.best, goal),
+        value(look.mean, goal),
+        f"{value(look.low, goal)} to {value(look.high, goal)}",
+        "-" if look.prob_good is None else f"{look.prob_good:.2f}",
+    )
+
+
+def _truth_words(replay: Replay) -> str:
+    if replay.outcome is None and _never_evaluated(replay):
+        return f"not known, {replay.goal.metric} was never evaluated"
+    if replay.outcome is None:
+        _, values = replay.record.curve(replay.goal.metric)
+        so_far = f"; so far {value(float(values[-1]), replay.goal)}" if values.size else ""
+        return f"not known, the run is {replay.record.status}{so_far}"
+    words = value(replay.outcome, replay.goal)
+    if replay.good is not None:
+        words += " (good)" if replay.good else " (poor)"
+    held = sum(look.low <= replay.outcome <= look.high for look in replay.looks)
+    if replay.looks:
+        words += f"; the 90 % interval held it at {held} of {len(replay.looks)} depths"
+    return words
+
+
+def _run_row(replay: Replay) -> tuple[str, ...]:
+    looks = [look for look in replay.looks if look.share == 0.3]
+    words = {None: "-", True: "yes", False: "no"}
+    name = replay.name
+    if len(name) > _NAME:
+        name = f"{name[: _NAME // 2 - 2]}...{name[-(_NAME // 2 - 1) :]}"
+    return (
+        name,
+        str(replay.goal),
+        f"{replay.record.last_step}/{replay.record.max_steps}",
+        value(looks[0].mean, replay.goal) if looks else "-",
+        "-" if replay.outcome is None else value(replay.outcome, replay.goal),
+        words[replay.good],
+        "-" if replay.stopped_at is None else str(replay.stopped_at),
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
+    """Rows as lines: the first `left` columns flush left, the others flush right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,122 @@
+"""What a pre-flight or a watched run found, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.risk.decomposition import RiskDecomposition
+from hf_ftrisk.verdict import Diagnosis, Verdict
+
+Stage = Literal["preflight", "watch"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was and will be spent. None where nothing was measured or no price was given.
+
+    Args:
+        full_steps: optimiser steps of the full run.
+        spent_steps: optimiser steps spent so far (probing, or the watched run itself),
+            evaluations counted at their measured cost.
+        spent_seconds: wall time of those.
+        saved_steps: optimiser steps of the full run that a stop did not run.
+        seconds_per_step: measured time of one optimiser step.
+        seconds_per_eval: measured time of one full evaluation.
+        full_seconds: expected wall time of the full run, evaluations included.
+        peak_memory_bytes: device memory, or resident memory on a CPU.
+        full_flops: floating-point operations of the full run, by the Trainer's own count.
+        full_energy_kwh: energy of the full run, from the power the user gave.
+        full_money: price of the full run, in `currency`, from the price the user gave.
+        currency: unit of `full_money`.
+    """
+
+    full_steps: int
+    spent_steps: float = 0.0
+    spent_seconds: float | None = None
+    saved_steps: int | None = None
+    seconds_per_step: float | None = None
+    seconds_per_eval: float | None = None
+    full_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    full_flops: float | None = None
+    full_energy_kwh: float | None = None
+    full_money: float | None = None
+    currency: str | None = None
+
+    @property
+    def spent_share(self) -> float:
+        """Spent steps as a share of the full run's."""
+        return self.spent_steps / self.full_steps
+
+
+@dataclass(frozen=True)
+class Look:
+    """One forecast on the way.
+
+    Args:
+        step: optimiser steps seen.
+        mean: expected final value of the goal metric.
+        low: lower end of the 90 % interval.
+        high: upper end of the 90 % interval.
+        prob_good: probability that the goal is met, None without target and baseline.
+        observed: the goal metric at this step, None if it was not evaluated there.
+    """
+
+    step: int
+    mean: float
+    low: float
+    high: float
+    prob_good: float | None = None
+    observed: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """Everything known about one fine-tune: prediction, and later the truth.
+
+    Args:
+        goal: what the run is judged by.
+        verdict: GO, NO_GO or UNDECIDED.
+        reasons: why, one sentence each, with numbers.
+        stage: ``"preflight"`` before the run, ``"watch"`` from the callback.
+        forecast: predictive distribution of the final goal metric.
+        decomposition: intrinsic limit, optimisation variance, optimal depth, regime.
+        diagnoses: named failures with advice.
+        cost: spent and expected.
+        baseline: trivial baseline of the goal metric.
+        looks: forecasts on the way, in order of step.
+        probes: trajectories of the probe runs.
+        run: trajectory of the watched run itself.
+        risk_curve: measured (depth, L(c), runs behind it) rows the decomposition was fitted to.
+        optimal_depth: budget-optimal probing depth c*, optimiser steps.
+        outcome: true final value of the goal metric, once known.
+        stopped_at: step at which the run was stopped, None if it was not.
+        signals: static and dynamic signals, name -> value.
+        settings: how it was measured: seeds, depths, eval sample, versions.
+        notes: what could not be estimated, and why.
+    """
+
+    goal: Goal
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    cost: Cost
+    stage: Stage = "preflight"
+    forecast: Forecast | None = None
+    decomposition: RiskDecomposition | None = None
+    diagnoses: tuple[Diagnosis, ...] = ()
+    baseline: float | None = None
+    looks: tuple[Look, ...] = ()
+    probes: tuple[RunRecord, ...] = ()
+    run: RunRecord | None = None
+    risk_curve: tuple[tuple[float, float, float], ...] = ()
+    optimal_depth: float | None = None
+    outcome: float | None = None
+    stopped_at: int | None = None
+    signals: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

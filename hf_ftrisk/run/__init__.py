@@ -1,0 +1,1 @@
+"""Any training script with its Trainers judged."""

@@ -1,0 +1,172 @@
+"""Pre-flight and callback for every Trainer a program trains, without the program knowing.
+
+`transformers.Trainer.train` is replaced once and restored afterwards. transformers is not imported
+for that: the program may set environment variables before it does so itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from hf_ftrisk.failopen import fault_of
+from hf_ftrisk.run.options import STOPPED, Refusal, RunOptions
+
+if TYPE_CHECKING:
+    from hf_ftrisk.run.training import Training
+
+_TRAINER_MODULE = "transformers.trainer"
+
+
+class Instruments:
+    """The state of an instrumented program: what became of the trainings in it.
+
+    Args:
+        options: what to put into them.
+        say: where messages go.
+
+    Attributes:
+        refused: status of the refusal that left the program, None if there was none.
+        stopped: a run was refused or stopped as poor.
+        trainings: trainings that were looked at, in the order they began.
+        trainer_known: the program has imported transformers' Trainer.
+    """
+
+    def __init__(self, options: RunOptions, say: Callable[[str], None]) -> None:
+        self.options = options
+        self.say = say
+        self.refused: int | None = None
+        self.stopped = False
+        self.trainings = 0
+        self.trainer_known = False
+        self._said: set[str] = set()
+        self._probing = False
+
+    def train(
+        self,
+        original: Callable[..., Any],
+        trainer: Any,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Train with pre-flight and callback; a probe of the pre-flight trains without them."""
+        if self._probing:
+            return original(trainer, *args, **kwargs)
+        if _is_trial(trainer, args, kwargs):
+            self._say_once(
+                trainer,
+                "the trials of a hyperparameter search are neither probed nor stopped: "
+                "the search judges them",
+            )
+            return original(trainer, *args, **kwargs)
+        training = self._begin(trainer, resumed=_is_resumed(args, kwargs))
+        with training.watched():
+            result = original(trainer, *args, **kwargs)
+        self.stopped = self.stopped or training.stopped
+        return result
+
+    def _begin(self, trainer: Any, resumed: bool) -> Training:
+        from hf_ftrisk.run.training import Training
+
+        self.trainings += 1
+        training = Training(trainer, self.options, self.trainings, self.say)
+        self._probing = True
+        try:
+            fault = fault_of(training.begin, resumed)
+        except Refusal as refusal:
+            self.refused = refusal.status
+            raise
+        finally:
+            self._probing = False
+        if fault is not None:
+            kind = type(fault).__name__
+            self.say(f"the training is left to itself: {kind}: {fault}")
+        return training
+
+    def _say_once(self, trainer: Any, message: str) -> None:
+        if message not in self._said and trainer.is_world_process_zero():
+            self._said.add(message)
+            self.say(message)
+
+    @property
+    def status(self) -> int:
+        """Exit status of a program that did not fail by itself."""
+        if self.refused is not None:
+            return self.refused
+        return STOPPED if self.stopped else 0
+
+
+def _is_trial(trainer: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    trial = args[1] if len(args) > 1 else kwargs.get("trial")
+    return trial is not None or trainer.hp_search_backend is not None
+
+
+def _is_resumed(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    return bool(args[0] if args else kwargs.get("resume_from_checkpoint"))
+
+
+@contextmanager
+def instrumented(options: RunOptions, say: Callable[[str], None]) -> Iterator[Instruments]:
+    """While it lasts, every Trainer that trains in this process is probed and watched."""
+    instruments = Instruments(options, say)
+    patched: list[tuple[type, Callable[..., Any]]] = []
+
+    def patch(module: ModuleType) -> None:
+        owner = module.Trainer
+        original = owner.train
+        instruments.trainer_known = True
+
+        @functools.wraps(original)
+        def train(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+            return instruments.train(original, trainer, args, kwargs)
+
+        patched.append((owner, original))
+        owner.train = train
+
+    finder = _OnImport(_TRAINER_MODULE, patch)
+    if _TRAINER_MODULE in sys.modules:
+        patch(sys.modules[_TRAINER_MODULE])
+    else:
+        sys.meta_path.insert(0, finder)
+    try:
+        yield instruments
+    finally:
+        if finder in sys.meta_path:
+            sys.meta_path.remove(finder)
+        for owner, original in patched:
+            owner.train = original  # type: ignore[attr-defined]  # owner is transformers.Trainer
+
+
+class _OnImport:
+    """A finder that lets the others find one module, and calls `then` once it has been executed."""
+
+    def __init__(self, name: str, then: Callable[[ModuleType], None]) -> None:
+        self._name = name
+        self._then = then
+        self._asking = False
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != self._name or self._asking:
+            return None
+        self._asking = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._asking = False
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            self._then(module)
+
+        # A source file's loader belongs to its module alone.
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # this one instance
+        return spec

@@ -1,0 +1,241 @@
+"""One training of a program that knows nothing of us: its goal, its pre-flight, its watcher.
+
+What the user asked for and cannot have is refused before anything is trained (`WrongUsage`). Every
+other fault leaves the training to itself, with a word on standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hf_ftrisk.errors import PreflightArgumentError, PreflightError, WatchArgumentError
+from hf_ftrisk.failopen import fault_of
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.metric_names import infer_greater_is_better
+from hf_ftrisk.probing.runner import preflight
+from hf_ftrisk.report import RiskReport
+from hf_ftrisk.report.terminal import show_report
+from hf_ftrisk.run.options import NoGo, RunOptions, WrongUsage
+from hf_ftrisk.trainers.plan import check_arguments
+from hf_ftrisk.trainers.ranks import Ranks
+from hf_ftrisk.verdict import Verdict
+from hf_ftrisk.watch.callback import FineTuneRiskCallback
+
+
+def own_goals(trainer: Any) -> tuple[Goal, ...]:
+    """Goals a Trainer states itself: ``metric_for_best_model``, then its evaluation loss."""
+    sets = trainer.eval_dataset
+    loss = "eval_loss"
+    if isinstance(sets, dict) and sets:
+        loss = f"eval_{next(iter(sets))}_loss"
+    goals = [Goal(loss, greater_is_better=False)]
+    metric = trainer.args.metric_for_best_model
+    if metric:
+        greater = trainer.args.greater_is_better
+        if greater is None:
+            greater = infer_greater_is_better(metric)
+        if greater is not None:
+            goals.insert(0, Goal(metric, greater_is_better=greater))
+    return tuple(goals)
+
+
+class Training:
+    """One call of a Trainer's ``train``, judged.
+
+    Args:
+        trainer: the program's Trainer.
+        options: what the user asked for.
+        number: counts the program's trainings from 1.
+        say: where messages go.
+
+    Attributes:
+        stopped: the run was stopped as poor; known after it.
+    """
+
+    def __init__(
+        self, trainer: Any, options: RunOptions, number: int, say: Callable[[str], None]
+    ) -> None:
+        self.stopped = False
+        self._trainer = trainer
+        self._options = options
+        self._number = number
+        self._say = say
+        self._ranks = Ranks(trainer.args.device)
+        self._goal: Goal | None = None
+        self._before: RiskReport | None = None
+
+    # --- before ---------------------------------------------------------------------------------
+
+    def begin(self, resumed: bool) -> None:
+        """Find the goal, and probe.
+
+        Raises:
+            WrongUsage: the evaluations report none of the goals given, and nothing has been
+                trained in this program yet.
+            NoGo: the pre-flight said no.
+        """
+        probes = self._options.preflight
+        reason = self._why_not_probed(resumed)
+        if probes and reason is not None:
+            self._tell(f"no pre-flight: {reason}")
+            probes = False
+        if not (probes or self._options.watch):
+            return
+        unfit: list[str] = []
+        for goal in self._candidates():
+            reason = self._unfit(goal)
+            if reason is None and probes:
+                reason = self._probe(goal)
+            if reason is None:
+                self._goal = goal
+                break
+            unfit.append(reason)
+        if self._goal is None:
+            self._refuse(unfit)
+        if self._before is not None:
+            self._obey(self._before)
+
+    def _why_not_probed(self, resumed: bool) -> str | None:
+        if resumed:
+            return "the run resumes from a checkpoint"
+        if self._trainer.model is None:  # after a hyperparameter search
+            return "the Trainer has no model until it trains"
+        return None
+
+    def _candidates(self) -> tuple[Goal, ...]:
+        """Goals to try in turn; once something has been trained, there is always one that fits."""
+        given = self._options.goals
+        if not given:
+            return own_goals(self._trainer)
+        return given if self._number == 1 else (*given, *own_goals(self._trainer))
+
+    def _unfit(self, goal: Goal) -> str | None:
+        """Why the Trainer's evaluations cannot answer this goal, as far as that is certain."""
+        try:
+            check_arguments(self._trainer, goal, needs_data=True)
+        except WatchArgumentError as error:
+            return str(error)
+        return None
+
+    def _refuse(self, unfit: list[str]) -> None:
+        if self._options.goals and self._number == 1:
+            for reason in unfit:
+                self._tell(f"not started: {reason}")
+            raise WrongUsage
+        self._tell(f"neither probed nor watched: {unfit[-1]}")
+
+    def _probe(self, goal: Goal) -> str | None:
+        """Pre-flight by one goal; why its evaluations cannot answer the goal, None if they can.
+
+        Ranks agree on the outcome: an answer of one is the answer of all.
+        """
+        with redirect_stdout(sys.stderr):  # what the program's own functions print in probes
+            fault = fault_of(self._preflight, goal)
+        wrong = _argument_error(fault)
+        if self._ranks.any(wrong is not None):
+            return str(wrong or f"another rank cannot evaluate {goal.metric}")
+        if self._ranks.any(fault is not None):
+            self._before = None
+            if isinstance(fault, PreflightError):
+                self._tell(f"no pre-flight: {fault}")
+            else:
+                kind = type(fault).__name__
+                self._tell(f"the pre-flight failed and is left out: {kind}: {fault}")
+        return None
+
+    def _preflight(self, goal: Goal) -> None:
+        self._before = preflight(
+            self._trainer,
+            goal=goal,
+            budget=self._options.budget,
+            seeds=self._options.seeds,
+            history=self._options.open_history(),
+        )
+
+    def _obey(self, report: RiskReport) -> None:
+        """Show what the pre-flight found, and leave the program on a no-go."""
+        self._keep(report)
+        if self._ranks.is_main:
+            show_report(report, console=Console(stderr=True))
+        if report.verdict is not Verdict.NO_GO:
+            return
+        if self._options.action == "stop":
+            self._tell("no-go: the training is not started")
+            raise NoGo
+        self._tell("no-go (--action warn: the training starts all the same)")
+
+    # --- during and after -----------------------------------------------------------------------
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """The callback is in the Trainer while this lasts; afterwards it has been removed."""
+        callback = self._attach()
+        try:
+            yield
+        finally:
+            if callback is not None:
+                self._trainer.remove_callback(callback)
+        report = None if callback is None else callback.report
+        if report is not None:
+            self.stopped = report.stopped_at is not None
+            fault_of(self._finish, report)
+
+    def _attach(self) -> FineTuneRiskCallback | None:
+        if self._goal is None or not self._options.watch:
+            return None
+        attached: list[FineTuneRiskCallback] = []
+        fault = fault_of(lambda goal: attached.append(self._callback(goal)), self._goal)
+        if fault is not None:
+            self._tell(f"the run is not watched: {type(fault).__name__}: {fault}")
+        return attached[0] if attached else None
+
+    def _callback(self, goal: Goal) -> FineTuneRiskCallback:
+        callback = FineTuneRiskCallback(
+            goal,
+            action=self._options.action,
+            history=self._options.open_history(),
+            report_dir=self._folder(),
+            aside=True,
+        )
+        return callback.attach(self._trainer)
+
+    def _finish(self, report: RiskReport) -> None:
+        before = self._before
+        if before is not None and before.goal.metric == report.goal.metric:
+            self._keep(report.after(before))
+
+    # --- words and files ------------------------------------------------------------------------
+
+    def _folder(self) -> Path | None:
+        """Where this training's reports go: the folder itself for the first one."""
+        folder = self._options.report_dir
+        if folder is None or self._number == 1:
+            return folder
+        return folder / f"training-{self._number}"
+
+    def _keep(self, report: RiskReport) -> None:
+        folder = self._folder()
+        if folder is None or not self._ranks.is_main:
+            return
+        fault = fault_of(report.save, folder / f"{report.stage}.json")
+        if fault is not None:
+            self._tell(f"the report was not written: {fault}")
+
+    def _tell(self, message: str) -> None:
+        if self._ranks.is_main:
+            self._say(message)
+
+
+def _argument_error(fault: BaseException | None) -> PreflightArgumentError | None:
+    """The wrong argument behind a fault: a rank that failed second names the first as its cause."""
+    while fault is not None:
+        if isinstance(fault, PreflightArgumentError):
+            return fault
+        fault = fault.__cause__
+    return None

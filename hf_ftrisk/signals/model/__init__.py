@@ -1,0 +1,1 @@
+"""Signals of the frozen model on its data."""

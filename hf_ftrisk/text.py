@@ -1,0 +1,29 @@
+"""Text that may be printed: one clean line, no characters that command a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+MAX_TEXT = 600
+# Joiners that scripts such as Persian and Hindi need; every other invisible character goes.
+_JOINERS = "\u200c\u200d"
+
+
+def printable(text: object, limit: int = MAX_TEXT) -> str:
+    """One line of `text`: white space folded, control and direction characters gone, cut short."""
+    kept = [
+        " " if character.isspace() else character
+        for character in str(text)[: 8 * limit]
+        if character.isspace() or _is_visible(character)
+    ]
+    line = " ".join("".join(kept).split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "\u2026"
+
+
+def visible(text: str) -> str:
+    """Lines of text as they are, without control and direction characters: safe on a terminal."""
+    return "".join(c for c in text if c in "\n " or _is_visible(c))
+
+
+def _is_visible(character: str) -> bool:
+    return character in _JOINERS or not unicodedata.category(character).startswith("C")

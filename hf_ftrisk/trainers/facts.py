@@ -1,0 +1,182 @@
+"""What a Trainer says about its full run: arguments, data, scheduler."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_ftrisk.record import ModelSelection
+from hf_ftrisk.record.columns import schedule_steps
+from hf_ftrisk.record.settings import declared
+
+_MOST_SIMULATED = 50_000  # steps of a scheduler that can only be stepped through
+
+
+def scheduler_rates(scheduler: Any, max_steps: int, first: int = 0) -> np.ndarray | None:
+    """(n_rates,) learning rates that a scheduler plans at `schedule_steps`; it is only read.
+
+    Args:
+        scheduler: a scheduler of torch or transformers, or accelerate's wrapper of one.
+        max_steps: planned optimiser steps.
+        first: step the plan begins at. Schedulers that can only be stepped through begin where
+            they stand.
+
+    Returns:
+        None when the rates depend on what happens in the run, cannot be told without running it,
+        or the scheduler is of another kind.
+    """
+    if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
+        rate, factor = float(scheduler.base_lrs[0]), scheduler.lr_lambdas[0]
+        kept = schedule_steps(max_steps).tolist()
+        return np.array([rate * factor(first + step) for step in kept])
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+    if not isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler) or isinstance(
+        scheduler, plateau
+    ):
+        return None
+    if max_steps > _MOST_SIMULATED or scheduler.last_epoch != first:
+        return None
+    dummy = _optimizer_like(scheduler.optimizer)
+    # Every reference to the optimizer, nested schedulers' too, becomes one to the dummy.
+    twin = copy.deepcopy(scheduler, {id(scheduler.optimizer): dummy})
+    rates = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the dummy steps without a scheduler's hook
+        for _ in range(max_steps):
+            rates.append(float(dummy.param_groups[0]["lr"]))
+            dummy.step()
+            twin.step()
+    return np.asarray(np.array(rates)[schedule_steps(max_steps)])
+
+
+def _optimizer_like(optimizer: Any) -> torch.optim.Optimizer:
+    """An optimiser with the same settings in its groups, over one number each."""
+    dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
+    dummy.param_groups = [
+        {
+            **dummy.param_groups[0],
+            **{key: copy.deepcopy(value) for key, value in group.items() if key != "params"},
+            "params": [torch.zeros(1, requires_grad=True)],
+        }
+        for group in optimizer.param_groups
+    ]
+    return dummy
+
+
+def planned_evaluations(args: Any, max_steps: int, steps_per_epoch: int) -> int:
+    """Evaluations of the whole evaluation set that the full run will do."""
+    strategy = str(getattr(args.eval_strategy, "value", args.eval_strategy))
+    start = int(bool(args.eval_on_start))
+    delay = args.eval_delay or 0
+    if strategy == "steps":
+        every = args.eval_steps or args.logging_steps
+        every = max(1, math.ceil(every * max_steps)) if every < 1 else int(every)
+        return start + sum(1 for k in range(1, max_steps // every + 1) if k * every >= delay)
+    if strategy == "epoch":
+        epochs = math.ceil(max_steps / steps_per_epoch)
+        return start + sum(1 for epoch in range(1, epochs + 1) if epoch >= delay)
+    return start
+
+
+def model_selection(args: Any) -> ModelSelection | None:
+    """What the TrainingArguments choose the best checkpoint by, in the direction they say."""
+    return ModelSelection.named(args.metric_for_best_model, args.greater_is_better)
+
+
+def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[str, Any]:
+    """JSON scalars that describe the run.
+
+    Args:
+        args: its TrainingArguments.
+        model: the model that is trained.
+        trainer: name of the Trainer's class.
+        max_steps: planned optimiser steps.
+    """
+    parameters = list(model.parameters())
+    return declared(
+        model=str(
+            getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__
+        ),
+        trainer=trainer,
+        parameters=sum(p.numel() for p in parameters),
+        trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        method="full" if all(p.requires_grad for p in parameters) else "partial",
+        max_steps=max_steps,
+        batch_size=args.per_device_train_batch_size,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        world_size=args.world_size,
+        learning_rate=args.learning_rate,
+        lr_scheduler_type=str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)),
+        optimizer=str(getattr(args.optim, "value", args.optim)),
+        weight_decay=args.weight_decay,
+        max_grad_norm=args.max_grad_norm,
+        precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
+    )
+
+
+def length_of(dataset: Any) -> int | None:
+    """Rows of a data set, None if it has no length."""
+    try:
+        return len(dataset)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def goal_sets(eval_dataset: Any, metric: str) -> Any:
+    """Of several named evaluation sets, those the goal's metric is computed on.
+
+    Trainer names the metrics of set ``"dev"`` ``eval_dev_...``. All sets when none fits.
+    """
+    if not isinstance(eval_dataset, dict):
+        return eval_dataset
+    fitting = {
+        name: data for name, data in eval_dataset.items() if metric.startswith(f"eval_{name}_")
+    }
+    return fitting or eval_dataset
+
+
+def class_labels(eval_dataset: Any, label_names: list[str]) -> np.ndarray | None:
+    """(n,) class indices of an evaluation set that keeps them in a column, None otherwise.
+
+    A stream is not read for them.
+    """
+    columns = getattr(eval_dataset, "column_names", None)
+    if not isinstance(columns, list) or length_of(eval_dataset) is None:
+        return None
+    for name in (*label_names, "label"):
+        if name not in columns:
+            continue
+        values = eval_dataset.with_format(None)[name][:]
+        if values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+            return np.asarray(values)
+    return None
+
+
+def task_name(model: Any, loader: Any, trainer: Any | None) -> str:
+    """Name of the task from its model and data: runs that share it are comparable.
+
+    ``BertForSequenceClassification prajjwal1/bert-tiny, 67349 rows (input_ids, labels), eval 872``
+    """
+    config = getattr(model, "config", None)
+    path = str(getattr(config, "_name_or_path", "") or "")
+    # A folder's place differs from machine to machine; its name is what stays.
+    parts = [type(model).__name__, Path(path).name if Path(path).is_absolute() else path]
+    text = " ".join(part for part in parts if part)
+    data = getattr(loader, "dataset", None) if trainer is None else trainer.train_dataset
+    size = length_of(data)
+    columns = getattr(data, "column_names", None)
+    text += f", {size if size is not None else 'streamed'} rows"
+    if isinstance(columns, list):
+        text += f" ({', '.join(sorted(columns))})"
+    held_out = None if trainer is None else trainer.eval_dataset
+    if held_out is not None:
+        sets = held_out if isinstance(held_out, dict) else {"": held_out}
+        sizes = [f"{name} {length_of(part)}".strip() for name, part in sets.items()]
+        text += f", eval {', '.join(sizes)}"
+    return text

@@ -1,0 +1,72 @@
+"""Which training setups can be probed without a trace, and why the others cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hf_ftrisk.errors import PreflightUnsupportedError
+
+_INSTEAD = (
+    "Watch the run itself with FineTuneRiskCallback, or probe a plain loop of yours with "
+    "PreflightRunner.from_loop and your own state_dict and load_state_dict."
+)
+
+
+def check_trainer(trainer: Any) -> None:
+    """Refuse what cannot be snapshotted and restored, before anything is touched.
+
+    Raises:
+        TypeError: no transformers Trainer.
+        PreflightUnsupportedError: DeepSpeed, FSDP, models sharded at load time, layer-wise
+            optimisers, SageMaker or XLA.
+        ValueError: a Trainer without training data.
+    """
+    from transformers import Trainer
+    from transformers.utils.import_utils import is_sagemaker_mp_enabled, is_torch_xla_available
+
+    if not isinstance(trainer, Trainer):
+        raise TypeError(
+            f"preflight takes a transformers Trainer or a subclass, got {type(trainer).__name__}; "
+            "a loop of your own goes through PreflightRunner.from_loop"
+        )
+    reason = None
+    if trainer.is_deepspeed_enabled:
+        reason = "DeepSpeed builds its engine around the model and cannot be taken off again"
+    elif trainer.is_fsdp_enabled or trainer.is_fsdp_xla_enabled:
+        reason = "FSDP replaces the model's parameters by shards and cannot be taken off again"
+    elif trainer.is_distributed_loading_by_transformers:
+        reason = "the model was sharded when it was loaded"
+    elif is_sagemaker_mp_enabled() or is_torch_xla_available():
+        reason = "SageMaker model parallelism and XLA are not supported"
+    elif "layerwise" in str(trainer.args.optim):
+        reason = f"optim={trainer.args.optim!s} steps inside backward hooks that stay on the model"
+    if reason is not None:
+        raise PreflightUnsupportedError(
+            f"this trainer cannot be probed without a trace: {reason}. {_INSTEAD}"
+        )
+    if trainer.train_dataset is None:
+        raise ValueError("the trainer has no train_dataset: there is nothing to probe")
+
+
+def deviations(trainer: Any) -> tuple[str, ...]:
+    """What the probes do differently from the run, for the report's notes."""
+    from transformers.trainer_callback import (
+        DefaultFlowCallback,
+        PrinterCallback,
+        ProgressCallback,
+    )
+
+    standard = (DefaultFlowCallback, PrinterCallback, ProgressCallback)
+    own = [
+        type(callback).__name__
+        for callback in trainer.callback_handler.callbacks
+        if not isinstance(callback, standard)
+        and not type(callback).__module__.startswith("transformers.integrations")
+        and not type(callback).__module__.startswith("hf_ftrisk")
+    ]
+    notes = []
+    if own:
+        notes.append(f"Callbacks do not run in probes: {', '.join(sorted(set(own)))}.")
+    if trainer.args.use_liger_kernel:
+        notes.append("Probes run without Liger kernels: the run is faster and needs less memory.")
+    return tuple(notes)

@@ -1,0 +1,367 @@
+"""FineTuneRiskCallback: watches a Trainer's run, forecasts its end, stops it when it is poor.
+
+The callback never breaks a run: whatever fails inside is caught in `_guard`, told once, and ends
+the watching, not the training. Only arguments that cannot work are raised, before training starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from tqdm import tqdm
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+
+from hf_ftrisk.errors import WatchArgumentError
+from hf_ftrisk.failopen import fault_of
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.history import RunHistory
+from hf_ftrisk.history.given import history_of
+from hf_ftrisk.record import RunRecord, Status
+from hf_ftrisk.report import RiskReport
+from hf_ftrisk.report.terminal import show_report
+from hf_ftrisk.trainers.plan import check_arguments
+from hf_ftrisk.trainers.ranks import Ranks
+from hf_ftrisk.trainers.reach import calling_trainer, holds
+from hf_ftrisk.watch.options import Action, Options
+from hf_ftrisk.watch.session import Session
+from hf_ftrisk.watch.watcher import Judged
+
+_log = logging.getLogger(__name__)
+
+
+class FineTuneRiskCallback(TrainerCallback):
+    """Watches a run: forecasts its end at every evaluation, stops it when it is predicted poor.
+
+    Add it like any callback, ``trainer.add_callback(FineTuneRiskCallback("eval_accuracy>=0.85"))``,
+    or with `attach`, which refuses unusable arguments at once instead of when training begins.
+
+    Forecasts appear in the run's own trackers as ``ftrisk/...`` and as one line a look. A run is
+    stopped only by the stopping rule, whose chance of stopping a good run is bounded over all
+    looks by `false_stop_rate` where it rests on completed runs of the task, and measured on other
+    tasks where it rests on packaged runs (docs/policy.md); or by a failure that is certain, such
+    as a loss that stays NaN.
+
+    Args:
+        goal: what the run is judged by: a `Goal`, or ``"eval_accuracy>=0.85"``, or a metric alone.
+        action: ``"stop"``: end a poor run; ``"warn"``: say so and go on.
+        history: completed runs: a `RunHistory` or its file, from which those of the same task are
+            taken and to which this run is added; or the runs of this task themselves.
+        report_dir: folder the report is written to at every look, ``watch.json``; None: nowhere.
+        false_stop_rate: allowed chance that a good run is stopped, in (0, 1).
+        task: name under which runs are comparable; None: made from model and data.
+        check_steps: optimiser steps between two checks for certain failures; the device is waited
+            for once in so many steps.
+        save_on_stop: whether a stop asks for a checkpoint; None: if the run saves any. Weights
+            that a certain failure has ruined are never saved.
+        aside: speak on standard error, and keep the forecasts out of ``state.log_history`` and of
+            callbacks other than trackers: for programs that do not know of this callback.
+
+    Raises:
+        ValueError: an argument outside its range.
+        TypeError: a history of another type.
+
+    Example:
+        >>> callback = FineTuneRiskCallback("eval_accuracy>=0.85", history="runs.db")
+        >>> callback.attach(trainer)
+        >>> trainer.train()
+        >>> print(callback.report.verdict, callback.report.forecast)
+    """
+
+    def __init__(
+        self,
+        goal: Goal | str = "eval_loss",
+        action: Action = "stop",
+        history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = None,
+        report_dir: str | os.PathLike[str] | None = None,
+        false_stop_rate: float = 0.05,
+        *,
+        task: str | None = None,
+        check_steps: int = 20,
+        save_on_stop: bool | None = None,
+        aside: bool = False,
+    ) -> None:
+        self._options = Options(
+            goal=Goal.parse(goal),
+            action=action,
+            history=history_of(history),
+            report_dir=None if report_dir is None else Path(report_dir),
+            false_stop_rate=false_stop_rate,
+            task=task,
+            check_steps=check_steps,
+            save_on_stop=save_on_stop,
+            aside=aside,
+        )
+        self._session: Session | None = None
+        self._fault: Exception | None = None
+        self._report: RiskReport | None = None
+        self._state: Any = None
+        self._runs = 0
+
+    def attach(self, trainer: Trainer) -> FineTuneRiskCallback:
+        """Add the callback to a Trainer, after checking that the goal can be measured on it.
+
+        Returns:
+            The callback itself.
+
+        Raises:
+            WatchArgumentError: the Trainer's evaluations cannot report the goal's metric, or the
+                Trainer is told the opposite direction for it.
+        """
+        check_arguments(trainer, self._options.goal)
+        if not holds(trainer, self):
+            trainer.add_callback(self)
+        return self
+
+    @property
+    def goal(self) -> Goal:
+        """What the run is judged by."""
+        return self._options.goal
+
+    @property
+    def report(self) -> RiskReport | None:
+        """The report as of now; None before the first training, and while rank 0 alone has it."""
+        session = self._session
+        if session is not None and self._fault is None and session.ranks.is_main:
+            self._guard(self._keep_report, session, "running")
+        return self._report
+
+    # --- the seam -------------------------------------------------------------------------------
+
+    def _guard(self, work: Callable[..., None], *args: Any) -> None:
+        """Run `work`; a fault of ours ends the watching and nothing else."""
+        error = fault_of(work, *args, passing=(WatchArgumentError,))
+        if error is not None:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if self._fault is not None:
+            return
+        self._fault = error
+        _log.warning(
+            "[ftrisk] the watching ends here, the training goes on: %s: %s",
+            type(error).__name__,
+            error,
+        )
+        _log.debug("[ftrisk] fault in the watching", exc_info=error)
+        session = self._session
+        if session is not None and session.ranks.is_main:
+            self._guard(self._keep_last_report, session, error)
+        if session is None or session.ranks.size == 1:
+            self._switch_off()  # otherwise the other ranks have to hear of it first
+
+    def _switch_off(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._guard(session.close)
+
+    def _agreed(self, session: Session) -> bool:
+        """Whether the watching goes on, on all ranks: one that has a fault ends it for all."""
+        if not session.ranks.any(self._fault is not None):
+            return True
+        if self._fault is None:
+            _log.warning("[ftrisk] the watching ends here: it failed on another rank")
+        self._switch_off()
+        return False
+
+    # --- a Trainer's events ---------------------------------------------------------------------
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """A training starts, or starts over."""
+        self._switch_off()
+        self._fault, self._report = None, None
+        self._runs += 1
+        self._guard(self._begin, args, state, given)
+
+    def _begin(self, args: Any, state: Any, given: Mapping[str, Any]) -> None:
+        ranks = Ranks(args.device)
+        self._guard(self._open, args, state, given, ranks)
+        if ranks.any(self._session is None):
+            self._switch_off()
+        self._speak()
+
+    def _open(self, args: Any, state: Any, given: Mapping[str, Any], ranks: Ranks) -> None:
+        trainer = calling_trainer(self)
+        if trainer is not None:
+            check_arguments(trainer, self._options.goal)
+        self._state = state
+        self._session = Session(self._options, args, state, given, trainer, ranks, self._guard)
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """The gradients of a step are complete."""
+        if self._session is not None and self._fault is None:
+            self._guard(self._session.before_optimizer, given["optimizer"])
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """A step is over."""
+        if self._session is not None:
+            self._guard(self._after_step, self._session, state, control)
+            self._prune(args, state, control)
+
+    def _after_step(self, session: Session, state: Any, control: Any) -> None:
+        if self._fault is None:
+            self._guard(session.end_step, state)
+        if session.checks(state.global_step):
+            self._look(session, session.look_at_step, state, control)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
+        """Trainer has logged."""
+        if self._session is not None and self._fault is None:
+            self._guard(self._session.take_logs, state, logs or {})
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any
+    ) -> None:
+        """An evaluation is over."""
+        if self._session is not None:
+            self._guard(self._after_evaluation, self._session, state, control, metrics)
+            self._prune(args, state, control)
+
+    def _after_evaluation(self, session: Session, state: Any, control: Any, metrics: Any) -> None:
+        if self._fault is None:
+            self._guard(session.take_metrics, state, metrics)
+        self._look(session, session.look_at_evaluation, state, control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """An epoch is over, or was left by a stop."""
+        # save_strategy="best" withdraws what a look asked for at an evaluation.
+        if self._session is not None and self._session.unsaved:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """A checkpoint was written."""
+        if self._session is not None:
+            self._guard(self._session.saved)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Training is over."""
+        if self._session is not None:
+            self._guard(self._finish, self._session, state)
+            self._switch_off()
+
+    # --- looks ----------------------------------------------------------------------------------
+
+    def _look(self, session: Session, work: Callable[..., None], state: Any, control: Any) -> None:
+        """Fetch, judge on rank 0, and do on every rank what it decided.
+
+        Between here and the last line every rank makes the same collective calls, whatever fails.
+        """
+        if not self._agreed(session):
+            return
+        self._guard(session.fetch)
+        if session.ranks.is_main and self._fault is None:
+            self._guard(work, state, control)
+        failed = self._fault is not None
+        failed, decided = session.ranks.from_main((failed, None if failed else session.decided))
+        if failed:
+            self._switch_off()
+        elif decided is not None:
+            if decided.stop:
+                control.should_training_stop = True
+                control.should_save = control.should_save or decided.save
+            self._guard(session.take, decided, state)
+            self._guard(self._publish, session, decided.judged, control)
+        self._speak()
+
+    def _publish(self, session: Session, judged: Judged, control: Any) -> None:
+        """The look to the run's trackers, and the report to its folder."""
+        logs = judged.logs()
+        if logs and session.trainer is not None:
+            log_quietly(session.trainer, control, logs, self._options.aside)
+        if self._options.report_dir is not None and session.ranks.is_main:
+            self._keep_report(session, "running")
+            self._write(self._options.report_dir)
+
+    def _prune(self, args: Any, state: Any, control: Any) -> None:
+        """End a stopped trial as Trainer ends one that Optuna prunes."""
+        session = self._session
+        if session is None or session.pruned is None or session.trainer is None:
+            return
+        from optuna import TrialPruned
+
+        session.trainer.callback_handler.on_train_end(args, state, control)
+        raise TrialPruned(session.pruned)
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _finish(self, session: Session, state: Any) -> None:
+        if not self._agreed(session):
+            return
+        self._guard(session.fetch)
+        if session.ranks.is_main and self._fault is None:
+            self._guard(self._conclude, session, state)
+        self._report = session.ranks.from_main(self._report)
+
+    def _conclude(self, session: Session, state: Any) -> None:
+        self._keep_report(session, session.status(state))
+        assert self._report is not None
+        self._speak()
+        show(self._report, sys.stderr if self._options.aside else sys.stdout)
+        session.remember(self._report)
+        if self._options.report_dir is not None:
+            self._write(self._options.report_dir)
+
+    def _keep_last_report(self, session: Session, error: Exception) -> None:
+        session.note(f"The watching ended by an error of its own: {type(error).__name__}.")
+        # A run that had ended when its report could not be kept somewhere has ended all the same.
+        run = None if self._report is None else self._report.run
+        self._keep_report(session, "running" if run is None else run.status)
+
+    def _keep_report(self, session: Session, status: Status) -> None:
+        self._report = session.report(self._state, status)
+
+    def _write(self, folder: Path) -> None:
+        assert self._report is not None
+        suffix = "" if self._runs == 1 else f"-{self._runs}"
+        self._report.save(folder / f"watch{suffix}.json")
+
+    def _speak(self) -> None:
+        if self._session is not None:
+            for line in self._session.messages():
+                say(line, sys.stderr if self._options.aside else sys.stdout)
+
+
+def say(line: str, file: TextIO) -> None:
+    """Print a line without tearing a progress bar."""
+    tqdm.write(line, file=file)
+
+
+def show(report: RiskReport, file: TextIO) -> None:
+    """Print a report without tearing a progress bar, which is still open as training ends."""
+    console = Console(file=file)
+    with console.capture() as page:
+        show_report(report, console=console)
+    tqdm.write(page.get(), file=file, end="")
+
+
+def log_quietly(trainer: Trainer, control: Any, logs: dict[str, float], aside: bool) -> None:
+    """Log through Trainer to its state and trackers, not to the progress bar.
+
+    A look has a line of its own there. Trainer's own `log` is called, since a subclass's may
+    empty running means that belong to its next log; and a log event withdraws the log that the
+    flow callback may have asked for at this step, so that is put back. With `aside`, trackers
+    alone are told.
+    """
+    handler = trainer.callback_handler
+    everyone, asked = handler.callbacks, control.should_log
+    quiet = (ProgressCallback, PrinterCallback, FineTuneRiskCallback)
+    heard = [one for one in everyone if not isinstance(one, quiet)]
+    handler.callbacks = [one for one in heard if is_tracker(one)] if aside else heard
+    try:
+        if aside:
+            handler.on_log(trainer.args, trainer.state, control, dict(logs))
+        else:
+            Trainer.log(trainer, dict(logs))
+    finally:
+        handler.callbacks = everyone
+        control.should_log = asked
+
+
+def is_tracker(callback: TrainerCallback) -> bool:
+    """Whether a callback is one of transformers' reporters (wandb, TensorBoard, trackio, ...)."""
+    return type(callback).__module__.startswith("transformers.integrations")

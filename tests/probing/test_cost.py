@@ -1,0 +1,77 @@
+"""The full run's cost, from what was measured on the probes."""
+
+from __future__ import annotations
+
+import pytest
+
+from hf_ftrisk.probing.budget import EvalSize
+from hf_ftrisk.probing.cost import Account, Prices, full_cost
+from hf_ftrisk.probing.workload import Facts, Meter
+
+
+def account() -> Account:
+    """4 steps of 2 s after a slow first one; evaluations of 16 rows in 1.6 s and of 100 in 5 s."""
+    found = Account(allowed=20)
+    found.post_evaluation(1.6, 16)
+    found.post_steps([9.0, 2.0, 2.0, 2.0, 2.0], opening=True)
+    found.post_evaluation(5.0, 100)
+    return found
+
+
+def cost(facts: Facts, prices: Prices | None = None, meter: Meter | None = None):
+    return full_cost(
+        facts,
+        account(),
+        meter or Meter(flops=50.0, peak_memory_bytes=7),
+        eval_rows=100,
+        seconds=30.0,
+        prices=prices or Prices(),
+    )
+
+
+def test_time_is_steps_and_whole_evaluations() -> None:
+    found = cost(Facts(1000, eval=EvalSize(2000, 32), evaluations=3))
+    assert found.seconds_per_step == 2.0
+    # 2,000 rows at the 0.05 s of the sample's rows; the small first evaluation does not count.
+    assert found.seconds_per_eval == pytest.approx(100.0)
+    assert found.full_seconds == pytest.approx(1000 * 2 + 3 * 100)
+
+
+def test_operations_memory_and_what_was_spent() -> None:
+    found = cost(Facts(1000, eval=EvalSize(2000, 32)))
+    assert found.full_flops == 50.0 / 5 * 1000
+    assert found.peak_memory_bytes == 7
+    assert found.spent_steps == pytest.approx(5 + 0.8 + 2.5)
+    assert found.spent_share == pytest.approx(8.3 / 1000)
+    assert found.spent_seconds == 30.0
+
+
+def test_energy_and_money_come_from_the_users_price_alone() -> None:
+    facts = Facts(1800, eval=EvalSize(2000, 32))
+    assert cost(facts).full_money is None
+    assert cost(facts).full_energy_kwh is None
+    found = cost(facts, Prices(per_hour=4.0, currency="EUR", watts=300.0))
+    assert found.full_money == pytest.approx(4.0)
+    assert found.full_energy_kwh == pytest.approx(0.3)
+    assert found.currency == "EUR"
+
+
+def test_a_set_without_a_length_leaves_the_time_of_evaluations_open() -> None:
+    found = cost(Facts(1000, eval=EvalSize(None, 32), evaluations=3))
+    assert found.seconds_per_eval is None
+    assert found.full_seconds is None
+
+
+def test_nothing_measured_is_nothing_said() -> None:
+    found = full_cost(
+        Facts(10), Account(1.0), Meter(), eval_rows=None, seconds=0.1, prices=Prices()
+    )
+    assert found.full_seconds is None
+    assert found.full_flops is None
+    assert found.spent_steps == 0
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_a_price_that_is_none_is_refused(value) -> None:
+    with pytest.raises(ValueError, match="price_per_hour must be a finite number of 0 or more"):
+        Prices(per_hour=value)

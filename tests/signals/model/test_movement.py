@@ -1,0 +1,84 @@
+"""First-order reach of a schedule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import Trainer
+
+from hf_ftrisk.signals.collect import first_update, planned_rates, trainer_signals
+from hf_ftrisk.signals.model.movement import movement_signals, update_of
+from tests.signals.tiny import arguments, bert, classified_rows, trainer_of
+
+RATES = np.array([1e-4, 2e-4, 1e-4])
+
+
+def test_adam_moves_by_the_one_norm_and_sgd_by_the_squared_norm():
+    assert movement_signals(50.0, 2.0, RATES, "sign")["schedule_gain"] == pytest.approx(0.02)
+    assert movement_signals(50.0, 2.0, RATES, "gradient")["schedule_gain"] == pytest.approx(1.6e-3)
+
+
+def test_sgd_is_clipped_and_carried_on_by_momentum():
+    clipped = movement_signals(50.0, 2.0, RATES, "gradient", max_grad_norm=1.0, momentum=0.9)
+    assert clipped["schedule_gain"] == pytest.approx(4e-4 * 1.0 * 2.0 / 0.1)
+
+
+def test_what_is_not_known_is_left_out():
+    assert movement_signals(50.0, 2.0, None, "sign") == {}
+    assert set(movement_signals(50.0, 2.0, RATES, None)) == {"schedule_rates"}
+
+
+@pytest.mark.parametrize(
+    ("name", "update"),
+    [
+        ("adamw_torch_fused", "sign"),
+        ("AdamW", "sign"),
+        ("adafactor", "sign"),
+        ("lion_32bit", "sign"),
+        ("sgd", "gradient"),
+        ("galore_adamw", None),
+        ("schedule_free_adamw", None),
+        ("adagrad", None),
+        ("Muon", None),
+    ],
+)
+def test_what_an_optimizer_follows(name, update):
+    assert update_of(name) == update
+
+
+def test_one_small_adam_step_lowers_the_loss_by_what_was_foretold(tmp_path):
+    model, rows = bert(), classified_rows(30)  # batches of 2, 4, 8, 16
+    args = arguments(tmp_path, per_device_train_batch_size=16)
+    trainer = Trainer(model=model, args=args, train_dataset=rows)
+    signals = trainer_signals(trainer, seconds=None, rates=np.array([1e-4]))
+    assert signals["gradient_l1_agreed"] <= signals["gradient_l1"] * (1 + 1e-6)
+    batch = {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
+    model.eval()
+    before = model(**batch).loss
+    before.backward()
+    torch.optim.Adam(model.parameters(), lr=1e-4).step()
+    fall = float(before.detach()) - float(model(**batch).loss.detach())
+    assert fall == pytest.approx(signals["schedule_gain"], rel=0.05)
+
+
+def test_the_rates_are_those_of_the_arguments(tmp_path):
+    trainer = trainer_of(bert(), classified_rows(16), tmp_path)
+    trainer.args = arguments(
+        tmp_path, max_steps=-1, num_train_epochs=3, learning_rate=1e-3, warmup_steps=2
+    )
+    rates = planned_rates(trainer)
+    assert rates is not None
+    assert rates.shape == (12,)
+    assert rates[:3] == pytest.approx([0.0, 5e-4, 1e-3])
+    assert trainer.lr_scheduler is None
+
+
+def test_an_optimizer_that_was_given_says_what_it_follows(tmp_path):
+    model = bert()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    trainer = trainer_of(model, classified_rows(16), tmp_path, optimizers=(optimizer, None))
+    assert first_update(trainer) == "gradient"
+    rates = planned_rates(trainer)
+    assert rates is not None
+    assert rates[0] == 0.5

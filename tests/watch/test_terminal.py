@@ -1,0 +1,79 @@
+"""What a person sees on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import sys
+from pathlib import Path
+from hf_ftrisk.watch.callback import FineTuneRiskCallback
+from tests.watch.tiny import bert_trainer
+callback = FineTuneRiskCallback("eval_loss<=0.1")
+bert_trainer(Path(sys.argv[1]), callbacks=[callback], disable_tqdm=False).train()
+"""
+
+
+def screen(command: list[str]) -> list[str]:
+    """Lines that a command leaves on a terminal."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+    environment |= {"TERM": "dumb", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT) as run:
+        os.close(theirs)
+        raw = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # how a terminal ends on Linux
+                break
+            raw += part
+        os.close(ours)
+    assert run.returncode == 0, raw.decode()
+    return drawn(raw.decode())
+
+
+def drawn(text: str) -> list[str]:
+    """What stands on the screen in the end: rows are overwritten, and the cursor may go up."""
+    rows, row, column = [""], 0, 0
+    for piece in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|[\r\n]|[^\x1b\r\n]+", text):
+        if piece == "\n":
+            row, column = row + 1, 0
+            rows += [""] * (row + 1 - len(rows))
+        elif piece == "\r":
+            column = 0
+        elif piece == "\x1b[A":
+            row = max(row - 1, 0)
+        elif piece[0] != "\x1b":
+            before = rows[row].ljust(column)
+            rows[row] = before[:column] + piece + before[column + len(piece) :]
+            column += len(piece)
+    return [line.rstrip() for line in rows]
+
+
+@pytest.mark.slow
+def test_looks_and_report_are_not_torn_by_the_progress_bar(tmp_path: Path):
+    lines = screen([sys.executable, "-c", SCRIPT, str(tmp_path)])
+    looks = [line for line in lines if "[ftrisk " in line]
+    assert len(looks) >= 5
+    assert all(line.startswith("[ftrisk ") and len(line) <= 80 for line in looks)
+    top = next(i for i, line in enumerate(lines) if "Watched run" in line)
+    bottom = next(i for i, line in enumerate(lines) if "╰" in line)
+    assert lines[top].startswith("╭─ Watched run ─")
+    page = lines[top : bottom + 1]
+    assert all(len(line) == 80 for line in page)
+    assert all(line[0] in "╭│╰" and line[-1] in "╮│╯" for line in page)
+    # Why the rule stops nothing stands there once.
+    assert " ".join(line.strip("│ ") for line in page).count("the rule cannot stop yet") == 1

@@ -1,0 +1,98 @@
+"""Forecasts in the trackers people use, where those are installed; none of them needs a network."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_ftrisk.watch.callback import FineTuneRiskCallback
+from tests.watch.tiny import bert_trainer
+
+Rows = dict[int, dict[str, float]]
+_BLOCK = 32768  # of LevelDB's log format, in which wandb writes a run
+
+
+def trackio_rows(folder: Path) -> Rows:
+    """Optimiser step -> what was logged there."""
+    (file,) = folder.rglob("*.db")
+    with sqlite3.connect(file) as connection:
+        logged = connection.execute("SELECT metrics FROM metrics ORDER BY id").fetchall()
+    return merged(json.loads(text) for (text,) in logged)
+
+
+def wandb_rows(folder: Path) -> Rows:
+    from wandb.proto import wandb_internal_pb2
+
+    (file,) = folder.rglob("*.wandb")
+    rows = []
+    for data in blocks(file.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        if record.WhichOneof("record_type") == "history":
+            items = record.history.item
+            rows.append({i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in items})
+    return merged(rows)
+
+
+def blocks(raw: bytes) -> Iterator[bytes]:
+    """The records of a LevelDB log."""
+    at, record = 7, b""
+    while at + 7 <= len(raw):
+        left = _BLOCK - at % _BLOCK
+        if left < 7:
+            at += left
+            continue
+        _, length, kind = struct.unpack("<IHB", raw[at : at + 7])
+        record += raw[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield record
+            record = b""
+
+
+def merged(rows: Any) -> Rows:
+    found: Rows = {}
+    for row in rows:
+        found.setdefault(int(row["train/global_step"]), {}).update(row)
+    return found
+
+
+@pytest.mark.parametrize(("tracker", "read"), [("wandb", wandb_rows), ("trackio", trackio_rows)])
+def test_forecasts_stand_next_to_the_loss(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tracker: str,
+    read: Callable[[Path], Rows],
+):
+    board = tmp_path / "board"
+    board.mkdir()
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(board))
+    monkeypatch.setenv("TRACKIO_DIR", str(board))
+    module = pytest.importorskip(tracker)  # now: trackio reads its folder when it is imported
+    callback = FineTuneRiskCallback("eval_accuracy>=0.9")
+    trainer = bert_trainer(
+        tmp_path, report_to=[tracker], logging_steps=1, project="ftrisk", callbacks=[callback]
+    )
+    trainer.train()
+    if tracker == "wandb":
+        module.finish()  # the Trainer leaves its run open
+    rows = read(board)
+    assert rows[2]["train/loss"] > 0
+    looks = callback.report.looks
+    assert looks
+    for look in looks:
+        row = rows[look.step]
+        values = [row[f"train/ftrisk/{name}"] for name in ("forecast", "low", "high", "prob_good")]
+        assert values == pytest.approx([look.mean, look.low, look.high, look.prob_good])
+    assert "train/ftrisk/optimization_std_left" in rows[30]
+    assert "train/ftrisk/optimal_depth" in rows[30]
+    assert {step for step, row in rows.items() if "train/ftrisk/forecast" in row} == {
+        look.step for look in looks
+    }
