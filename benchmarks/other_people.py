@@ -34,8 +34,7 @@ def by_baseline(run: Run, runs: Sequence[Run]) -> Run:
 
 def by_first_value(run: Run, runs: Sequence[Run]) -> Run:
     """The first evaluation in place of a trivial baseline."""
-    _, values = run.record.curve(run.goal.metric)
-    values = values[np.isfinite(values)]
+    _, values = run.record.finite(run.goal.metric)
     known = {**run.record.baselines, run.goal.metric: float(values[0])}
     return replace(run, record=replace(run.record, baselines=known))
 

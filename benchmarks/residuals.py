@@ -79,8 +79,7 @@ class Table:
 def features(prefix: Prefix, cold: float, chance: float) -> np.ndarray:
     view = CurveView.of(prefix.record, prefix.goal)
     assert view is not None
-    _, values = prefix.record.curve(prefix.goal.metric)
-    values = values[np.isfinite(values)]
+    _, values = prefix.record.finite(prefix.goal.metric)
     known = prefix.record.baseline(prefix.goal)
     baseline = float(values[0]) if known is None else known
     level = view.coordinate(baseline)

@@ -107,7 +107,7 @@ _LOWER_RATE = "Lower the learning rate by a factor of 3 to 10, or warm up over 6
 
 
 def _rising(record: RunRecord) -> Diagnosis | None:
-    steps, loss = _finite(*record.train_curve())
+    steps, loss = record.finite_losses()
     if loss.size < 3 * WINDOW:
         return None
     # Windows grow with the log: the lowest of thousands of short ones would be low by chance.
@@ -140,7 +140,7 @@ def _thrown_up(record: RunRecord) -> Diagnosis | None:
     if not before.size or recent.size < WINDOW:
         return None
     first, now = float(np.median(before)), float(np.median(recent))
-    _, loss = _finite(*record.train_curve())
+    _, loss = record.finite_losses()
     noise = _spread(loss) / before.size**0.5
     if now <= loss[0] or now - first <= max(3.0 * noise, 0.1 * abs(first)):
         return None
@@ -153,14 +153,9 @@ def _thrown_up(record: RunRecord) -> Diagnosis | None:
     )
 
 
-def _finite(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    kept = np.isfinite(values)
-    return steps[kept], values[kept]
-
-
 def _risen(record: RunRecord) -> tuple[float, float, float, float] | None:
     """Step and value of the lowest and of the last evaluation loss, if it rose for good."""
-    steps, loss = _finite(*record.curve("eval_loss"))
+    steps, loss = record.finite("eval_loss")
     if loss.size < 3:
         return None
     low = int(np.argmin(loss))
@@ -172,15 +167,14 @@ def _risen(record: RunRecord) -> tuple[float, float, float, float] | None:
 
 def _train_loss_at(record: RunRecord, step: float) -> np.ndarray:
     """The last training losses up to a step, at most `WINDOW`; of a step before all, the first."""
-    steps, loss = _finite(*record.train_curve())
+    steps, loss = record.finite_losses()
     upto = max(int(np.searchsorted(steps, step, side="right")), 1)
     return np.asarray(loss[:upto][-WINDOW:])
 
 
 def not_learning(record: RunRecord, goal: Goal, rates: GoodRates | None = None) -> Diagnosis | None:
     """Neither training loss nor goal metric moved by more than their noise."""
-    _, loss = record.train_curve()
-    loss = loss[np.isfinite(loss)]
+    _, loss = record.finite_losses()
     if _is_rl(record) or record.progress < MIN_PROGRESS or loss.size < 2 * WINDOW:
         return None
     # During warm-up the loss has had no chance yet.
@@ -289,8 +283,7 @@ def _drift(record: RunRecord) -> float:
 
 def _loss_falls(record: RunRecord) -> bool:
     """Whether the evaluation loss is below where it began."""
-    _, loss = record.curve("eval_loss")
-    loss = loss[np.isfinite(loss)]
+    _, loss = record.finite("eval_loss")
     return bool(loss.size >= 2 and loss[-1] < (1.0 - _LOSS_GAIN) * loss[0])
 
 
@@ -303,7 +296,7 @@ def overfitting(record: RunRecord, goal: Goal) -> Diagnosis | None:
     before, recent = _train_loss_at(record, step), _train_loss_at(record, math.inf)
     if recent.size == WINDOW and np.median(recent) > np.median(before):
         return None
-    steps, values = _finite(*record.curve(goal.metric))
+    steps, values = record.finite(goal.metric)
     then = values[steps <= step]
     better = (
         goal.metric != "eval_loss"
@@ -335,10 +328,8 @@ def noisy_labels(record: RunRecord, goal: Goal, signals: Mapping[str, float]) ->
         return None
     if _is_rl(record) or record.settings.get("label_smoothing_factor"):
         return None
-    _, train = record.train_curve()
-    train = train[np.isfinite(train)]
-    _, loss = record.curve("eval_loss")
-    loss = loss[np.isfinite(loss)]
+    _, train = record.finite_losses()
+    _, loss = record.finite("eval_loss")
     if loss.size < 3 or train.size < 4 * WINDOW:
         return None
     quarter = train.size // 4

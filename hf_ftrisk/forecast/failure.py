@@ -93,9 +93,7 @@ def _logs(values: np.ndarray) -> np.ndarray:
 def _repetitions(record: RunRecord, goal: Goal, baseline: float) -> tuple[float, float]:
     """Share of the evaluations after step 0 that repeat an earlier value or the trivial one, and
     whether the last does."""
-    steps, values = record.curve(goal.metric)
-    kept = np.isfinite(values)
-    steps, values = steps[kept], values[kept]
+    steps, values = record.finite(goal.metric)
     known = np.concatenate([[baseline], values])
     repeats = [
         bool(np.any(np.abs(known[: i + 1] - values[i]) <= _SAME))

@@ -139,8 +139,7 @@ def _is_loss(goal: Goal) -> bool:
 def _at_least_reached(values: np.ndarray, record: RunRecord, goal: Goal) -> np.ndarray:
     """The best checkpoint is kept: what was reached cannot be lost again."""
     chosen = record.selection
-    _, seen = record.curve(goal.metric)
-    seen = seen[np.isfinite(seen)]
+    _, seen = record.finite(goal.metric)
     if not record.load_best or not seen.size:
         return values
     if chosen is not None and (chosen.metric, chosen.greater_is_better) != (

@@ -6,11 +6,12 @@ where forecasts err most, a low P(good) counts for a little less.
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hf_ftrisk.forecast.conformal import conformal_quantile
 from hf_ftrisk.forecast.distribution import Forecast, Predictor
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.grid import FIRST_SHARE, first_evaluation, look_steps
@@ -22,7 +23,6 @@ MAX_CALIBRATION_RUNS = 100
 MAX_CALIBRATION_FORECASTS = 1000
 # Times as many good runs as the rule needs at least are kept, however many looks they have.
 _SPARE = 1.3
-_ROUNDING = 1e-9
 # What a forecast of 1,000 draws, none of them good, says P(good) is: half a draw.
 LEAST_PROB = 5e-4
 # Power of the share of the run that is done by which floors rise; chosen on the packaged runs
@@ -119,10 +119,9 @@ def conformal_floor(
 ) -> float | None:
     """Largest score x such that a new good run scores below x with probability <= the rate.
 
-    Split conformal prediction when every run is a group of its own: x is the k-th smallest of n
-    scores, k = floor(rate (n + 1)). With groups it is hierarchical conformal prediction (Dunn,
-    Wasserman and Ramdas 2023): groups are exchangeable with the new run's group, each weighs
-    1 / (K + 1), shared evenly by its runs, and so does the unknown group.
+    A conformal quantile of the scores with their sign turned (`conformal_quantile`, which says what
+    groups do). When every run is a group of its own, x is the k-th smallest of n scores,
+    k = floor(rate (n + 1)).
 
     Args:
         scores: (n_good,) scores of the good calibration runs.
@@ -132,15 +131,5 @@ def conformal_floor(
     Returns:
         The floor, None when there are too few groups for any: fewer than 1 / rate - 1.
     """
-    sizes = Counter(groups)
-    unknown = 1.0 / (len(sizes) + 1)
-    if unknown > false_stop_rate + _ROUNDING:
-        return None
-    order = np.argsort(np.asarray(scores, dtype=np.float64), kind="stable")
-    values = np.asarray(scores, dtype=np.float64)[order]
-    weights = np.array([unknown / sizes[groups[i]] for i in order.tolist()])
-    passed = np.concatenate([[0.0], np.cumsum(weights)[:-1]])
-    # Tied scores share the mass strictly below the first of them.
-    strictly_below = passed[np.searchsorted(values, values, side="left")]
-    allowed = values[strictly_below + unknown <= false_stop_rate + _ROUNDING]
-    return float(allowed[-1])
+    quantile = conformal_quantile([-score for score in scores], 1.0 - false_stop_rate, groups)
+    return None if math.isinf(quantile) else -quantile

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -66,9 +65,7 @@ def judge_preflight(
         return Ruling(Verdict.UNDECIDED, "No probe gave a forecast.")
     probs = [forecast.prob_meets(goal, baseline) for forecast in forecasts]
     probs += [0.0] * min(len(failures), max(0, len(probes) - len(forecasts)))
-    if baseline is not None:
-        known = {goal.metric: baseline}
-        probes = [replace(probe, baselines={**probe.baselines, **known}) for probe in probes]
+    probes = [probe.with_baseline(goal, baseline) for probe in probes]
     held = None if rule.judged_by is None else _judged_apart(rule, probes, goal, baseline)
     return _ruling(probs, held, failures, probes, rule, chance(goal, baseline))
 

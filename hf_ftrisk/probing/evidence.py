@@ -79,13 +79,6 @@ def known_baseline(goal: Goal, facts: Facts, untrained: float | None) -> float |
     return trivial_baseline(goal, labels=facts.labels, untrained=untrained)
 
 
-def with_baseline(record: RunRecord, goal: Goal, baseline: float | None) -> RunRecord:
-    """The record with the goal's trivial baseline in it."""
-    if baseline is None:
-        return record
-    return replace(record, baselines={**record.baselines, goal.metric: baseline})
-
-
 def weigh(
     probes: Sequence[RunRecord],
     goal: Goal,

@@ -18,7 +18,7 @@ from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.probing.budget import Plan, allowed_steps, check_depths, make_plan
 from hf_ftrisk.probing.cost import Account
 from hf_ftrisk.probing.evaluations import Looks, Probed
-from hf_ftrisk.probing.evidence import Evidence, known_baseline, weigh, with_baseline
+from hf_ftrisk.probing.evidence import Evidence, known_baseline, weigh
 from hf_ftrisk.probing.options import Options
 from hf_ftrisk.probing.workload import Facts, Meter, Ranks, Workload
 from hf_ftrisk.record import RunRecord
@@ -285,7 +285,7 @@ class Session:
             record = item.probe.record(evals)
             static = {**record.static, **self.signals}
             record = replace(record, task=self.task, static=static)
-            records.append(with_baseline(record, self.options.goal, baseline))
+            records.append(record.with_baseline(self.options.goal, baseline))
         return tuple(records)
 
     def baseline(self) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,13 +20,12 @@ from hf_ftrisk.record.columns import (
     FrozenDict,
     check_length,
     empty,
-    from_json,
-    from_list,
     frozen_column,
     kept_schedule,
     to_json,
     to_list,
 )
+from hf_ftrisk.record.reading import FORMAT_VERSION, record_fields
 from hf_ftrisk.record.selection import ModelSelection
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.record.trainer_log import (
@@ -42,8 +41,6 @@ Status = Literal["finished", "running", "stopped"]
 
 # Beyond this a step is no longer told from the next one by a float.
 _MOST_STEPS = 2**53
-
-_FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,6 +288,17 @@ class RunRecord:
         kept = ~np.isnan(self.train_loss)
         return self.train_step[kept], self.train_loss[kept]
 
+    def finite(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """The `curve` without its infinite values."""
+        steps, values = self.curve(metric)
+        kept = np.isfinite(values)
+        return steps[kept], values[kept]
+
+    def finite_losses(self) -> tuple[np.ndarray, np.ndarray]:
+        """The `train_curve` without its infinite values."""
+        kept = np.isfinite(self.train_loss)
+        return self.train_step[kept], self.train_loss[kept]
+
     def goal_scale(self, goal: Goal) -> tuple[Goal, str | None]:
         """The goal on the scale on which this run reports its metric (`goal_for_values`).
 
@@ -322,6 +330,12 @@ class RunRecord:
     def baseline(self, goal: Goal) -> float | None:
         """Trivial baseline of the goal's metric, None if unknown."""
         return self.baselines.get(goal.metric)
+
+    def with_baseline(self, goal: Goal, baseline: float | None) -> RunRecord:
+        """The run with a trivial baseline of the goal's metric; as it is where there is none."""
+        if baseline is None:
+            return self
+        return replace(self, baselines={**self.baselines, goal.metric: baseline})
 
     def outcome(self, goal: Goal) -> float:
         """Final value of the goal's metric.
@@ -383,7 +397,7 @@ class RunRecord:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-ready dict; `from_dict` restores it. NaN becomes None."""
         return {
-            "format_version": _FORMAT_VERSION,
+            "format_version": FORMAT_VERSION,
             "max_steps": self.max_steps,
             "train_step": to_list(self.train_step),
             "train_loss": to_list(self.train_loss),
@@ -412,24 +426,7 @@ class RunRecord:
         Raises:
             ValueError: another format version, or fields that do not fit.
         """
-        version = data.get("format_version")
-        if version != _FORMAT_VERSION:
-            raise ValueError(
-                f"run record has format_version {version!r}, this release reads {_FORMAT_VERSION}"
-            )
-        known = {name for name in cls.__dataclass_fields__ if name in data}
-        fields = {name: data[name] for name in known}
-        fields["selection"] = ModelSelection.from_dict(data)
-        for name in ("train_step", "train_loss", "grad_norm", "learning_rate", "eval_step"):
-            fields[name] = from_list(fields.get(name, []))
-        fields["evals"] = {k: from_list(v) for k, v in (fields.get("evals") or {}).items()}
-        nan_steps = fields.get("nan_steps") or {}
-        fields["nan_steps"] = {k: from_list(v) for k, v in nan_steps.items()}
-        for name in ("baselines", "final", "static"):
-            fields[name] = {k: from_json(v) for k, v in (fields.get(name) or {}).items()}
-        if fields.get("schedule") is not None:
-            fields["schedule"] = from_list(fields["schedule"])
-        return cls(**fields)
+        return cls(**record_fields(data, {item.name for item in fields(cls)}))
 
 
 def _count(value: Any) -> int:

@@ -178,24 +178,20 @@ def fitting_goal(goal: Goal, record: RunRecord) -> Goal:
 
     Some logs hold accuracies in percent: those of a rate outside [0, 1] are taken as they are.
     """
-    _, values = record.curve(goal.metric)
-    values = values[np.isfinite(values)]
+    _, values = record.finite(goal.metric)
     low, high = goal.bounds
     if values.size == 0 or (values.min() >= low and values.max() <= high):
         return goal
     return replace(goal, kind="real")
 
 
-def with_baseline(record: RunRecord, goal: Goal) -> RunRecord:
+def with_own_baseline(record: RunRecord, goal: Goal) -> RunRecord:
     """The record with the trivial baseline that its own log tells: the evaluation at step 0."""
     if goal.metric in record.baselines:
         return record
     steps, values = record.curve(goal.metric)
     untrained = float(values[0]) if steps.size and steps[0] == 0 else None
-    baseline = trivial_baseline(goal, untrained=untrained)
-    if baseline is None:
-        return record
-    return replace(record, baselines={**record.baselines, goal.metric: baseline})
+    return record.with_baseline(goal, trivial_baseline(goal, untrained=untrained))
 
 
 def replay_run(
@@ -220,7 +216,7 @@ def replay_run(
         ValueError: a share outside (0, 1], or beyond what is recorded.
     """
     goal = rule.goal
-    record = with_baseline(record, goal)
+    record = with_own_baseline(record, goal)
     looks = []
     latest = None
     depths = [] if _says_nothing(record, goal) else _shown_depths(record, shares)
@@ -277,8 +273,7 @@ def _shown_depths(record: RunRecord, shares: Sequence[float] | None) -> list[tup
 
 def _look(record: RunRecord, goal: Goal, share: float, step: int, forecast: Forecast) -> ReplayLook:
     baseline = record.baseline(goal)
-    _, values = record.prefix(step).curve(goal.metric)
-    values = values[np.isfinite(values)]
+    _, values = record.prefix(step).finite(goal.metric)
     low, high = forecast.interval(0.9)
     known = goal.threshold(baseline) is not None
     best = values.max(initial=-np.inf) if goal.greater_is_better else values.min(initial=np.inf)

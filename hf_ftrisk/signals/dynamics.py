@@ -123,17 +123,13 @@ def gradient_signals(norms: np.ndarray, max_grad_norm: float | None = None) -> d
 
 def overfitting_signals(record: RunRecord) -> dict[str, float]:
     """How far the last evaluation loss lies above the training loss, and above its own best."""
-    steps, values = record.curve(_EVAL_LOSS)
-    finite = np.isfinite(values)
-    steps, values = steps[finite], values[finite]
+    steps, values = record.finite(_EVAL_LOSS)
     if values.size == 0:
         return {}
     signals: dict[str, float] = {}
     if values.min() > 0:
         signals["eval_loss_rise"] = float(values[-1] / values.min() - 1.0)
-    train_steps, losses = record.train_curve()
-    kept = np.isfinite(losses)
-    train_steps, losses = train_steps[kept], losses[kept]
+    train_steps, losses = record.finite_losses()
     if losses.size and steps[-1] > 0:
         # the training points nearest to the evaluation: one logged loss is too noisy
         nearest = np.argsort(np.abs(train_steps - steps[-1]), kind="stable")[:3]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from datasets import Dataset
@@ -137,20 +136,13 @@ def run_plan(
         selection=model_selection(args),
         settings=settings,
     )
-    return with_baseline(plan, goal, trivial_baseline(goal, labels=_labels(goal, trainer)))
+    return plan.with_baseline(goal, trivial_baseline(goal, labels=_labels(goal, trainer)))
 
 
 def _is_policy_gradient(kind: type) -> bool:
     """Whether a Trainer's class is one of TRL's policy-gradient trainers."""
     names = {base.__name__ for base in kind.__mro__ if base.__module__.split(".")[0] == "trl"}
     return any(name.startswith(_POLICY_GRADIENT) for name in names)
-
-
-def with_baseline(record: RunRecord, goal: Goal, baseline: float | None) -> RunRecord:
-    """The record with the goal's trivial baseline in it."""
-    if baseline is None:
-        return record
-    return replace(record, baselines={**record.baselines, goal.metric: baseline})
 
 
 def _steps_per_epoch(args: Any, state: Any, loader: Any) -> float | None:

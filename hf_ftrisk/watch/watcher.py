@@ -203,8 +203,7 @@ class Watcher:
             return
         # A loss may be bounded by the labels' entropy and by the model as it came.
         if given is None or (self.goal.kind == "loss" and self.goal.is_better(found, given)):
-            baselines = {**plan.baselines, self.goal.metric: found}
-            self.trace.plan = replace(plan, baselines=baselines)
+            self.trace.plan = plan.with_baseline(self.goal, found)
 
     def grid(self) -> frozenset[int]:
         """Steps that are looked at without an evaluation."""
@@ -268,9 +267,7 @@ class Watcher:
         Returns:
             None while there is no loss above 0.
         """
-        steps, losses = record.train_curve()
-        kept = np.isfinite(losses)
-        steps, losses = steps[kept], losses[kept]
+        steps, losses = record.finite_losses()
         ends = [end for end in sorted(self.grid() | {step}) if 0 < end <= step]
         means: dict[int, float] = {}
         for begin, end in zip([0, *ends], ends, strict=False):

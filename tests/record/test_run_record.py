@@ -207,6 +207,29 @@ def test_a_curve_leaves_out_steps_where_the_metric_was_not_evaluated():
     assert record.curve("eval_b")[0].size == 0
 
 
+def test_the_finite_curve_leaves_out_what_a_diverged_run_logged():
+    record = run(evals={"eval_loss": [0.5, math.inf, math.nan, 0.4]})
+    assert record.finite("eval_loss")[0].tolist() == [10, 40]
+    assert record.curve("eval_loss")[0].tolist() == [10, 20, 40]
+    assert record.finite("eval_accuracy")[0].size == 0
+
+
+def test_a_baseline_is_put_in_beside_the_others_and_none_changes_nothing():
+    record = run().with_baseline(Goal("loss"), 0.69)
+    assert record.with_baseline(ACCURACY, 0.5).baselines == {
+        "eval_loss": 0.69,
+        "eval_accuracy": 0.5,
+    }
+    assert record.with_baseline(ACCURACY, None) is record
+
+
+def test_whether_a_run_met_its_goal_is_unknown_without_outcome_or_threshold():
+    assert run().met(Goal("accuracy", target=0.6)) is True
+    assert run().met(Goal("accuracy", target=0.75)) is False
+    assert run().met(Goal("accuracy")) is None
+    assert run(status="stopped").met(Goal("accuracy", target=0.6)) is None
+
+
 # --- outcome ---------------------------------------------------------------------------------
 
 

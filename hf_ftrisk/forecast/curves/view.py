@@ -47,9 +47,7 @@ class CurveView:
     @classmethod
     def of(cls, record: RunRecord, goal: Goal) -> CurveView | None:
         """View of a record's goal metric; None while it has no finite evaluation."""
-        steps, values = record.curve(goal.metric)
-        kept = np.isfinite(values)
-        steps, values = steps[kept], values[kept]
+        steps, values = record.finite(goal.metric)
         if values.size == 0:
             return None
         space = MetricSpace.of(goal, values)
