@@ -13,7 +13,7 @@ SCORED = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9]), st.sampl
 
 @given(SCORED, st.sampled_from([0.05, 0.1, 0.2, 0.3, 0.5]))
 def test_the_threshold_is_the_largest_score_with_little_enough_mass_below(scored, rate):
-    """By its definition: each group, the unknown one too, weighs 1 / (K + 1), shared by its runs."""
+    """By its definition: every group, the unknown one too, weighs 1 / (K + 1)."""
     scores, groups = [score for score, _ in scored], [group for _, group in scored]
     sizes = Counter(groups)
     weight = 1.0 / (len(sizes) + 1)
