@@ -126,7 +126,6 @@ CLASSES = [
     session.Session,
     watcher.Watcher,
     watcher.Judged,
-    watcher._Latest,
     trace.Trace,
     tap.StepTap,
     clock.Clock,
