@@ -9,17 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from benchmarks.diagnoses import is_good
-from benchmarks.forecasting.prefixes import unit_of
-from benchmarks.other_tasks import (
-    FAMILIES,
-    calibrating,
-    half_rate,
-    held_out_priors,
-    watch_reference,
-)
+from benchmarks.forecasting.held_out import held_out_forecaster
+from benchmarks.other_tasks import FAMILIES, calibrating, half_rate, watch_reference
 from benchmarks.run_tables import Run, reference
 from benchmarks.watched import Watched, measures, stopped_by_packaged, watch
-from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
@@ -38,8 +31,8 @@ def poor_runs(run: Run, runs: list[Run], copies: int) -> tuple[RunRecord, ...]:
 
 
 def watched_with(run: Run, history: tuple[RunRecord, ...]) -> Watched:
-    priors = held_out_priors(unit_of("reference", run.group))
-    return watch(run, Forecaster(history, priors), [("baseline", run.goal)])[0]
+    forecaster = held_out_forecaster("reference", run.group).refit(history)
+    return watch(run, forecaster, [("baseline", run.goal)])[0]
 
 
 def bad_start_table() -> str:

@@ -1,273 +1,222 @@
-"""Error, coverage and width of every forecast and baseline, on runs that nothing was fitted to.
+"""What a forecast without a history is worth on sources it was not fitted on.
 
-    python -m benchmarks.forecast                       # all tables, printed
-    python -m benchmarks.forecast curves peft_metamath  # some of them
-    python -m benchmarks.forecast --quick               # fewer runs a table, for a first look
+    python -m benchmarks.forecast                  # printed
     python -m benchmarks.forecast --write docs/forecasting.md
 
-Cold forecasts of a table come from priors and a calibration fitted without that table; within
-curves and the reference runs without its repository or data set (`forecasting.prefixes.unit_of`).
-Warm forecasts know runs of the same task as well; ridge and the spread of known runs know the same
-ones.
+Every run is forecast by the package's own code on models fitted without its source, a fold of
+public families, a fold of data sets, a task or a table at a time (`forecasting.held_out`).
+Error: absolute, logs for losses and capped at 1, fractions for the rest; as a share of the error of
+the last value seen. Interval score of the 90 % interval (width plus 20 times what it is missed by)
+as a share of that of a conformal band around the last value, which knows the same sources. Sources
+weigh alike, within one runs.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.forecasting.baselines import BASELINES, ridge
-from benchmarks.forecasting.fitting import Case, cases_of, prior_of
-from benchmarks.forecasting.measures import Scored, difference
-from benchmarks.forecasting.prefixes import DEPTHS, Prefix, all_tables, prefixes, source_of
-from benchmarks.run_tables import Run
-from hf_ftrisk.forecast.distribution import Forecast
+from benchmarks.forecasting.held_out import FOLDS, fold_of, models_without
+from benchmarks.forecasting.sources import Completed, completed
+from benchmarks.watched import write_table
+from hf_ftrisk.forecast.conformal import conformal_quantile
 from hf_ftrisk.forecast.forecaster import Forecaster
-from hf_ftrisk.forecast.prior import FamilyPrior, family
+from hf_ftrisk.forecast.scale import Scale
 
-BEGIN, END = "<!-- forecast: begin -->", "<!-- forecast: end -->"
-# Targets are set at further depths for some tables.
-FURTHER = {"peft_metamath": (0.1, 0.2, 0.25, 0.3, 0.5, 0.7)}
-BY_CELL = ("bert_seeds", "bert_seeds_loss")
-QUICK_RUNS, LARGE = 40, {"mlperf": 100}
-SPLITS, KNOWN = 3, 10
-MIN_TASK_RUNS = 6
-
-
-class HeldOut:
-    """Forecasters fitted without one unit of the data each."""
-
-    def __init__(self, cases: dict[str, list[Case]]) -> None:
-        self.cases = cases
-        self.priors: dict[tuple[str, str], FamilyPrior] = {}
-
-    def prior(self, unit: str, name: str) -> FamilyPrior:
-        if (unit, name) not in self.priors:
-            others = [case for case in self.cases[name] if case.prefix.unit != unit]
-            self.priors[unit, name] = prior_of(others)
-        return self.priors[unit, name]
-
-    def cold(self, seen: Sequence[Prefix]) -> list[Forecaster]:
-        """Forecaster of each prefix, without completed runs of its task."""
-        return [self.forecaster(prefix) for prefix in seen]
-
-    def forecaster(self, prefix: Prefix, history: tuple = ()) -> Forecaster:
-        name = family(prefix.goal.kind)
-        return Forecaster(history, {name: self.prior(prefix.unit, name)})
+DEPTHS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.8)
+LEAST_EVALUATIONS = 5
+MOST_RUNS, MOST_METRICS = 25, 2  # of a source, and of a run
+LEVEL = 0.9
+TITLES = {
+    "public loss": "public runs, losses",
+    "public score": "public runs, scores",
+    "public error": "public runs, error rates",
+    "recordings score": "own long recordings, scores",
+    "recordings loss": "own long recordings, losses",
+    "reference score": "own short runs, scores",
+    "reference loss": "own short runs, losses",
+    "plm score": "protein models, scores",
+    "plm loss": "protein models, losses",
+    "bert_seeds score": "BERT-large seeds, scores",
+    "bert_seeds loss": "BERT-large seeds, losses",
+    "peft_metamath score": "Llama-3.2-3B by PEFT method, scores",
+    "mlperf loss": "Llama-2-70B of MLPerf, losses",
+    "rectified_law loss": "scaling law of FLAN, losses",
+}
 
 
-def point(forecast: Forecast, prefix: Prefix) -> float:
-    """The median for losses, whose error is absolute; else the mean."""
-    return forecast.median if prefix.goal.kind == "loss" else forecast.mean
+@dataclass(frozen=True)
+class Judged:
+    """One forecast, held against how the run ended; fractions, or logs for losses.
+
+    Args:
+        group: table and family of the metric.
+        source: source of the run.
+        run: the run.
+        depth: share of the planned steps that was seen.
+        last: the last value seen.
+        point: the forecast.
+        low: lower end of the 90 % interval.
+        high: its upper end.
+        end: the run's last value.
+    """
+
+    group: str
+    source: str
+    run: str
+    depth: float
+    last: float
+    point: float
+    low: float
+    high: float
+    end: float
 
 
-def scored(
-    seen: Sequence[Prefix],
-    points: Sequence[float] | np.ndarray,
-    bounds: Sequence[tuple[float, float]] | None = None,
-) -> Scored:
-    ends = np.array(bounds if bounds is not None else [(np.nan, np.nan)] * len(seen))
-    return Scored(
-        groups=np.array([p.group for p in seen]),
-        outcomes=np.array([p.outcome for p in seen]),
-        points=np.asarray(points, dtype=np.float64),
-        low=ends[:, 0],
-        high=ends[:, 1],
-        losses=seen[0].goal.kind == "loss",
-        by_cell=seen[0].table in BY_CELL,
-    )
+def judged() -> list[Judged]:
+    """All forecasts."""
+    return [row for run in picked() for row in _of_run(run)]
 
 
-def forecast_all(seen: Sequence[Prefix], forecasters: Sequence[Forecaster]) -> Scored:
-    found = [f.predict(p.record, p.goal) for f, p in zip(forecasters, seen, strict=True)]
-    values = [point(f, p) for f, p in zip(found, seen, strict=True)]
-    return scored(seen, values, [f.interval(0.9) for f in found])
-
-
-def cold_methods(seen: Sequence[Prefix], held_out: HeldOut) -> dict[str, Scored]:
-    methods = {
-        name: scored(seen, [baseline(p) for p in seen]) for name, baseline in BASELINES.items()
-    }
-    methods["cold"] = forecast_all(seen, held_out.cold(seen))
-    return methods
-
-
-Split = tuple[list[int], list[int]]
-
-
-def splits_of(table: str, runs: list[Run]) -> list[Split]:
-    """(known runs, new runs) of one task each."""
-    by_task: dict[str, list[int]] = {}
-    for i, run in enumerate(runs):
-        by_task.setdefault(str(run.record.task), []).append(i)
-    found: list[Split] = []
-    if table in BY_CELL:
-        for members in by_task.values():
-            for seed in range(SPLITS):
-                order = np.random.default_rng(seed).permutation(members).tolist()
-                found.append((order[:KNOWN], order[KNOWN:]))
-    elif table == "peft_metamath" or table.startswith("reference"):
-        for members in by_task.values():
-            if len(members) >= MIN_TASK_RUNS:
-                found += [([j for j in members if j != i], [i]) for i in members]
+def picked() -> list[Completed]:
+    """At most `MOST_RUNS` runs of a source, with as many evaluations as the kept-back ones have."""
+    runs: dict[str, list[Completed]] = {}
+    for run in completed():
+        values = run.record.finite(run.goal.metric)[1]
+        if values.size >= LEAST_EVALUATIONS:
+            runs.setdefault(run.source, []).append(run)
+    found: list[Completed] = []
+    for of_source in runs.values():
+        names = list(dict.fromkeys(run.run for run in of_source))
+        kept = np.unique(np.linspace(0, len(names) - 1, min(MOST_RUNS, len(names))).round())
+        for name in (names[int(i)] for i in kept):
+            found += [run for run in of_source if run.run == name][:MOST_METRICS]
     return found
 
 
-def warm_methods(
-    seen: Sequence[Prefix], runs: list[Run], splits: Sequence[Split], held_out: HeldOut
-) -> dict[str, Scored]:
-    """Methods that know completed runs of the task, and on the same runs those that do not."""
-    at = {p.run: p for p in seen}
-    new: list[Prefix] = []
-    points: dict[str, list[float]] = {"ridge on known runs": [], "spread of known runs": []}
-    spreads, forecasters = [], []
-    for known, others in splits:
-        others = [i for i in others if i in at]
-        have = [at[i] for i in known if i in at]
-        if not others or len(have) < 2:
+def _of_run(run: Completed) -> Iterator[Judged]:
+    goal, _ = run.record.goal_scale(run.goal)
+    steps, values = run.record.finite(goal.metric)
+    scale = Scale.of(goal, values)
+    if scale.shape == "real" or steps[-1] < 0.85 * run.record.max_steps:
+        return
+    family = {"loss": "loss", "error": "error"}.get(scale.shape, "score")
+    forecaster = Forecaster(models=models_without(fold_of(run.source)))
+
+    def unit(value: float) -> float:
+        return float(np.log(max(value, 1e-6))) if family == "loss" else value / scale.unit
+
+    for depth in DEPTHS:
+        prefix = run.record.prefix(depth * run.record.max_steps + 1e-6)
+        known = prefix.finite(goal.metric)[1]
+        if not 0 < known.size < values.size:
             continue
-        outcomes = np.array([runs[i].outcome for i in known])
-        new += [at[i] for i in others]
-        points["ridge on known runs"] += ridge(have, [at[i] for i in others]).tolist()
-        middle = np.median(outcomes) if have[0].goal.kind == "loss" else outcomes.mean()
-        points["spread of known runs"] += [float(middle)] * len(others)
-        ends = tuple(float(q) for q in np.quantile(outcomes, [0.05, 0.95]))
-        spreads += [ends] * len(others)
-        history = tuple(runs[i].record for i in known)
-        forecasters += [held_out.forecaster(at[others[0]], history)] * len(others)
-    if not new:
-        return {}
-    methods = {
-        name: scored(new, [baseline(p) for p in new]) for name, baseline in BASELINES.items()
-    }
-    methods["ridge on known runs"] = scored(new, points["ridge on known runs"])
-    methods["spread of known runs"] = scored(new, points["spread of known runs"], spreads)
-    methods["cold"] = forecast_all(new, held_out.cold(new))
-    methods["warm"] = forecast_all(new, forecasters)
-    return methods
-
-
-def rows_of(table: str, depth: float, methods: dict[str, Scored]) -> list[str]:
-    """Rows of the printed table."""
-    rows = []
-    better = min(("last value", "best so far"), key=lambda name: methods[name].error())
-    for name, result in methods.items():
-        coverage = width = compared = ""
-        if np.isfinite(result.low).all():
-            coverage, width = f"{result.coverage():.0%}", f"{result.width():.3g}"
-        if name in ("cold", "warm"):
-            low, high = difference(result, methods[better])
-            ratio = result.error() / methods[better].error()
-            compared = f"x {ratio:.2f} ({low:+.3g} to {high:+.3g})"
-        rows.append(
-            f"| {table} | {depth:.0%} | {name} | {result.outcomes.size} | {result.error():.3g} "
-            f"| {result.near():.0%} | {coverage} | {width} | {compared} |"
+        forecast = forecaster.predict(prefix, run.goal)
+        numbers = [known[-1], forecast.point, *forecast.interval(LEVEL), values[-1]]
+        yield Judged(
+            f"{run.table} {family}", run.source, run.run, depth, *(unit(float(x)) for x in numbers)
         )
-    return rows
 
 
-def cell_rows(depth: float, methods: dict[str, Scored]) -> list[str]:
-    """Per cell of bert_seeds: warm against ridge and the cell's sd."""
-    spread = methods["warm"]
-    rows = []
-    for cell, error in spread.cells().items():
-        sd = 100 * float(np.std(spread.outcomes[spread.groups == cell]))
-        ridge_error = methods["ridge on known runs"].cells()[cell]
-        last, cold = methods["last value"].cells()[cell], methods["cold"].cells()[cell]
-        ok = "yes" if error <= ridge_error and error <= 1.05 * sd else "no"
-        rows.append(
-            f"| {cell} | {depth:.0%} | {last:.3g} | {cold:.3g} | {ridge_error:.3g} | {sd:.3g} "
-            f"| {error:.3g} | {ok} |"
-        )
-    return rows
+def alike(rows: Sequence[Judged], values: Sequence[float]) -> float:
+    """Mean over sources of the means over their runs."""
+    of_run: dict[tuple[str, str], list[float]] = {}
+    for row, value in zip(rows, values, strict=True):
+        of_run.setdefault((row.source, row.run), []).append(value)
+    of_source: dict[str, list[float]] = {}
+    for (source, _), found in of_run.items():
+        of_source.setdefault(source, []).append(float(np.mean(found)))
+    return float(np.mean([np.mean(found) for found in of_source.values()]))
 
 
-Covered = dict[tuple[str, float], dict[str, list[bool]]]
+def capped(error: float) -> float:
+    return min(abs(error), 1.0)
 
 
-def add_covered(covered: Covered, table: str, depth: float, result: Scored) -> None:
-    """Note which outcomes of one table a forecast's interval holds, by source."""
-    at = covered.setdefault(("losses" if result.losses else "scores", depth), {})
-    for group, inside in zip(result.groups.tolist(), result.inside().tolist(), strict=True):
-        at.setdefault(source_of(table, group), []).append(inside)
+def interval_score(low: float, high: float, end: float) -> float:
+    missed = max(low - end, end - high, 0.0)
+    return high - low + 2.0 / (1.0 - LEVEL) * missed
 
 
-def covered_rows(covered: Covered) -> list[str]:
-    """Coverage where every source counts alike: what the calibration aims at."""
-    return [
-        f"| all, {name} | {depth:.0%} | cold, sources alike | {len(at)} |  |  "
-        f"| {np.mean([np.mean(held) for held in at.values()]):.0%} |  |  |"
-        for (name, depth), at in sorted(covered.items())
-        if depth in DEPTHS
+def band_scores(rows: Sequence[Judged], everything: Sequence[Judged]) -> list[float]:
+    """Interval scores of the conformal band around the last value, from sources of other folds."""
+    reach: dict[str, float] = {}
+    for fold in {fold_of(row.source) for row in rows}:
+        others = [o for o in everything if fold_of(o.source) != fold]
+        moves = [abs(o.end - o.last) for o in others]
+        reach[fold] = conformal_quantile(moves, LEVEL, [o.source for o in others])
+    found = []
+    for row in rows:
+        wide = reach[fold_of(row.source)]
+        found.append(interval_score(row.last - wide, row.last + wide, row.end))
+    return found
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures of one group at each depth of `DEPTHS`; NaN where it has no run."""
+
+    group: str
+    sources: int
+    error: list[float]
+    covered: list[float]
+    score: list[float]
+
+
+def row_of(group: str, rows: Sequence[Judged]) -> Row:
+    error, covered, score = [], [], []
+    family = group.rpartition(" ")[2]
+    alike_metrics = [r for r in rows if r.group.rpartition(" ")[2] == family]
+    for depth in DEPTHS:
+        here = [r for r in rows if r.group == group and r.depth == depth]
+        if not here:
+            error, covered, score = [*error, np.nan], [*covered, np.nan], [*score, np.nan]
+            continue
+        last = alike(here, [capped(r.last - r.end) for r in here])
+        error.append(alike(here, [capped(r.point - r.end) for r in here]) / max(last, 1e-9))
+        inside = [float(r.low - 1e-9 <= r.end <= r.high + 1e-9) for r in here]
+        covered.append(alike(here, inside))
+        ours = alike(here, [interval_score(r.low, r.high, r.end) for r in here])
+        at_depth = [r for r in alike_metrics if r.depth == depth]
+        score.append(ours / alike(here, band_scores(here, at_depth)))
+    sources = len({r.source for r in rows if r.group == group})
+    return Row(group, sources, error, covered, score)
+
+
+def table_text(rows: Sequence[Judged]) -> str:
+    """One row a group of runs, the worst first."""
+    found = [row_of(group, rows) for group in sorted({r.group for r in rows})]
+    found.sort(key=lambda row: -float(np.nanmean(row.error)))
+    depths = " / ".join(f"{100 * d:.0f}" for d in DEPTHS)
+    lines = [
+        f"| runs | sources | error, share of the last value's, at {depths} % of the run "
+        "| 90 % intervals hold, % | interval score, share of the band's |",
+        "| --- | ---: | --- | --- | --- |",
     ]
+    for row in found:
+        lines.append(
+            f"| {TITLES.get(row.group, row.group)} | {row.sources} | {_shown(row.error, '.2f')} "
+            f"| {_shown([100 * c for c in row.covered], '.0f')} | {_shown(row.score, '.2f')} |"
+        )
+    return "\n".join(lines)
 
 
-HEAD = (
-    "| table | depth | method | n | error | within 3 | 90 % covers | width "
-    "| against the better of last and best |\n"
-    "| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |"
-)
-CELL_HEAD = (
-    "| cell | depth | last | cold | ridge on 10 | sd | warm, 10 known | at most both |\n"
-    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
-)
-
-
-def table_text(names: Sequence[str], quick: bool) -> str:
-    tables = all_tables()
-    held_out = HeldOut(cases_of(tables))
-    cold, warm, cells = [HEAD], [HEAD], [CELL_HEAD]
-    covered: Covered = {}
-    for table in names or tables:
-        runs = tables[table]
-        limit = QUICK_RUNS if quick else LARGE.get(table, len(runs))
-        picked = np.unique(np.linspace(0, len(runs) - 1, min(limit, len(runs))).round())
-        runs = [runs[int(i)] for i in picked]
-        seen = list(prefixes(table, runs, FURTHER.get(table, DEPTHS)))
-        splits = splits_of(table, runs)
-        for depth in FURTHER.get(table, DEPTHS):
-            here = [p for p in seen if p.depth == depth]
-            if not here:
-                continue
-            methods = cold_methods(here, held_out)
-            cold += rows_of(table, depth, methods)
-            add_covered(covered, table, depth, methods["cold"])
-            methods = warm_methods(here, runs, splits, held_out)
-            if methods:
-                warm += rows_of(table, depth, methods)
-            if methods and table == "bert_seeds":
-                cells += cell_rows(depth, methods)
-    cold += covered_rows(covered)
-    parts = ["### Cold", "\n".join(cold), "### With known runs of the task", "\n".join(warm)]
-    if len(cells) > 1:
-        parts += ["### bert_seeds by cell, 10 known runs", "\n".join(cells)]
-    return "\n\n".join(parts)
-
-
-def write(file: Path, text: str) -> None:
-    """Replace what stands between the file's marks."""
-    old = file.read_text(encoding="utf-8")
-    before, _, rest = old.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    if not rest or not after:
-        raise SystemExit(f"{file} lacks the marks {BEGIN} and {END}")
-    file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+def _shown(values: Sequence[float], form: str) -> str:
+    return " / ".join("-" if np.isnan(v) else format(v, form) for v in values)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("tables", nargs="*", help="tables to run; none: all")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_RUNS} runs a table")
-    parser.add_argument("--write", type=Path, help="Markdown file to put the tables into")
+    parser.add_argument("--write", type=Path, help="Markdown file to put the table into")
     options = parser.parse_args()
-    text = table_text(options.tables, options.quick)
+    table = table_text(judged())
     if options.write:
-        write(options.write, text)
+        write_table(options.write, "forecast", f"{table}\n\n{FOLDS} folds.")
     else:
-        print(text)
+        print(table)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.diagnoses import is_good
-from benchmarks.other_tasks import FAMILIES, held_out_forecaster
+from benchmarks.forecasting.held_out import held_out_forecaster
+from benchmarks.other_tasks import FAMILIES
 from benchmarks.run_tables import Run, reference
 from benchmarks.watched import write_table
 from hf_ftrisk.goal import Goal

@@ -12,13 +12,13 @@ from functools import cache
 
 import numpy as np
 
+from benchmarks.forecasting.held_out import held_out_forecaster
 from benchmarks.forecasting.prefixes import all_tables
-from benchmarks.other_tasks import FAMILIES, held_out_forecaster, packaged_scores, watch_reference
+from benchmarks.other_tasks import FAMILIES, packaged_scores, watch_reference
 from benchmarks.run_tables import Run
 from benchmarks.watched import measures, stopped_by_packaged, watch
-from hf_ftrisk.forecast.prior import family
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.packaged import pooled_floor
+from hf_ftrisk.policy.packaged import family, pooled_floor
 
 RATES = (0.05, 0.1)
 MOST_RUNS = 300
@@ -69,7 +69,7 @@ class Case:
 
     Args:
         name: of the runs; that of a group means this group alone.
-        table: their table; the forecaster's priors are fitted without it.
+        table: their table; the forecaster is fitted without it.
         goals: how they are judged, in words.
         judge: gives a run its goal; None leaves it out.
     """

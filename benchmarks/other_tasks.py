@@ -13,17 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.forecasting.fitting import Case, cases_of, prior_of
-from benchmarks.forecasting.prefixes import all_tables, unit_of
+from benchmarks.forecasting.held_out import held_out_forecaster
 from benchmarks.run_tables import Run, reference
 from benchmarks.watched import Judged, Watched, measures, stopped_by_packaged, watch
 from hf_ftrisk.forecast.forecaster import Forecaster
-from hf_ftrisk.forecast.prior import FamilyPrior, family
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import LEAST_PROB, conformal_floor, easing
 from hf_ftrisk.policy.packaged import (
     CAUTIONS,
     ReferenceScores,
+    family,
     pooled_floor,
     reference_rule,
     reference_scores,
@@ -89,25 +88,6 @@ def _trained_only(record: RunRecord) -> RunRecord:
 
 def _as(run: Run, metric: str) -> Run:
     return replace(run, goal=Goal(metric))
-
-
-@cache
-def _cases() -> dict[str, list[Case]]:
-    return cases_of(all_tables())
-
-
-@cache
-def held_out_priors(unit: str) -> dict[str, FamilyPrior]:
-    """The package's priors as fitted without one unit: a table, or a fold of its data sets."""
-    return {
-        name: prior_of([case for case in cases if case.prefix.unit != unit])
-        for name, cases in _cases().items()
-    }
-
-
-def held_out_forecaster(table: str, group: str) -> Forecaster:
-    """The default forecaster without the table, or without the packaged data set."""
-    return Forecaster(priors=held_out_priors(unit_of(table, group)))
 
 
 def calibrating(runs: Sequence[Watched]) -> list[Watched]:

@@ -19,7 +19,9 @@ import numpy as np
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference import load_reference
+from hf_ftrisk.reference.table import read_runs
 
+RECORDINGS = Path(__file__).parent / "recordings"
 RTE_MAJORITY = 146 / 277  # dev set of RTE
 
 
@@ -201,6 +203,18 @@ def reference() -> list[Run]:
     return runs
 
 
+def recordings() -> list[Run]:
+    """The project's recordings of real length; the group is the data set. None before any is."""
+    runs = []
+    for file in sorted(RECORDINGS.glob("*.parquet")):
+        for recorded in read_runs(file):
+            record = recorded.record
+            goal = Goal("accuracy") if "eval_accuracy" in record.evals else Goal("eval_loss")
+            if record.has_outcome(goal):
+                runs.append(Run(str(record.settings.get("dataset", record.task)), record, goal))
+    return runs
+
+
 TABLES: dict[str, Callable[[], list[Run]]] = {
     "bert_seeds": bert_seeds,
     "curves": curves,
@@ -209,6 +223,7 @@ TABLES: dict[str, Callable[[], list[Run]]] = {
     "mlperf": mlperf,
     "rectified_law": rectified_law,
     "reference": reference,
+    "recordings": recordings,
 }
 
 SOURCES = {
@@ -219,4 +234,5 @@ SOURCES = {
     "mlperf": "MLPerf Training v4.0 to v5.1, Llama-2-70B LoRA results (Apache-2.0)",
     "rectified_law": "rectified scaling law, FLAN (Apache-2.0)",
     "reference": "this project's packaged runs, benchmarks/record_runs.py",
+    "recordings": "this project's recordings of real length, benchmarks/recordings",
 }

@@ -16,12 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bad_start import bad_start_table
-from benchmarks.forecasting.prefixes import unit_of
+from benchmarks.forecasting.held_out import held_out_forecaster
 from benchmarks.other_people import outside_table
 from benchmarks.other_tasks import (
     floor_table,
-    held_out_forecaster,
-    held_out_priors,
     held_out_table,
     variant_table,
     write_scores,
@@ -125,10 +123,10 @@ def _split_row(
 
 def _warm_row(cell: str, runs: Sequence[Run], rate: float) -> str:
     """The rule as `default_rule` builds it: the forecaster knows the 40 runs, cross-fitted."""
-    priors = held_out_priors(unit_of("bert_seeds", cell))
+    cold = held_out_forecaster("bert_seeds", cell)
 
     def warm(known: Sequence[RunRecord]) -> Forecaster:
-        return Forecaster(tuple(known), priors)
+        return cold.refit(known)
 
     results = []
     for known, new in _deals(len(runs), WARM_SPLITS):

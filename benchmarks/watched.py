@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.run_tables import Run
-from hf_ftrisk.forecast.curves.view import began_far_below
 from hf_ftrisk.forecast.distribution import Predictor
+from hf_ftrisk.forecast.features import began_far_below
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import LEAST_PROB, look_forecasts, look_scores
 from hf_ftrisk.policy.rule import POOR_PROBABILITY

@@ -1,8 +1,7 @@
-"""Prefixes of the completed runs of every table, and which of them are left out together."""
+"""Prefixes of the completed runs of every table."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,6 @@ from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference import load_reference
 
 DEPTHS = (0.1, 0.2, 0.3, 0.5, 0.7)
-FOLDS = 6  # of the tables that are cross-validated within: repositories, data sets
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +22,6 @@ class Prefix:
 
     Args:
         table: name of the table.
-        unit: what is left out together with it when anything is fitted.
         group: cell, repository or data set.
         run: number of the run within its table.
         depth: share of the planned steps.
@@ -34,7 +31,6 @@ class Prefix:
     """
 
     table: str
-    unit: str
     group: str
     run: int
     depth: float
@@ -57,27 +53,6 @@ def all_tables() -> dict[str, list[Run]]:
     return {name: [r for r in runs if np.isfinite(r.outcome)] for name, runs in tables.items()}
 
 
-def unit_of(table: str, group: str) -> str:
-    """What is left out together: a whole table, or a fold of its repositories or data sets."""
-    source = table.removesuffix("_loss").removesuffix("_accuracy")
-    if source in ("curves", "reference"):
-        return f"{source} {zlib.crc32(group.encode()) % FOLDS}"
-    return source
-
-
-def source_of(table: str, group: str) -> str:
-    """What counts as one source of experience: runs of it say nearly the same about a new task.
-
-    A repository, a data set; the models of the scaling law and the machines of MLPerf share one
-    task, the recipes of BERT two.
-    """
-    if table in ("mlperf", "rectified_law", "peft_metamath"):
-        return table
-    if table.startswith("bert_seeds"):
-        return f"bert_seeds {group.split()[0]}"
-    return f"{table.partition('_')[0]} {group}"
-
-
 def prefixes(table: str, runs: list[Run], depths: tuple[float, ...] = DEPTHS) -> Iterator[Prefix]:
     """Prefixes that have at least one evaluation of the goal's metric."""
     for number, run in enumerate(runs):
@@ -86,7 +61,6 @@ def prefixes(table: str, runs: list[Run], depths: tuple[float, ...] = DEPTHS) ->
             if record.curve(run.goal.metric)[0].size:
                 yield Prefix(
                     table,
-                    unit_of(table, run.group),
                     run.group,
                     number,
                     depth,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hf_ftrisk.forecast.curves.schedule import planned_schedule
 from hf_ftrisk.forecast.distribution import Forecast, Predictor
+from hf_ftrisk.forecast.schedule import planned_schedule
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.columns import schedule_steps

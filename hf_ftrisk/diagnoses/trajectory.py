@@ -16,8 +16,8 @@ from hf_ftrisk.diagnoses.data import (
 )
 from hf_ftrisk.diagnoses.rates import GoodRates, peak_rate
 from hf_ftrisk.diagnoses.steps import too_few_steps
-from hf_ftrisk.forecast.curves.schedule import clocks
 from hf_ftrisk.forecast.distribution import Forecast, Predictor
+from hf_ftrisk.forecast.schedule import clocks
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Diagnosis

@@ -1,101 +1,73 @@
-"""The forecast that knows no run of the same task: curve, losses, calibration, failure."""
+"""The forecast that knows no run of the same task: what runs of other sources did from here."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import numpy as np
-from scipy.optimize import brentq
+from scipy.special import ndtri
 
-from hf_ftrisk.forecast.conformal import stretch
-from hf_ftrisk.forecast.curves.change import loss_terms, score_change
-from hf_ftrisk.forecast.curves.extrapolation import sample_paths
-from hf_ftrisk.forecast.curves.view import CurveView
-from hf_ftrisk.forecast.failure import failure_features, kept_above, reweighted
-from hf_ftrisk.forecast.prior import FamilyPrior, family
+from hf_ftrisk.forecast.change_model import ChangeModel
+from hf_ftrisk.forecast.features import Seen, eval_rows
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
-_FAR = 8.0
+# Rows of an evaluation set whose sampling noise the known runs' own changes already show.
+_USUAL_ROWS = 1000.0
+# z that rounding alone sets apart.
+_SAME = 1e-9
 
 
 def cold_values(
-    view: CurveView, record: RunRecord, goal: Goal, prior: FamilyPrior, n: int
+    state: Seen, record: RunRecord, goal: Goal, model: ChangeModel, n: int
 ) -> np.ndarray:
     """Draws (n,) of the outcome in the metric's units.
 
     Args:
-        view: the record's evaluations, at least one.
+        state: the record's evaluations, at least one.
         record: the run so far.
-        goal: what is forecast.
-        prior: what runs of other tasks say.
+        goal: what is forecast, on the scale of its values.
+        model: what runs of other sources say.
         n: number of draws.
     """
-    best = record.load_best
-    paths = sample_paths(view, prior.curve, best=best, max_steps=record.max_steps, n=n)
-    ends = paths[:, -1]
-    moved = shift(view, record, ends, prior.change)
-    z = (paths.max(axis=1) if best else ends) + moved
-    progress = float(view.steps[-1]) / record.max_steps
-    expected = float(view.metric(z).mean())
-    score = family(goal.kind) == "score"
-    z = stretch(z, prior.calibration.at(progress))
-    if score:
-        z = z + recentring(view, expected, lambda by: z + by)
-    baseline = record.baseline(goal)
-    if baseline is None or not math.isfinite(baseline):
-        return np.asarray(np.clip(view.metric(z), *goal.bounds))
-    trivial = view.coordinate(baseline)
-    if best and view.z.max() > trivial:
-        return np.asarray(np.clip(view.metric(z), *goal.bounds))
-    curve = float(np.mean(ends <= trivial))
-    features = failure_features(view, record, goal, baseline, curve)
-    z = reweighted(z, trivial, float(view.z[-1]), prior.failure.chance(features, progress))
-    if score:
-        expected = 0.5 * (expected + float(view.metric(z).mean()))
-        z = kept_above(
-            z, trivial, recentring(view, expected, lambda by: kept_above(z, trivial, by))
-        )
-    values = np.asarray(np.clip(view.metric(z), *goal.bounds))
-    # To the last digit: who fails does not beat the trivial predictor.
+    best = keeps_best(record, goal)
+    start = state.best if best else state.last
+    value = state.evaluations[int(np.argmax(state.z)) if best else -1]
+    if state.steps[-1] >= 1.0:
+        return np.full(n, float(value))
+    changes = model.changes(state.features, record.progress, "best" if best else "end", n)
+    z = start + changes + sampling_noise(state, record, start, n)
+    if best:
+        z = np.maximum(z, start)
+    values = np.where(np.abs(z - start) <= _SAME, value, state.scale.inverse(z))
+    values = np.clip(values, *goal.bounds)
+    trivial = record.baseline(goal)
+    if trivial is None or not np.isfinite(trivial):
+        return np.asarray(values)
+    # To the last digit: who is at the trivial predictor's z does not beat it.
     worst = np.minimum if goal.greater_is_better else np.maximum
-    return np.asarray(np.where(z <= trivial, worst(values, baseline), values))
+    at_most = z <= float(state.scale.forward(trivial)) + _SAME
+    return np.asarray(np.where(at_most, worst(values, trivial), values))
 
 
-def recentring(view: CurveView, expected: float, moved: Callable[[float], np.ndarray]) -> float:
-    """How far to move draws so that the metric's mean is the expected one; 0 if none does.
+def keeps_best(record: RunRecord, goal: Goal) -> bool:
+    """Whether the run's result is its best evaluation of this very metric."""
+    chosen = record.selection
+    own = chosen is None or (
+        (chosen.metric, chosen.greater_is_better) == (goal.metric, goal.greater_is_better)
+    )
+    return record.load_best and own
 
-    A wider distribution of z has a mean nearer to the middle of the metric's range; calibration
-    is to change how sure a forecast is, not what it expects. And of the curve's expectation and
-    the one that the chance of failure implies the mean errs less than either (docs/forecasting.md).
 
-    Args:
-        view: space of the metric.
-        expected: mean asked for, in the metric's units.
-        moved: shift in units of z -> draws (n,).
+def sampling_noise(state: Seen, record: RunRecord, z: float, n: int) -> np.ndarray:
+    """What an evaluation on few rows adds to a change of z, (n,) in no order.
+
+    A share p of `rows` rows is uncertain by a binomial's sd, p taken one row away from 0 and 1
+    (Wilson 1927); known runs show what it adds with `_USUAL_ROWS` rows.
     """
-
-    def excess(by: float) -> float:
-        return view.sign * (float(view.metric(moved(by)).mean()) - expected)
-
-    if not excess(-_FAR) < 0 < excess(_FAR):
-        return 0.0
-    return float(brentq(excess, -_FAR, _FAR, xtol=1e-3))
-
-
-def shift(
-    view: CurveView, record: RunRecord, ends: np.ndarray, weights: tuple[float, ...]
-) -> float:
-    """How far the curve model's draws (n,) of the end have to move, in units of z.
-
-    Args:
-        view: the evaluations so far.
-        record: the run so far.
-        ends: the draws.
-        weights: (n_terms,) of `change.TERMS`; empty for scores.
-    """
-    gain = float(np.median(ends) - view.z[-1])
-    if weights:
-        return float(np.dot(weights, loss_terms(view, record, gain))) - gain
-    return score_change(view, record.max_steps, gain) - gain
+    rows = eval_rows(record)
+    if rows is None or rows >= _USUAL_ROWS or state.scale.shape not in ("rate", "correlation"):
+        return np.zeros(n)
+    share = 1.0 / (1.0 + np.exp(-z))
+    p = (share * rows + 1.0) / (rows + 2.0)
+    variance = (1.0 / rows - 1.0 / _USUAL_ROWS) / (p * (1.0 - p))
+    levels = (np.random.default_rng(0).permutation(n) + 0.5) / n
+    return np.asarray(np.sqrt(variance) * ndtri(levels))

@@ -68,6 +68,11 @@ class Forecast:
         return float(self.samples.std())
 
     @property
+    def point(self) -> float:
+        """The one number to show: the median, which a long tail does not carry off."""
+        return self.median
+
+    @property
     def median(self) -> float:
         """Median of the final value."""
         return self.quantile(0.5)
@@ -134,7 +139,7 @@ class Forecast:
 
     def __repr__(self) -> str:
         low, high = self.interval(0.9)
-        return f"Forecast(mean={self.mean:.4g}, 90%=[{low:.4g}, {high:.4g}], step={self.step})"
+        return f"Forecast({self.point:.4g}, 90%=[{low:.4g}, {high:.4g}], step={self.step})"
 
 
 class Predictor(Protocol):

@@ -1,8 +1,8 @@
 """From what is known of a run to the predictive distribution of its final metric.
 
-Cold, a run is forecast from its curve and its losses under packaged priors and calibration
-(`cold`). With completed runs of the same task the forecast is theirs and the curve
-model's together (`peers`), calibrated on their held-out errors.
+Cold, a run is forecast from what runs of other sources did from a like state (`change_model`).
+With completed runs of the same task the forecast is theirs and the cold one together (`peers`),
+calibrated on their held-out errors.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hf_ftrisk.forecast.cold import cold_values
-from hf_ftrisk.forecast.curves.space import MetricSpace
-from hf_ftrisk.forecast.curves.view import CurveView
+from hf_ftrisk.forecast.change_model import ChangeModel, Family, family_of, load_change_model
+from hf_ftrisk.forecast.cold import cold_values, keeps_best
 from hf_ftrisk.forecast.distribution import Forecast
-from hf_ftrisk.forecast.prior import FamilyPrior, family, load_prior
-from hf_ftrisk.forecast.related.peers import ColdMean, Known, Peers, from_units, in_units
+from hf_ftrisk.forecast.features import seen
+from hf_ftrisk.forecast.related.peers import ColdMedian, Known, Peers, from_units, in_units
+from hf_ftrisk.forecast.scale import Scale
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_scale import as_fractions
 from hf_ftrisk.record import RunRecord
@@ -32,11 +32,11 @@ class Forecaster:
     Args:
         history: completed runs that may be used, as a tuple. Runs of the same task
             (`peers.of_task`), metric and about the same length inform a forecast; others do not.
-        priors: family of metrics -> what runs of other tasks say; None: as packaged.
+        models: family of metrics -> what runs of other sources say; None: as packaged.
     """
 
     history: tuple[RunRecord, ...] = ()
-    priors: Mapping[str, FamilyPrior] | None = None
+    models: Mapping[Family, ChangeModel] | None = None
     _known: Known = field(default_factory=Known, repr=False)
     _peers: dict[tuple[str | None, int, Goal], Peers] = field(
         default_factory=dict, repr=False, init=False
@@ -45,7 +45,7 @@ class Forecaster:
 
     @classmethod
     def default(cls, history: Iterable[RunRecord] | None = None) -> Forecaster:
-        """Forecaster on the packaged priors and, when given, on completed runs.
+        """Forecaster on the packaged model and, when given, on completed runs.
 
         Args:
             history: a RunHistory or any iterable of completed records; None: packaged runs alone.
@@ -78,8 +78,8 @@ class Forecaster:
             samples = _at_least_reached(from_units(units, goal), record, goal)
             n = peers.outcomes.size
             source = (
-                f"{n} completed run{'s' if n > 1 else ''} of the same task and the curve model; "
-                "calibrated on their held-out errors"
+                f"{n} completed run{'s' if n > 1 else ''} of the same task and runs of "
+                "other tasks; calibrated on their held-out errors"
             )
         return Forecast(samples, step=record.last_step, source=source)
 
@@ -91,23 +91,24 @@ class Forecaster:
         return self._fractions[goal.metric]
 
     def _cold(self, record: RunRecord, goal: Goal) -> tuple[np.ndarray, str]:
-        view = CurveView.of(record, goal)
-        if view is None:
-            space = MetricSpace.of(goal, record.train_curve()[1] if _is_loss(goal) else None)
-            z = _static_samples(record, goal, space, np.random.default_rng(0))
-            values = np.clip(space.inverse(z), *goal.bounds)
+        state = seen(record, goal)
+        if state is None:
+            losses = record.train_curve()[1]
+            scale = Scale.of(goal, losses[np.isfinite(losses)] if _is_loss(goal) else np.empty(0))
+            z = _static_samples(record, goal, scale, np.random.default_rng(0))
+            values = np.clip(scale.inverse(z), *goal.bounds)
             return values, "no evaluation yet: wide prior of the metric's range"
-        prior = self._prior(goal)
-        values = cold_values(view, record, goal, prior, _SAMPLES)
+        model = self._model(family_of(state.scale))
+        values = cold_values(state, record, goal, model, _SAMPLES)
+        calibration = model.outcomes["end"].calibration
         source = (
-            "curve model and losses on packaged priors; calibrated on "
-            f"{prior.calibration.groups} groups of runs of other tasks"
+            f"{model.runs} runs of {model.sources} sources, none of this task; calibrated on "
+            f"{calibration.groups} sources that the trees did not know"
         )
-        return _at_least_reached(values, record, goal), source
+        return values, source
 
-    def _prior(self, goal: Goal) -> FamilyPrior:
-        name = family(goal.kind)
-        return load_prior(name) if self.priors is None else self.priors[name]
+    def _model(self, name: Family) -> ChangeModel:
+        return load_change_model(name) if self.models is None else self.models[name]
 
     def _peers_of(self, record: RunRecord, goal: Goal) -> Peers | None:
         """Completed runs comparable to a record; None if there are none."""
@@ -117,16 +118,16 @@ class Forecaster:
         key = (record.task, record.max_steps, bare)
         if key not in self._peers:
             self._peers[key] = Peers.of(
-                record, self.history, bare, self._cold_mean(bare), self._known
+                record, self.history, bare, self._cold_median(bare), self._known
             )
         peers = self._peers[key]
         return peers if peers.outcomes.size else None
 
-    def _cold_mean(self, goal: Goal) -> ColdMean:
+    def _cold_median(self, goal: Goal) -> ColdMedian:
         def mean(record: RunRecord) -> float:
             if not record.curve(goal.metric)[0].size:
                 return float("nan")
-            return float(in_units(self._cold(record, goal)[0], goal).mean())
+            return float(np.median(in_units(self._cold(record, goal)[0], goal)))
 
         return mean
 
@@ -138,22 +139,16 @@ def _is_loss(goal: Goal) -> bool:
 
 def _at_least_reached(values: np.ndarray, record: RunRecord, goal: Goal) -> np.ndarray:
     """The best checkpoint is kept: what was reached cannot be lost again."""
-    chosen = record.selection
-    _, seen = record.finite(goal.metric)
-    if not record.load_best or not seen.size:
-        return values
-    if chosen is not None and (chosen.metric, chosen.greater_is_better) != (
-        goal.metric,
-        goal.greater_is_better,
-    ):
+    _, reached = record.finite(goal.metric)
+    if not reached.size or not keeps_best(record, goal):
         return values
     if goal.greater_is_better:
-        return np.asarray(np.maximum(values, seen.max()))
-    return np.asarray(np.minimum(values, seen.min()))
+        return np.asarray(np.maximum(values, reached.max()))
+    return np.asarray(np.minimum(values, reached.min()))
 
 
 def _static_samples(
-    record: RunRecord, goal: Goal, space: MetricSpace, rng: np.random.Generator
+    record: RunRecord, goal: Goal, scale: Scale, rng: np.random.Generator
 ) -> np.ndarray:
     """Coordinates (n,) spread over all the metric could plausibly become."""
     share = (rng.permutation(_SAMPLES) + 0.5) / _SAMPLES
@@ -162,11 +157,11 @@ def _static_samples(
         low, high = goal.usual_range
         worst, best = (max(low, 0.0), high) if goal.greater_is_better else (high, low)
         edge = worst if baseline is None else baseline
-        return space.forward(edge + (best - edge) * share)
+        return scale.forward(edge + (best - edge) * share)
     if goal.kind == "loss":
         _, losses = record.train_curve()
         known = losses[np.isfinite(losses) & (losses > 0)]
-        scale = baseline or (float(known[-1]) if known.size else goal.target) or 1.0
-        return space.forward(scale) + 0.8 * rng.standard_normal(_SAMPLES)
-    middle = space.forward(baseline if baseline is not None else space.center)
+        size = baseline or (float(known[-1]) if known.size else goal.target) or 1.0
+        return scale.forward(size) + 0.8 * rng.standard_normal(_SAMPLES)
+    middle = scale.forward(baseline if baseline is not None else scale.center)
     return np.asarray(middle + 3.0 * rng.standard_normal(_SAMPLES))

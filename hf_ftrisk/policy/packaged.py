@@ -20,17 +20,18 @@ from pathlib import Path
 import numpy as np
 
 from hf_ftrisk.forecast.distribution import Predictor
-from hf_ftrisk.forecast.prior import family
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.policy.calibration import conformal_floor
 from hf_ftrisk.policy.rule import StoppingRule
 
 SCORES_FILE = Path(__file__).parent.parent / "reference" / "stopping.json"
 # The floor is set for the allowed rate divided by the first of these that keeps the measured rate
 # within it.
-CAUTIONS = (2.0, 3.0, 4.0, 6.0, 9.0)
+CAUTIONS = (2.0, 3.0, 4.0, 5.0, 6.0, 9.0)
 # Fewer data sets than this say nothing about one more.
 MIN_DATA_SETS = 8
+FEW_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class ReferenceScores:
         """Share of good runs below the floor that the other data sets give, data sets in turn.
 
         The mean over data sets, so that a data set with many runs does not speak for the others,
-        and of the kind of goal with the largest: a hard target is what people set.
+        and of the kind of goal with the largest: a hard target is what people set. Data sets with
+        fewer than `FEW_RUNS` good runs, whose rate can only be far off, count together as one.
 
         Args:
             level: share of the others' good runs that the floor is set for.
@@ -89,9 +91,17 @@ class ReferenceScores:
                 below[groups == group] = scores[groups == group] < floor
         rates = []
         for kind in set(self.judged):
-            of_kind = [below[(judged == kind) & (groups == group)] for group in set(self.groups)]
-            rates.append(float(np.mean([part.mean() for part in of_kind if part.size])))
+            own = [below[(judged == kind) & (groups == group)] for group in set(self.groups)]
+            many = [part for part in own if part.size >= FEW_RUNS]
+            few = [part for part in own if 0 < part.size < FEW_RUNS]
+            together = [*many, np.concatenate(few)] if few else many
+            rates.append(float(np.mean([part.mean() for part in together])))
         return max(rates, default=0.0)
+
+
+def family(kind: MetricKind | None) -> str:
+    """Metrics whose packaged scores are one set: ``"loss"``, or ``"score"`` for all others."""
+    return "loss" if kind == "loss" else "score"
 
 
 def pooled_floor(scores: tuple[float, ...] | list[float], level: float) -> float | None:
@@ -101,7 +111,7 @@ def pooled_floor(scores: tuple[float, ...] | list[float], level: float) -> float
 
 @cache
 def reference_scores(name: str) -> ReferenceScores | None:
-    """Packaged scores of a family of metrics (`forecast.prior.family`); None if there are none."""
+    """Packaged scores of a family of metrics (`family`); None if there are none."""
     if not SCORES_FILE.is_file():
         return None
     stored = json.loads(SCORES_FILE.read_text(encoding="utf-8"))["families"].get(name)

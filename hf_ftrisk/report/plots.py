@@ -72,7 +72,7 @@ def _draw_trajectory(axes: Axes, report: RiskReport) -> None:
         axes.plot(steps, values, color=_RUN, lw=1.8, marker="o", ms=3, label="this run", zorder=4)
     if report.forecast is not None:
         low_end, high_end = report.forecast.interval(0.9)
-        mean = report.forecast.mean
+        mean = report.forecast.point
         axes.errorbar(
             [full],
             [mean],

@@ -67,7 +67,7 @@ def forecast_words(report: Findings) -> str:
     if forecast is None:
         return "none"
     low, high = forecast.interval(0.9)
-    text = f"{value(forecast.mean, goal)} (90 %: {value(low, goal)} to {value(high, goal)})"
+    text = f"{value(forecast.point, goal)} (90 %: {value(low, goal)} to {value(high, goal)})"
     if goal.threshold(report.baseline) is not None:
         text += f", {share(forecast.prob_meets(goal, report.baseline))} sure to be good"
     return text

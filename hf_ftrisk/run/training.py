@@ -156,7 +156,6 @@ class Training:
             budget=self._options.budget,
             seeds=self._options.seeds,
             history=self._options.open_history(),
-            rule=self._options.rule,
         )
 
     def _obey(self, report: RiskReport) -> None:
@@ -201,7 +200,6 @@ class Training:
             goal,
             action=self._options.action,
             history=self._options.open_history(),
-            rule=self._options.rule,
             report_dir=self._folder(),
             aside=True,
         )

@@ -16,7 +16,6 @@ from transformers import Trainer, TrainerCallback
 
 import hf_ftrisk.watch.callback
 from hf_ftrisk.history import RunHistory
-from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.trainers import plan, ranks, reach, tap
@@ -127,6 +126,7 @@ CLASSES = [
     session.Session,
     watcher.Watcher,
     watcher.Judged,
+    watcher._Latest,
     trace.Trace,
     tap.StepTap,
     clock.Clock,
@@ -148,8 +148,7 @@ FUNCTIONS: list[tuple[Any, str]] = [
     (conclude, "dynamics_signals"),
     (conclude, "_training_loss"),
     (watcher, "_value_at"),
-    (StoppingRule, "from_runs"),
-    (StoppingRule, "judge"),
+    (watcher, "default_rule"),
     (watcher, "diagnose"),
     (watcher, "look_steps"),
     (watcher, "lasting_failure"),

@@ -1,11 +1,11 @@
 """Completed runs of the same task: what they say about a new run at the same depth.
 
 Three point forecasts of the new run's outcome are averaged, weighted by their errors on held-out
-known runs: the curve model's, corrected by its mean error on the known runs; a ridge regression on
+known runs: the cold one, corrected by its mean error on the known runs; a ridge regression on
 what the known runs had shown at this depth; their plain mean. The distribution around the average
 is that of its held-out errors, those of similar runs counting more, so that a task whose runs
 either work or collapse gets both. Errors of few runs are stretched, and one share in n + 1 is left
-to the curve model's own spread: a new run may lie beyond all that n runs have shown, and with few
+to the cold forecast's own spread: a new run may lie beyond all that n runs have shown, and with few
 known runs the forecast is nearly its own. And the end that hardly any of them had keeps a chance
 (`one_sided`).
 """
@@ -51,7 +51,7 @@ _SAME_RATE = 0.01
 # Values kept of completed runs; more are computed again.
 _MOST_KEPT = 50_000
 
-ColdMean = Callable[[RunRecord], float]
+ColdMedian = Callable[[RunRecord], float]
 
 
 def in_units(values: np.ndarray | float, goal: Goal) -> np.ndarray:
@@ -146,11 +146,11 @@ class Known:
         self._features: dict[tuple[RunRecord, Goal, float], np.ndarray] = {}
         self._fractions: dict[tuple[RunRecord, str], RunRecord] = {}
 
-    def cold(self, record: RunRecord, goal: Goal, cold_mean: ColdMean) -> np.ndarray:
-        """The curve model's mean (n_depths,) at each depth of `conformal.DEPTHS`."""
+    def cold(self, record: RunRecord, goal: Goal, cold_median: ColdMedian) -> np.ndarray:
+        """The cold forecast's median (n_depths,) at each depth of `conformal.DEPTHS`."""
         key = (record, goal)
         if key not in self._cold:
-            self._cold[key] = np.array([cold_mean(_prefix(record, d)) for d in DEPTHS])
+            self._cold[key] = np.array([cold_median(_prefix(record, d)) for d in DEPTHS])
         return self._cold[key]
 
     def in_fractions(self, record: RunRecord, goal: Goal) -> RunRecord:
@@ -179,8 +179,8 @@ class Peers:
         records: the runs.
         goal: what is forecast.
         outcomes: (n,) outcomes, in the units of `in_units`.
-        cold: (n, n_depths) the curve model's mean at each depth of `conformal.DEPTHS`; NaN before
-            the first evaluation.
+        cold: (n, n_depths) the cold forecast's median at each depth of `conformal.DEPTHS`; NaN
+            before the first evaluation.
         known: what has been computed of them.
     """
 
@@ -196,7 +196,7 @@ class Peers:
         record: RunRecord,
         history: Sequence[RunRecord],
         goal: Goal,
-        cold_mean: ColdMean,
+        cold_median: ColdMedian,
         known: Known,
     ) -> Peers:
         """The runs of a history that are comparable to a record, the latest `MAX_PEERS`.
@@ -205,7 +205,7 @@ class Peers:
             record: the new run.
             history: completed runs of any task.
             goal: what is forecast.
-            cold_mean: the curve model's mean for a prefix, in the units of `in_units`.
+            cold_median: the cold forecast's median for a prefix, in the units of `in_units`.
             known: what has been computed of completed runs already.
         """
         task = of_task(history, record.task)
@@ -215,7 +215,7 @@ class Peers:
             found,
             goal,
             in_units(np.array([r.outcome(goal) for r in found]), goal),
-            np.array([known.cold(r, goal, cold_mean) for r in found]),
+            np.array([known.cold(r, goal, cold_median) for r in found]),
             known,
         )
 
@@ -232,12 +232,12 @@ class Peers:
         raw = np.array([self.known.features(r, self.goal, share) for r in self.records])
         new_raw = features(record, self.goal, share)
         known, new = standardised(raw, new_raw)
-        estimate = self._estimate(known, new, float(cold.mean()), share)
+        estimate = self._estimate(known, new, float(np.median(cold)), share)
         errors = (self.outcomes - estimate.held_out) * (1.0 + _STRETCH_RUNS / k if k > 1 else 1.0)
         like = 1.0 - novelty(raw[:, 0], float(new_raw[0]))
         even = np.full(cold.size, 1.0 / cold.size)
         values = np.concatenate(
-            [estimate.value + errors, cold - cold.mean() + estimate.value, cold]
+            [estimate.value + errors, cold - np.median(cold) + estimate.value, cold]
         )
         weights = np.concatenate(
             [
@@ -286,7 +286,7 @@ class Peers:
         return averaged(estimates, self.outcomes, odds)
 
     def _cold_at(self, share: float) -> np.ndarray:
-        """The curve model's means (n,) at a share of the run, between the depths' means."""
+        """The cold forecast's medians (n,) at a share of the run, between the depths'."""
         return np.array([np.interp(share, DEPTHS, row) for row in self.cold])
 
 

@@ -66,7 +66,7 @@ def test_an_unknown_task_is_that_of_a_history_of_one_task():
     one = Forecaster.default(planted(5)).predict(record, GOAL)
     several = Forecaster.default(planted(5) + planted(5, task="another")).predict(record, GOAL)
     assert "5 completed runs" in one.source
-    assert "packaged priors" in several.source
+    assert "none of this task" in several.source
 
 
 def test_intervals_cover_new_runs_of_the_task_and_are_narrower_than_cold_ones():
@@ -147,7 +147,8 @@ def test_runs_whose_learning_rates_were_not_logged_count_as_of_one_setting():
     (new,) = settings([0.5], [1e-4])
     seeds = Forecaster.default(settings([0.8] * 12, [1e-4] * 12)).predict(new.prefix(10), GOAL)
     unknown = Forecaster.default(history).predict(new.prefix(10), GOAL)
-    np.testing.assert_array_equal(unknown.samples, seeds.samples)
+    # The rate of the new run itself is known, and the same, in both.
+    np.testing.assert_allclose(unknown.samples, seeds.samples, atol=1e-4)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "loss", "matthews_correlation", "reward", "bleu"])
@@ -162,7 +163,7 @@ def test_forecasts_with_known_runs_stay_inside_the_range_of_the_metric(metric):
 
 def test_source_says_what_the_forecast_rests_on():
     record = planted(1)[0].prefix(30)
-    assert "packaged priors" in Forecaster.default().predict(record, GOAL).source
+    assert "none of this task" in Forecaster.default().predict(record, GOAL).source
     assert "1 completed run of" in Forecaster.default(planted(1)).predict(record, GOAL).source
     assert "7 completed runs of" in Forecaster.default(planted(7)).predict(record, GOAL).source
 

@@ -10,7 +10,7 @@ import pytest
 
 from hf_ftrisk import Forecaster, Goal, RunRecord, fit_risk_curve
 from hf_ftrisk.diagnoses.steps import at_budget
-from hf_ftrisk.forecast.curves.schedule import clocks
+from hf_ftrisk.forecast.schedule import clocks
 from hf_ftrisk.record.columns import MOST_RATES, schedule_steps
 
 

@@ -11,12 +11,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_ftrisk.forecast.curves.curve import Times
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.columns import schedule_steps
 
 # A logged learning rate repeats to this relative accuracy.
 _SAME = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Times:
+    """Clock readings at n moments of a run, each (n,) and in [0, 1].
+
+    Args:
+        drift: share of the summed learning rate that has passed.
+        noise: share of the summed squared learning rate that has passed.
+        cooled: one minus the learning rate over its peak; 0 during warm-up.
+    """
+
+    drift: np.ndarray
+    noise: np.ndarray
+    cooled: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,243 @@
+"""How far a metric will still move: what completed runs of many sources did from a like state.
+
+1. *Size*: a ridge regression of the log of the change still to come on a few terms of the features
+   (what is left, how much the metric moved lately, how rough it is): the unit of all that follows.
+2. *Forest* (`forest`): completed runs that were in a like state, weighted; their changes in units
+   of their own size, times the new run's size, are the forecast's distribution.
+3. *Shrinkage*: the share of the median change that proved right at this depth.
+4. *Calibration* (`conformal`): the distribution stretched so that its intervals hold over sources.
+5. *Guard*: no farther from the last value than any source ever went at that depth.
+
+All constants are fitted by `benchmarks/forecasting/fitting.py`, 3 to 5 on runs of sources that the
+trees did not know. Chosen on: docs/forecasting.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from hf_ftrisk.forecast.conformal import DEPTHS, DepthCalibration, stretch
+from hf_ftrisk.forecast.features import FEATURES
+from hf_ftrisk.forecast.forest import Forest
+from hf_ftrisk.forecast.scale import Scale
+
+MODEL_FILE = Path(__file__).parent.parent / "reference" / "forecast.npz"
+Family = Literal["loss", "score", "real"]
+# What is asked for: the last value of the run, or the best of all.
+Ending = Literal["end", "best"]
+ENDINGS: tuple[Ending, ...] = ("end", "best")
+
+_SIZE_FLOOR, _SIZE_CAP = 0.007, 2.7
+_MOST_SIZES = 10.0
+_SMALL = 0.02
+# Features that the forest also gets in units of the size.
+_RELATIVE = (
+    "trend",
+    "since_half",
+    "below_best",
+    "last_change",
+    "since_three_quarters",
+    "since_first",
+    "above_recent",
+    "half_trend",
+    "doubling",
+)
+_COLUMN = {name: i for i, name in enumerate(FEATURES)}
+_RELATIVE_COLUMNS = np.array([_COLUMN[name] for name in _RELATIVE])
+# Terms of the size: logs of absolute values, with a term that tells whether the value is known.
+_MAGNITUDES = (
+    "since_half",
+    "last_change",
+    "roughness",
+    "since_first",
+    "below_best",
+    "train_fall",
+    "train_fall_third",
+    "loss_last_change",
+    "since_three_quarters",
+    "half_trend",
+    "doubling",
+    "above_recent",
+)
+_PLAIN = ("evaluations", "level", "gap", "epochs", "steps")
+
+
+def family_of(scale: Scale) -> Family:
+    """Which runs a metric is forecast from."""
+    if scale.shape in ("loss", "real"):
+        return scale.shape
+    return "score"
+
+
+def size_terms(values: np.ndarray) -> np.ndarray:
+    """Terms (n, n_terms) of the size from features (n, n_features)."""
+    x = np.atleast_2d(values)
+    left = np.log(1.0 - x[:, _COLUMN["progress"]] + 0.03)
+    terms = [left, np.log(x[:, _COLUMN["progress"]] + _SMALL)]
+    for name in _MAGNITUDES:
+        column = x[:, _COLUMN[name]]
+        known = np.isfinite(column)
+        terms += [np.where(known, np.log(np.abs(np.nan_to_num(column)) + _SMALL), 0.0), known]
+    for name in _PLAIN:
+        terms.append(np.nan_to_num(x[:, _COLUMN[name]]))
+    terms.append(np.abs(np.nan_to_num(x[:, _COLUMN["level"]])))
+    terms.append(left * terms[2])
+    return np.array(terms, dtype=np.float64).T
+
+
+@dataclass(frozen=True, eq=False)
+class Size:
+    """Typical size of the change still to come, in units of z.
+
+    Args:
+        mean: (n_terms,) of `size_terms`.
+        sd: (n_terms,) their spread.
+        weights: (n_terms,) of the standardised terms.
+        intercept: log of the size where all terms are at their mean.
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    weights: np.ndarray
+    intercept: float
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Size (n,) for features (n, n_features)."""
+        terms = (size_terms(values) - self.mean) / self.sd
+        log = self.intercept + terms @ self.weights
+        return np.asarray(np.exp(np.clip(log, np.log(_SIZE_FLOOR), np.log(_SIZE_CAP))))
+
+
+def columns(values: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """What the forest is asked with, (n, n_columns): features (n, n_features), also relative."""
+    x = np.atleast_2d(values)
+    relative = np.clip(x[:, _RELATIVE_COLUMNS] / size[:, None], -_MOST_SIZES, _MOST_SIZES)
+    return np.column_stack([x, np.log(size), relative])
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What the forest's known cases came to, for one `Ending`, and what proved right of it.
+
+    Args:
+        change: (n_cases,) change still to come, in units of each case's size.
+        kept: (n_depths,) share of the median change to expect, at `conformal.DEPTHS`.
+        calibration: stretch of the distribution.
+        reach: (n_depths, 2) least and greatest change of z ever seen from that depth on.
+    """
+
+    change: np.ndarray
+    kept: np.ndarray
+    calibration: DepthCalibration
+    reach: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ChangeModel:
+    """Forecast of the change of z still to come, for one family of metrics.
+
+    Args:
+        size: unit of the change.
+        forest: known cases in a like state.
+        outcomes: ending -> what they came to.
+        sources: number of sources behind it.
+        runs: number of runs behind it.
+    """
+
+    size: Size
+    forest: Forest
+    outcomes: Mapping[Ending, Outcomes]
+    sources: int
+    runs: int
+
+    def changes(self, values: np.ndarray, progress: float, ending: Ending, n: int) -> np.ndarray:
+        """Equally likely changes (n,) of z still to come, ascending.
+
+        From the last evaluation to the run's last ("end"), or from the best so far to the best of
+        all ("best").
+
+        Args:
+            values: (n_features,) of `features.FEATURES`.
+            progress: share of the run that is logged.
+            ending: what is asked for.
+            n: number of draws.
+        """
+        size = self.size.of(values)
+        weights = self.forest.weights(columns(values, size)[0])
+        known = self.outcomes[ending]
+        draws = spread(weights, known.change, n) * float(size[0])
+        return adjusted(draws, known, progress)
+
+
+def spread(weights: np.ndarray, change: np.ndarray, n: int) -> np.ndarray:
+    """Quantiles (n,) at even levels of weighted changes (n_cases,), ascending.
+
+    Between two known changes quantiles are interpolated, so that few cases make no steps.
+    """
+    kept = np.flatnonzero(weights)
+    order = kept[np.argsort(change[kept], kind="stable")]
+    share = weights[order]
+    middle = np.cumsum(share) - 0.5 * share
+    levels = (np.arange(n) + 0.5) / n
+    return np.asarray(np.interp(levels, middle / share.sum(), change[order]))
+
+
+def adjusted(draws: np.ndarray, known: Outcomes, progress: float) -> np.ndarray:
+    """Ascending draws (n,) of a change: shrunk, stretched, and kept within what was ever seen."""
+    kept = float(np.interp(progress, DEPTHS, known.kept))
+    shrunk = draws - (1.0 - kept) * float(np.median(draws))
+    wide = stretch(shrunk, known.calibration.at(progress))
+    low, high = known.reach[max(int(np.searchsorted(DEPTHS, progress, side="right")) - 1, 0)]
+    return np.asarray(np.clip(wide, low, high))
+
+
+# --- storage -------------------------------------------------------------------------------------
+
+
+def stored(model: ChangeModel, name: str) -> dict[str, np.ndarray]:
+    """Arrays of a model under names that start with its family's."""
+    found = {f"{name}/forest/{k}": v for k, v in model.forest.arrays().items()}
+    for key in ("mean", "sd", "weights", "intercept"):
+        found[f"{name}/size/{key}"] = np.asarray(getattr(model.size, key), dtype=np.float64)
+    for ending, known in model.outcomes.items():
+        found[f"{name}/{ending}/change"] = known.change.astype(np.float32)
+        found[f"{name}/{ending}/kept"] = known.kept
+        found[f"{name}/{ending}/factors"] = np.array(known.calibration.factors)
+        found[f"{name}/{ending}/reach"] = known.reach
+    found[f"{name}/counts"] = np.array([model.sources, model.runs])
+    return found
+
+
+def restored(arrays: Mapping[str, np.ndarray], name: str) -> ChangeModel:
+    """Inverse of `stored`."""
+    size = Size(
+        arrays[f"{name}/size/mean"],
+        arrays[f"{name}/size/sd"],
+        arrays[f"{name}/size/weights"],
+        float(arrays[f"{name}/size/intercept"]),
+    )
+    sources, runs = (int(x) for x in arrays[f"{name}/counts"])
+    outcomes: dict[Ending, Outcomes] = {}
+    for ending in ENDINGS:
+        factors = arrays[f"{name}/{ending}/factors"]
+        outcomes[ending] = Outcomes(
+            arrays[f"{name}/{ending}/change"].astype(np.float64),
+            arrays[f"{name}/{ending}/kept"],
+            DepthCalibration(tuple(tuple(float(f) for f in row) for row in factors), sources),
+            arrays[f"{name}/{ending}/reach"],
+        )
+    forest = Forest.from_arrays(arrays, f"{name}/forest/")
+    return ChangeModel(size, forest, outcomes, sources, runs)
+
+
+@cache
+def load_change_model(name: Family) -> ChangeModel:
+    """The packaged model of a family of metrics."""
+    with np.load(MODEL_FILE, allow_pickle=False) as arrays:
+        return restored(arrays, name)

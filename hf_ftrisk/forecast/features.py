@@ -1,0 +1,306 @@
+"""What a run has shown so far, as bounded numbers that mean the same for every run.
+
+All differences of the metric are in units of z (`scale`), oriented so that greater is better; steps
+are shares of the planned run; losses, gradient norms and counts are logarithms. Each feature is
+clipped to a range that real runs fill: nothing a log may hold moves a forecast without bound.
+What was not logged is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_ftrisk.forecast.scale import Scale
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
+
+# Name -> range. The order is that of the model's columns.
+RANGES: dict[str, tuple[float, float]] = {
+    "progress": (0.0, 1.0),  # share of the run at the last evaluation
+    "logged": (0.0, 1.0),  # share of the run at the last log
+    "evaluations": (0.0, 5.0),  # log of their number
+    "spacing": (-6.0, 0.0),  # log of the last gap between evaluations, as a share of the run
+    "level": (-6.0, 6.0),  # z of the last evaluation
+    "below_best": (0.0, 3.0),  # best z less the last
+    "since_best": (0.0, 1.0),  # steps since the best, as a share of those done
+    "last_change": (-3.0, 3.0),  # last difference of z
+    "change_before": (-3.0, 3.0),  # the difference before it
+    "trend": (-3.0, 3.0),  # last slope times what is left
+    "since_half": (-4.0, 4.0),  # z less z at half the steps done
+    "since_three_quarters": (-3.0, 3.0),
+    "half_trend": (-3.0, 3.0),  # slope over the last half of what is done times what is left
+    "doubling": (
+        -3.0,
+        3.0,
+    ),  # left to gain if each doubling of the steps gives a like share
+    "above_recent": (-3.0, 3.0),  # z less the median of the last evaluations
+    "since_first": (-6.0, 6.0),  # z less the first z
+    "roughness": (0.0, 2.0),  # median absolute second difference
+    "ties": (0.0, 1.0),  # share of evaluations that repeat the one before
+    "above_trivial": (-4.0, 6.0),  # z less the trivial predictor's
+    "train_level": (-8.0, 5.0),  # log of the recent training loss
+    "train_fall": (-4.0, 6.0),  # log of the first over the recent
+    "train_fall_third": (-2.0, 3.0),  # log of the middle third over the last third
+    "train_fall_sixth": (-2.0, 3.0),  # log of the last sixth but one over the last
+    "train_doubling": (-3.0, 3.0),
+    "train_noise": (0.0, 2.0),
+    "gap": (-3.0, 6.0),  # log of the eval loss over the recent training loss
+    "gap_change": (-3.0, 3.0),  # its change since half the steps done
+    "loss_level": (-8.0, 5.0),  # log of the last eval loss
+    "loss_last_change": (-2.0, 2.0),  # last difference of the log eval loss
+    "loss_above_best": (0.0, 3.0),
+    "loss_since_half": (-3.0, 3.0),
+    "score_level": (-6.0, 6.0),  # z of the first known score beside a loss
+    "score_last_change": (-3.0, 3.0),
+    "score_below_best": (0.0, 3.0),
+    "epochs_done": (-3.0, 5.0),  # logs
+    "epochs": (-3.0, 5.0),
+    "steps": (2.0, 12.0),  # log of the planned steps
+    "rate_left": (0.0, 1.0),  # learning rate now over its peak so far
+    "peak_rate": (-16.0, 0.0),  # log of the peak learning rate
+    "gradient_level": (-6.0, 8.0),
+    "gradient_rise": (-4.0, 4.0),  # log of the recent gradient norm over the first
+}
+FEATURES = tuple(RANGES)
+_LOW = np.array([low for low, _ in RANGES.values()])
+_HIGH = np.array([high for _, high in RANGES.values()])
+_TINY = 1e-8
+_RECENT = 5
+_FAR_BELOW = 1.0  # in units of z
+_MOST_DOUBLINGS = 6.0
+_MANY_EPOCHS = 1e4  # beyond: max_steps alone was set, and the count of epochs says nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A record's metric so far.
+
+    Args:
+        scale: coordinate of the metric.
+        steps: (n,) steps of the evaluations, as shares of the planned run.
+        z: (n,) evaluations.
+        evaluations: (n,) the same in the metric's own units.
+        features: (n_features,) of `FEATURES`.
+    """
+
+    scale: Scale
+    steps: np.ndarray
+    z: np.ndarray
+    evaluations: np.ndarray
+    features: np.ndarray
+
+    @property
+    def last(self) -> float:
+        """z of the last evaluation."""
+        return float(self.z[-1])
+
+    @property
+    def best(self) -> float:
+        """z of the best evaluation."""
+        return float(self.z.max())
+
+
+def seen(record: RunRecord, goal: Goal, scale: Scale | None = None) -> Seen | None:
+    """What a record shows of a goal's metric; None before its first finite evaluation.
+
+    Args:
+        record: the run so far.
+        goal: the metric.
+        scale: coordinate to use; None: as name and values say.
+    """
+    steps, values = _finite(*record.curve(goal.metric))
+    if not values.size:
+        return None
+    goal, _ = record.goal_scale(goal)
+    scale = scale or Scale.of(goal, values, eval_rows(record))
+    at = np.minimum(steps / record.max_steps, 1.0)
+    z = scale.forward(values)
+    found = _metric(at, z) | _losses(record, goal) | _scores(record, goal) | _run(record, at)
+    trivial = record.baseline(goal)
+    if trivial is not None and math.isfinite(trivial):
+        found["above_trivial"] = float(z[-1] - scale.forward(trivial))
+    return Seen(scale, at, z, values, bounded(found))
+
+
+def began_far_below(record: RunRecord, goal: Goal) -> bool:
+    """Whether a run's first evaluation lies far below the trivial predictor, if that is known.
+
+    With many classes an untrained head does far worse than the most frequent class.
+    """
+    goal, _ = record.goal_scale(goal)
+    values, trivial = record.finite(goal.metric)[1], record.baseline(goal)
+    if not values.size or trivial is None or not math.isfinite(trivial):
+        return False
+    scale = Scale.of(goal, values)
+    first, level = float(scale.forward(values[0])), float(scale.forward(trivial))
+    return first <= level - _FAR_BELOW
+
+
+def bounded(found: dict[str, float]) -> np.ndarray:
+    """The features (n_features,) in order, clipped; NaN where not known."""
+    row = np.array([found.get(name, math.nan) for name in FEATURES])
+    return np.asarray(np.clip(np.where(np.isinf(row), np.nan, row), _LOW, _HIGH))
+
+
+def eval_rows(record: RunRecord) -> float | None:
+    """Rows of the evaluation set, None if not known."""
+    for source in (record.static, record.settings):
+        rows = source.get("eval_rows")
+        if isinstance(rows, int | float) and math.isfinite(rows) and rows >= 1:
+            return float(rows)
+    return None
+
+
+def _metric(at: np.ndarray, z: np.ndarray) -> dict[str, float]:
+    n, done, left = z.size, float(at[-1]), 1.0 - float(at[-1])
+    steps = np.diff(at, prepend=0.0)
+    best = int(z.size - 1 - np.argmax(z[::-1]))
+    found = {
+        "progress": done,
+        "evaluations": math.log(n),
+        "spacing": _log(float(steps[-1])),
+        "level": float(z[-1]),
+        "below_best": float(z.max() - z[-1]),
+        "since_best": (done - float(at[best])) / max(done, _TINY),
+        "since_first": float(z[-1] - z[0]),
+    }
+    if n >= 2:
+        change = np.diff(z)
+        found["last_change"] = float(change[-1])
+        found["trend"] = float(change[-1] / max(steps[-1], _TINY) * left)
+        found["since_half"] = float(z[-1] - np.interp(done / 2, at, z))
+        found["since_three_quarters"] = float(z[-1] - np.interp(0.75 * done, at, z))
+        found["above_recent"] = float(z[-1] - np.median(z[-_RECENT:]))
+        found["half_trend"] = _slope(at, z) * left
+        found["doubling"] = _doubling(at, z)
+        found["ties"] = float(np.mean(np.abs(change) < 1e-9))
+    if n >= 3:
+        found["change_before"] = float(z[-2] - z[-3])
+        found["roughness"] = float(np.median(np.abs(np.diff(z[-12:], 2))))
+    return found
+
+
+def _losses(record: RunRecord, goal: Goal) -> dict[str, float]:
+    """Training loss, and the eval loss beside it."""
+    steps, loss = _finite(*record.train_curve())
+    logs = _logs(loss)
+    found: dict[str, float] = {}
+    recent = math.nan
+    if logs.size:
+        tail = max(1, logs.size // 5)
+        recent = float(logs[-tail:].mean())
+        found["train_level"] = recent
+        found["train_fall"] = float(logs[:tail].mean()) - recent
+    for name, parts in (("train_fall_third", 3), ("train_fall_sixth", 6)):
+        if logs.size >= parts:
+            cut = np.array_split(logs, parts)
+            found[name] = float(cut[-2].mean() - cut[-1].mean())
+    if logs.size >= 4:
+        found["train_doubling"] = -_doubling(steps / record.max_steps, _smooth(logs))
+        found["train_noise"] = float(np.median(np.abs(np.diff(logs))))
+    at, held_out = _finite(*record.curve("eval_loss"))
+    if not held_out.size:
+        return found
+    z = _logs(held_out)
+    found["gap"] = float(z[-1]) - recent
+    if goal.metric != "eval_loss":
+        found["loss_level"] = float(z[-1])
+        found["loss_above_best"] = float(z[-1] - z.min())
+        if z.size >= 2:
+            found["loss_last_change"] = float(z[-1] - z[-2])
+            found["loss_since_half"] = float(z[-1] - np.interp(at[-1] / 2, at, z))
+    if logs.size >= 2 and z.size >= 2:
+        half = at[-1] / 2
+        then = float(np.interp(half, at, z) - np.interp(half, steps, logs))
+        found["gap_change"] = found["gap"] - then
+    return found
+
+
+def _scores(record: RunRecord, goal: Goal) -> dict[str, float]:
+    """The score evaluated beside a loss, if any."""
+    if goal.kind != "loss":
+        return {}
+    for name in sorted(record.evals):
+        try:
+            beside = Goal(name)
+        except ValueError:
+            continue  # direction not known
+        if name == goal.metric or beside.kind != "rate":
+            continue
+        _, values = _finite(*record.curve(name))
+        if not values.size:
+            continue
+        z = Scale.of(record.goal_scale(beside)[0], values).forward(values)
+        found = {"score_level": float(z[-1]), "score_below_best": float(z.max() - z[-1])}
+        if z.size >= 2:
+            found["score_last_change"] = float(z[-1] - z[-2])
+        return found
+    return {}
+
+
+def _run(record: RunRecord, at: np.ndarray) -> dict[str, float]:
+    """Length, epochs, schedule and gradients."""
+    found = {"logged": record.progress, "steps": math.log(record.max_steps)}
+    per_epoch = record.steps_per_epoch
+    if per_epoch and math.isfinite(per_epoch) and record.max_steps / per_epoch < _MANY_EPOCHS:
+        found["epochs"] = _log(record.max_steps / per_epoch)
+        found["epochs_done"] = _log(float(at[-1]) * record.max_steps / per_epoch)
+    _, rates = _finite(record.train_step, record.learning_rate)
+    rates = rates[rates >= 0]
+    if rates.size and rates.max() > 0:
+        found["peak_rate"] = math.log(rates.max())
+        found["rate_left"] = float(rates[-1] / rates.max())
+    _, norms = _finite(record.train_step, record.grad_norm)
+    if norms.size:
+        logs = _logs(norms)
+        tail = max(1, logs.size // 5)
+        found["gradient_level"] = float(np.median(logs[-tail:]))
+        found["gradient_rise"] = found["gradient_level"] - float(np.median(logs[:tail]))
+    return found
+
+
+def _slope(at: np.ndarray, z: np.ndarray) -> float:
+    """Least-squares slope over the last half of the steps done, at least two evaluations."""
+    first = min(int(np.searchsorted(at, at[-1] / 2)), z.size - 2)
+    x, y = at[first:] - at[first:].mean(), z[first:]
+    return float(x @ y / max(float(x @ x), _TINY))
+
+
+def _doubling(at: np.ndarray, z: np.ndarray) -> float:
+    """Change still to come when each doubling of the steps brings the same share of the last one.
+
+    The shares of a power law. The share is taken from the last two doublings and kept in [0, 1].
+    """
+    done = float(at[-1])
+    quarter, half = np.interp([done / 4, done / 2], at, z)
+    last, before = float(z[-1] - half), float(half - quarter)
+    share = min(max(last / before, 0.0), 1.0) if abs(before) > _TINY else 0.0
+    doublings = min(-math.log2(max(done, _TINY)), _MOST_DOUBLINGS)
+    if share == 1.0:
+        return last * doublings
+    return float(last * share * (1.0 - share**doublings) / (1.0 - share))
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Running mean (n,) over a tenth of the values before each."""
+    width = max(1, values.size // 10)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, values.size + 1)
+    starts = np.maximum(ends - width, 0)
+    return np.asarray((total[ends] - total[starts]) / (ends - starts))
+
+
+def _finite(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    kept = np.isfinite(values)
+    return steps[kept], values[kept]
+
+
+def _log(value: float) -> float:
+    return math.log(max(value, _TINY))
+
+
+def _logs(values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(np.maximum(values, 1e-6)))

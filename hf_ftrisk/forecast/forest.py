@@ -1,0 +1,97 @@
+"""A forest of regression trees that answers with the known cases a new one resembles.
+
+Quantile regression forests (Meinshausen 2006): what a tree gives is not a number but the leaf's
+known cases, and the forest's weights over all of them are a predictive distribution for anything
+that is known of them. Nothing beyond what was ever seen can come out. Plain arrays, no library
+that grew the trees is needed to read them; `benchmarks/forecasting/growing.py` grows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+LEAF = -1
+_STORED = ("feature", "threshold", "missing_left", "left", "right", "roots", "case_weight")
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """Trees over columns of features, and the known cases in their leaves.
+
+    Args:
+        feature: (n_nodes,) column that a node asks for; `LEAF` in a leaf.
+        threshold: (n_nodes,) values up to it go left.
+        missing_left: (n_nodes,) whether a case without the value goes left.
+        left: (n_nodes,) node on the left; in a leaf its number among all leaves.
+        right: (n_nodes,) node on the right.
+        roots: (n_trees,) first node of each tree.
+        starts: (n_leaves + 1,) where each leaf's cases start in `members`.
+        members: (n_trees * n_cases,) numbers of the known cases, leaf by leaf.
+        case_weight: (n_cases,) how much each known case counts.
+    """
+
+    feature: np.ndarray
+    threshold: np.ndarray
+    missing_left: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    roots: np.ndarray
+    starts: np.ndarray
+    members: np.ndarray
+    case_weight: np.ndarray
+
+    def leaves(self, x: np.ndarray) -> np.ndarray:
+        """Leaf of each tree (n_trees,) that a case with features `x` (n_features,) falls into."""
+        value = x.astype(np.float32)
+        node = self.roots.astype(np.int64)
+        while True:
+            column = self.feature[node]
+            inner = column >= 0
+            if not inner.any():
+                return np.asarray(self.left[node])
+            asked = value[np.maximum(column, 0)]
+            left = np.where(np.isnan(asked), self.missing_left[node], asked <= self.threshold[node])
+            node = np.where(inner, np.where(left, self.left[node], self.right[node]), node)
+
+    def weights(self, x: np.ndarray, trees: np.ndarray | None = None) -> np.ndarray:
+        """Weight of each known case (n_cases,) for a new one with features `x`; they sum to 1.
+
+        Args:
+            x: (n_features,) features.
+            trees: (n_trees,) which trees to ask; None: all.
+        """
+        leaves = self.leaves(x)
+        if trees is not None:
+            leaves = leaves[trees]
+        parts = [self.members[self.starts[leaf] : self.starts[leaf + 1]] for leaf in leaves]
+        cases = np.concatenate(parts)
+        weight = self.case_weight[cases]
+        ends = np.cumsum([part.size for part in parts])
+        total = np.add.reduceat(weight, np.concatenate([[0], ends[:-1]]))
+        each = weight / np.repeat(total, [part.size for part in parts])
+        return np.bincount(cases, each, minlength=self.case_weight.size) / len(parts)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Name -> array, for storage; `from_arrays` is the inverse."""
+        found = {name: getattr(self, name) for name in _STORED}
+        n_trees, n_cases = self.roots.size, self.case_weight.size
+        leaf = np.empty((n_trees, n_cases), dtype=np.uint16)
+        of_member = np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
+        for tree in range(n_trees):
+            part = slice(tree * n_cases, (tree + 1) * n_cases)
+            leaf[tree, self.members[part]] = of_member[part] - of_member[part.start]
+        return found | {"leaf": leaf}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Forest:
+        """Forest from stored arrays whose names start with `prefix`."""
+        members, sizes = [], []
+        for leaf in arrays[prefix + "leaf"]:
+            members.append(np.argsort(leaf, kind="stable").astype(np.uint16))
+            sizes.append(np.bincount(leaf))
+        starts = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+        plain = {name: arrays[prefix + name] for name in _STORED}
+        return cls(**plain, starts=starts, members=np.concatenate(members))
