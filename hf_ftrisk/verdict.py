@@ -1,4 +1,4 @@
-"""The words a judgement is given in: verdict, ruling, diagnosis."""
+"""The words a judgement is given in: verdict and diagnosis."""
 
 from __future__ import annotations
 
@@ -65,22 +65,3 @@ class Diagnosis:
             severity=data["severity"],
             evidence=dict(data["evidence"]),
         )
-
-
-@dataclass(frozen=True)
-class Ruling:
-    """A verdict with what it rests on.
-
-    Args:
-        verdict: GO, NO_GO or UNDECIDED.
-        reason: one paragraph for a person, with the numbers.
-        prob_good: forecast probability of a good end, None when it could not be computed.
-        floor: probability below which a run is stopped, None when the rule cannot stop yet.
-        certain: the failure is certain (non-finite loss, nothing trainable, ...), not a forecast.
-    """
-
-    verdict: Verdict
-    reason: str
-    prob_good: float | None = None
-    floor: float | None = None
-    certain: bool = False

@@ -78,6 +78,9 @@ def run(
         Literal["stop", "warn"],
         typer.Option(help="On a no-go or a poor run: end it, or only say so."),
     ] = "stop",
+    rule: Annotated[
+        str, typer.Option(help="What ends a run: the 'calibrated' stopping rule, or 'patience'.")
+    ] = "calibrated",
     report_dir: Annotated[
         Path | None, typer.Option(help="Folder to write the reports to, as JSON.")
     ] = None,
@@ -102,6 +105,7 @@ def run(
             budget=budget,
             seeds=seeds,
             action=action,
+            rule=rule,
             report_dir=report_dir,
             history=history,
         )
@@ -142,6 +146,9 @@ def replay(
     false_stop_rate: Annotated[
         float, typer.Option(help="Share of good runs that may be stopped.")
     ] = 0.05,
+    rule: Annotated[
+        str, typer.Option(help="What ends a run: the 'calibrated' stopping rule, or 'patience'.")
+    ] = "calibrated",
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What would have been forecast on the way, when the run would have been stopped, what came.
@@ -159,6 +166,7 @@ def replay(
             history=history,
             task=task,
             false_stop_rate=false_stop_rate,
+            rule=rule,
             as_json=json_output,
         )
     except (ValueError, FileNotFoundError) as error:

@@ -11,7 +11,7 @@ import numpy as np
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
-from hf_ftrisk.policy import StoppingRule, default_rule
+from hf_ftrisk.policy import Rule, rule_maker
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.replay.replay import (
     Replay,
@@ -34,6 +34,7 @@ def run_replay(
     history: Path | None = None,
     task: str | None = None,
     false_stop_rate: float = 0.05,
+    rule: str = "calibrated",
     as_json: bool = False,
 ) -> str:
     """Replay a state file, or every run below a folder, and word the result.
@@ -47,6 +48,7 @@ def run_replay(
             itself.
         task: task of the history's runs to use, needed when it holds several.
         false_stop_rate: allowed chance that a good run is stopped.
+        rule: name of the stopping rule, of `hf_ftrisk.policy.RULES`.
         as_json: JSON instead of text.
 
     Raises:
@@ -55,22 +57,23 @@ def run_replay(
     """
     asked = None if goal is None else Goal.parse(goal)
     past = () if history is None else _past(history, task)
-    rules: dict[Goal, StoppingRule] = {}
+    rules: dict[Goal, Rule] = {}
+    make_rule = rule_maker(rule)
 
-    def rule_for(goal: Goal, record: RunRecord) -> StoppingRule:
+    def rule_for(goal: Goal, record: RunRecord) -> Rule:
         others = tuple(run for run in past if not _same(run, record))
         if len(others) < len(past):
-            return default_rule(goal, Forecaster.default(others or None), others, false_stop_rate)
+            return make_rule(goal, Forecaster.default(others or None), others, false_stop_rate)
         if goal not in rules:
             forecaster = Forecaster.default(past or None)
-            rules[goal] = default_rule(goal, forecaster, past, false_stop_rate)
+            rules[goal] = make_rule(goal, forecaster, past, false_stop_rate)
         return rules[goal]
 
     def replayed(file: Path, name: str, depths: Sequence[float] | None) -> Replay:
         record = RunRecord.from_trainer_state(file, load_best=load_best)
         wanted = fitting_goal(asked or default_goal(record), record)
-        rule = rule_for(wanted, record)
-        return replay_run(record, rule, name=name, shares=depths, goal_inferred=asked is None)
+        own = rule_for(wanted, record)
+        return replay_run(record, own, name=name, shares=depths, goal_inferred=asked is None)
 
     files = find_states(path)
     if path.is_file():

@@ -10,6 +10,7 @@ from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import LEAST_PROB
+from hf_ftrisk.policy.protocol import Rule
 from hf_ftrisk.policy.rule import (
     GO_PROBABILITY,
     POOR_PROBABILITY,
@@ -17,8 +18,9 @@ from hf_ftrisk.policy.rule import (
     chance,
     no_threshold,
 )
+from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.verdict import Diagnosis, Ruling, Verdict
+from hf_ftrisk.verdict import Diagnosis, Verdict
 
 # A mean of equal numbers may come out a little smaller than they are.
 _ROUNDING = 1e-9
@@ -29,7 +31,7 @@ def judge_preflight(
     probes: Sequence[RunRecord],
     goal: Goal,
     *,
-    rule: StoppingRule,
+    rule: Rule,
     baseline: float | None,
 ) -> Ruling:
     """Verdict on a run that was probed with several seeds.
@@ -41,7 +43,8 @@ def judge_preflight(
         forecasts: forecasts of the full run's end, one for each probe that has one.
         probes: trajectories of the probes, (n_seeds,).
         goal: what the run is judged by.
-        rule: supplies the floor below which a run counts as poor.
+        rule: says which run is poor: a `StoppingRule` by the floor under its mean P(good), any
+            other where it would end every probe.
         baseline: trivial baseline of the goal's metric.
 
     Returns:
@@ -66,8 +69,26 @@ def judge_preflight(
     probs = [forecast.prob_meets(goal, baseline) for forecast in forecasts]
     probs += [0.0] * min(len(failures), max(0, len(probes) - len(forecasts)))
     probes = [probe.with_baseline(goal, baseline) for probe in probes]
+    if not isinstance(rule, StoppingRule):
+        return _by_every_probe(probs, probes, rule)
     held = None if rule.judged_by is None else _judged_apart(rule, probes, goal, baseline)
     return _ruling(probs, held, failures, probes, rule, chance(goal, baseline))
+
+
+def _by_every_probe(probs: Sequence[float], probes: Sequence[RunRecord], rule: Rule) -> Ruling:
+    """Ruling by a rule of another kind: NO_GO where it would end every probe."""
+    rulings = [rule.judge(probe) for probe in probes]
+    mean = float(np.mean(probs))
+    if all(ruling.verdict is Verdict.NO_GO for ruling in rulings):
+        verdict = Verdict.NO_GO
+    else:
+        verdict = Verdict.GO if mean >= GO_PROBABILITY - _ROUNDING else Verdict.UNDECIDED
+    poor = sum(ruling.verdict is Verdict.NO_GO for ruling in rulings)
+    reason = (
+        f"{chance(rule.goal, probes[0].baseline(rule.goal))} = {mean:.3f}, mean over {len(probs)} "
+        f"probes; the rule would end {poor} of them. {rulings[0].reason}"
+    )
+    return Ruling(verdict, reason, prob_good=mean)
 
 
 def _judged_apart(

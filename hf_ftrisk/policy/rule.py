@@ -31,8 +31,9 @@ from hf_ftrisk.policy.calibration import (
     easing,
 )
 from hf_ftrisk.policy.grid import FIRST_SHARE, first_evaluation
+from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.verdict import Ruling, Verdict
+from hf_ftrisk.verdict import Verdict
 
 # P(good) from which a run is said to go well. It only names the state: nothing is stopped by it.
 GO_PROBABILITY = 0.8
@@ -173,7 +174,7 @@ class StoppingRule:
             return Ruling(Verdict.NO_GO, failure.message, certain=True)
         if self.goal.threshold(record.baseline(self.goal)) is None:
             return Ruling(Verdict.UNDECIDED, no_threshold(self.goal))
-        return self._rule(record, self.judged_forecast(record))
+        return self._rule(record)
 
     def judged_forecast(self, record: RunRecord) -> Forecast:
         """The forecast whose P(good) is held against the floor."""
@@ -183,24 +184,30 @@ class StoppingRule:
         """Verdict on a run at this look: `judge` without its reasons."""
         return self.judge(record).verdict
 
-    def _rule(self, record: RunRecord, forecast: Forecast) -> Ruling:
+    def _rule(self, record: RunRecord) -> Ruling:
         baseline = record.baseline(self.goal)
-        prob = forecast.prob_meets(self.goal, baseline)
+        judged = self.judged_forecast(record)
+        forecast = judged if self.judged_by is None else None
+        prob = judged.prob_meets(self.goal, baseline)
         floor = self.floor(record)
-        low, high = forecast.interval(0.9)
+        low, high = judged.interval(0.9)
         said = (
-            f"{chance(self.goal, baseline)} = {prob:.3f} at step {forecast.step}, forecast "
-            f"{forecast.point:.4g} (90 %: {low:.4g} to {high:.4g})"
+            f"{chance(self.goal, baseline)} = {prob:.3f} at step {judged.step}, forecast "
+            f"{judged.mean:.4g} (90 %: {low:.4g} to {high:.4g})"
         )
         if self.judged_by is not None:
             said += " without the history"
         below = floor is not None and max(prob, LEAST_PROB) < floor
         evaluated = first_evaluation(record, self.goal.metric) is not None
-        if below and evaluated and self._is_poor(record):
+        poor = below and evaluated
+        if poor and forecast is None:  # `forecaster`, where it is not the judge, has to agree
+            forecast = self.forecaster.predict(record, self.goal)
+            poor = forecast.prob_meets(self.goal, baseline) < POOR_PROBABILITY
+        if poor:
             rate = f"at most {self.false_stop_rate:.0%} of good runs"
             held = f"under which {rate} ever fall" if self.caution == 1.0 else f"set for {rate}"
             reason = f"{said}; below {floor:.2g}, {held} ({self.source})."
-            return Ruling(Verdict.NO_GO, reason, prob_good=prob, floor=floor)
+            return Ruling(Verdict.NO_GO, reason, prob_good=prob, floor=floor, forecast=forecast)
         if floor is None:
             held = self.cannot_stop(record)
         elif below and evaluated:
@@ -213,20 +220,14 @@ class StoppingRule:
         else:
             held = f"not below the floor of {floor:.2g} ({self.source})"
         verdict = Verdict.GO if prob >= GO_PROBABILITY else Verdict.UNDECIDED
-        return Ruling(verdict, f"{said}; {held}.", prob_good=prob, floor=floor)
+        reason = f"{said}; {held}."
+        return Ruling(verdict, reason, prob_good=prob, floor=floor, forecast=forecast)
 
     def why_silent(self, record: RunRecord) -> str | None:
         """Why the rule could stop this run at no look, None when it could have."""
         if self.goal.threshold(record.baseline(self.goal)) is None:
             return no_threshold(self.goal)
         return None if self.can_stop else f"{self.cannot_stop(record).capitalize()}."
-
-    def _is_poor(self, record: RunRecord) -> bool:
-        """Whether `forecaster` as well, where it is not the judge, predicts a poor end."""
-        if self.judged_by is None:
-            return True
-        forecast = self.forecaster.predict(record, self.goal)
-        return forecast.prob_meets(self.goal, record.baseline(self.goal)) < POOR_PROBABILITY
 
     def _unlike_packaged(self, record: RunRecord) -> str | None:
         """Why runs of other tasks say nothing about this look; None where they do, or are not used.

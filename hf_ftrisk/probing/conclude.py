@@ -9,7 +9,8 @@ from typing import Any
 from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.diagnoses.trajectory import diagnose
 from hf_ftrisk.forecast.forecaster import Forecaster
-from hf_ftrisk.policy import default_rule, judge_preflight
+from hf_ftrisk.policy import judge_preflight
+from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.probing.cost import full_cost
 from hf_ftrisk.probing.evidence import LITTLE_LEARNT, learnt_share
 from hf_ftrisk.probing.session import Session
@@ -17,7 +18,7 @@ from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.signals.dynamics import dynamics_signals
-from hf_ftrisk.verdict import Diagnosis, Ruling, Verdict
+from hf_ftrisk.verdict import Diagnosis, Verdict
 
 _FEW_DEPTHS = 2
 
@@ -73,7 +74,7 @@ def _rule(session: Session, records: tuple[RunRecord, ...]) -> Ruling:
             "eval_dataset=... to the Trainer.",
         )
     options = session.options
-    rule = default_rule(
+    rule = options.make_rule(
         options.goal,
         Forecaster.default(session.known_runs),
         session.known_runs,

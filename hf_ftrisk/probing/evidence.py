@@ -116,7 +116,14 @@ def weigh(
             latest.append(newest)
     depths = sorted(by_depth)
     looks = tuple(
-        _look(depth, pool(by_depth[depth]), observed[depth], goal, baseline) for depth in depths
+        Look.of(
+            depth,
+            pool(by_depth[depth]),
+            goal,
+            baseline=baseline,
+            observed=float(np.mean(observed[depth])),
+        )
+        for depth in depths
     )
     notes: list[str] = []
     if not latest:
@@ -130,21 +137,6 @@ def weigh(
         risk_curve=fitted[1],
         optimal_depth=fitted[2],
         notes=tuple(notes),
-    )
-
-
-def _look(
-    depth: int, forecast: Forecast, observed: Sequence[float], goal: Goal, baseline: float | None
-) -> Look:
-    low, high = forecast.interval(0.9)
-    judged = goal.threshold(baseline) is not None
-    return Look(
-        step=depth,
-        mean=forecast.point,
-        low=low,
-        high=high,
-        prob_good=forecast.prob_meets(goal, baseline) if judged else None,
-        observed=float(np.mean(observed)),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hf_ftrisk.forecast.related.peers import of_task
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.policy import RuleMaker, default_rule
 from hf_ftrisk.probing.budget import check_budget
 from hf_ftrisk.probing.cost import Prices
 from hf_ftrisk.record import RunRecord
@@ -32,6 +33,7 @@ class Options:
     signal_seconds: float = 5.0
     timeout: float = 300.0
     false_stop_rate: float = 0.05
+    make_rule: RuleMaker = default_rule
     prices: Prices = field(default_factory=Prices)
     run_value: float | None = None
 

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.history.given import history_of
+from hf_ftrisk.policy import RuleMaker, rule_maker
 from hf_ftrisk.probing.budget import allowed_steps
 from hf_ftrisk.probing.conclude import conclude
 from hf_ftrisk.probing.cost import Prices
@@ -54,6 +55,8 @@ class PreflightRunner:
         power_watts: power that all machines together draw.
         run_value: what avoiding one wasted run is worth, in `currency`; sets the price of probing.
         false_stop_rate: allowed chance that a good run is called NO_GO.
+        rule: what calls a run poor: ``"calibrated"``, ``"patience"`` or a
+            `hf_ftrisk.policy.RuleMaker`; see `FineTuneRiskCallback`.
         progress: show a progress bar on the main process; None: as the Trainer does.
 
     Raises:
@@ -81,6 +84,7 @@ class PreflightRunner:
         power_watts: float | None = None,
         run_value: float | None = None,
         false_stop_rate: float = 0.05,
+        rule: str | RuleMaker = "calibrated",
         progress: bool | None = None,
     ) -> None:
         storage = check_storage(snapshot)
@@ -99,6 +103,7 @@ class PreflightRunner:
             power_watts=power_watts,
             run_value=run_value,
             false_stop_rate=false_stop_rate,
+            rule=rule,
         )
         self._open: Callable[[Lockstep], Workload] = lambda ranks: TrainerWorkload(
             trainer, self._options.goal.metric, storage, ranks.from_main
@@ -255,10 +260,12 @@ def _options(
     price_per_hour: float | None = None,
     currency: str = "USD",
     power_watts: float | None = None,
+    rule: str | RuleMaker = "calibrated",
     **settings: Any,
 ) -> Options:
     return Options(
         goal=Goal.parse(goal),
+        make_rule=rule_maker(rule),
         history=history_of(history),
         prices=Prices(price_per_hour, currency, power_watts),
         **settings,

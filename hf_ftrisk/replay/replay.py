@@ -21,8 +21,9 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.related.peers import of_task
 from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.goal.metric_names import infer_greater_is_better, metric_kind
-from hf_ftrisk.policy import StoppingRule, look_steps
+from hf_ftrisk.policy import Rule, look_steps
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.report import Look
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
 STATE_FILE = "trainer_state.json"
@@ -31,28 +32,16 @@ SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 
 
 @dataclass(frozen=True)
-class ReplayLook:
-    """One forecast on the way.
+class ReplayLook(Look):
+    """One forecast on the way; `observed` is the last evaluation so far, None before the first.
 
     Args:
-        step: optimiser steps seen.
         share: the depth that was asked for, as a share of the planned run.
-        observed: last evaluation of the goal metric so far, None before the first.
         best: best evaluation so far.
-        mean: expected final value.
-        low: lower end of the 90 % interval.
-        high: upper end of the 90 % interval.
-        prob_good: P(good), None without target and baseline.
     """
 
-    step: int
-    share: float
-    observed: float | None
-    best: float | None
-    mean: float
-    low: float
-    high: float
-    prob_good: float | None
+    share: float = 0.0
+    best: float | None = None
 
 
 @dataclass(frozen=True)
@@ -196,7 +185,7 @@ def with_own_baseline(record: RunRecord, goal: Goal) -> RunRecord:
 
 def replay_run(
     record: RunRecord,
-    rule: StoppingRule,
+    rule: Rule,
     *,
     name: str = "",
     shares: Sequence[float] | None = None,
@@ -240,7 +229,7 @@ def replay_run(
     )
 
 
-def _peers(record: RunRecord, rule: StoppingRule) -> Sequence[RunRecord]:
+def _peers(record: RunRecord, rule: Rule) -> Sequence[RunRecord]:
     """Completed runs of the record's task that the rule's forecaster knows."""
     forecaster = rule.forecaster
     return of_task(forecaster.history, record.task) if isinstance(forecaster, Forecaster) else ()
@@ -272,24 +261,19 @@ def _shown_depths(record: RunRecord, shares: Sequence[float] | None) -> list[tup
 
 
 def _look(record: RunRecord, goal: Goal, share: float, step: int, forecast: Forecast) -> ReplayLook:
-    baseline = record.baseline(goal)
     _, values = record.prefix(step).finite(goal.metric)
-    low, high = forecast.interval(0.9)
-    known = goal.threshold(baseline) is not None
     best = values.max(initial=-np.inf) if goal.greater_is_better else values.min(initial=np.inf)
-    return ReplayLook(
-        step=step,
-        share=share,
+    look = ReplayLook.of(
+        step,
+        forecast,
+        goal,
+        baseline=record.baseline(goal),
         observed=float(values[-1]) if values.size else None,
-        best=float(best) if values.size else None,
-        mean=forecast.point,
-        low=low,
-        high=high,
-        prob_good=forecast.prob_meets(goal, baseline) if known else None,
     )
+    return replace(look, share=share, best=float(best) if values.size else None)
 
 
-def _first_stop(record: RunRecord, rule: StoppingRule) -> tuple[int | None, str | None, bool]:
+def _first_stop(record: RunRecord, rule: Rule) -> tuple[int | None, str | None, bool]:
     """Step of the first stop, the reason, and whether it rests on a certain failure."""
     failed_at, failure = _first_failure(record)
     if rule.goal.threshold(record.baseline(rule.goal)) is not None and rule.can_stop:

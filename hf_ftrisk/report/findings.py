@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
@@ -73,6 +73,30 @@ class Look:
     high: float
     prob_good: float | None = None
     observed: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        step: int,
+        forecast: Forecast,
+        goal: Goal,
+        *,
+        baseline: float | None,
+        observed: float | None = None,
+    ) -> Self:
+        """A forecast of the goal's metric, in numbers.
+
+        Args:
+            step: optimiser steps seen.
+            forecast: of the run's end.
+            goal: what the run is judged by.
+            baseline: trivial baseline of the metric, None if unknown.
+            observed: the metric at this step, None if it was not evaluated there.
+        """
+        low, high = forecast.interval(0.9)
+        judged = goal.threshold(baseline) is not None
+        prob = forecast.prob_meets(goal, baseline) if judged else None
+        return cls(step, forecast.point, low, high, prob, observed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy import rule_maker
 
 if TYPE_CHECKING:
     from hf_ftrisk.history import RunHistory
@@ -27,6 +28,7 @@ class RunOptions:
         budget: share of the full run's steps a pre-flight may spend, in (0, 1].
         seeds: probe runs of a pre-flight.
         action: ``"stop"``: a no-go is not started and a poor run is stopped; ``"warn"``: say so.
+        rule: name of the stopping rule, of `hf_ftrisk.policy.RULES`.
         report_dir: folder the reports are written to, created at once; None: none are written.
         history: file of the run history, created at once; None: none is used.
 
@@ -40,6 +42,7 @@ class RunOptions:
     budget: float = 0.05
     seeds: int = 3
     action: Literal["warn", "stop"] = "stop"
+    rule: str = "calibrated"
     report_dir: Path | None = None
     history: Path | None = None
 
@@ -50,6 +53,7 @@ class RunOptions:
             raise ValueError(f"seeds must be at least 1, got {self.seeds!r}")
         if self.action not in ("warn", "stop"):
             raise ValueError(f"action must be 'warn' or 'stop', got {self.action!r}")
+        rule_maker(self.rule)
         if self.report_dir is not None:
             try:
                 self.report_dir.mkdir(parents=True, exist_ok=True)

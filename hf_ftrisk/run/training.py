@@ -156,6 +156,7 @@ class Training:
             budget=self._options.budget,
             seeds=self._options.seeds,
             history=self._options.open_history(),
+            rule=self._options.rule,
         )
 
     def _obey(self, report: RiskReport) -> None:
@@ -200,6 +201,7 @@ class Training:
             goal,
             action=self._options.action,
             history=self._options.open_history(),
+            rule=self._options.rule,
             report_dir=self._folder(),
             aside=True,
         )

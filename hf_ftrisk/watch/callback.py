@@ -22,6 +22,7 @@ from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.history.given import history_of
+from hf_ftrisk.policy import RuleMaker, rule_maker
 from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.terminal import show_report
@@ -54,6 +55,9 @@ class FineTuneRiskCallback(TrainerCallback):
             taken and to which this run is added; or the runs of this task themselves.
         report_dir: folder the report is written to at every look, ``watch.json``; None: nowhere.
         false_stop_rate: allowed chance that a good run is stopped, in (0, 1).
+        rule: what ends a run: ``"calibrated"`` (`StoppingRule`), ``"patience"``
+            (`hf_ftrisk.policy.PatienceRule`, which bounds no rate), or a
+            `hf_ftrisk.policy.RuleMaker` of your own.
         task: name under which runs are comparable; None: made from model and data.
         check_steps: optimiser steps between two checks for certain failures; the device is waited
             for once in so many steps.
@@ -63,8 +67,8 @@ class FineTuneRiskCallback(TrainerCallback):
             callbacks other than trackers: for programs that do not know of this callback.
 
     Raises:
-        ValueError: an argument outside its range.
-        TypeError: a history of another type.
+        ValueError: an argument outside its range, or no rule of this name.
+        TypeError: a history or a rule of another type.
 
     Example:
         >>> callback = FineTuneRiskCallback("eval_accuracy>=0.85", history="runs.db")
@@ -81,6 +85,7 @@ class FineTuneRiskCallback(TrainerCallback):
         report_dir: str | os.PathLike[str] | None = None,
         false_stop_rate: float = 0.05,
         *,
+        rule: str | RuleMaker = "calibrated",
         task: str | None = None,
         check_steps: int = 20,
         save_on_stop: bool | None = None,
@@ -92,6 +97,7 @@ class FineTuneRiskCallback(TrainerCallback):
             history=history_of(history),
             report_dir=None if report_dir is None else Path(report_dir),
             false_stop_rate=false_stop_rate,
+            make_rule=rule_maker(rule),
             task=task,
             check_steps=check_steps,
             save_on_stop=save_on_stop,

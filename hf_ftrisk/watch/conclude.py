@@ -73,7 +73,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
             record,
             goal,
             forecast=looked.forecast if looked is not None and at_goal else None,
-            forecaster=None if progress.status == "running" else watcher.rule.forecaster,
+            forecaster=None if progress.status == "running" else watcher.forecaster,
             runs=watcher.runs,
         ),
         baseline=record.baseline(goal),

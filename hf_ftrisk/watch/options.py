@@ -8,6 +8,7 @@ from typing import Literal
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.policy import RuleMaker, default_rule
 from hf_ftrisk.record import RunRecord
 
 Action = Literal["stop", "warn"]
@@ -31,6 +32,7 @@ class Options:
     history: RunHistory | tuple[RunRecord, ...] | None = None
     report_dir: Path | None = None
     false_stop_rate: float = 0.05
+    make_rule: RuleMaker = default_rule
     task: str | None = None
     check_steps: int = 20
     save_on_stop: bool | None = None

@@ -99,6 +99,7 @@ class Session:
             options.goal,
             trace,
             runs=runs,
+            make_rule=options.make_rule,
             false_stop_rate=options.false_stop_rate,
             forecasts=evaluates(args, trainer),
         )

@@ -13,13 +13,14 @@ import numpy as np
 from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.diagnoses.rates import GoodRates, peak_rate
 from hf_ftrisk.diagnoses.trajectory import diagnose
-from hf_ftrisk.forecast.distribution import Forecast, Predictor
+from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal, trivial_baseline
-from hf_ftrisk.policy import StoppingRule, default_rule, look_steps
+from hf_ftrisk.policy import Rule, RuleMaker, default_rule, look_steps
+from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
-from hf_ftrisk.verdict import Diagnosis, Ruling, Verdict
+from hf_ftrisk.verdict import Diagnosis, Verdict
 from hf_ftrisk.watch.risk import Risk, risk_of_history, risk_of_looks
 from hf_ftrisk.watch.trace import Trace
 
@@ -36,23 +37,6 @@ NO_EVALUATION = (
     "Nothing is evaluated during this run, so its goal cannot be forecast: only certain failures "
     "are seen, and the training loss is forecast."
 )
-
-
-class _Latest:
-    """A forecaster that remembers its last answer: a look asks for it twice."""
-
-    def __init__(self, forecaster: Predictor) -> None:
-        self._forecaster = forecaster
-        self._asked: tuple[RunRecord, Goal] | None = None
-        self._answer: Forecast | None = None
-
-    def predict(self, record: RunRecord, goal: Goal) -> Forecast:
-        """The forecaster's forecast."""
-        asked = self._asked
-        if self._answer is None or asked is None or asked[0] is not record or asked[1] != goal:
-            self._answer = self._forecaster.predict(record, goal)
-            self._asked = (record, goal)
-        return self._answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +127,7 @@ class Watcher:
 
     plan: RunRecord
     goal: Goal
-    rule: StoppingRule
+    rule: Rule
     trace: Trace
     runs: tuple[RunRecord, ...] = ()
     forecasts: bool = True
@@ -164,22 +148,23 @@ class Watcher:
         trace: Trace,
         *,
         runs: Sequence[RunRecord] = (),
+        make_rule: RuleMaker = default_rule,
         false_stop_rate: float = 0.05,
         forecasts: bool = True,
     ) -> Watcher:
-        """A watcher whose rule is calibrated on completed runs.
+        """A watcher with the rule made for this run.
 
         Args:
             plan: the run before its first step.
             goal: what it is judged by.
             trace: its values so far.
             runs: completed runs of the same task.
+            make_rule: makes the stopping rule.
             false_stop_rate: allowed chance that a good run is stopped.
             forecasts: whether the goal's metric is measured on the way at all.
         """
         forecaster = Forecaster.default(runs or None)
-        rule = default_rule(goal, forecaster, runs, false_stop_rate)
-        rule = replace(rule, forecaster=_Latest(forecaster))
+        rule = make_rule(goal, forecaster, runs, false_stop_rate)
         return cls(plan, goal, rule, trace, tuple(runs), forecasts, forecaster)
 
     @property
@@ -221,19 +206,17 @@ class Watcher:
         record = self.trace.record()
         if not self.forecasts:
             return self._judge_training_loss(step, record)
-        baseline = record.baseline(self.goal)
-        forecast = self.rule.forecaster.predict(record, self.goal)
-        ruling = self._rule(record, forecast)
-        low, high = forecast.interval(0.9)
-        known = self.goal.threshold(baseline) is not None
-        look = Look(
-            step=step,
-            mean=forecast.point,
-            low=low,
-            high=high,
-            prob_good=forecast.prob_meets(self.goal, baseline) if known else None,
+        ruling = self.rule.judge(record)
+        forecast = ruling.forecast or self.forecaster.predict(record, self.goal)
+        look = Look.of(
+            step,
+            forecast,
+            self.goal,
+            baseline=record.baseline(self.goal),
             observed=_value_at(step, *record.curve(self.goal.metric)),
         )
+        if ruling.certain and lasting_failure(record) is None:
+            ruling = Ruling(Verdict.UNDECIDED, ruling.reason, prob_good=look.prob_good)
         risk = self._risk_so_far([*self._variances(), (step, forecast.std**2)])
         poor = ruling.verdict is Verdict.NO_GO
         advice = self._advice(record, forecast) if poor else None
@@ -245,10 +228,9 @@ class Watcher:
         if seen is None:
             return None
         failure = lasting_failure(record)
-        forecast = self.rule.forecaster.predict(seen, TRAIN_LOSS)
-        low, high = forecast.interval(0.9)
+        forecast = self.forecaster.predict(seen, TRAIN_LOSS)
         observed = float(seen.evals[TRAIN_LOSS.metric][-1])
-        look = Look(step, forecast.point, low, high, observed=observed)
+        look = Look.of(step, forecast, TRAIN_LOSS, baseline=None, observed=observed)
         ruling = (
             Ruling(Verdict.UNDECIDED, NO_EVALUATION)
             if failure is None
@@ -334,22 +316,13 @@ class Watcher:
         self._risk_seconds += time.perf_counter() - began
         return self._risk
 
-    def _rule(self, record: RunRecord, forecast: Forecast) -> Ruling:
-        """The rule's ruling; a failure that has not lasted yet is none."""
-        ruling = self.rule.judge(record)
-        if not ruling.certain or lasting_failure(record) is not None:
-            return ruling
-        known = self.goal.threshold(record.baseline(self.goal)) is not None
-        prob = forecast.prob_meets(self.goal, record.baseline(self.goal)) if known else None
-        return Ruling(Verdict.UNDECIDED, ruling.reason, prob_good=prob)
-
     def _advice(self, record: RunRecord, forecast: Forecast) -> str:
         """One concrete change."""
         found = diagnose(
             record,
             self.goal,
             forecast=forecast,
-            forecaster=self.rule.forecaster,
+            forecaster=self.forecaster,
             runs=self.runs,
         )
         if found:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hf_ftrisk import Forecast, Goal, RunRecord
-from hf_ftrisk.policy import StoppingRule, judge_preflight
+from hf_ftrisk.policy import PatienceRule, StoppingRule, judge_preflight
 from hf_ftrisk.verdict import Verdict
 
 GOAL = Goal("eval_accuracy", target=0.5)
@@ -127,6 +127,23 @@ def test_a_no_go_by_packaged_runs_takes_forecasts_with_and_without_the_history(
     ruling = judged([known] * 3, by=replace(CALIBRATED, judged_by=Says(without)))
     assert ruling.verdict is verdict
     assert f"{without:.3f} without the history" in ruling.reason
+
+
+@pytest.mark.parametrize(
+    ("says", "probs", "verdict"),
+    [
+        (0.1, [0.1, 0.1], Verdict.NO_GO),
+        (0.6, [0.6, 0.6], Verdict.UNDECIDED),
+        (0.9, [0.9, 0.9], Verdict.GO),
+    ],
+)
+def test_a_rule_of_another_kind_says_no_where_it_would_end_every_probe(says, probs, verdict):
+    evaluated = replace(SOUND, eval_step=[1.0], evals={"eval_accuracy": [0.4]})
+    other = PatienceRule(GOAL, Says(says), evaluations=1)
+    ruling = judged(probs, [evaluated] * 2, by=other)
+    assert ruling.verdict is verdict
+    ended = 2 if verdict is Verdict.NO_GO else 0
+    assert f"the rule would end {ended} of them" in ruling.reason
 
 
 @pytest.mark.parametrize("forecasts", [[], [forecast(0.0)]])

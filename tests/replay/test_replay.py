@@ -328,6 +328,12 @@ def test_the_command_prints_a_table_and_exits_with_0(file):
     assert "came true: 0.770 (good)" in done.stdout
 
 
+def test_the_command_replays_another_rule(file):
+    done = run_command(str(file), "--goal", "eval_accuracy>=0.95", "--rule", "patience")
+    assert done.returncode == 0, done.stderr
+    assert "3 end the run" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -335,6 +341,7 @@ def test_the_command_prints_a_table_and_exits_with_0(file):
         (["{file}", "--goal", "accuracy<=0.7"], "direction"),
         (["{file}", "--at", "2"], "share of the run"),
         (["{file}", "--history", "missing.db"], "missing.db"),
+        (["{file}", "--rule", "median"], "calibrated, patience"),
     ],
 )
 def test_the_command_refuses_what_cannot_be_with_exit_status_2(file, arguments, message):

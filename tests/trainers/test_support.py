@@ -27,7 +27,7 @@ def refused(trainer, error, message, **settings):
     [
         ({"goal": "eval_f1>=0.8"}, "no 'eval_f1'; it gives eval_accuracy, eval_loss"),
         ({"goal": "eval_accuracy<=0.8"}, "wrong direction: a greater eval_accuracy is better"),
-        ({"goal": "eval_accuracy>=80"}, "write 0.8"),
+        ({"goal": "eval_accuracy>=800"}, "must lie in"),
         ({"budget": 5}, r"share of the full run's optimiser steps .* got 5"),
         ({"budget": 0.001}, "less than one step: give at least 0.025"),
         ({"seeds": 0}, "seeds must be a whole number of 1 or more, got 0"),

@@ -19,7 +19,8 @@ from tests.watch.tiny import bert, bert_trainer, weights_hash
     ("arguments", "message"),
     [
         ({"goal": "eval_accuracy<=0.9"}, "wrong direction"),
-        ({"goal": "eval_accuracy>=90"}, "must lie in"),
+        ({"goal": "eval_accuracy>=900"}, "must lie in"),
+        ({"goal": "accuracy", "rule": "median"}, "the rules are calibrated, patience"),
         ({"goal": "eval_zzz"}, "cannot tell whether a greater"),
         ({"goal": "accuracy", "action": "halt"}, "'stop' or 'warn', got 'halt'"),
         ({"goal": "accuracy", "false_stop_rate": 0.0}, r"must lie in \(0, 1\).*got 0.0"),

@@ -16,6 +16,7 @@ from transformers import Trainer, TrainerCallback
 
 import hf_ftrisk.watch.callback
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.trainers import plan, ranks, reach, tap
@@ -126,7 +127,6 @@ CLASSES = [
     session.Session,
     watcher.Watcher,
     watcher.Judged,
-    watcher._Latest,
     trace.Trace,
     tap.StepTap,
     clock.Clock,
@@ -148,7 +148,8 @@ FUNCTIONS: list[tuple[Any, str]] = [
     (conclude, "dynamics_signals"),
     (conclude, "_training_loss"),
     (watcher, "_value_at"),
-    (watcher, "default_rule"),
+    (StoppingRule, "from_runs"),
+    (StoppingRule, "judge"),
     (watcher, "diagnose"),
     (watcher, "look_steps"),
     (watcher, "lasting_failure"),

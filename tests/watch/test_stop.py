@@ -11,7 +11,9 @@ import pytest
 import torch
 from transformers import Trainer
 
+from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Verdict
 from hf_ftrisk.watch import options
@@ -104,6 +106,50 @@ def test_warn_never_stops(tmp_path: Path, capsys: Any):
     assert callback.report.stopped_at is None
     assert callback.report.verdict is Verdict.NO_GO
     assert capsys.readouterr().out.count("this run looks poor; it goes on") == 1
+
+
+def test_patience_stops_a_run_after_three_poor_evaluations(tmp_path: Path, capsys: Any):
+    callback = FineTuneRiskCallback("eval_loss<=0.01", rule="patience")
+    trainer = bert_trainer(tmp_path, callbacks=[callback], **POOR)
+    trainer.train()
+    assert trainer.state.global_step == callback.report.stopped_at == 30
+    assert "at 3 evaluations in a row" in capsys.readouterr().out
+
+
+class EndsAt20:
+    """A rule of one's own."""
+
+    can_stop = True
+
+    def __init__(self, goal: Goal, forecaster: Any, history: Any, false_stop_rate: float) -> None:
+        self.goal, self.forecaster, self.made_with = goal, forecaster, (history, false_stop_rate)
+
+    def judge(self, record: RunRecord) -> Ruling:
+        verdict = Verdict.NO_GO if record.last_step >= 20 else Verdict.GO
+        return Ruling(verdict, f"Step {record.last_step}.")
+
+    def why_silent(self, record: RunRecord) -> str | None:
+        return None
+
+
+def test_a_rule_of_one_s_own_decides(tmp_path: Path):
+    callback = watcher(rule=EndsAt20)
+    trainer = bert_trainer(tmp_path, callbacks=[callback])
+    trainer.train()
+    assert trainer.state.global_step == callback.report.stopped_at == 20
+    assert callback.report.reasons[0] == "Step 20."
+    assert callback.report.forecast is not None
+
+
+def test_a_rule_that_fails_ends_the_watching_alone(tmp_path: Path, caplog: Any):
+    class Broken(EndsAt20):
+        def judge(self, record: RunRecord) -> Ruling:
+            raise KeyError("no such thing")
+
+    trainer = bert_trainer(tmp_path, callbacks=[watcher(rule=Broken)])
+    trainer.train()
+    assert trainer.state.global_step == 40
+    assert "the watching ends here, the training goes on: KeyError" in caplog.text
 
 
 def test_without_completed_runs_packaged_ones_stop_a_run_that_is_lost(tmp_path: Path, capsys: Any):

@@ -1,0 +1,101 @@
+"""Patience on the forecast: a run is ended when one evaluation after another foretells a poor end.
+
+The simplest rule on a forecast, and the example of how to write one: a class with the members of
+`hf_ftrisk.policy.protocol.Rule`, a function that makes it, and a name in
+`hf_ftrisk.policy.named.RULES`. It needs no completed runs. How many good runs it stops is not
+bounded by anything but the forecaster's calibration: where that matters, take the calibrated rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hf_ftrisk.diagnoses.certain import certain_failure
+from hf_ftrisk.forecast.distribution import Predictor
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.rule import GO_PROBABILITY, POOR_PROBABILITY, chance, no_threshold
+from hf_ftrisk.policy.ruling import Ruling
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.verdict import Verdict
+
+EVALUATIONS = 3
+
+
+@dataclass(frozen=True)
+class PatienceRule:
+    """Ends a run whose end is forecast to be poor at several evaluations in a row.
+
+    Args:
+        goal: what a run is judged by.
+        forecaster: predicts its end.
+        evaluations: how many in a row have to foretell a poor end, P(good) below 0.5; at least 1.
+
+    Raises:
+        ValueError: fewer than 1 evaluation.
+    """
+
+    goal: Goal
+    forecaster: Predictor
+    evaluations: int = EVALUATIONS
+
+    def __post_init__(self) -> None:
+        if self.evaluations < 1:
+            raise ValueError(
+                "evaluations must be 1 or more, those in a row that have to foretell a poor end, "
+                f"got {self.evaluations!r}"
+            )
+
+    @property
+    def can_stop(self) -> bool:
+        """True: the rule rests on no completed runs."""
+        return True
+
+    def judge(self, record: RunRecord) -> Ruling:
+        """NO_GO after `evaluations` poor forecasts in a row, or for a certain failure."""
+        failure = certain_failure(record)
+        if failure is not None:
+            return Ruling(Verdict.NO_GO, failure.message, certain=True)
+        baseline = record.baseline(self.goal)
+        if self.goal.threshold(baseline) is None:
+            return Ruling(Verdict.UNDECIDED, no_threshold(self.goal))
+        forecast = self.forecaster.predict(record, self.goal)
+        prob = forecast.prob_meets(self.goal, baseline)
+        poor = self._poor_in_a_row(record)
+        low, high = forecast.interval(0.9)
+        reason = (
+            f"{chance(self.goal, baseline)} = {prob:.3f} at step {forecast.step}, forecast "
+            f"{forecast.point:.4g} (90 %: {low:.4g} to {high:.4g}); below {POOR_PROBABILITY:g} at "
+            f"{poor} evaluations in a row, {self.evaluations} end the run."
+        )
+        if poor >= self.evaluations and prob < POOR_PROBABILITY:
+            verdict = Verdict.NO_GO
+        else:
+            verdict = Verdict.GO if prob >= GO_PROBABILITY else Verdict.UNDECIDED
+        return Ruling(verdict, reason, prob_good=prob, floor=POOR_PROBABILITY, forecast=forecast)
+
+    def why_silent(self, record: RunRecord) -> str | None:
+        """Without a threshold nothing is poor."""
+        known = self.goal.threshold(record.baseline(self.goal)) is not None
+        return None if known else no_threshold(self.goal)
+
+    def _poor_in_a_row(self, record: RunRecord) -> int:
+        """The latest evaluations, up to `evaluations` of them, that all foretold a poor end."""
+        steps, _ = record.finite(self.goal.metric)
+        trained = steps[steps > 0]
+        for count, step in enumerate(trained[::-1][: self.evaluations].tolist()):
+            seen = record.prefix(step)
+            forecast = self.forecaster.predict(seen, self.goal)
+            if forecast.prob_meets(self.goal, seen.baseline(self.goal)) >= POOR_PROBABILITY:
+                return count
+        return min(int(trained.size), self.evaluations)
+
+
+def patience_rule(
+    goal: Goal,
+    forecaster: Predictor,
+    history: Iterable[RunRecord] | None = None,
+    false_stop_rate: float = 0.05,
+) -> PatienceRule:
+    """A `PatienceRule` with its usual patience; it takes no notice of history and rate."""
+    return PatienceRule(goal, forecaster)
