@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hf_ftrisk.forecast.forecaster import Forecaster
     from hf_ftrisk.goal import Goal
     from hf_ftrisk.history import RunHistory
-    from hf_ftrisk.hub import attach_card, publish
+    from hf_ftrisk.hub import CardMetadata, attach_card, publish
     from hf_ftrisk.probing.runner import PreflightRunner, preflight
     from hf_ftrisk.record import RunRecord
     from hf_ftrisk.report import RiskReport
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hf_ftrisk.watch.callback import FineTuneRiskCallback
 
 _HOMES = {
+    "CardMetadata": "hf_ftrisk.hub",
     "FineTuneRiskCallback": "hf_ftrisk.watch.callback",
     "Forecast": "hf_ftrisk.forecast.distribution",
     "Forecaster": "hf_ftrisk.forecast.forecaster",
@@ -42,6 +43,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "CardMetadata",
     "FineTuneRiskCallback",
     "Forecast",
     "Forecaster",

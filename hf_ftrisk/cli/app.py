@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -257,6 +258,35 @@ def publish(
     for name, size in published.files.items():
         typer.echo(f"{size:>10,} bytes  {name}")
     typer.echo(published.pr_url or published.commit_url if published.sent else "nothing was sent")
+
+
+@app.command(no_args_is_help=True)
+def card(
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="REPO_OR_FILE",
+            help="Model on the Hub, owner/name, or a card's file or folder.",
+        ),
+    ],
+    revision: Annotated[
+        str | None, typer.Option(help="Branch or commit on the Hub; main if not given.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the prediction that a model card holds, and the outcome once it is known.
+
+    Exit status: 1 when the Hub cannot be used, 2 for a card without a prediction.
+    """
+    from hf_ftrisk.cli.card import card_text
+    from hf_ftrisk.hub.metadata import CardMetadata
+
+    with told_errors():
+        found = CardMetadata.from_card(place, revision=revision)
+    if json_output:
+        typer.echo(json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        typer.echo(card_text(found))
 
 
 def main() -> None:

@@ -2,10 +2,14 @@
 
 from hf_ftrisk.hub.attach import attach_card
 from hf_ftrisk.hub.clean import clean_report
+from hf_ftrisk.hub.metadata import CardForecast, CardMetadata, CardRisk
 from hf_ftrisk.hub.publishing import Published, publish
 from hf_ftrisk.hub.section import card_metadata, render_section
 
 __all__ = [
+    "CardForecast",
+    "CardMetadata",
+    "CardRisk",
     "Published",
     "attach_card",
     "card_metadata",

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from hf_ftrisk.atomic import write_atomically
 from hf_ftrisk.errors import CardError
 from hf_ftrisk.failopen import attempt
-from hf_ftrisk.hub.parts import CARD_FILE, CardParts, build_parts
+from hf_ftrisk.hub.metadata import CARD_FILE
+from hf_ftrisk.hub.parts import CardParts, build_parts
 from hf_ftrisk.hub_repo.card import metadata, with_front
 from hf_ftrisk.hub_repo.edits import holds, keep_edits
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_ftrisk.hub.clean import clean_report
-from hf_ftrisk.hub.section import FIGURE_FILE, KEY, REPORT_FILE, TAG, card_metadata, render_section
+from hf_ftrisk.hub.metadata import KEY, REPORT_FILE, TAG
+from hf_ftrisk.hub.section import FIGURE_FILE, card_metadata, render_section
 from hf_ftrisk.hub_repo.card import merge
 from hf_ftrisk.hub_repo.rendering import render
 
 if TYPE_CHECKING:
     from hf_ftrisk.report import RiskReport
 
-CARD_FILE = "README.md"
 _log = logging.getLogger(__name__)
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from hf_ftrisk.atomic import write_atomically
 from hf_ftrisk.errors import CardError
-from hf_ftrisk.hub.parts import CARD_FILE, CardParts, build_parts
+from hf_ftrisk.hub.metadata import CARD_FILE
+from hf_ftrisk.hub.parts import CardParts, build_parts
 
 if TYPE_CHECKING:
     from hf_ftrisk.hub_repo.repository import Repository

@@ -1,8 +1,4 @@
-"""A report as a section of a model card, and as the metadata beside it.
-
-`render_section` is for people, `card_metadata` for programs. Both take the cleaned report, hold
-predictions as predictions, and go nowhere near ``model-index``: that is for measurements.
-"""
+"""A report as a section of a model card, for people; `hub.metadata` is for programs."""
 
 from __future__ import annotations
 
@@ -11,21 +7,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hf_ftrisk._version import __version__
+from hf_ftrisk.hub.metadata import LEVEL, REPORT_FILE, CardMetadata, early_look, prob_good
 from hf_ftrisk.hub_repo.rendering import Markdown, escape, render
 from hf_ftrisk.report.wording import memory, regime_words, seconds, share, value
 from hf_ftrisk.verdict import Verdict
 
 if TYPE_CHECKING:
     from hf_ftrisk.goal import Goal
-    from hf_ftrisk.report import Look, RiskReport
+    from hf_ftrisk.report import RiskReport
 
-KEY = "ftrisk"
-TAG = "ftrisk"
-METADATA_VERSION = 1
-REPORT_FILE = "ftrisk/report.json"
 FIGURE_FILE = "ftrisk/report.png"
 
-_LEVEL = 0.9
 _HEADLINES = {
     Verdict.GO: "predicted to end well (GO)",
     Verdict.NO_GO: "predicted to end poorly (NO-GO)",
@@ -43,66 +35,11 @@ _REGIMES = {
     "unidentified": "the runs measured do not tell which it is",
 }
 _MAX_ITEMS = 20
-# A watched run's last forecast has seen nearly all of it. The one that is held against the truth is
-# the first from this share of the run on, whichever way it turned out.
-_EARLY_SHARE = 0.1
-_LATE_SHARE = 0.25
 
 
 def card_metadata(report: RiskReport) -> dict[str, Any]:
-    """What stands under the key ``ftrisk`` of the card: small, versioned, plain data.
-
-    Numbers have six significant digits; variances are given as standard deviations, in units of
-    the metric.
-    """
-    goal, forecast = report.goal, report.forecast
-    data: dict[str, Any] = {
-        "version": METADATA_VERSION,
-        "hf_ftrisk": __version__,
-        "stage": report.stage,
-        "verdict": str(report.verdict),
-        "goal": {
-            "metric": goal.metric,
-            "target": goal.target,
-            "greater_is_better": goal.greater_is_better,
-        },
-        "baseline": report.baseline,
-    }
-    if forecast is not None:
-        low, high = forecast.interval(_LEVEL)
-        data["forecast"] = {
-            "mean": forecast.mean,
-            "low": low,
-            "high": high,
-            "level": _LEVEL,
-            "prob_good": _prob_good(report),
-            "step": forecast.step,
-        }
-    early = _early(report)
-    if early is not None:
-        data["early_forecast"] = {
-            "mean": early.mean,
-            "low": early.low,
-            "high": early.high,
-            "level": _LEVEL,
-            "prob_good": early.prob_good,
-            "step": early.step,
-        }
-    data["outcome"] = report.outcome
-    if report.decomposition is not None:
-        risk = report.decomposition
-        data["risk"] = {
-            "intrinsic_std": _root(risk.intrinsic) if risk.identified["intrinsic"] else None,
-            "regime": str(risk.regime),
-            "optimal_depth": report.optimal_depth,
-        }
-    data["steps"] = {"full": report.cost.full_steps, "spent": report.cost.spent_steps}
-    data["stopped_at"] = report.stopped_at
-    data["diagnoses"] = [diagnosis.name for diagnosis in report.diagnoses[:_MAX_ITEMS]]
-    data["report"] = REPORT_FILE
-    cleaned = _compact(data)
-    assert isinstance(cleaned, dict)
-    return cleaned
+    """What stands under the key ``ftrisk`` of the card; see `CardMetadata`."""
+    return CardMetadata.from_report(report).to_dict()
 
 
 def render_section(report: RiskReport, *, figure: bool = False) -> str:
@@ -149,24 +86,14 @@ class _Prediction(NamedTuple):
     high: float
 
 
-def _early(report: RiskReport) -> Look | None:
-    """The forecast early in a watched run, where the last one came late in it."""
-    full = report.cost.full_steps
-    if report.forecast is None or report.forecast.step <= _LATE_SHARE * full:
-        return None
-    later = (look for look in report.looks if look.step >= _EARLY_SHARE * full)
-    first = next(later, None)
-    return first if first is not None and first.step < report.forecast.step else None
-
-
 def _predictions(report: RiskReport) -> list[_Prediction]:
     """The early forecast, if there is one apart, and the last one."""
     found = []
-    early, last = _early(report), report.forecast
+    early, last = early_look(report), report.forecast
     if early is not None:
         found.append(_Prediction(early.step, early.mean, early.low, early.high))
     if last is not None:
-        found.append(_Prediction(last.step, last.mean, *last.interval(_LEVEL)))
+        found.append(_Prediction(last.step, last.mean, *last.interval(LEVEL)))
     return found
 
 
@@ -196,7 +123,7 @@ def _summary(report: RiskReport) -> Rows:
         interval = f"90 % interval {_range(made.low, made.high, goal)}"
         label = f"Predicted after {made.step:,} of {full} steps"
         rows.append((label, f"{value(made.mean, goal)}, {interval}"))
-    prob = _prob_good(report)
+    prob = prob_good(report)
     if prob is not None:
         rows.append(("Probability that the goal is met", share(prob)))
     if report.outcome is not None:
@@ -233,7 +160,7 @@ def _uncertainty(report: RiskReport) -> Rows:
         return []
     rows: Rows = [("Regime", f"{regime_words(report)}: {_REGIMES[str(risk.regime)]}")]
     if risk.identified["intrinsic"]:
-        low, high = (_root(end) for end in risk.interval("intrinsic", _LEVEL))
+        low, high = (_root(end) for end in risk.interval("intrinsic", LEVEL))
         interval = f"90 % interval {_range(low, high, goal)}"
         limit = f"± {value(_root(risk.intrinsic), goal)} ({interval})"
     else:
@@ -314,12 +241,6 @@ def _range(low: float, high: float, goal: Goal) -> str:
 # --- words -----------------------------------------------------------------------------------
 
 
-def _prob_good(report: RiskReport) -> float | None:
-    if report.forecast is None or report.goal.threshold(report.baseline) is None:
-        return None
-    return report.forecast.prob_meets(report.goal, report.baseline)
-
-
 def _listed(setting: Any) -> str:
     if isinstance(setting, Mapping):
         return ", ".join(f"{name} {_listed(item)}" for name, item in setting.items())
@@ -330,15 +251,3 @@ def _listed(setting: Any) -> str:
 
 def _root(variance: float) -> float:
     return math.sqrt(max(variance, 0.0))
-
-
-def _compact(value: Any) -> Any:
-    """Six significant digits; not-a-number and infinities as nothing; absent values left out."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    if isinstance(value, dict):
-        kept = {name: _compact(item) for name, item in value.items()}
-        return {name: item for name, item in kept.items() if item is not None}
-    if isinstance(value, list):
-        return [_compact(item) for item in value]
-    return value
