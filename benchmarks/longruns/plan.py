@@ -14,7 +14,8 @@ from typing import Any
 from benchmarks.longruns.setting import LongSetting
 
 SEEDS_PER_CELL = 8
-N_SINGLES = 264
+N_SINGLES = 286  # 13 turns over the data sets
+N_OTHERS = 72
 
 # Tokens a row is cut at: short, for the sake of time.
 SINGLE_SETS = {
@@ -87,6 +88,8 @@ _SCHEDULES = (
     ("linear", 0.06),
     ("cosine", 0.03),
 )
+# Of the first two turns: those that keep their number of steps.
+_LONGER = frozenset({0, 4, 8, 16, 24, 32, 40})
 _SOUND_RATES = {"full": (1e-5, 3e-4), "lora": (1e-4, 2e-3)}
 
 
@@ -97,15 +100,15 @@ def _at(low: float, high: float, u: float) -> float:
 
 # What fails, as changes of a sound setting; `u` in [0, 1) picks within it.
 _POOR: tuple[tuple[str, Callable[[LongSetting, float], dict[str, Any]]], ...] = (
-    ("rate tiny", lambda s, u: {"learning_rate": _at(3e-8, 1e-6, u) * _lora_factor(s)}),
+    ("rate tiny", lambda s, u: _rate(3e-8, 1e-6, s, u)),
     ("shuffled labels", lambda s, u: {"fault": "shuffled"}),
-    ("rate huge", lambda s, u: {"learning_rate": _at(2e-3, 5e-2, u) * _lora_factor(s)}),
+    ("rate huge", lambda s, u: _rate(2e-3, 5e-2, s, u)),
     ("few rows", lambda s, u: {"train_rows": (8, 16, 32)[int(3 * u)]}),
     ("noise 60 %", lambda s, u: {"label_noise": 0.6}),
     ("swapped column", lambda s, u: {"fault": "swapped_column"}),
     (
         "hot start",
-        lambda s, u: {"learning_rate": _at(5e-4, 2e-3, u) * _lora_factor(s), "warmup": 0.0},
+        lambda s, u: _rate(5e-4, 2e-3, s, u) | {"warmup": 0.0},
     ),
     ("bias only", lambda s, u: {"method": "bias_only"}),
     ("label mapping", lambda s, u: {"fault": "mapping"}),
@@ -113,13 +116,15 @@ _POOR: tuple[tuple[str, Callable[[LongSetting, float], dict[str, Any]]], ...] = 
     ("noise 20 %", lambda s, u: {"label_noise": 0.2}),
     ("frozen body", lambda s, u: {"method": "frozen_body"}),
     ("other vocabulary", lambda s, u: {"fault": "vocabulary"}),
-    ("rate low", lambda s, u: {"learning_rate": _at(1e-6, 5e-6, u) * _lora_factor(s)}),
+    ("rate low", lambda s, u: _rate(1e-6, 5e-6, s, u)),
     ("truncated", lambda s, u: {"fault": "truncated"}),
 )
 
 
-def _lora_factor(setting: LongSetting) -> float:
-    return 10.0 if setting.method == "lora" else 1.0
+def _rate(low: float, high: float, setting: LongSetting, u: float) -> dict[str, Any]:
+    """A rate in a range for full fine-tuning; ten times as high with LoRA."""
+    factor = 10 if setting.method == "lora" else 1
+    return {"learning_rate": _at(factor * low, factor * high, u)}
 
 
 def halton(index: int, base: int) -> float:
@@ -143,13 +148,16 @@ def single(index: int) -> LongSetting:
     pick = index + 16  # the first elements of Halton sequences of several bases move together
     scheduler, warmup = _choice(_SCHEDULES, halton(pick, 11))
     max_steps, evaluations = _choice(_LENGTHS, halton(pick, 3))
-    if turn < 2 and index % 4:  # breadth first, and short runs are the cheap ones
+    model = _choice(_MODELS, halton(pick, 7))
+    # Breadth first, and short runs of few layers are the cheap ones.
+    if turn < 2 and index not in _LONGER:
         max_steps, evaluations = _LENGTHS[0]
+        model = _cheaper(model, index)
     rows = _choice(_ROWS, halton(pick, 5))
     sound = LongSetting(
         dataset=dataset,
         kind="pair" if dataset in PAIR_SETS else "single",
-        model=_choice(_MODELS, halton(pick, 7)),
+        model=model,
         method=method,  # type: ignore[arg-type]
         learning_rate=_at(*_SOUND_RATES[method], halton(pick, 2)),
         train_rows=min(rows, _ROW_LIMIT.get(dataset, rows)),
@@ -167,6 +175,15 @@ def single(index: int) -> LongSetting:
     n_poor = sum((i % len(sets) + i // len(sets)) % 3 == 2 for i in range(index))
     recipe, changes = _POOR[n_poor % len(_POOR)]
     return replace(sound, recipe=recipe, **changes(sound, halton(n_poor, 2)))
+
+
+def _cheaper(model: str, index: int) -> str:
+    """The model with fewer layers, but for one in three; the first dozen keeps nearly all."""
+    if index % 3 == 0:
+        return model
+    if index < 12:
+        return model.replace("minilm-6", "minilm-3").replace("fresh-4", "fresh-3")
+    return "minilm-2-fresh-2" if "fresh" in model else "minilm-2"
 
 
 def _choice(choices: tuple[Any, ...], u: float) -> Any:
@@ -202,11 +219,65 @@ CELLS = (
 )
 
 
+# Tasks beyond the class of a text: data set, kind, model, tokens, rates.
+_OTHERS = (
+    ("e2e_nlg", "tokens", "minilm-2", 32, (3e-5, 5e-4)),
+    ("gsm8k", "regression", "minilm-3", 32, (2e-5, 3e-4)),
+    ("e2e_nlg", "causal_lm", "smollm2-4", 40, (2e-4, 3e-3)),
+    ("e2e_nlg", "multilabel", "minilm-2", 32, (3e-5, 3e-4)),
+    ("e2e_nlg", "seq2seq", "t5-scratch", 48, (3e-4, 5e-3)),
+    ("e2e_nlg", "regression", "minilm-2", 32, (2e-5, 3e-4)),
+    ("gsm8k", "causal_lm", "smollm2-4", 40, (2e-4, 3e-3)),
+    ("gpteacher_codegen", "regression", "minilm-2", 32, (2e-5, 3e-4)),
+    ("e2e_parse", "seq2seq", "t5-scratch", 48, (3e-4, 5e-3)),
+    ("gpteacher_codegen", "causal_lm", "smollm2-6", 40, (2e-4, 3e-3)),
+    ("wikitext2", "causal_lm", "smollm2-4", 40, (2e-4, 3e-3)),
+    ("mbpp", "causal_lm", "smollm2-30", 48, (2e-4, 2e-3)),
+)
+_OTHERS_POOR = ("shuffled labels", "rate tiny", "rate huge", "few rows", "swapped column")
+
+
+def other(index: int) -> LongSetting:
+    """Setting number `index` of the other tasks; the index is the seed as well."""
+    turn, place = divmod(index, len(_OTHERS))
+    dataset, kind, model, max_tokens, rates = _OTHERS[place]
+    pick = index + 16
+    scheduler, warmup = _choice(_SCHEDULES, halton(pick, 11))
+    deep = model == "smollm2-30"
+    rows = _choice(_ROWS[:4], halton(pick, 5))
+    sound = LongSetting(
+        dataset=dataset,
+        kind=kind,  # type: ignore[arg-type]
+        model=model,
+        method="lora" if kind == "causal_lm" else "full",
+        learning_rate=_at(*rates, halton(pick, 2)),
+        train_rows=min(
+            rows, {"mbpp": 474, "wikitext2": 1600, "gpteacher_codegen": 3600}.get(dataset, rows)
+        ),
+        scheduler=scheduler,
+        warmup=warmup,
+        max_steps=160 if deep else 500,
+        evaluations=20,
+        batch_size=2 if kind == "causal_lm" else 8,
+        eval_rows=32 if deep else 200,
+        max_tokens=max_tokens,
+        seed=index,
+    )
+    n_poor, poor = divmod(index + turn, 3)
+    if poor != 2:
+        return sound
+    recipe = _OTHERS_POOR[n_poor % len(_OTHERS_POOR)]
+    return replace(sound, recipe=recipe, **dict(_POOR)[recipe](sound, halton(n_poor, 2)))
+
+
 def plan() -> tuple[LongSetting, ...]:
     """All runs in the order in which they are recorded."""
     singles = [single(index) for index in range(N_SINGLES)]
-    repeats = [replace(cell, seed=seed) for seed in range(SEEDS_PER_CELL) for cell in CELLS]
-    # Three turns over the data sets, then one repeat after each single setting.
-    first = 3 * (len(SINGLE_SETS) + len(PAIR_SETS))
-    mixed = chain.from_iterable(zip_longest(singles[first:], repeats))
-    return (*singles[:first], *(setting for setting in mixed if setting is not None))
+    others = [other(index) for index in range(N_OTHERS)]
+    repeats = [replace(cell, seed=seed) for cell in CELLS for seed in range(SEEDS_PER_CELL)]
+    # A turn over the data sets, one over them and the other tasks; then all kinds by turns.
+    n_sets, n_kinds = len(SINGLE_SETS) + len(PAIR_SETS), len(_OTHERS)
+    second = zip_longest(singles[n_sets : 2 * n_sets], others[:n_kinds])
+    rest = zip_longest(singles[2 * n_sets :], repeats, others[n_kinds:])
+    later = chain.from_iterable(chain(second, rest))
+    return (*singles[:n_sets], *(setting for setting in later if setting is not None))

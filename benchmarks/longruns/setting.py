@@ -23,7 +23,8 @@ class LongSetting:
         kind: kind of task.
         model: ``"minilm-N"``: the embeddings, the first N of MiniLM's six layers and its pooler;
             ``"minilm-N-fresh-K"``: layers K to N (counted from 1) and the pooler initialized
-            anew; ``"smollm2"``; ``"encdec"``: a small encoder-decoder from scratch.
+            anew; ``"smollm2-N"``: SmolLM2's first N of 30 layers, with LoRA; ``"t5-scratch"``: a
+            small encoder-decoder from scratch.
         method: what trains: all weights, adapters and head, the head alone, or only its bias.
         recipe: name of the recipe in the plan, for tables; it decides nothing.
         fault: what is wrong with data or wiring, empty if nothing is:

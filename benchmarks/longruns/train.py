@@ -205,7 +205,10 @@ def _to_record(
     start: dict[str, float],
 ) -> RunRecord:
     loss = trivial_baseline(Goal("eval_loss"), labels=task.labels, untrained=start["eval_loss"])
-    baselines = {} if loss is None else {"eval_loss": loss}
+    baselines = {"eval_loss": loss} | dict(task.trivial or {})
+    for name in ("eval_loss", "eval_mse"):  # never worse than the untrained model's own value
+        if name in baselines:
+            baselines[name] = min(baselines[name], start[name])
     settings = asdict(setting) | {"setting_id": setting.setting_id, "n_labels": task.n_labels}
     settings["eval_rows"] = len(task.eval_rows)
     return RunRecord.from_log_history(
@@ -215,7 +218,7 @@ def _to_record(
         steps_per_epoch=math.ceil(setting.train_rows / setting.batch_size),
         task=setting.task,
         seed=setting.seed,
-        baselines=baselines | dict(task.trivial or {}),
+        baselines=baselines,
         settings=settings,
     )
 
