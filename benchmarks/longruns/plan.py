@@ -90,6 +90,8 @@ _SCHEDULES = (
 )
 # Of the first two turns: those that keep their number of steps.
 _LONGER = frozenset({0, 4, 8, 16, 24, 32, 40})
+# Those that keep their number of layers.
+_WHOLE = frozenset({10, 13})
 _SOUND_RATES = {"full": (1e-5, 3e-4), "lora": (1e-4, 2e-3)}
 
 
@@ -179,7 +181,7 @@ def single(index: int) -> LongSetting:
 
 def _cheaper(model: str, index: int) -> str:
     """The model with fewer layers, but for one in three; the first dozen keeps nearly all."""
-    if index % 3 == 0:
+    if index % 3 == 0 or index in _WHOLE:
         return model
     if index < 12:
         return model.replace("minilm-6", "minilm-3").replace("fresh-4", "fresh-3")
