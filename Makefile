@@ -6,7 +6,7 @@ INPUTS := pyproject.toml constraints.txt
 # torch first and alone: an unpinned torch pulls several gigabytes of CUDA packages.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo demo-lm test check format clean
+.PHONY: help demo demo-lm test check format clean bench-record
 
 help:
 	@echo "make demo     install into .venv and run the main job on a real model and real data"
@@ -14,6 +14,7 @@ help:
 	@echo "make test     install the test extra and run the whole test suite"
 	@echo "make check    formatting, lint, types"
 	@echo "make format   rewrite the code in the project's format"
+	@echo "make bench-record  record reference runs of real length that are planned (hours)"
 	@echo "make clean    remove .venv and caches"
 
 $(VENV)/.base: constraints.txt
@@ -61,6 +62,14 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Resumable: interrupt it at will, and start it again. HF_FTRISK_BENCH_DATA names the data.
+bench-record: $(VENV)/.test
+	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m benchmarks.record_long record --shards recordings
+	$(BIN)/python -m benchmarks.record_long pack --shards recordings
+	$(BIN)/python -m benchmarks.record_long package
+	$(BIN)/python -m benchmarks.record_long table --write docs/reference-runs.md
+	$(BIN)/python -m benchmarks.probe_kinds --write docs/reference-runs.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache dist build

@@ -4,6 +4,7 @@
     python -m benchmarks.record_long signals --shards recordings  # static signals that are missing
     python -m benchmarks.record_long pack --shards recordings     # into benchmarks/recordings
     python -m benchmarks.record_long package                      # into hf_ftrisk/reference
+    python -m benchmarks.record_long table                        # what is recorded, as Markdown
     python -m benchmarks.record_long plan                         # what is planned, one run a line
 
 Run it from the repository root. Several workers share the plan with --worker 0/2, --worker 1/2.
@@ -21,8 +22,10 @@ from pathlib import Path
 from benchmarks.longruns import store
 from benchmarks.longruns.plan import plan
 from benchmarks.longruns.setting import LongSetting
+from benchmarks.longruns.summary import markdown
 from benchmarks.record_runs import _worker
 from benchmarks.recording.shards import shard_file, write_shard
+from benchmarks.recording.summary import replace_block
 from hf_ftrisk.reference.table import RecordedRun
 
 
@@ -109,6 +112,8 @@ def main(arguments: list[str] | None = None) -> int:
     packing.add_argument("--shards", type=Path, required=True)
     packing.add_argument("--anew", action="store_true", help="write the packed files from scratch")
     commands.add_parser("package", help="put the packed runs into the package")
+    tables = commands.add_parser("table", help="what is recorded, as Markdown")
+    tables.add_argument("--write", type=Path, metavar="PAGE", help="put it into this page")
     commands.add_parser("plan", help="what is planned, one run a line")
     options = parser.parse_args(arguments)
     if options.command == "record":
@@ -120,6 +125,11 @@ def main(arguments: list[str] | None = None) -> int:
     elif options.command == "package":
         runs = store.read_packed([setting.run_id for setting in plan()])
         print(f"{len(runs)} runs and probes, {store.package(runs)} bytes")
+    elif options.command == "table":
+        text = markdown(store.read_packed([setting.run_id for setting in plan()]))
+        print(text)
+        if options.write is not None:
+            replace_block(options.write, text, "long runs")
     else:
         for setting in plan():
             print(setting)

@@ -280,6 +280,7 @@ def plan() -> tuple[LongSetting, ...]:
     # A turn over the data sets, one over them and the other tasks; then all kinds by turns.
     n_sets, n_kinds = len(SINGLE_SETS) + len(PAIR_SETS), len(_OTHERS)
     second = zip_longest(singles[n_sets : 2 * n_sets], others[:n_kinds])
-    rest = zip_longest(singles[2 * n_sets :], repeats, others[n_kinds:])
+    more = singles[2 * n_sets :]
+    rest = zip_longest(more[::3], more[1::3], repeats, more[2::3], others[n_kinds:])
     later = chain.from_iterable(chain(second, rest))
     return (*singles[:n_sets], *(setting for setting in later if setting is not None))

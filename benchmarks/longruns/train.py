@@ -1,6 +1,6 @@
 """One long run, and what a pre-flight would have seen of it, as `RecordedRun`s.
 
-Two kinds of probe start where the run starts (same seed, same data order):
+Two kinds of probe start where the run starts (same weights, same data order; dropout differs):
 
 - ``"squeezed"``: the whole schedule, squeezed into k steps, for k of 2, 5 and 10 % of the run;
 - ``"jump"``: the planned schedule from its peak on, without the warm-up, for 10 % of the run. Its

@@ -213,4 +213,21 @@ def licences() -> dict[str, str]:
         "self_instruct_human": "yizhongw/self-instruct, Apache-2.0",
         "gpteacher_codegen": "teknium1/GPTeacher, MIT (generated with a model)",
         "wikitext2": "pytorch/examples word_language_model/data/wikitext-2, CC BY-SA 3.0",
+        "e2e_parse": "tuetschek/e2e-dataset, CC BY-SA 4.0, from the description to its meaning",
+        "sst2": "clairett/pytorch-sentiment-classification (Stanford Sentiment Treebank), research "
+        "use: only numbers are kept",
+        "ag_news": "mhjabreel/CharCnn_Keras (AG's corpus of news articles), non-commercial "
+        "research: only numbers are kept",
+        "trec6": "harvardnlp/sent-conv-torch (Li and Roth's questions), no licence stated: only "
+        "numbers are kept",
+        "customer_reviews": "harvardnlp/sent-conv-torch (customer reviews), no licence stated: "
+        "only numbers are kept",
+        "cola": "nyu-mll/CoLA-baselines, research use: only numbers are kept",
+        "mrpc": "wasiahmad/paraphrase_identification (Microsoft Research Paraphrase Corpus), "
+        "non-commercial research: only numbers are kept",
+        "rte": "PASCAL RTE as in GLUE, research use: only numbers are kept",
+        "tweet_emotion": "cardiffnlp/tweeteval, SemEval research data: only numbers are kept",
+        "tweet_offensive": "cardiffnlp/tweeteval, SemEval research data: only numbers are kept",
+        "sms_spam": "UCI SMS Spam Collection, licence of the original not checked: only numbers "
+        "are kept",
     }

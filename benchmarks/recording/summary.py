@@ -16,9 +16,6 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.table import RecordedRun
 
-_BEGIN = "<!-- table: begin -->"
-_END = "<!-- table: end -->"
-
 
 def goal_of(record: RunRecord) -> Goal:
     """Accuracy for classifiers, loss for language models."""
@@ -115,18 +112,19 @@ def _seed_table(runs: Sequence[RecordedRun]) -> str:
     return "\n".join(lines)
 
 
-def replace_block(page: Path, content: str) -> None:
-    """Put `content` between the page's table markers.
+def replace_block(page: Path, content: str, name: str = "table") -> None:
+    """Put `content` between the page's markers of this name.
 
     Raises:
         ValueError: the page has no such markers.
     """
+    begin_marker, end_marker = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+    before, begin, rest = text.partition(begin_marker)
+    _, end, after = rest.partition(end_marker)
     if not begin or not end:
-        raise ValueError(f"{page} lacks the markers {_BEGIN} and {_END}")
-    page.write_text(f"{before}{_BEGIN}\n{content}\n{_END}{after}", encoding="utf-8")
+        raise ValueError(f"{page} lacks the markers {begin_marker} and {end_marker}")
+    page.write_text(f"{before}{begin_marker}\n{content}\n{end_marker}{after}", encoding="utf-8")
 
 
 def provenance(runs: Sequence[RecordedRun], planned: Sequence[RunSetting]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import time
 import numpy as np
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.reference import load_reference
-from hf_ftrisk.reference.packaged import PROVENANCE_FILE, RUNS_FILE
+from hf_ftrisk.reference import load_pairs, load_reference
+from hf_ftrisk.reference.packaged import LONG_RUNS_FILE, PROVENANCE_FILE, RUNS_FILE
 
 ACCURACY = Goal("eval_accuracy")
 
@@ -74,3 +74,40 @@ def test_provenance_counts_what_is_packaged_and_names_every_data_set():
     assert provenance["runs"] == len(load_reference())
     assert set(provenance["data_sets"]) == {r.settings["dataset"] for r in load_reference()}
     assert provenance["environments"]
+
+
+# --- long runs ----------------------------------------------------------------------------------
+
+
+def test_the_long_runs_take_less_than_four_megabytes():
+    assert 0 < LONG_RUNS_FILE.stat().st_size < 4_000_000
+
+
+def test_every_long_run_is_whole_and_has_its_probes():
+    for pair in load_pairs():
+        run = pair.run
+        assert run.status == "finished"
+        assert run.max_steps >= 500 or run.settings["model"] == "smollm2-30"
+        assert run.train_step.tolist() == list(range(1, run.max_steps + 1))
+        assert run.eval_step[0] == 0
+        assert run.eval_step[-1] == run.max_steps
+        assert run.eval_step.size >= 21
+        assert "eval_loss" in run.baselines
+        assert run.static["zero_shot_loss"] > 0
+        assert {("jump", 0.1), ("squeezed", 0.05), ("squeezed", 0.1)} <= set(pair.probes)
+
+
+def test_a_probe_starts_where_its_run_starts_and_ends_at_its_depth():
+    for pair in load_pairs():
+        for (_, depth), probe in pair.probes.items():
+            assert probe.max_steps == round(depth * pair.run.max_steps)
+            assert probe.eval_step[-1] == probe.max_steps
+            for name, values in probe.evals.items():
+                np.testing.assert_equal(values[0], pair.run.evals[name][0])
+
+
+def test_long_runs_are_of_many_data_sets_sound_and_not():
+    pairs = load_pairs()
+    assert len({pair.run.settings["dataset"] for pair in pairs}) >= 14
+    sound = np.mean([pair.run.settings["recipe"] == "sound" for pair in pairs])
+    assert 0.5 <= sound <= 0.8

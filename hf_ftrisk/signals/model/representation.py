@@ -80,6 +80,8 @@ def _of_a_head(model: torch.nn.Module, batches: Sequence[Batch]) -> Sequence[Bat
 
     if not isinstance(model, PreTrainedModel | PeftModel):
         return ()
+    if model.can_generate():  # tells tokens, and an encoder-decoder cannot run without targets
+        return ()
     return batches if batches and isinstance(batches[0].get("labels"), torch.Tensor) else ()
 
 

@@ -13,6 +13,8 @@ from transformers import (
     LlamaForSequenceClassification,
     RobertaConfig,
     RobertaForSequenceClassification,
+    T5Config,
+    T5ForConditionalGeneration,
     ViTConfig,
     ViTForImageClassification,
 )
@@ -120,3 +122,19 @@ def test_nothing_stays_hooked():
     before = hooks()
     seen(model, batch)
     assert hooks() == before
+
+
+def test_a_model_that_generates_is_not_asked_for_a_head():
+    config = T5Config(
+        vocab_size=12,
+        d_model=8,
+        d_kv=4,
+        d_ff=8,
+        num_layers=1,
+        num_heads=2,
+        decoder_start_token_id=0,
+    )
+    # No decoder inputs: the model makes them from the labels, and fails without these.
+    batch = {"input_ids": torch.tensor([[3, 4]]), "labels": torch.tensor([[4, 1]])}
+    seen = represented(T5ForConditionalGeneration(config), [batch], 4)
+    assert seen.labelled is None
