@@ -1,0 +1,136 @@
+"""Examples for the rule of a pre-flight: what was seen of a run, and whether it met a goal.
+
+A goal's target lies somewhere between the trivial value and the best that any sound run of the data
+set reached, or out of reach beyond it. Runs of one data set share that best value.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.parts import Parts, read_parts, skill
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.reference.pairs import Pair
+
+# Targets, as shares of the best skill of the data set; beyond 1: out of reach. None: no target.
+TARGETS: tuple[float | None, ...] = (None, 0.6, 0.8, 0.92)
+# Out of reach: this far from the best run to the best possible value.
+OUT_OF_REACH = 0.6
+JUMP = ("jump", 0.1)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One run judged by one goal.
+
+    Args:
+        parts: what a pre-flight saw.
+        good: whether the full run met the goal.
+        dataset: its data set, by which examples are held out.
+        recipe: what was done to it.
+        run_id: stable name of the run.
+        goal: what it was judged by.
+        baseline: trivial value of the goal's metric.
+        target: the target's name: a share of the best skill, ``"none"`` or ``"out of reach"``.
+        end: the full run's final value.
+        record: what the parts were read from.
+    """
+
+    parts: Parts
+    good: bool
+    dataset: str
+    recipe: str
+    run_id: str
+    goal: Goal
+    baseline: float | None
+    target: str
+    end: float
+    record: RunRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A full run and the trajectory that a pre-flight saw of it."""
+
+    run: RunRecord
+    probe: RunRecord
+    run_id: str
+    recipe: str
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        return str(self.run.settings["dataset"])
+
+
+def seen_of_pair(pair: Pair, depth: float) -> Seen:
+    """A pair as a pre-flight sees it that jumps the warm-up and trains `depth` of the run."""
+    probe = pair.probes[JUMP].prefix(max(1.0, round(depth * pair.run.max_steps)))
+    probe = replace(probe, static=pair.run.static, baselines=pair.run.baselines)
+    return Seen(pair.run, probe, pair.run_id, str(pair.run.settings["recipe"]))
+
+
+def main_goal(run: RunRecord) -> Goal:
+    """The metric a run of this kind is judged by: accuracy, else what else there is, else loss."""
+    names = [name for name in run.evals if name != "eval_loss"]
+    if "eval_accuracy" in names:
+        return Goal("eval_accuracy")
+    return Goal(min(names)) if names else Goal("eval_loss")
+
+
+def examples_of(runs: Sequence[Seen]) -> list[Example]:
+    """Examples of the runs, one for each run and goal whose outcome is known."""
+    best = _best_skills(runs)
+    found = []
+    for seen in runs:
+        goal = main_goal(seen.run)
+        baseline = seen.run.baseline(goal)
+        for name, asked in _goals(goal, baseline, best.get((seen.dataset, goal.metric))):
+            end = seen.run.outcome(asked)
+            found.append(
+                Example(
+                    parts=read_parts(seen.probe, asked, baseline),
+                    good=asked.meets(end, baseline),
+                    dataset=seen.dataset,
+                    recipe=seen.recipe,
+                    run_id=seen.run_id,
+                    goal=asked,
+                    baseline=baseline,
+                    target=name,
+                    end=end,
+                    record=seen.probe,
+                )
+            )
+    return found
+
+
+def _best_skills(runs: Iterable[Seen]) -> Mapping[tuple[str, str], float]:
+    """(data set, metric) -> the best skill that a run of it ended with."""
+    best: dict[tuple[str, str], float] = defaultdict(lambda: 0.0)
+    for seen in runs:
+        goal = main_goal(seen.run)
+        ended = skill(goal, seen.run.baseline(goal), seen.run.outcome(goal))
+        if ended is not None and np.isfinite(ended):
+            key = (seen.dataset, goal.metric)
+            best[key] = max(best[key], ended)
+    return best
+
+
+def _goals(goal: Goal, baseline: float | None, best: float | None) -> Iterable[tuple[str, Goal]]:
+    """Names and goals that a run is judged by."""
+    ideal = goal.bounds[1] if goal.greater_is_better else goal.bounds[0]
+    if baseline is None or best is None or not np.isfinite(ideal):
+        return
+    for share in TARGETS:
+        if share is None:
+            yield "none", goal
+        elif best > 0.1:
+            yield f"{share:.0%}", goal.with_target(baseline + share * best * (ideal - baseline))
+    if best < 0.97:
+        out = best + OUT_OF_REACH * (1.0 - best)
+        yield "out of reach", goal.with_target(baseline + out * (ideal - baseline))

@@ -1,0 +1,118 @@
+"""Fit of the rule: weights that cannot be negative, thresholds with finite-sample bounds."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.stats import beta
+
+from benchmarks.decisions.examples import Example
+from hf_ftrisk.policy.parts import part_names
+from hf_ftrisk.policy.preflight_rule import PreflightRule
+
+STRENGTH = 0.03
+NO_GO_RATE = 0.05
+GO_RATE = 0.1
+# Confidence of the bound on the share of GOs that end poor.
+_CONFIDENCE = 0.8
+
+
+def weights_of(examples: Sequence[Example]) -> np.ndarray:
+    """(n,) weights: every data set counts alike, and every run of a data set."""
+    per_run = Counter(example.run_id for example in examples)
+    runs = Counter(dataset for _, dataset in {(e.run_id, e.dataset) for e in examples})
+    # Data sets with more runs say more, but not in proportion: their runs are alike.
+    raw = [1.0 / per_run[e.run_id] / math.sqrt(runs[e.dataset]) for e in examples]
+    return np.array(raw) / np.sum(raw)
+
+
+def fit(examples: Sequence[Example], strength: float = STRENGTH) -> PreflightRule:
+    """The rule without thresholds: it never calls a run GO or NO_GO."""
+    names = part_names()
+    columns = np.array([[_or_nan(getattr(e.parts, name)) for name in names] for e in examples])
+    known = ~np.isnan(columns).all(axis=0)
+    means = np.zeros(len(names))
+    means[known] = np.nanmean(columns[:, known], axis=0)
+    x = np.where(np.isnan(columns), means, columns)
+    y = np.array([float(e.good) for e in examples])
+    w = weights_of(examples)
+
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        margins = values[0] + x @ values[1:]
+        probs = 1.0 / (1.0 + np.exp(-margins))
+        losses = np.logaddexp(0.0, -margins) * y + np.logaddexp(0.0, margins) * (1.0 - y)
+        slope = w * (probs - y)
+        gradient = np.concatenate([[slope.sum()], slope @ x + strength * values[1:]])
+        return float(w @ losses + 0.5 * strength * values[1:] @ values[1:]), gradient
+
+    start = np.concatenate([[0.0], np.full(len(names), 0.5)])
+    bounds = [(None, None)] + [(0.0, None)] * len(names)
+    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    return PreflightRule(
+        intercept=float(found[0]),
+        weights=dict(zip(names, found[1:].tolist(), strict=True)),
+        missing=dict(zip(names, means.tolist(), strict=True)),
+        sound=dict(zip(names, _weighted(x[y > 0], w[y > 0]).tolist(), strict=True)),
+        no_go=0.0,
+        go=2.0,
+        no_go_rate=NO_GO_RATE,
+        go_rate=GO_RATE,
+        runs=len({e.run_id for e in examples}),
+        data_sets=len({e.dataset for e in examples}),
+    )
+
+
+def _weighted(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """(n_parts,) weighted means of the columns."""
+    means: np.ndarray = (w[:, None] * x).sum(axis=0) / w.sum()
+    return means
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def held_out_probs(examples: Sequence[Example], strength: float = STRENGTH) -> np.ndarray:
+    """(n,) P(good) of each example, by weights fitted without its data set."""
+    probs = np.full(len(examples), np.nan)
+    for dataset in sorted({e.dataset for e in examples}):
+        rule = fit([e for e in examples if e.dataset != dataset], strength)
+        for index, example in enumerate(examples):
+            if example.dataset == dataset:
+                probs[index] = rule.prob_good(example.parts)
+    return probs
+
+
+def no_go_threshold(probs: np.ndarray, good: np.ndarray, rate: float = NO_GO_RATE) -> float:
+    """The conformal floor: one more good example lies below it with a chance of at most `rate`.
+
+    The floor(rate (n + 1))-th smallest P(good) of the good examples; 0 where they are too few.
+    """
+    scores = np.sort(probs[good])
+    place = math.floor(rate * (scores.size + 1))
+    return float(scores[place - 1]) if place >= 1 else 0.0
+
+
+def go_threshold(probs: np.ndarray, good: np.ndarray, rate: float = GO_RATE) -> float:
+    """The lowest P(good) from which on an upper bound of the share that ends poor is below `rate`.
+
+    The bound is Clopper and Pearson's. Thresholds are tried from the highest on, and the first that
+    fails ends the search (fixed-sequence testing: Angelopoulos et al. 2021, learn then test). 2
+    where none holds.
+    """
+    order = np.argsort(-probs, kind="stable")
+    threshold = 2.0
+    least = math.ceil(math.log(1.0 - _CONFIDENCE) / math.log(1.0 - rate))
+    for count in range(least, probs.size + 1):
+        poor = int((~good[order[:count]]).sum())
+        upper = beta.ppf(_CONFIDENCE, poor + 1, count - poor) if poor < count else 1.0
+        if upper > rate:
+            if count > least:
+                break
+            continue
+        threshold = float(probs[order[count - 1]])
+    return threshold

@@ -1,0 +1,125 @@
+"""Verdict of a pre-flight from the parts of its probes, by the calibrated rule. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.findings import finding
+from hf_ftrisk.policy.parts import Parts, part_names, read_parts, skill_asked
+from hf_ftrisk.policy.preflight_rule import PreflightRule
+from hf_ftrisk.policy.stopping import chance
+from hf_ftrisk.policy.verdict import Diagnosis, Ruling, Verdict
+from hf_ftrisk.record import RunRecord
+
+# Value below which a part is said to be wrong, whatever the weights: then it may be named.
+_WRONG = {
+    "signal": 0.87,  # z of 1.65: one in twenty shufflings does as well
+    "movement": 0.0,  # the schedule moves the loss by less than is asked for
+    "heat": -0.2,
+    "stability": -0.1,
+    "rows": math.log10(64),
+    "reach": -1.5,
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict, and what decided it.
+
+    Args:
+        ruling: the verdict with its reason.
+        finding: what speaks against the run most, with one change; None for a GO.
+    """
+
+    ruling: Ruling
+    finding: Diagnosis | None
+
+
+def decide(
+    probes: Sequence[RunRecord], goal: Goal, baseline: float | None, rule: PreflightRule
+) -> Decision:
+    """Verdict on a run that was probed with one seed or several.
+
+    The full run's seed is one more draw: P(good) is the mean over the probes.
+
+    Args:
+        probes: (n_seeds,) trajectories with their evaluations and static signals.
+        goal: what the run is judged by.
+        baseline: trivial baseline of the goal's metric.
+        rule: the calibrated rule.
+
+    Raises:
+        ValueError: no probe.
+    """
+    if not probes:
+        raise ValueError("a pre-flight is judged by its probes: got none")
+    seen = [read_parts(probe, goal, baseline) for probe in probes]
+    chances = [rule.prob_good(parts) for parts in seen]
+    prob = sum(chances) / len(chances)
+    worst = min(range(len(probes)), key=chances.__getitem__)
+    said = f"{chance(goal, baseline)} = {prob:.3f}"
+    if len(probes) > 1:
+        said += f", mean over {len(probes)} probes"
+    if prob >= rule.go:
+        reason = f"Sound: {_why_sound(probes[worst], seen[worst], goal, baseline)}. {said}"
+        return Decision(
+            Ruling(Verdict.GO, f"{reason}, at least the {rule.go:.2g} of a GO.", prob_good=prob),
+            None,
+        )
+    found = finding(decisive_part(seen[worst], rule), probes[worst], goal, baseline)
+    if prob < rule.no_go:
+        verdict, held = Verdict.NO_GO, f"below the {rule.no_go:.2g} of a NO_GO"
+    else:
+        verdict = Verdict.UNDECIDED
+        held = f"between the {rule.no_go:.2g} of a NO_GO and the {min(rule.go, 1.0):.2g} of a GO"
+    reason = f"{found.message} {found.advice} {said}, {held}."
+    if verdict is Verdict.UNDECIDED:
+        reason = f"{said}, {held}. What speaks against it most: {found.message} {found.advice}"
+    return Decision(Ruling(verdict, reason, prob_good=prob, floor=rule.no_go), found)
+
+
+def decisive_part(parts: Parts, rule: PreflightRule) -> str:
+    """The part that speaks against the run most.
+
+    Among those that are wrong by themselves, the one that takes most from the log odds of a sound
+    run; where none is, the one of all that does.
+    """
+    lost = rule.deficits(parts)
+    values = dict(zip(part_names(), astuple(parts), strict=True))
+    wrong = [
+        name
+        for name, limit in _WRONG.items()
+        if (value := values[name]) is not None and value < limit
+    ]
+    if wrong:
+        return max(wrong, key=lambda name: (lost[name], -list(_WRONG).index(name)))
+    return max(lost, key=lost.__getitem__)
+
+
+def _why_sound(probe: RunRecord, parts: Parts, goal: Goal, baseline: float | None) -> str:
+    """What was seen in its favor, as far as it was measured."""
+    static, said = probe.static, []
+    if "signal_score" in static:
+        said.append(
+            f"a linear probe of the frozen model scores {static['signal_score']:.3f} where "
+            f"shuffled labels give {static['signal_shuffled']:.3f}"
+        )
+    elif "input_gain" in static:
+        said.append(f"targets depend on their inputs by {static['input_gain']:.2g} nats a token")
+    if "schedule_gain" in static:
+        said.append(
+            f"the schedule can move the loss by {static['schedule_gain']:.2g} to first order"
+        )
+    losses = probe.train_curve()[1]
+    if losses.size and parts.learning is not None:
+        said.append(
+            f"after {probe.last_step:.0f} steps the loss is {float(losses[-3:].mean()):.3g}, "
+            f"{parts.learning:.0%} below a constant's"
+        )
+    asked = skill_asked(goal, baseline)
+    if not said and asked is not None:
+        said.append(f"the goal asks for {asked:.0%} of what is possible")
+    return "; ".join(said) or "the probes look like those of good runs"

@@ -1,0 +1,218 @@
+"""What decides a pre-flight's verdict, in words: the part, its numbers, one change. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.parts import needed_fall, probe_skill, skill_asked, trivial_loss
+from hf_ftrisk.policy.verdict import Diagnosis
+from hf_ftrisk.record import RunRecord
+
+# The rates that are suggested bring, to first order, once to ten times the fall that is needed:
+# most sound recordings lie there.
+_LEAST_GAIN, _MOST_GAIN = 1.0, 10.0
+# Part -> stable name of what is wrong with a run that it speaks against.
+NAMES = {
+    "signal": "no_signal",
+    "reach": "target_out_of_reach",
+    "rows": "too_few_rows",
+    "movement": "cannot_move",
+    "heat": "unstable",
+    "stability": "unstable",
+    "learning": "learns_too_slowly",
+    "progress": "learns_too_slowly",
+}
+# p-value above which shuffled labels would do as well.
+_CHANCE = 0.05
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the words are made of."""
+
+    probe: RunRecord
+    goal: Goal
+    baseline: float | None
+
+    @property
+    def static(self) -> Mapping[str, float]:
+        return self.probe.static
+
+    @property
+    def rate(self) -> float | None:
+        rates = self.probe.schedule if self.probe.schedule is not None else self.probe.learning_rate
+        known = rates[np.isfinite(rates)] if rates is not None else np.empty(0)
+        return float(known.max()) if known.size else None
+
+
+def finding(part: str, probe: RunRecord, goal: Goal, baseline: float | None) -> Diagnosis:
+    """What this part says against the run, with its numbers and one change.
+
+    Args:
+        part: name of one of `Parts`.
+        probe: trajectory and static signals the parts were read from.
+        goal: what the run is judged by.
+        baseline: trivial baseline of the goal's metric.
+    """
+    run = _Run(probe, goal, baseline)
+    if part == "reach" and run.static.get("signal_p", 0.0) > _CHANCE:
+        part = "signal"  # nothing is in reach of labels that say nothing
+    message, advice = _WORDS[part](run)
+    evidence = {name: run.static[name] for name in _EVIDENCE[part] if name in run.static}
+    return Diagnosis(NAMES[part], message, advice, "warning", evidence)
+
+
+def _signal(run: _Run) -> tuple[str, str]:
+    known = run.static
+    if "input_gain" in known:
+        said = (
+            f"a target's loss is {known['input_gain']:.3g} nats lower after its own input than "
+            f"after another row's ({known.get('input_gain_z', 0.0):.1f} standard errors)"
+        )
+    else:
+        score, shuffled = known.get("signal_score", math.nan), known.get("signal_shuffled", 0.0)
+        said = (
+            f"a linear probe of the frozen model tells the training labels no better than shuffled "
+            f"ones: {score:.3f} against {shuffled:.3f} (p = {known.get('signal_p', 1.0):.2g}, "
+            f"{known.get('signal_rows', 0.0):.0f} rows)"
+        )
+    return (
+        f"No signal: {said}.",
+        "Look at ten training rows beside their labels: a shuffled or wrong column looks like "
+        "this. Labels that are right may depend on what no linear function of this model's "
+        "representation holds; then a larger or better suited model is needed.",
+    )
+
+
+def _reach(run: _Run) -> tuple[str, str]:
+    has, asked = probe_skill(run.static), skill_asked(run.goal, run.baseline)
+    has, asked = has or 0.0, asked or 0.0
+    return (
+        f"Target out of reach: {run.goal} asks for {asked:.0%} of the way from the trivial value "
+        f"to the best possible one; a linear probe of the frozen model goes {max(has, 0.0):.0%} of "
+        "it, and fine-tunes from there ended below the target.",
+        _lower_target(run, has),
+    )
+
+
+def _lower_target(run: _Run, has: float) -> str:
+    """The target that takes half of what the probe leaves."""
+    goal, baseline = run.goal, run.baseline
+    best = goal.bounds[1] if goal.greater_is_better else goal.bounds[0]
+    if baseline is None or not math.isfinite(best):
+        return "Set a lower target, or take a larger model or more data."
+    share = max(has, 0.0) + 0.5 * (1.0 - max(has, 0.0))
+    value = baseline + share * (best - baseline)
+    return f"Set a target of {value:.3g} or worse, or take a larger model or more data."
+
+
+def _rows(run: _Run) -> tuple[str, str]:
+    rows = run.static.get("train_rows", run.static.get("sampled_rows", 0.0))
+    return (
+        f"Too few rows: {rows:.0f} to train on.",
+        f"Label more: {max(200.0, 4 * rows):.0f} rows are where most tasks of this size begin to "
+        "hold.",
+    )
+
+
+def _rates(run: _Run) -> tuple[float, float, float, float] | None:
+    """Peak rate, gain of the schedule, fall that is needed, factor from gain to needed fall."""
+    gain = run.static.get("schedule_gain")
+    needed = needed_fall(run.probe, run.goal, skill_asked(run.goal, run.baseline))
+    if run.rate is None or not gain or needed is None:
+        return None
+    return run.rate, gain, needed, needed / gain
+
+
+def _suggestion(rate: float, needed: float, factor: float) -> str:
+    low, high = rate * factor * _LEAST_GAIN, rate * factor * _MOST_GAIN
+    return (
+        f"{_one_digit(low)} to {_one_digit(high)} would move it by {needed * _LEAST_GAIN:.2g} to "
+        f"{needed * _MOST_GAIN:.2g}"
+    )
+
+
+def _one_digit(value: float) -> str:
+    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+")
+
+
+def _movement(run: _Run) -> tuple[str, str]:
+    known = _rates(run)
+    if known is None:
+        return "Cannot move: the schedule is too small.", "Raise the learning rate."
+    rate, gain, needed, factor = known
+    return (
+        f"Cannot move: learning rate {rate:.2g}: the whole schedule moves the loss by at most "
+        f"{gain:.2g} to first order, where {needed:.2g} is asked for.",
+        f"Raise the learning rate: {_suggestion(rate, needed, factor)}.",
+    )
+
+
+def _heat(run: _Run) -> tuple[str, str]:
+    known = _rates(run)
+    if known is None:
+        return "Unstable: the schedule is too large.", "Lower the learning rate."
+    rate, gain, needed, factor = known
+    return (
+        f"Unstable: learning rate {rate:.2g}: the schedule could move the loss by {gain:.3g} to "
+        f"first order, {gain / needed:.0f} times what is asked for.",
+        f"Lower the learning rate: {_suggestion(rate, needed, factor)}.",
+    )
+
+
+def _stability(run: _Run) -> tuple[str, str]:
+    losses = run.probe.train_curve()[1]
+    first, last = (float(part.mean()) for part in (losses[:1], losses[-3:]))
+    known = _rates(run)
+    advice = "Lower the learning rate, by a factor of 10 to begin with."
+    if known is not None and known[3] * _MOST_GAIN < 1.0:
+        advice = f"Lower the learning rate: {_suggestion(known[0], known[2], known[3])}."
+    rate = "" if run.rate is None else f" at learning rate {run.rate:.2g}"
+    return (
+        f"Unstable: the training loss went from {first:.3g} to {last:.3g} in "
+        f"{run.probe.last_step:.0f} steps{rate}.",
+        advice,
+    )
+
+
+def _learning(run: _Run) -> tuple[str, str]:
+    losses = run.probe.train_curve()[1]
+    last = float(losses[-3:].mean()) if losses.size else math.nan
+    trivial = trivial_loss(run.probe)
+    beside = "" if trivial is None else f", where a constant has {trivial:.3g}"
+    known = _rates(run)
+    advice = f"Train longer: {2 * run.probe.max_steps} steps rather than {run.probe.max_steps}."
+    if known is not None and known[3] > 1.0:
+        advice = f"Raise the learning rate: {_suggestion(known[0], known[2], known[3])}."
+    return (
+        f"Learns too slowly: after {run.probe.last_step:.0f} of {run.probe.max_steps} steps the "
+        f"loss is {last:.3g}{beside}.",
+        advice,
+    )
+
+
+_WORDS = {
+    "signal": _signal,
+    "reach": _reach,
+    "rows": _rows,
+    "movement": _movement,
+    "heat": _heat,
+    "stability": _stability,
+    "learning": _learning,
+    "progress": _learning,
+}
+_EVIDENCE = {
+    "signal": ("signal_p", "signal_z", "signal_score", "signal_shuffled", "input_gain"),
+    "reach": ("signal_eval_score", "signal_eval_trivial"),
+    "rows": ("train_rows",),
+    "movement": ("schedule_gain", "schedule_rates"),
+    "heat": ("schedule_gain", "schedule_rates"),
+    "stability": ("zero_shot_loss",),
+    "learning": ("zero_shot_loss", "label_entropy"),
+    "progress": ("zero_shot_loss", "label_entropy"),
+}

@@ -1,0 +1,81 @@
+"""The calibrated rule of a pre-flight: P(good) from the parts, and where GO and NO_GO begin.
+
+A logistic regression on the parts, whose weights cannot be negative: a part that looks better never
+makes a run look worse. Weights and thresholds are fitted on recorded pairs (what a pre-flight saw,
+how the full run ended) by ``python -m benchmarks.fit_preflight``. Every pair is judged by weights
+fitted without its data set; the thresholds are then the widest for which finite-sample bounds hold:
+of good runs at most `no_go_rate` fall below `no_go`, and of the runs at or above `go` at most
+`go_rate` end poor. No torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_ftrisk.policy.parts import Parts, part_names
+
+RULE_FILE = Path(__file__).parent.parent / "reference" / "preflight.json"
+
+
+@dataclass(frozen=True)
+class PreflightRule:
+    """P(good) of a run from its parts, and the two thresholds.
+
+    Args:
+        intercept: log odds of a run whose parts are all 0.
+        weights: part -> log odds for each unit of it, 0 or more.
+        missing: part -> value that stands for one that was not measured: the mean of the pairs.
+        sound: part -> mean over the good pairs.
+        no_go: P(good) below which a run is called NO_GO; 0: never.
+        go: P(good) from which on it is called GO; above 1: never.
+        no_go_rate: share of good runs that NO_GO is allowed to meet.
+        go_rate: share of GOs that are allowed to end poor.
+        runs: runs it was fitted on.
+        data_sets: data sets they are of.
+    """
+
+    intercept: float
+    weights: Mapping[str, float]
+    missing: Mapping[str, float]
+    sound: Mapping[str, float]
+    no_go: float
+    go: float
+    no_go_rate: float
+    go_rate: float
+    runs: int
+    data_sets: int
+
+    def log_odds(self, parts: Parts) -> float:
+        """Log odds of a good end."""
+        weights = np.array([self.weights[name] for name in part_names()])
+        return float(self.intercept + weights @ parts.values(self.missing))
+
+    def prob_good(self, parts: Parts) -> float:
+        """Probability of a good end, never 0 or 1."""
+        return 1.0 / (1.0 + math.exp(-min(max(self.log_odds(parts), -30.0), 30.0)))
+
+    def deficits(self, parts: Parts) -> dict[str, float]:
+        """Part -> what it takes from the log odds of a run like the good pairs; 0 if unmeasured."""
+        values = parts.values(self.sound)
+        return {
+            name: self.weights[name] * (self.sound[name] - float(value))
+            for name, value in zip(part_names(), values, strict=True)
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return asdict(self)
+
+
+@cache
+def packaged_rule() -> PreflightRule:
+    """The rule that comes with the package."""
+    return PreflightRule(**json.loads(RULE_FILE.read_text(encoding="utf-8")))
