@@ -1,0 +1,129 @@
+"""The verdict from the parts, and what it says decided."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hf_ftrisk import Goal
+from hf_ftrisk.policy import Verdict
+from hf_ftrisk.policy.decision import decide, decisive_part
+from hf_ftrisk.policy.parts import Parts, part_names
+from hf_ftrisk.policy.preflight_rule import PreflightRule
+from tests.policy.test_parts import GOAL, probe
+
+SOUND = Parts(
+    signal=4.0, reach=0.0, rows=3.0, movement=0.8, heat=0.0, learning=0.2, progress=0.5,
+    stability=0.0,
+)  # fmt: skip
+RULE = PreflightRule(
+    intercept=-7.0,
+    weights=dict.fromkeys(part_names(), 1.0),
+    missing=dict.fromkeys(part_names(), 0.0),
+    sound=dict(zip(part_names(), SOUND.values({}), strict=True)),
+    no_go=0.1,
+    go=0.9,
+    no_go_rate=0.05,
+    go_rate=0.1,
+    runs=100,
+    data_sets=10,
+)
+GOOD = probe([0.7, 0.6, 0.5, 0.4, 0.35, 0.3], accuracy=0.75, loss=0.35, signal_z=40.0)
+
+
+def seen(**static):
+    flat = {
+        "signal_score": 0.49, "signal_shuffled": 0.5, "signal_rows": 500.0, "signal_p": 0.005,
+    }  # fmt: skip
+    return replace(probe([0.7] * 6), static=GOOD.static | flat | static)
+
+
+def test_all_parts_well_is_a_go_that_says_why():
+    decision = decide([GOOD], GOAL, 0.5, RULE)
+    assert decision.ruling.verdict is Verdict.GO
+    assert decision.finding is None
+    assert decision.ruling.reason.startswith("Sound: ")
+    assert "50% below a constant's" in decision.ruling.reason
+
+
+def test_a_rate_that_moves_nothing_is_told_to_go_up():
+    tiny = replace(seen(schedule_gain=0.0035), learning_rate=[1e-7] * 6)
+    decision = decide([tiny], GOAL, 0.5, RULE)
+    assert decision.ruling.verdict is Verdict.NO_GO
+    assert decision.finding.name == "cannot_move"
+    assert "moves the loss by at most 0.0035 to first order" in decision.finding.message
+    assert decision.finding.advice == (
+        "Raise the learning rate: 1e-5 to 1e-4 would move it by 0.35 to 3.5."
+    )
+
+
+def test_a_rate_that_throws_everything_about_is_told_to_go_down():
+    hot = replace(
+        probe([0.7, 3.0, 3.0, 3.0, 3.0, 3.0], loss=3.0),
+        static=seen(schedule_gain=350.0).static,
+        learning_rate=[5e-2] * 6,
+    )
+    decision = decide([hot], GOAL, 0.5, RULE)
+    assert decision.finding.name == "unstable"
+    assert decision.finding.advice.startswith("Lower the learning rate: 5e-5 to 5e-4")
+
+
+def test_labels_like_shuffled_ones_are_no_signal():
+    decision = decide([seen(signal_z=0.3, signal_p=0.4, signal_eval_score=0.5)], GOAL, 0.5, RULE)
+    assert decision.ruling.verdict is Verdict.NO_GO
+    assert decision.finding.name == "no_signal"
+    assert "0.490 against 0.500 (p = 0.4, 500 rows)" in decision.finding.message
+
+
+def test_a_target_beyond_reach_names_one_within():
+    decision = decide([seen(signal_z=40.0)], GOAL.with_target(0.995), 0.5, RULE)
+    assert decision.finding.name == "target_out_of_reach"
+    assert "Set a target of 0.875 or worse" in decision.finding.advice
+
+
+def test_a_language_model_is_told_by_its_inputs():
+    goal = Goal("eval_loss", target=1.0)
+    static = {"zero_shot_loss": 2.0, "input_gain": 0.001, "input_gain_z": 0.4, "schedule_gain": 5.0}
+    lm = replace(probe([2.0] * 6, loss=2.0), static=static)
+    decision = decide([lm], goal, 2.0, RULE)
+    assert decision.finding.name == "no_signal"
+    assert "0.001 nats lower after its own input" in decision.finding.message
+
+
+def test_between_the_thresholds_it_says_what_keeps_it_open():
+    ruling = decide([seen(signal_z=40.0)], GOAL, 0.5, RULE).ruling
+    assert ruling.verdict is Verdict.UNDECIDED
+    assert "What speaks against it most: " in ruling.reason
+
+
+def test_the_mean_over_the_probes_decides():
+    ruling = decide([GOOD, seen(signal_z=40.0)], GOAL, 0.5, RULE).ruling
+    alone = [decide([one], GOAL, 0.5, RULE).ruling.prob_good for one in (GOOD, seen(signal_z=40.0))]
+    assert ruling.prob_good == pytest.approx(sum(alone) / 2)
+    assert "mean over 2 probes" in ruling.reason
+
+
+def test_no_probe_is_refused():
+    with pytest.raises(ValueError, match="judged by its probes"):
+        decide([], GOAL, 0.5, RULE)
+
+
+@pytest.mark.parametrize("name", part_names())
+def test_each_part_decides_where_it_alone_is_low(name):
+    lowest = {
+        "signal": 0.0, "reach": -4.0, "rows": 0.5, "movement": -2.5, "heat": -1.5,
+        "learning": -0.2, "progress": -0.3, "stability": -2.0,
+    }[name]  # fmt: skip
+    assert decisive_part(replace(SOUND, **{name: lowest}), RULE) == name
+
+
+def test_a_part_that_looks_better_never_lowers_the_chance():
+    for name in part_names():
+        better = replace(SOUND, **{name: getattr(SOUND, name) + 0.1})
+        assert RULE.prob_good(better) >= RULE.prob_good(SOUND)
+
+
+def test_what_was_not_measured_counts_as_the_mean_pair():
+    assert RULE.log_odds(Parts()) == pytest.approx(RULE.intercept)
+    assert set(RULE.deficits(Parts()).values()) == {0.0}

@@ -1,0 +1,111 @@
+"""The parts of what a pre-flight saw: what each means, and where it is cut."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_ftrisk import Goal, RunRecord
+from hf_ftrisk.policy.parts import Parts, part_names, read_parts, skill, skill_asked
+
+GOAL = Goal("eval_accuracy", target=0.75)
+STATIC = {
+    "signal_z": 14.0,
+    "signal_eval_score": 0.75,
+    "signal_eval_trivial": 0.5,
+    "signal_eval_rows": 100.0,
+    "train_rows": 1000.0,
+    "schedule_gain": 3.5,
+    "zero_shot_loss": 0.7,
+    "label_entropy": 0.7,
+    "uniform_loss": 0.693,
+}
+
+
+def probe(losses, *, accuracy=0.5, loss=0.7, **static) -> RunRecord:
+    entries = [{"step": k + 1, "loss": value} for k, value in enumerate(losses)]
+    entries.append({"step": len(losses), "eval_accuracy": accuracy, "eval_loss": loss})
+    record = RunRecord.from_log_history(entries, max_steps=100, status="running")
+    return replace(record, static=STATIC | static)
+
+
+def parts(*args, goal=GOAL, **fields) -> Parts:
+    return read_parts(probe(*args, **fields), goal, 0.5)
+
+
+def test_skill_is_the_share_of_the_way_from_the_trivial_value_to_the_best():
+    assert skill(GOAL, 0.5, 0.75) == pytest.approx(0.5)
+    assert skill(Goal("eval_loss", target=0.1), 0.7, 0.35) == pytest.approx(0.5)
+    assert skill(Goal("eval_f1", target=0.5), None, 0.5) == pytest.approx(0.5)
+    assert skill(Goal("eval_loss", target=0.1), None, 0.35) is None
+
+
+def test_a_goal_without_a_target_asks_for_a_little():
+    assert skill_asked(Goal("eval_accuracy"), 0.5) == pytest.approx(0.05)
+    assert skill_asked(Goal("eval_accuracy"), None) is None
+
+
+def test_what_data_and_model_allow():
+    seen = parts([0.7, 0.7, 0.7])
+    assert seen.signal == pytest.approx(3.0)  # log2(1 + 14 / 2)
+    assert seen.reach == pytest.approx(0.0)  # the probe's skill is the one that is asked for
+    assert seen.rows == pytest.approx(3.0)
+    assert parts([0.7] * 3, signal_z=-3.0).signal == 0.0
+
+
+def test_a_target_beyond_the_probe_lowers_the_reach():
+    near, far = (parts([0.7] * 3, goal=GOAL.with_target(target)).reach for target in (0.8, 0.99))
+    assert far < near < 0.0
+
+
+def test_movement_compares_what_the_schedule_can_with_what_is_asked_for():
+    # The goal asks for half of the trivial loss of 0.7.
+    assert parts([0.7] * 3).movement == pytest.approx(1.0)
+    assert parts([0.7] * 3, schedule_gain=0.035).movement == pytest.approx(-1.0)
+    assert parts([0.7] * 3, schedule_gain=0.035).heat == 0.0
+    hot = parts([0.7] * 3, schedule_gain=35.0)
+    assert (hot.movement, hot.heat) == (1.0, pytest.approx(-1.0))
+
+
+def test_a_target_of_the_loss_itself_is_what_the_schedule_has_to_reach():
+    goal = Goal("eval_loss", target=0.35)
+    assert read_parts(probe([0.7] * 3), goal, 0.7).movement == pytest.approx(1.0)
+
+
+def test_what_the_recipe_makes_of_it():
+    learnt = parts([0.7, 0.6, 0.5, 0.4, 0.35, 0.3], accuracy=0.75, loss=0.35)
+    assert learnt.learning == pytest.approx(0.5)  # 0.35 in the last steps and the evaluation
+    assert learnt.progress == pytest.approx(1.0)
+    assert learnt.stability == 0.0
+
+
+def test_losses_that_rose_or_are_no_numbers_are_unstable():
+    assert parts([0.7, 1.4, 1.4, 1.4], loss=1.4).stability == pytest.approx(-1.0)
+    assert parts([0.7, float("inf")]).stability == -2.0
+
+
+def test_what_was_not_measured_is_none():
+    record = RunRecord.from_log_history([{"step": 1, "loss": 0.7}], max_steps=10, status="running")
+    assert read_parts(record, GOAL, 0.5) == Parts()
+
+
+@given(
+    st.lists(st.floats(1e-6, 1e6) | st.just(float("inf")), min_size=1, max_size=20),
+    st.floats(0, 1),
+    st.floats(1e-9, 1e9),
+    st.floats(-1e3, 1e6),
+    st.floats(0.01, 0.99),
+)
+def test_parts_of_any_probe_are_bounded(losses, accuracy, gain, z, target):
+    seen = read_parts(
+        probe(losses, accuracy=accuracy, schedule_gain=gain, signal_z=z),
+        GOAL.with_target(target),
+        0.5,
+    )
+    values = seen.values(dict.fromkeys(part_names(), 0.0))
+    assert np.isfinite(values).all()
+    assert np.abs(values).max() <= 5.0
