@@ -48,7 +48,7 @@ def test_all_parts_well_is_a_go_that_says_why():
 
 
 def test_a_rate_that_moves_nothing_is_told_to_go_up():
-    tiny = replace(seen(schedule_gain=0.0035), learning_rate=[1e-7] * 6)
+    tiny = replace(seen(signal_z=14.0, schedule_gain=0.0035), learning_rate=[1e-7] * 6)
     decision = decide([tiny], GOAL, 0.5, RULE)
     assert decision.ruling.verdict is Verdict.NO_GO
     assert decision.finding.name == "cannot_move"
