@@ -71,7 +71,13 @@ class Seen:
 def seen_of_pair(pair: Pair, depth: float) -> Seen:
     """A pair as a pre-flight sees it that jumps the warm-up and trains `depth` of the run."""
     probe = pair.probes[JUMP].prefix(max(1.0, round(depth * pair.run.max_steps)))
-    probe = replace(probe, static=pair.run.static, baselines=pair.run.baselines)
+    probe = replace(
+        probe,
+        max_steps=pair.run.max_steps,
+        schedule=pair.run.schedule,
+        static=pair.run.static,
+        baselines=pair.run.baselines,
+    )
     return Seen(pair.run, probe, pair.run_id, str(pair.run.settings["recipe"]))
 
 

@@ -14,6 +14,19 @@ from benchmarks.decisions.examples import Example
 from hf_ftrisk.policy.parts import part_names
 from hf_ftrisk.policy.preflight_rule import PreflightRule
 
+# What a unit of a part is taken to be worth before any pair is seen, in log odds: each part alone,
+# at its worst, makes a good end unlikely.
+PRIOR = {
+    "signal": 0.8,
+    "reach": 0.8,
+    "rows": 1.0,
+    "movement": 1.2,
+    "heat": 2.0,
+    "learning": 3.0,
+    "progress": 1.0,
+    "stability": 2.0,
+}
+# Weight of the prior, as a share of all pairs' weight.
 STRENGTH = 0.03
 NO_GO_RATE = 0.05
 GO_RATE = 0.1
@@ -40,16 +53,18 @@ def fit(examples: Sequence[Example], strength: float = STRENGTH) -> PreflightRul
     x = np.where(np.isnan(columns), means, columns)
     y = np.array([float(e.good) for e in examples])
     w = weights_of(examples)
+    prior = np.array([PRIOR[name] for name in names])
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
         margins = values[0] + x @ values[1:]
         probs = 1.0 / (1.0 + np.exp(-margins))
         losses = np.logaddexp(0.0, -margins) * y + np.logaddexp(0.0, margins) * (1.0 - y)
         slope = w * (probs - y)
-        gradient = np.concatenate([[slope.sum()], slope @ x + strength * values[1:]])
-        return float(w @ losses + 0.5 * strength * values[1:] @ values[1:]), gradient
+        away = values[1:] - prior
+        gradient = np.concatenate([[slope.sum()], slope @ x + strength * away])
+        return float(w @ losses + 0.5 * strength * away @ away), gradient
 
-    start = np.concatenate([[0.0], np.full(len(names), 0.5)])
+    start = np.concatenate([[0.0], prior])
     bounds = [(None, None)] + [(0.0, None)] * len(names)
     found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
     return PreflightRule(

@@ -21,6 +21,8 @@ from hf_ftrisk.record import RunRecord
 # there to the best possible one stands for it.
 _LEAST_SKILL = 0.05
 _EVAL_LOSS = "eval_loss"
+# Share of a gradient that batches are taken to agree on at least: the estimate is noisy.
+_LEAST_AGREED = 0.03
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,12 @@ class Parts:
         reach: skill of the frozen model's probe against the one that is asked for, as a difference
             of log odds, in [-4, 1.5]. Skill is the share of the way from the trivial predictor to
             the best possible one.
-        rows: log10 of the training rows, in [0.5, 3.5].
+        rows: log10 of the training rows for each class, of those that the run gets to see, in
+            [0, 2.5].
         movement: log10 of the fall of the loss that the schedule can bring to first order over the
-            one that is asked for, in [-2.5, 1].
+            one that is asked for, twice that where it is less, in [-5, 1]. Of the gradient the mean, of its 1-norm and of
+            that part of it which batches agree on: the one takes noise for signal, the other does
+            not see what many steps average out.
         heat: by how many powers of ten that exceeds 10 times what is asked for, with a minus
             sign, in [-1.5, 0].
         learning: fall of the losses at the probe's end below the trivial one, as a share of it, in
@@ -81,14 +86,13 @@ def read_parts(probe: RunRecord, goal: Goal, baseline: float | None) -> Parts:
     """
     static = probe.static
     asked = skill_asked(goal, baseline)
-    gain, wanted = static.get("schedule_gain"), needed_fall(probe, goal, asked)
+    gain, wanted = expected_gain(static), needed_fall(probe, goal, asked)
     ratio = None if gain is None or wanted is None else math.log10(max(gain, 1e-12) / wanted)
-    rows = static.get("train_rows", static.get("sampled_rows"))
     return Parts(
         signal=_signal(static),
         reach=_reach(static, goal, asked),
-        rows=None if not rows else _cut(math.log10(rows), 0.5, 3.5),
-        movement=None if ratio is None else _cut(ratio, -2.5, 1.0),
+        rows=_rows(probe),
+        movement=None if ratio is None else _cut(min(ratio, 2.0 * ratio), -5.0, 1.0),
         heat=None if ratio is None else -_cut(ratio - 1.0, 0.0, 1.5),
         learning=_learning(probe),
         progress=_progress(probe, goal, baseline, asked),
@@ -144,12 +148,37 @@ def needed_fall(probe: RunRecord, goal: Goal, asked: float | None) -> float | No
     return max(min(asked, 1.0) * trivial, 1e-3)
 
 
+def expected_gain(static: Mapping[str, float]) -> float | None:
+    """First-order fall of the loss by the schedule, part of the noise taken off, in nats."""
+    gain = static.get("schedule_gain")
+    whole = static.get("gradient_l1")
+    if gain is None or not whole:
+        return gain
+    agreed = max(static.get("gradient_l1_agreed", whole) / whole, _LEAST_AGREED)
+    return gain * math.sqrt(min(agreed, 1.0))
+
+
 # --- what data and model allow -------------------------------------------------------------------
 
 
 def _signal(static: Mapping[str, float]) -> float | None:
     z = static.get("signal_z", static.get("input_gain_z"))
     return None if z is None else _cut(math.log2(1.0 + max(z, 0.0) / 2.0), 0.0, 5.0)
+
+
+def _rows(probe: RunRecord) -> float | None:
+    static, settings = probe.static, probe.settings
+    rows = static.get("train_rows", static.get("sampled_rows"))
+    if not rows:
+        return None
+    batch = [
+        settings.get(name, 1)
+        for name in ("batch_size", "gradient_accumulation_steps", "world_size")
+    ]
+    shown = probe.max_steps * math.prod(float(value or 1) for value in batch)
+    if "batch_size" in settings:
+        rows = min(rows, shown)
+    return _cut(math.log10(rows / max(static.get("classes", 1.0), 1.0)), 0.0, 2.5)
 
 
 def probe_skill(static: Mapping[str, float]) -> float | None:

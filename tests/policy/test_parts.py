@@ -53,7 +53,7 @@ def test_what_data_and_model_allow():
     seen = parts([0.7, 0.7, 0.7])
     assert seen.signal == pytest.approx(3.0)  # log2(1 + 14 / 2)
     assert seen.reach == pytest.approx(0.0)  # the probe's skill is the one that is asked for
-    assert seen.rows == pytest.approx(3.0)
+    assert seen.rows == pytest.approx(2.5)  # cut
     assert parts([0.7] * 3, signal_z=-3.0).signal == 0.0
 
 
@@ -65,7 +65,7 @@ def test_a_target_beyond_the_probe_lowers_the_reach():
 def test_movement_compares_what_the_schedule_can_with_what_is_asked_for():
     # The goal asks for half of the trivial loss of 0.7.
     assert parts([0.7] * 3).movement == pytest.approx(1.0)
-    assert parts([0.7] * 3, schedule_gain=0.035).movement == pytest.approx(-1.0)
+    assert parts([0.7] * 3, schedule_gain=0.035).movement == pytest.approx(-2.0)
     assert parts([0.7] * 3, schedule_gain=0.035).heat == 0.0
     hot = parts([0.7] * 3, schedule_gain=35.0)
     assert (hot.movement, hot.heat) == (1.0, pytest.approx(-1.0))
