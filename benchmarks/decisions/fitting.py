@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -28,7 +29,6 @@ PRIOR = {
 }
 # Weight of the prior, as a share of all pairs' weight.
 STRENGTH = 0.03
-NO_GO_RATE = 0.05
 GO_RATE = 0.1
 # Confidence of the bound on the share of GOs that end poor.
 _CONFIDENCE = 0.8
@@ -72,9 +72,8 @@ def fit(examples: Sequence[Example], strength: float = STRENGTH) -> PreflightRul
         weights=dict(zip(names, found[1:].tolist(), strict=True)),
         missing=dict(zip(names, means.tolist(), strict=True)),
         sound=dict(zip(names, _weighted(x[y > 0], w[y > 0]).tolist(), strict=True)),
-        no_go=0.0,
+        good=(),
         go=2.0,
-        no_go_rate=NO_GO_RATE,
         go_rate=GO_RATE,
         runs=len({e.run_id for e in examples}),
         data_sets=len({e.dataset for e in examples}),
@@ -102,16 +101,6 @@ def held_out_probs(examples: Sequence[Example], strength: float = STRENGTH) -> n
     return probs
 
 
-def no_go_threshold(probs: np.ndarray, good: np.ndarray, rate: float = NO_GO_RATE) -> float:
-    """The conformal floor: one more good example lies below it with a chance of at most `rate`.
-
-    The floor(rate (n + 1))-th smallest P(good) of the good examples; 0 where they are too few.
-    """
-    scores = np.sort(probs[good])
-    place = math.floor(rate * (scores.size + 1))
-    return float(scores[place - 1]) if place >= 1 else 0.0
-
-
 def go_threshold(probs: np.ndarray, good: np.ndarray, rate: float = GO_RATE) -> float:
     """The lowest P(good) from which on an upper bound of the share that ends poor is below `rate`.
 
@@ -131,3 +120,13 @@ def go_threshold(probs: np.ndarray, good: np.ndarray, rate: float = GO_RATE) -> 
             continue
         threshold = float(probs[order[count - 1]])
     return threshold
+
+
+def calibrated(examples: Sequence[Example], strength: float = STRENGTH) -> PreflightRule:
+    """The rule with its thresholds, which rest on examples judged without their data set."""
+    probs = held_out_probs(examples, strength)
+    good = np.array([example.good for example in examples])
+    scores = np.sort(probs[good]).round(6).tolist()
+    return replace(
+        fit(examples, strength), good=tuple(scores), go=round(go_threshold(probs, good), 6)
+    )

@@ -10,9 +10,9 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.findings import finding
 from hf_ftrisk.policy.parts import Parts, part_names, read_parts, skill_asked
 from hf_ftrisk.policy.preflight_rule import PreflightRule
-from hf_ftrisk.policy.stopping import chance
-from hf_ftrisk.policy.verdict import Diagnosis, Ruling, Verdict
+from hf_ftrisk.policy.rule import chance
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.verdict import Diagnosis, Ruling, Verdict
 
 # Value below which a part is said to be wrong, whatever the weights: then it may be named.
 _WRONG = {
@@ -39,7 +39,11 @@ class Decision:
 
 
 def decide(
-    probes: Sequence[RunRecord], goal: Goal, baseline: float | None, rule: PreflightRule
+    probes: Sequence[RunRecord],
+    goal: Goal,
+    baseline: float | None,
+    rule: PreflightRule,
+    false_stop_rate: float = 0.05,
 ) -> Decision:
     """Verdict on a run that was probed with one seed or several.
 
@@ -50,6 +54,7 @@ def decide(
         goal: what the run is judged by.
         baseline: trivial baseline of the goal's metric.
         rule: the calibrated rule.
+        false_stop_rate: share of good runs that NO_GO is allowed to meet, in (0, 1).
 
     Raises:
         ValueError: no probe.
@@ -70,15 +75,16 @@ def decide(
             None,
         )
     found = finding(decisive_part(seen[worst], rule), probes[worst], goal, baseline)
-    if prob < rule.no_go:
-        verdict, held = Verdict.NO_GO, f"below the {rule.no_go:.2g} of a NO_GO"
+    floor = rule.no_go(false_stop_rate)
+    if prob < floor:
+        verdict, held = Verdict.NO_GO, f"below the {floor:.2g} of a NO_GO"
     else:
         verdict = Verdict.UNDECIDED
-        held = f"between the {rule.no_go:.2g} of a NO_GO and the {min(rule.go, 1.0):.2g} of a GO"
+        held = f"between the {floor:.2g} of a NO_GO and the {min(rule.go, 1.0):.2g} of a GO"
     reason = f"{found.message} {found.advice} {said}, {held}."
     if verdict is Verdict.UNDECIDED:
         reason = f"{said}, {held}. What speaks against it most: {found.message} {found.advice}"
-    return Decision(Ruling(verdict, reason, prob_good=prob, floor=rule.no_go), found)
+    return Decision(Ruling(verdict, reason, prob_good=prob, floor=floor), found)
 
 
 def decisive_part(parts: Parts, rule: PreflightRule) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.parts import needed_fall, probe_skill, skill_asked, trivial_loss
-from hf_ftrisk.policy.verdict import Diagnosis
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.verdict import Diagnosis
 
 # The rates that are suggested bring, to first order, once to ten times the fall that is needed:
 # most sound recordings lie there.

@@ -38,9 +38,9 @@ class Parts:
         rows: log10 of the training rows for each class, of those that the run gets to see, in
             [0, 2.5].
         movement: log10 of the fall of the loss that the schedule can bring to first order over the
-            one that is asked for, twice that where it is less, in [-5, 1]. Of the gradient the mean, of its 1-norm and of
-            that part of it which batches agree on: the one takes noise for signal, the other does
-            not see what many steps average out.
+            one that is asked for, twice that where it is less, in [-5, 1]. Of the gradient the
+            mean of its 1-norm and of that part of it which batches agree on: the one takes noise
+            for signal, the other does not see what many steps average out.
         heat: by how many powers of ten that exceeds 10 times what is asked for, with a minus
             sign, in [-1.5, 0].
         learning: fall of the losses at the probe's end below the trivial one, as a share of it, in

@@ -4,7 +4,7 @@ A logistic regression on the parts, whose weights cannot be negative: a part tha
 makes a run look worse. Weights and thresholds are fitted on recorded pairs (what a pre-flight saw,
 how the full run ended) by ``python -m benchmarks.fit_preflight``. Every pair is judged by weights
 fitted without its data set; the thresholds are then the widest for which finite-sample bounds hold:
-of good runs at most `no_go_rate` fall below `no_go`, and of the runs at or above `go` at most
+of good runs at most a given share fall below `no_go`, and of the runs at or above `go` at most
 `go_rate` end poor. No torch.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -34,9 +34,9 @@ class PreflightRule:
         weights: part -> log odds for each unit of it, 0 or more.
         missing: part -> value that stands for one that was not measured: the mean of the pairs.
         sound: part -> mean over the good pairs.
-        no_go: P(good) below which a run is called NO_GO; 0: never.
-        go: P(good) from which on it is called GO; above 1: never.
-        no_go_rate: share of good runs that NO_GO is allowed to meet.
+        good: (n_good,) P(good) of the good pairs, each by weights fitted without its data set,
+            increasing.
+        go: P(good) from which on a run is called GO; above 1: never.
         go_rate: share of GOs that are allowed to end poor.
         runs: runs it was fitted on.
         data_sets: data sets they are of.
@@ -46,9 +46,8 @@ class PreflightRule:
     weights: Mapping[str, float]
     missing: Mapping[str, float]
     sound: Mapping[str, float]
-    no_go: float
+    good: Sequence[float]
     go: float
-    no_go_rate: float
     go_rate: float
     runs: int
     data_sets: int
@@ -69,6 +68,18 @@ class PreflightRule:
             name: self.weights[name] * (self.sound[name] - float(value))
             for name, value in zip(part_names(), values, strict=True)
         }
+
+    def no_go(self, rate: float) -> float:
+        """P(good) below which a run is called NO_GO; 0 where pairs are too few for this rate.
+
+        The floor(rate (n + 1))-th smallest of the good pairs' (split conformal prediction): one
+        more good run of the kind falls below it with a chance of at most `rate`.
+
+        Args:
+            rate: share of good runs that NO_GO is allowed to meet, in (0, 1).
+        """
+        place = math.floor(rate * (len(self.good) + 1))
+        return float(self.good[place - 1]) if place >= 1 else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""

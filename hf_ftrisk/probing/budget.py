@@ -11,10 +11,15 @@ from dataclasses import dataclass
 
 # A forward pass is about a third of a forward and backward pass; measured times replace this.
 FORWARD_SHARE = 1 / 3
-# Of what a probe may cost, the share that is planned for its evaluations.
-EVAL_SHARE = 0.4
+# Of what a probe may cost, the share that is planned for its evaluations: steps tell more.
+EVAL_SHARE = 0.2
 # Shallower probes than this show little: rather fewer seeds.
 LEAST_DEPTH_OF_MANY = 3
+# Share of the run up to which one deep probe tells more than several shallow ones; another seed
+# is worth as much again.
+SHARE_OF_A_PROBE = 0.1
+# Evaluations on fewer rows than this many times the smallest are not worth another depth.
+_ROWS_OF_A_LOOK = 4
 MAX_DEPTHS = 5
 # Rows of the smallest evaluation that is worth anything.
 LEAST_ROWS = 16
@@ -108,6 +113,16 @@ def check_depths(depths: Sequence[int], max_steps: int) -> tuple[int, ...]:
     return tuple(int(d) for d in wanted)
 
 
+def many_probes(seeds: int, budget: float) -> int:
+    """Probes that a budget carries deep enough, of at most `seeds`; one at least.
+
+    Args:
+        seeds: wanted number of probes.
+        budget: share of the full run's steps.
+    """
+    return max(1, min(seeds, int(budget / SHARE_OF_A_PROBE + 1e-9)))
+
+
 def make_plan(
     allowed: float,
     *,
@@ -119,8 +134,9 @@ def make_plan(
 ) -> Plan:
     """Seeds, depths and evaluation time that `allowed` steps pay for.
 
-    As many seeds as can be probed `LEAST_DEPTH_OF_MANY` steps deep with an evaluation each; one
-    seed if two cannot. One evaluation more is planned for the model before its first step.
+    One deep probe first: another seed from where each has `SHARE_OF_A_PROBE` of the run, and can be
+    probed `LEAST_DEPTH_OF_MANY` steps deep with an evaluation. One evaluation more is planned for
+    the model before its first step.
 
     Args:
         allowed: steps' worth that may still be spent.
@@ -135,7 +151,8 @@ def make_plan(
     """
     most_look = max(least_look, most_look)
     wanted = None if depths is None else check_depths(depths, max_steps)
-    for count in range(seeds, 0, -1):
+    most = seeds if wanted is not None else many_probes(seeds, allowed / max_steps)
+    for count in range(most, 0, -1):
         each = allowed / count
         if wanted is None:
             grid, look = _own_grid(each, count, least_look, most_look, max_steps)
@@ -158,7 +175,7 @@ def _fewer(count: int, seeds: int, allowed: float) -> tuple[str, ...]:
 def _own_grid(
     each: float, seeds: int, least: float, most: float, max_steps: int
 ) -> tuple[tuple[int, ...], float]:
-    """The doubling grid with the most looks that still trains for half of what it costs."""
+    """The doubling grid with the most looks that are worth it and leave the steps their share."""
     best: tuple[tuple[int, ...], float] = ((), least)
     for count in range(1, MAX_DEPTHS + 1):
         # The look before the first step is shared by all seeds.
@@ -166,7 +183,9 @@ def _own_grid(
         cost = min(max(EVAL_SHARE * each / looks, least), most)
         deepest = min(math.floor(each - looks * cost), max_steps)
         # The shallowest depth of several lies beyond the first step, which every probe begins with.
-        if count > 1 and (deepest < each / 2 or deepest < 2**count):
+        dear = deepest < (1.0 - EVAL_SHARE) * each - 1.0
+        small = cost < min(_ROWS_OF_A_LOOK * least, most)
+        if count > 1 and (dear or small or deepest < 2**count):
             break
         if deepest >= 1:
             best = (depth_grid(deepest, count), cost)

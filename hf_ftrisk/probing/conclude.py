@@ -9,7 +9,10 @@ from typing import Any
 from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.diagnoses.trajectory import diagnose
 from hf_ftrisk.forecast.forecaster import Forecaster
-from hf_ftrisk.policy import judge_preflight
+from hf_ftrisk.policy import default_rule, judge_preflight
+from hf_ftrisk.policy.decision import Decision, decide
+from hf_ftrisk.policy.preflight_rule import packaged_rule
+from hf_ftrisk.policy.rule import no_threshold
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.probing.cost import full_cost
 from hf_ftrisk.probing.evidence import LITTLE_LEARNT, learnt_share
@@ -32,7 +35,8 @@ def conclude(session: Session) -> RiskReport:
     records = session.records()
     evidence = session.evidence
     signals = {**session.signals, **_dynamics(session, records)}
-    ruling = _rule(session, records)
+    decision = _decide(session, records)
+    ruling = decision.ruling
     cost = full_cost(
         session.facts,
         session.account,
@@ -49,7 +53,7 @@ def conclude(session: Session) -> RiskReport:
         stage="preflight",
         forecast=evidence.pooled,
         decomposition=evidence.decomposition,
-        diagnoses=_diagnoses(session, records, signals),
+        diagnoses=_diagnoses(session, records, signals, decision.finding),
         baseline=session.baseline(),
         looks=evidence.looks,
         probes=records,
@@ -61,18 +65,47 @@ def conclude(session: Session) -> RiskReport:
     )
 
 
-def _rule(session: Session, records: tuple[RunRecord, ...]) -> Ruling:
+def _decide(session: Session, records: tuple[RunRecord, ...]) -> Decision:
+    """The verdict: what is certain, then a rule of the user's own, then the parts, then history."""
+    goal, baseline = session.options.goal, session.baseline()
+    certain = _certain(session, records)
+    if certain is not None:
+        return Decision(certain, None)
+    if session.options.make_rule is not default_rule:
+        return Decision(_by_rule(session, records), None)
+    if goal.threshold(baseline) is None:
+        return Decision(Ruling(Verdict.UNDECIDED, no_threshold(goal)), None)
+    rate = session.options.false_stop_rate
+    decision = decide(records, goal, baseline, packaged_rule(), rate)
+    # Completed runs were not begun at the peak of their schedule.
+    if decision.ruling.verdict is not Verdict.UNDECIDED or not session.known_runs or session.first:
+        return decision
+    known = _by_rule(session, records)
+    return decision if known.verdict is Verdict.UNDECIDED else Decision(known, decision.finding)
+
+
+def _certain(session: Session, records: tuple[RunRecord, ...]) -> Ruling | None:
+    """What needs no calibration; None where the parts have to decide."""
     fatal = [fault for fault in session.faults if fault.severity == "fatal"]
     if fatal:
         return Ruling(Verdict.NO_GO, f"{fatal[0].message} {fatal[0].advice}", certain=True)
     if not records:
         return Ruling(Verdict.UNDECIDED, "Nothing was probed: the budget is too small.")
-    if session.looks is None and not all(certain_failure(record) for record in records):
+    failures = [found for record in records if (found := certain_failure(record)) is not None]
+    if len(failures) == len(records):
+        reason = f"{len(failures)} of {len(records)} probes failed: {failures[0].message}"
+        return Ruling(Verdict.NO_GO, f"{reason} {failures[0].advice}", certain=True)
+    if session.looks is None:
         return Ruling(
             Verdict.UNDECIDED,
             "There is no evaluation set, so nothing says how the run will end: pass "
             "eval_dataset=... to the Trainer.",
         )
+    return None
+
+
+def _by_rule(session: Session, records: tuple[RunRecord, ...]) -> Ruling:
+    """The verdict by the stopping rule, as the watched run would be judged."""
     options = session.options
     rule = options.make_rule(
         options.goal,
@@ -95,10 +128,14 @@ def _dynamics(session: Session, records: tuple[RunRecord, ...]) -> dict[str, flo
 
 
 def _diagnoses(
-    session: Session, records: tuple[RunRecord, ...], signals: Mapping[str, float]
+    session: Session,
+    records: tuple[RunRecord, ...],
+    signals: Mapping[str, float],
+    finding: Diagnosis | None,
 ) -> tuple[Diagnosis, ...]:
-    """Wiring faults, then each probe's diagnoses, every name once."""
-    found = {fault.name: fault for fault in session.faults}
+    """Wiring faults, what decided, then each probe's diagnoses, every name once."""
+    first = [] if finding is None else [finding]
+    found = {fault.name: fault for fault in (*session.faults, *first)}
     for record in records:
         for diagnosis in diagnose(
             record,

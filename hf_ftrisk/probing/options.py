@@ -14,6 +14,9 @@ from hf_ftrisk.probing.budget import check_budget
 from hf_ftrisk.probing.cost import Prices
 from hf_ftrisk.record import RunRecord
 
+# Time that static signals are given, or more where the budget is worth more: see `Options`.
+SIGNAL_SECONDS = 15.0
+
 
 @dataclass(frozen=True)
 class Options:
@@ -30,7 +33,7 @@ class Options:
     task: str | None = None
     depths: Sequence[int] | None = None
     eval_samples: int | None = 512
-    signal_seconds: float = 5.0
+    signal_seconds: float | None = None
     timeout: float = 300.0
     false_stop_rate: float = 0.05
     make_rule: RuleMaker = default_rule
@@ -48,7 +51,7 @@ class Options:
             )
         for name in ("signal_seconds", "timeout"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            if value is not None and not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a finite number of seconds, got {value!r}")
         if self.timeout == 0:
             raise ValueError("timeout must be above 0 seconds, got 0")

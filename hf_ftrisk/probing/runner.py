@@ -37,8 +37,9 @@ class PreflightRunner:
         goal: what the run is judged by: a `Goal`, or text such as ``"eval_accuracy>=0.85"``.
         budget: hard cap on the share of the full run's optimiser steps to spend, in (0, 1].
             Evaluations count at their measured cost.
-        seeds: probes with different data order, dropout, and where untouched a fresh head and
-            fresh adapters. Fewer are run where the budget is small; the notes say so.
+        seeds: probes at most, with different data order, dropout, and where untouched a fresh
+            head and fresh adapters. One deep probe comes first; each has a tenth of the run at
+            least, and the notes say how many there were.
         history: completed runs (a `RunHistory`, its file, or records), of which those of this
             task are used; None: packaged runs.
         task: name under which runs are comparable; None: made from model and data, as
@@ -48,7 +49,8 @@ class PreflightRunner:
             None: all.
         snapshot: where copies of trainable weights are kept: ``"cpu"``, ``"pinned"`` host memory,
             or on the ``"device"``.
-        signal_seconds: bound on the time for static signals; 0: none.
+        signal_seconds: bound on the time for static signals; 0: none. None: 15 seconds, or half
+            of the time that the budget is worth where that is more.
         timeout: seconds after which a rank that waits for the others gives up.
         price_per_hour: price of one hour of all machines together, in `currency`.
         currency: unit of the price.
@@ -77,7 +79,7 @@ class PreflightRunner:
         depths: Sequence[int] | None = None,
         eval_samples: int | None = 512,
         snapshot: str = "cpu",
-        signal_seconds: float = 5.0,
+        signal_seconds: float | None = None,
         timeout: float = 300.0,
         price_per_hour: float | None = None,
         currency: str = "USD",

@@ -15,11 +15,17 @@ from typing import Any, TypeVar
 
 from hf_ftrisk.diagnoses.certain import SCALER_SEARCH_STEPS
 from hf_ftrisk.errors import PreflightArgumentError
-from hf_ftrisk.probing.budget import Plan, allowed_steps, check_depths, make_plan
+from hf_ftrisk.probing.budget import (
+    Plan,
+    allowed_steps,
+    check_depths,
+    make_plan,
+    many_probes,
+)
 from hf_ftrisk.probing.cost import Account
 from hf_ftrisk.probing.evaluations import Looks, Probed
 from hf_ftrisk.probing.evidence import Evidence, known_baseline, weigh
-from hf_ftrisk.probing.options import Options
+from hf_ftrisk.probing.options import SIGNAL_SECONDS, Options
 from hf_ftrisk.probing.workload import Facts, Meter, Ranks, Workload
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Diagnosis
@@ -30,8 +36,12 @@ T = TypeVar("T")
 _LEAST_DEEPENING = 4 / 3
 # Steps that tell what a step costs, before the rest is planned: the first is slow.
 _TIMED_STEPS = 2
-# Static signals may take this share of the time that the budget is worth.
-_SIGNAL_SHARE = 0.25
+# Static signals may take this share of the time that the budget is worth, if that is more than the
+# seconds they are given.
+_SIGNAL_SHARE = 0.5
+# A warm-up that would take more than this share of a probe's steps is jumped: at small rates a
+# probe shows neither whether the run learns nor whether it holds.
+_LONG_WARMUP = 0.25
 # Without evaluations, steps that tell a loss scaler's search from weights that are lost.
 _BLIND_STEPS = SCALER_SEARCH_STEPS + 1
 
@@ -73,7 +83,26 @@ class Session:
         self.faults: tuple[Diagnosis, ...] = ()
         self.evidence = Evidence()
         self.notes: list[str] = list(self.facts.notes)
+        self.first = self._first_rate()
         self.looks = self._own_looks()
+
+    def _first_rate(self) -> int:
+        """Step of the schedule that the probes begin at: its peak, where the warm-up is long."""
+        schedule, wanted = self.facts.schedule, self.options.depths
+        if schedule is None or not schedule.size or not self._workload.can_jump or wanted:
+            return 0
+        peak = int(schedule.argmax())
+        probes = many_probes(self.options.seeds, self.options.budget)
+        if peak <= _LONG_WARMUP * self.account.allowed / probes:
+            return 0
+        self.notes.append(
+            f"The probes begin at step {peak} of the schedule, its peak: the warm-up before it is "
+            "longer than they are."
+            if peak >= self.account.allowed
+            else f"The probes begin at step {peak} of the schedule, its peak: the warm-up before "
+            "it would take most of them."
+        )
+        return peak
 
     def _own_looks(self) -> Looks | None:
         """Evaluations of the probes; None where nothing can be evaluated."""
@@ -150,7 +179,7 @@ class Session:
         self._probe(self.looks)
 
     def _open(self) -> Probed:
-        item = Probed(self._workload.open(len(self.probed)), {})
+        item = Probed(self._workload.open(len(self.probed), self.first), {})
         self.probed.append(item)
         return item
 
@@ -159,10 +188,11 @@ class Session:
         self._show()
 
     def _signals(self, step_seconds: float | None) -> None:
-        """Static signals, in a time that is in proportion to the budget where that is known."""
+        """Static signals, in the time they are given."""
         wanted = self.options.signal_seconds
-        if step_seconds is not None:
-            wanted = min(wanted, max(1.0, _SIGNAL_SHARE * self.account.allowed * step_seconds))
+        if wanted is None:
+            worth = 0.0 if step_seconds is None else self.account.allowed * step_seconds
+            wanted = max(SIGNAL_SECONDS, _SIGNAL_SHARE * worth)
         if wanted == 0:
             return
         start = time.perf_counter()

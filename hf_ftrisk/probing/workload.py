@@ -148,14 +148,24 @@ class Workload(Protocol):
     def set_eval_rows(self, rows: int | None) -> None:
         """Rows of the evaluation sample from now on; None: the whole set."""
 
-    def open(self, index: int) -> Probe:
-        """A new probe, active: number 0 is the real run's own beginning, others differ in seed."""
+    def open(self, index: int, first: int = 0) -> Probe:
+        """A new probe, active: number 0 is the real run's own beginning, others differ in seed.
+
+        Args:
+            index: number of the probe.
+            first: step of the schedule that its learning rates begin at; 0 where the workload
+                cannot jump.
+        """
 
     def activate(self, probe: Any) -> None:
         """Make `probe` the one that trains and is evaluated."""
 
     def evaluate_untrained(self, probe: Any, limit: float | None = None) -> Evaluation:
         """The model before any step, on the sample; `probe` is active before and after."""
+
+    @property
+    def can_jump(self) -> bool:
+        """Whether a probe may begin at another step of the schedule than the first."""
 
     @property
     def same_start(self) -> bool:

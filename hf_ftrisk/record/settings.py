@@ -53,6 +53,7 @@ SETTINGS: dict[str, Setting] = {
     "ranks": Setting("processes that were watched together"),
     "resumed_at": Setting("step that the run was resumed from"),
     "risk_curve_from": Setting("runs that the risk curve was measured on"),
+    "schedule_from": Setting("step of the schedule that a probe began at, its warm-up left out"),
     "seeds": Setting("seeds of the probes"),
     "signal_seconds": Setting("time the static signals took, seconds"),
     "snapshot_bytes": Setting("memory of the copy that the probes are undone from, bytes"),

@@ -55,6 +55,14 @@ def scheduler_rates(scheduler: Any, max_steps: int, first: int = 0) -> np.ndarra
     return np.asarray(np.array(rates)[schedule_steps(max_steps)])
 
 
+def begin_at(scheduler: Any, step: int) -> None:
+    """Let a schedule of torch or transformers begin at this of its steps."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the optimizer has not stepped
+        for _ in range(step):
+            scheduler.step()
+
+
 def _optimizer_like(optimizer: Any) -> torch.optim.Optimizer:
     """An optimiser with the same settings in its groups, over one number each."""
     dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)

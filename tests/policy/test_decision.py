@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from hf_ftrisk import Goal
-from hf_ftrisk.policy import Verdict
 from hf_ftrisk.policy.decision import decide, decisive_part
 from hf_ftrisk.policy.parts import Parts, part_names
 from hf_ftrisk.policy.preflight_rule import PreflightRule
+from hf_ftrisk.verdict import Verdict
 from tests.policy.test_parts import GOAL, probe
 
 SOUND = Parts(
@@ -22,9 +22,8 @@ RULE = PreflightRule(
     weights=dict.fromkeys(part_names(), 1.0),
     missing=dict.fromkeys(part_names(), 0.0),
     sound=dict(zip(part_names(), SOUND.values({}), strict=True)),
-    no_go=0.1,
+    good=[0.1] * 10 + [0.9] * 90,
     go=0.9,
-    no_go_rate=0.05,
     go_rate=0.1,
     runs=100,
     data_sets=10,
@@ -127,3 +126,10 @@ def test_a_part_that_looks_better_never_lowers_the_chance():
 def test_what_was_not_measured_counts_as_the_mean_pair():
     assert RULE.log_odds(Parts()) == pytest.approx(RULE.intercept)
     assert set(RULE.deficits(Parts()).values()) == {0.0}
+
+
+def test_the_floor_of_a_no_go_is_the_conformal_one():
+    rule = replace(RULE, good=[k / 20 for k in range(1, 20)])
+    assert rule.no_go(0.05) == pytest.approx(0.05)  # 20 x 0.05: the smallest of 19
+    assert rule.no_go(0.1) == pytest.approx(0.1)
+    assert rule.no_go(0.049) == 0.0

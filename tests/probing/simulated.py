@@ -88,6 +88,7 @@ class SimulatedSetup:
     eval_rows: int | None = None
     slowest_batch: float = 0.0
     same_start: bool = True
+    can_jump: bool = True
     snapshot_bytes: int | None = None
 
     def __post_init__(self) -> None:
@@ -113,7 +114,7 @@ class SimulatedSetup:
     def set_eval_rows(self, rows: int | None) -> None:
         self.eval_rows = rows
 
-    def open(self, index: int) -> SimulatedProbe:
+    def open(self, index: int, first: int = 0) -> SimulatedProbe:
         self.probes.append(SimulatedProbe(self, index))
         return self.probes[-1]
 

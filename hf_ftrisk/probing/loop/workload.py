@@ -193,6 +193,11 @@ class LoopWorkload:
         return state_bytes(self._state)
 
     @property
+    def can_jump(self) -> bool:
+        """No: the schedule is stepped by the loop's own functions."""
+        return False
+
+    @property
     def same_start(self) -> bool:
         """Whether all probes compute the same function before their first step."""
         return self._loop.begin is None
@@ -228,8 +233,13 @@ class LoopWorkload:
         """Rows of the evaluation sample from now on."""
         self._sample[0] = self._loop.eval_rows if rows is None else rows
 
-    def open(self, index: int) -> LoopProbe:
-        """A new probe, active; number 0 draws the random numbers that the real run would draw."""
+    def open(self, index: int, first: int = 0) -> LoopProbe:
+        """A new probe, active; number 0 draws the random numbers that the real run would draw.
+
+        Args:
+            index: number of the probe.
+            first: has to be 0: the schedule is the loop's own affair.
+        """
         self._leave()
         seed = self._loop.seed + _SEED_STRIDE * index
         if index > 0:

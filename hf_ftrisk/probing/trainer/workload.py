@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -16,8 +17,9 @@ from hf_ftrisk.probing.trainer.probe import Engine, TrainerProbe
 from hf_ftrisk.probing.trainer.reinit import Redrawn, redraw_fresh, redraw_from
 from hf_ftrisk.probing.trainer.sample import eval_sample
 from hf_ftrisk.probing.workload import Evaluation, Facts
+from hf_ftrisk.record.settings import declared
 from hf_ftrisk.signals.collect import trainer_signals
-from hf_ftrisk.trainers.facts import goal_sets
+from hf_ftrisk.trainers.facts import begin_at, goal_sets
 from hf_ftrisk.trainers.shadow import clone_optimizer, clone_scheduler, stand_in
 from hf_ftrisk.trainers.state import (
     AccelerateSnapshot,
@@ -108,7 +110,8 @@ class TrainerWorkload:
 
     def signals(self, seconds: float) -> dict[str, float]:
         """Static signals of the untouched model."""
-        return self._untouched(lambda shadow: trainer_signals(shadow, seconds=seconds))
+        rates = self.facts().schedule
+        return self._untouched(lambda shadow: trainer_signals(shadow, seconds=seconds, rates=rates))
 
     def _untouched(self, look: Callable[[Any], T]) -> T:
         """What `look` finds on a stand-in of the trainer with the weights from before."""
@@ -130,8 +133,13 @@ class TrainerWorkload:
         for probe in self._probes:
             probe.set_eval_sample(sample)
 
-    def open(self, index: int) -> TrainerProbe:
-        """A new probe, active: number 0 begins as the real run will, others with other seeds."""
+    def open(self, index: int, first: int = 0) -> TrainerProbe:
+        """A new probe, active: number 0 begins as the real run will, others with other seeds.
+
+        Args:
+            index: number of the probe.
+            first: step of the schedule that its learning rates begin at.
+        """
         from transformers import enable_full_determinism, set_seed
 
         facts = self.facts()
@@ -151,6 +159,8 @@ class TrainerWorkload:
         self.redrawn = redrawn if index > 0 else self.redrawn
         self._prepare_model()
         engine = self._engine(seed, facts)
+        begin_at(engine.shadow.lr_scheduler, first)
+        facts = replace(facts, settings={**facts.settings, **_jumped(first)})
         probe = TrainerProbe(engine, facts, seed, self._tensors, self._storage, self._from_main)
         probe.set_eval_sample(
             eval_sample(self._eval_sets, self._eval_rows, self._trainer.args.seed)
@@ -258,6 +268,11 @@ class TrainerWorkload:
         return evaluation
 
     @property
+    def can_jump(self) -> bool:
+        """Whether a probe may begin at another step of the schedule than the first."""
+        return True
+
+    @property
     def same_start(self) -> bool:
         """Whether all probes compute the same function before their first step.
 
@@ -293,6 +308,10 @@ class TrainerWorkload:
         own = vars(self._trainer)
         own.clear()
         own.update(self._attributes)
+
+
+def _jumped(first: int) -> dict[str, Any]:
+    return declared(schedule_from=first) if first else {}
 
 
 def _align_tokens(model: nn.Module, processing_class: Any) -> None:
