@@ -18,17 +18,19 @@ from hf_ftrisk.policy.preflight_rule import PreflightRule
 # What a unit of a part is taken to be worth before any pair is seen, in log odds: each part alone,
 # at its worst, makes a good end unlikely.
 PRIOR = {
-    "signal": 0.8,
-    "reach": 0.8,
+    "signal": 2.0,
+    "reach": 1.0,
     "rows": 1.0,
-    "movement": 1.2,
+    "movement": 1.0,
     "heat": 2.0,
     "learning": 3.0,
     "progress": 1.0,
-    "stability": 2.0,
+    "stability": 6.0,
 }
+# Runs of real length count more than the short ones of the reference library.
+LONG, LONG_WEIGHT = 500, 4.0
 # Weight of the prior, as a share of all pairs' weight.
-STRENGTH = 0.03
+STRENGTH = 0.1
 GO_RATE = 0.1
 # Confidence of the bound on the share of GOs that end poor.
 _CONFIDENCE = 0.8
@@ -39,7 +41,12 @@ def weights_of(examples: Sequence[Example]) -> np.ndarray:
     per_run = Counter(example.run_id for example in examples)
     runs = Counter(dataset for _, dataset in {(e.run_id, e.dataset) for e in examples})
     # Data sets with more runs say more, but not in proportion: their runs are alike.
-    raw = [1.0 / per_run[e.run_id] / math.sqrt(runs[e.dataset]) for e in examples]
+    raw = [
+        (LONG_WEIGHT if e.record.max_steps >= LONG else 1.0)
+        / per_run[e.run_id]
+        / math.sqrt(runs[e.dataset])
+        for e in examples
+    ]
     return np.array(raw) / np.sum(raw)
 
 

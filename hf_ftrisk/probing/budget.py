@@ -18,6 +18,8 @@ LEAST_DEPTH_OF_MANY = 3
 # Share of the run up to which one deep probe tells more than several shallow ones; another seed
 # is worth as much again.
 SHARE_OF_A_PROBE = 0.1
+# What the first evaluation may have taken of a probe's share before the others are planned.
+_SPENT = 0.15
 # Evaluations on fewer rows than this many times the smallest are not worth another depth.
 _ROWS_OF_A_LOOK = 4
 MAX_DEPTHS = 5
@@ -120,7 +122,7 @@ def many_probes(seeds: int, budget: float) -> int:
         seeds: wanted number of probes.
         budget: share of the full run's steps.
     """
-    return max(1, min(seeds, int(budget / SHARE_OF_A_PROBE + 1e-9)))
+    return max(1, min(seeds, int(budget / SHARE_OF_A_PROBE + _SPENT)))
 
 
 def make_plan(

@@ -14,11 +14,11 @@ from hf_ftrisk.verdict import Verdict
 from tests.policy.test_parts import GOAL, probe
 
 SOUND = Parts(
-    signal=4.0, reach=0.0, rows=3.0, movement=0.8, heat=0.0, learning=0.2, progress=0.5,
+    signal=2.0, reach=0.0, rows=2.0, movement=0.8, heat=0.0, learning=0.2, progress=0.5,
     stability=0.0,
 )  # fmt: skip
 RULE = PreflightRule(
-    intercept=-7.0,
+    intercept=-4.2,
     weights=dict.fromkeys(part_names(), 1.0),
     missing=dict.fromkeys(part_names(), 0.0),
     sound=dict(zip(part_names(), SOUND.values({}), strict=True)),

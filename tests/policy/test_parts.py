@@ -51,9 +51,10 @@ def test_a_goal_without_a_target_asks_for_a_little():
 
 def test_what_data_and_model_allow():
     seen = parts([0.7, 0.7, 0.7])
-    assert seen.signal == pytest.approx(3.0)  # log2(1 + 14 / 2)
+    assert seen.signal == 2.0  # cut
     assert seen.reach == pytest.approx(0.0)  # the probe's skill is the one that is asked for
-    assert seen.rows == pytest.approx(2.5)  # cut
+    assert seen.rows == 2.0  # cut
+    assert parts([0.7] * 3, signal_z=2.0).signal == pytest.approx(1.0)  # log2(1 + 2 / 2)
     assert parts([0.7] * 3, signal_z=-3.0).signal == 0.0
 
 
@@ -67,8 +68,12 @@ def test_movement_compares_what_the_schedule_can_with_what_is_asked_for():
     assert parts([0.7] * 3).movement == pytest.approx(1.0)
     assert parts([0.7] * 3, schedule_gain=0.035).movement == pytest.approx(-2.0)
     assert parts([0.7] * 3, schedule_gain=0.035).heat == 0.0
-    hot = parts([0.7] * 3, schedule_gain=35.0)
+    hot = parts([0.7] * 3, schedule_gain=70.0)  # a hundred times the trivial loss
     assert (hot.movement, hot.heat) == (1.0, pytest.approx(-1.0))
+
+
+def test_a_loss_above_the_trivial_one_has_to_fall_to_it_first():
+    assert parts([1.05] * 3, zero_shot_loss=1.05, schedule_gain=0.7).movement == pytest.approx(0.0)
 
 
 def test_a_target_of_the_loss_itself_is_what_the_schedule_has_to_reach():
@@ -109,3 +114,11 @@ def test_parts_of_any_probe_are_bounded(losses, accuracy, gain, z, target):
     values = seen.values(dict.fromkeys(part_names(), 0.0))
     assert np.isfinite(values).all()
     assert np.abs(values).max() <= 5.0
+
+
+def test_a_probe_of_few_rows_is_carried_on_to_those_that_the_run_sees():
+    few, many = (
+        parts([0.7] * 3, signal_rows=rows, train_rows=800.0, signal_eval_score=0.7).reach
+        for rows in (100.0, 800.0)
+    )
+    assert few - many == pytest.approx(3 * 0.4)  # three doublings

@@ -75,6 +75,7 @@ class SimulatedSetup:
         rows_per_step: training rows of a step.
         noise: standard deviation of the log of every time.
         opening: how many times as long the first step takes.
+        schedule: (max_steps,) learning rates; None: a falling line.
     """
 
     max_steps: int = 100
@@ -85,6 +86,7 @@ class SimulatedSetup:
     noise: float = 0.0
     opening: float = 1.0
     seed: int = 0
+    schedule: np.ndarray | None = None
     eval_rows: int | None = None
     slowest_batch: float = 0.0
     same_start: bool = True
@@ -96,12 +98,15 @@ class SimulatedSetup:
         self.probes: list[SimulatedProbe] = []
         self.evaluations: list[tuple[int, int, int]] = []
         self.signal_limits: list[float] = []
+        self.begun_at: list[int] = []
 
     def noisy(self, seconds: float) -> float:
         return float(seconds * np.exp(self.noise * self.rng.standard_normal()))
 
     def facts(self) -> Facts:
-        schedule = np.linspace(1e-3, 0, self.max_steps, endpoint=False)
+        schedule = self.schedule
+        if schedule is None:
+            schedule = np.linspace(1e-3, 0, self.max_steps, endpoint=False)
         return Facts(self.max_steps, schedule, None, self.rows_per_step, self.size)
 
     def faults(self):
@@ -115,6 +120,7 @@ class SimulatedSetup:
         self.eval_rows = rows
 
     def open(self, index: int, first: int = 0) -> SimulatedProbe:
+        self.begun_at.append(first)
         self.probes.append(SimulatedProbe(self, index))
         return self.probes[-1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,7 +141,7 @@ def test_all_looks_are_at_the_same_rows():
 
 def test_every_seed_is_seen_at_every_depth():
     setup = SimulatedSetup(max_steps=400)
-    probed(setup, 0.2)
+    probed(setup, 0.3)
     looks = {(seed, step) for seed, step, _ in trained_looks(setup)}
     depths = {step for _, step in looks}
     assert looks == {(seed, step) for seed in range(3) for step in depths}
@@ -169,16 +170,41 @@ def test_an_unknown_metric_is_refused_before_a_step():
 
 
 @pytest.mark.parametrize(
-    ("step_seconds", "wanted", "given"),
-    [(0.01, 5.0, 1.0), (1.0, 50.0, 10.0), (1.0, 5.0, 5.0), (0.01, 0.5, 0.5)],
-    ids=[
-        "at least a second",
-        "a quarter of the budget",
-        "no more than asked for",
-        "less asked for",
-    ],
+    ("budget", "probes"), [(0.05, 1), (0.1, 1), (0.2, 2), (0.3, 3), (0.9, 3)]
 )
-def test_static_signals_get_a_time_in_proportion_to_the_budget(step_seconds, wanted, given):
+def test_one_deep_probe_comes_before_another_seed(budget, probes):
+    setup = SimulatedSetup(max_steps=400)
+    session = probed(setup, budget)
+    assert {seed for seed, *_ in trained_looks(setup)} == set(range(probes))
+    deepest = max(step for seed, step, _ in trained_looks(setup) if seed == 0)
+    if probes == 1:  # the steps get most of it
+        assert deepest >= 0.7 * session.account.allowed
+
+
+@pytest.mark.parametrize(
+    ("warmup", "first"), [(0, 0), (4, 0), (30, 30), (200, 200)], ids=lambda value: str(value)
+)
+def test_a_warm_up_that_would_take_most_of_a_probe_is_jumped(warmup, first):
+    schedule = np.concatenate([np.linspace(0.0, 1.0, warmup, endpoint=False), np.ones(400)])[:400]
+    setup = SimulatedSetup(max_steps=400, schedule=schedule)
+    session = probed(setup, 0.05)
+    assert setup.begun_at == [first]
+    assert any("of the schedule, its peak" in note for note in session.notes) == (first > 0)
+
+
+def test_given_depths_are_those_of_the_runs_own_beginning():
+    schedule = np.concatenate([np.linspace(0.0, 1.0, 100), np.ones(300)])
+    setup = SimulatedSetup(max_steps=400, schedule=schedule)
+    probed(setup, 0.05, seeds=1, depths=[5])
+    assert setup.begun_at == [0]
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "wanted", "given"),
+    [(0.01, None, 15.0), (1.0, None, 20.0), (1.0, 50.0, 50.0), (0.01, 0.5, 0.5)],
+    ids=["at least 15 seconds", "half of the budget", "as asked for", "less asked for"],
+)
+def test_static_signals_get_the_time_asked_for_or_one_in_proportion(step_seconds, wanted, given):
     setup = SimulatedSetup(
         max_steps=400, step_seconds=step_seconds, row_seconds=step_seconds / 48, rows_per_step=16.0
     )
