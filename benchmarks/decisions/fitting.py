@@ -22,7 +22,7 @@ PRIOR = {
     "reach": 1.0,
     "rows": 1.0,
     "movement": 1.0,
-    "heat": 2.0,
+    "heat": 3.0,
     "learning": 3.0,
     "progress": 1.0,
     "stability": 6.0,

@@ -11,8 +11,9 @@ from hf_ftrisk.policy.findings import finding
 from hf_ftrisk.policy.parts import Parts, part_names, read_parts, skill_asked
 from hf_ftrisk.policy.preflight_rule import PreflightRule
 from hf_ftrisk.policy.rule import chance
+from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.verdict import Diagnosis, Ruling, Verdict
+from hf_ftrisk.verdict import Diagnosis, Verdict
 
 # Value below which a part is said to be wrong, whatever the weights: then it may be named.
 _WRONG = {

@@ -6,10 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.parts import needed_fall, probe_skill, skill_asked, trivial_loss
+from hf_ftrisk.policy.parts import (
+    needed_fall,
+    peak_rate,
+    probe_skill,
+    skill_asked,
+    step_gain,
+    trivial_loss,
+)
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Diagnosis
 
@@ -45,9 +50,7 @@ class _Run:
 
     @property
     def rate(self) -> float | None:
-        rates = self.probe.schedule if self.probe.schedule is not None else self.probe.learning_rate
-        known = rates[np.isfinite(rates)] if rates is not None else np.empty(0)
-        return float(known.max()) if known.size else None
+        return peak_rate(self.probe)
 
 
 def finding(part: str, probe: RunRecord, goal: Goal, baseline: float | None) -> Diagnosis:
@@ -154,24 +157,28 @@ def _movement(run: _Run) -> tuple[str, str]:
 
 
 def _heat(run: _Run) -> tuple[str, str]:
-    known = _rates(run)
-    if known is None:
-        return "Unstable: the schedule is too large.", "Lower the learning rate."
-    rate, gain, needed, factor = known
+    step, trivial, rate = step_gain(run.probe), trivial_loss(run.probe), run.rate
+    if step is None or trivial is None or rate is None:
+        return "Unstable: the learning rate is too large.", "Lower the learning rate."
     return (
-        f"Unstable: learning rate {rate:.2g}: the schedule could move the loss by {gain:.3g} to "
-        f"first order, {gain / needed:.0f} times what is asked for.",
-        f"Lower the learning rate: {_suggestion(rate, needed, factor)}.",
+        f"Unstable: learning rate {rate:.2g}: a single step at it changes the loss by "
+        f"{step:.2g} to first order, where a constant's loss is {trivial:.2g}.",
+        _cooler(run, rate),
     )
+
+
+def _cooler(run: _Run, rate: float) -> str:
+    """A range below `rate`, by what the schedule then moves; a tenth where that lies above."""
+    known = _rates(run)
+    if known is None or known[3] * _MOST_GAIN >= 1.0:
+        return f"Lower the learning rate, to {_one_digit(rate / 10.0)} to begin with."
+    return f"Lower the learning rate: {_suggestion(rate, known[2], known[3])}."
 
 
 def _stability(run: _Run) -> tuple[str, str]:
     losses = run.probe.train_curve()[1]
     first, last = (float(part.mean()) for part in (losses[:1], losses[-3:]))
-    known = _rates(run)
-    advice = "Lower the learning rate, by a factor of 10 to begin with."
-    if known is not None and known[3] * _MOST_GAIN < 1.0:
-        advice = f"Lower the learning rate: {_suggestion(known[0], known[2], known[3])}."
+    advice = "Lower the learning rate." if run.rate is None else _cooler(run, run.rate)
     rate = "" if run.rate is None else f" at learning rate {run.rate:.2g}"
     return (
         f"Unstable: the training loss went from {first:.3g} to {last:.3g} in "

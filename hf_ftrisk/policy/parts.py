@@ -21,6 +21,8 @@ from hf_ftrisk.record import RunRecord
 # there to the best possible one stands for it.
 _LEAST_SKILL = 0.05
 _LEAST_FALL = 0.25
+# log10 of the share of the trivial loss that a step may change it by without a stir.
+_CALM = math.log10(0.05)
 _EVAL_LOSS = "eval_loss"
 # Share of a gradient that batches are taken to agree on at least: the estimate is noisy.
 _LEAST_AGREED = 0.03
@@ -45,8 +47,8 @@ class Parts:
             one that is asked for, twice that where it is less, in [-5, 1]. Of the gradient the
             mean of its 1-norm and of that part of it which batches agree on: the one takes noise
             for signal, the other does not see what many steps average out.
-        heat: by how many powers of ten it exceeds 10 times the trivial loss, with a minus sign,
-            in [-1.5, 0].
+        heat: by how many powers of ten a single step at the peak rate changes the loss by more than
+            a twentieth of the trivial one, to first order; with a minus sign, in [-2, 0].
         learning: fall of the losses at the probe's end below the trivial one, as a share of it, in
             [-0.2, 0.6].
         progress: skill at the probe's end over the one that is asked for, in [-0.3, 1].
@@ -91,13 +93,13 @@ def read_parts(probe: RunRecord, goal: Goal, baseline: float | None) -> Parts:
     static = probe.static
     asked = skill_asked(goal, baseline)
     gain, wanted = expected_gain(static), needed_fall(probe, goal, asked)
-    ratio, excess = _powers(gain, wanted), _powers(gain, trivial_loss(probe))
+    ratio, excess = _powers(gain, wanted), _powers(step_gain(probe), trivial_loss(probe))
     return Parts(
         signal=_signal(static),
         reach=_reach(probe, goal, asked),
         rows=_rows(probe),
         movement=None if ratio is None else _cut(min(ratio, 2.0 * ratio), -5.0, 1.0),
-        heat=None if excess is None else -_cut(excess - 1.0, 0.0, 1.5),
+        heat=None if excess is None else -_cut(excess - _CALM, 0.0, 2.0),
         learning=_learning(probe),
         progress=_progress(probe, goal, baseline, asked),
         stability=_stability(probe),
@@ -171,6 +173,20 @@ def expected_gain(static: Mapping[str, float]) -> float | None:
         return gain
     agreed = max(static.get("gradient_l1_agreed", whole) / whole, _LEAST_AGREED)
     return gain * math.sqrt(min(agreed, 1.0))
+
+
+def peak_rate(probe: RunRecord) -> float | None:
+    """The highest planned learning rate, or the highest one that was seen."""
+    rates = probe.learning_rate if probe.schedule is None else probe.schedule
+    known = rates[np.isfinite(rates)]
+    return float(known.max()) if known.size else None
+
+
+def step_gain(probe: RunRecord) -> float | None:
+    """First-order fall of the loss by one step at the peak rate, in nats."""
+    gain, total = probe.static.get("schedule_gain"), probe.static.get("schedule_rates")
+    peak = peak_rate(probe)
+    return None if gain is None or not total or peak is None else gain * peak / total
 
 
 # --- what data and model allow -------------------------------------------------------------------

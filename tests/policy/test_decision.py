@@ -60,7 +60,7 @@ def test_a_rate_that_moves_nothing_is_told_to_go_up():
 def test_a_rate_that_throws_everything_about_is_told_to_go_down():
     hot = replace(
         probe([0.7, 3.0, 3.0, 3.0, 3.0, 3.0], loss=3.0),
-        static=seen(schedule_gain=350.0).static,
+        static=seen(schedule_gain=350.0, schedule_rates=0.5).static,
         learning_rate=[5e-2] * 6,
     )
     decision = decide([hot], GOAL, 0.5, RULE)

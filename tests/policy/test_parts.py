@@ -67,9 +67,18 @@ def test_movement_compares_what_the_schedule_can_with_what_is_asked_for():
     # The goal asks for half of the trivial loss of 0.7.
     assert parts([0.7] * 3).movement == pytest.approx(1.0)
     assert parts([0.7] * 3, schedule_gain=0.035).movement == pytest.approx(-2.0)
-    assert parts([0.7] * 3, schedule_gain=0.035).heat == 0.0
-    hot = parts([0.7] * 3, schedule_gain=70.0)  # a hundred times the trivial loss
-    assert (hot.movement, hot.heat) == (1.0, pytest.approx(-1.0))
+    assert parts([0.7] * 3, schedule_gain=70.0).movement == 1.0  # cut
+
+
+def test_heat_is_what_a_single_step_at_the_peak_does():
+    def heat(rate: float) -> float | None:
+        record = replace(probe([0.7] * 3, schedule_rates=1e-2), learning_rate=[rate] * 3)
+        return read_parts(record, GOAL, 0.5).heat
+
+    # The loss of 0.7 may fall by 350 for each unit of rate.
+    assert heat(1e-4) == 0.0
+    assert heat(1e-3) == pytest.approx(-1.0)  # half of it in a step: ten times a twentieth
+    assert heat(1.0) == -2.0  # cut
 
 
 def test_a_loss_above_the_trivial_one_has_to_fall_to_it_first():

@@ -169,9 +169,7 @@ def test_an_unknown_metric_is_refused_before_a_step():
     assert session.account.steps == 0
 
 
-@pytest.mark.parametrize(
-    ("budget", "probes"), [(0.05, 1), (0.1, 1), (0.2, 2), (0.3, 3), (0.9, 3)]
-)
+@pytest.mark.parametrize(("budget", "probes"), [(0.05, 1), (0.1, 1), (0.2, 2), (0.3, 3), (0.9, 3)])
 def test_one_deep_probe_comes_before_another_seed(budget, probes):
     setup = SimulatedSetup(max_steps=400)
     session = probed(setup, budget)
