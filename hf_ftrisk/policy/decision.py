@@ -26,6 +26,10 @@ _WRONG = {
 }
 
 
+# The pairs had all parts, or nearly all: of fewer than this the rule knows nothing.
+_LEAST_PARTS = 5
+
+
 @dataclass(frozen=True)
 class Decision:
     """The verdict, and what decided it.
@@ -45,8 +49,8 @@ def decide(
     baseline: float | None,
     rule: PreflightRule,
     false_stop_rate: float = 0.05,
-) -> Decision:
-    """Verdict on a run that was probed with one seed or several.
+) -> Decision | None:
+    """Verdict on a run that was probed with one seed or several; None where too little was seen.
 
     The full run's seed is one more draw: P(good) is the mean over the probes.
 
@@ -63,6 +67,8 @@ def decide(
     if not probes:
         raise ValueError("a pre-flight is judged by its probes: got none")
     seen = [read_parts(probe, goal, baseline) for probe in probes]
+    if min(parts.measured for parts in seen) < _LEAST_PARTS:
+        return None
     chances = [rule.prob_good(parts) for parts in seen]
     prob = sum(chances) / len(chances)
     worst = min(range(len(probes)), key=chances.__getitem__)

@@ -75,6 +75,11 @@ class Parts:
             ]
         )
 
+    @property
+    def measured(self) -> int:
+        """Number of parts that were measured."""
+        return sum(value is not None for value in astuple(self))
+
 
 def part_names() -> tuple[str, ...]:
     """Names of the parts, in the order of `Parts.values`."""

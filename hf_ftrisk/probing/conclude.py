@@ -66,7 +66,10 @@ def conclude(session: Session) -> RiskReport:
 
 
 def _decide(session: Session, records: tuple[RunRecord, ...]) -> Decision:
-    """The verdict: what is certain, then a rule of the user's own, then the parts, then history."""
+    """The verdict: what is certain, then a rule of the user's own, then the parts, then history.
+
+    Where too few parts were measured (no static signals, as in a loop) the stopping rule decides.
+    """
     goal, baseline = session.options.goal, session.baseline()
     certain = _certain(session, records)
     if certain is not None:
@@ -77,6 +80,8 @@ def _decide(session: Session, records: tuple[RunRecord, ...]) -> Decision:
         return Decision(Ruling(Verdict.UNDECIDED, no_threshold(goal)), None)
     rate = session.options.false_stop_rate
     decision = decide(records, goal, baseline, packaged_rule(), rate)
+    if decision is None:
+        return Decision(_by_rule(session, records), None)
     # Completed runs were not begun at the peak of their schedule.
     if decision.ruling.verdict is not Verdict.UNDECIDED or not session.known_runs or session.first:
         return decision

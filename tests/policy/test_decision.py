@@ -133,3 +133,8 @@ def test_the_floor_of_a_no_go_is_the_conformal_one():
     assert rule.no_go(0.05) == pytest.approx(0.05)  # 20 x 0.05: the smallest of 19
     assert rule.no_go(0.1) == pytest.approx(0.1)
     assert rule.no_go(0.049) == 0.0
+
+
+def test_where_little_was_measured_nothing_is_decided():
+    bare = replace(probe([0.7] * 6), static={})
+    assert decide([bare], GOAL, 0.5, RULE) is None

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from transformers import Trainer
 
+from hf_ftrisk import Forecaster, Goal
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.policy import default_rule
 from hf_ftrisk.probing.budget import LEAST_ROWS
 from hf_ftrisk.probing.runner import preflight
 from hf_ftrisk.record import RunRecord
@@ -95,8 +97,11 @@ def test_of_a_history_of_several_tasks_the_runs_own_is_used(tmp_path, own, in_fi
 
 def test_the_rule_is_not_calibrated_on_another_tasks_good_runs(tmp_path, own) -> None:
     report = probed(tmp_path, history=of_both(own))
-    assert report.verdict == "UNDECIDED"
-    assert report.reasons == probed(tmp_path).reasons
+    packaged = default_rule(Goal("eval_accuracy", target=0.8), Forecaster.default())
+    probe = report.probes[0]
+    floor = packaged.floor(probe)
+    held = packaged.cannot_stop(probe) if floor is None else f"not below the floor of {floor:.2g}"
+    assert held in report.reasons[0]
 
 
 def test_a_history_without_the_runs_task_says_so(tmp_path, own) -> None:

@@ -31,8 +31,7 @@ def test_one_depth_gives_a_wide_forecast_and_no_split_of_its_uncertainty(budget)
     low, high = report.forecast.interval(0.9)
     assert high - low > 0.2
     assert report.verdict == "UNDECIDED"
-    assert report.reasons[0].startswith("P(eval_accuracy >= 0.8) = ")
-    assert "What speaks against it most: " in report.reasons[0]
+    assert "below the 0.8 that a GO asks for" in report.reasons[0]
 
 
 def test_what_is_not_known_is_not_drawn_up_as_if_it_were() -> None:
