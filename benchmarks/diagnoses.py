@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.run_tables import Run, bert_seeds, curves, curves_accuracy, reference
 from benchmarks.watched import write_table
-from hf_ftrisk.diagnoses.trajectory import diagnose
+from hf_ftrisk.diagnoses.checks import diagnose
 from hf_ftrisk.forecast.forecaster import Forecaster
 
 DEPTHS = (0.2, 0.5, 1.0)

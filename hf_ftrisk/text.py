@@ -27,3 +27,9 @@ def visible(text: str) -> str:
 
 def _is_visible(character: str) -> bool:
     return character in _JOINERS or not unicodedata.category(character).startswith("C")
+
+
+def fitting(text: str, encoding: str | None) -> str:
+    """`text` as a stream of this encoding can take it: other letters as their escapes."""
+    name = encoding or "utf-8"
+    return text.encode(name, "backslashreplace").decode(name)

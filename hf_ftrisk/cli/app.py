@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,8 +30,18 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+Kind = Annotated[
+    Literal["rate", "percent", "correlation", "loss", "real"] | None,
+    typer.Option(
+        help="Range of the goal's metric: rate [0, 1], percent [0, 100], correlation [-1, 1], "
+        "loss above 0, real. If not given, from its name and values."
+    ),
+]
+
+
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -38,6 +50,10 @@ def root(
     ] = False,
 ) -> None:
     """How a Hugging Face fine-tune will end, told before and early in the run."""
+    # A metric's name in letters the terminal has not got is no reason to fail. The standard output
+    # of a script that is run stays its own.
+    if context.invoked_subcommand != "run" and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @app.command(
@@ -71,6 +87,7 @@ def run(
             "the first that it evaluates. If not given, its metric_for_best_model, else eval_loss."
         ),
     ] = None,
+    kind: Kind = None,
     budget: Annotated[
         float, typer.Option(help="Share of the run's steps the pre-flight may spend.")
     ] = 0.05,
@@ -102,7 +119,8 @@ def run(
         options = RunOptions(
             preflight=preflight,
             watch=watch,
-            goals=tuple(Goal.parse(text) for text in goal or ()),
+            goals=tuple(Goal.parse(text, kind=kind) for text in goal or ()),
+            kind=kind,
             budget=budget,
             seeds=seeds,
             action=action,
@@ -135,6 +153,7 @@ def replay(
             "another score, else eval_loss, against its trivial baseline."
         ),
     ] = None,
+    kind: Kind = None,
     load_best: Annotated[
         bool, typer.Option(help="The run keeps its best checkpoint, not its last.")
     ] = False,
@@ -163,6 +182,7 @@ def replay(
             path,
             shares=at,
             goal=goal,
+            kind=kind,
             load_best=load_best,
             history=history,
             task=task,

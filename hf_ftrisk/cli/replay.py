@@ -10,6 +10,7 @@ import numpy as np
 
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.policy import Rule, rule_maker
 from hf_ftrisk.record import RunRecord
@@ -17,12 +18,14 @@ from hf_ftrisk.replay.replay import (
     Replay,
     default_goal,
     find_states,
-    fitting_goal,
     replay_run,
     summarise,
 )
 from hf_ftrisk.replay.text import replay_text, summary_text
 from hf_ftrisk.text import visible
+
+# Runs of a history that a replay knows at most: forecasts use 150, the rule's calibration 100.
+MOST_RUNS = 500
 
 
 def run_replay(
@@ -30,6 +33,7 @@ def run_replay(
     *,
     shares: Sequence[float] | None = None,
     goal: str | None = None,
+    kind: MetricKind | None = None,
     load_best: bool = False,
     history: Path | None = None,
     task: str | None = None,
@@ -43,6 +47,7 @@ def run_replay(
         path: the file or folder.
         shares: depths to forecast at, as shares of the run.
         goal: what is good; None: `default_goal` of each run.
+        kind: range of the goal's metric; None: from its name and values.
         load_best: the runs keep their best checkpoint.
         history: run history to forecast and to stop from; a run that is in it is replayed without
             itself.
@@ -55,7 +60,7 @@ def run_replay(
         FileNotFoundError: no such path.
         ValueError: no trainer state there, or a goal, depth or rate that cannot be.
     """
-    asked = None if goal is None else Goal.parse(goal)
+    asked = None if goal is None else Goal.parse(goal, kind=kind)
     past = () if history is None else _past(history, task)
     rules: dict[Goal, Rule] = {}
     make_rule = rule_maker(rule)
@@ -71,9 +76,19 @@ def run_replay(
 
     def replayed(file: Path, name: str, depths: Sequence[float] | None) -> Replay:
         record = RunRecord.from_trainer_state(file, load_best=load_best)
-        wanted = fitting_goal(asked or default_goal(record), record)
+        if record.last_step == 0 and not record.evals and not record.final:
+            raise ValueError(f"{file} has no log entry with a value: nothing to replay")
+        wanted = asked or Goal.parse(default_goal(record), kind=kind)
+        wanted, note = record.goal_scale(wanted)
         own = rule_for(wanted, record)
-        return replay_run(record, own, name=name, shares=depths, goal_inferred=asked is None)
+        return replay_run(
+            record,
+            own,
+            name=name,
+            shares=depths,
+            goal_inferred=asked is None,
+            notes=() if note is None else (note,),
+        )
 
     files = find_states(path)
     if path.is_file():
@@ -104,11 +119,11 @@ def run_replay(
 
 
 def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:
-    """Completed runs of one task from a history."""
+    """The latest `MOST_RUNS` completed runs of one task; no other run is read."""
     if not history.is_file():
         raise FileNotFoundError(f"no run history at {history}")
-    runs = RunHistory(history)
-    tasks = sorted({name or "" for name, _ in runs.counts()})
+    known = RunHistory(history)
+    tasks = sorted({name or "" for name, _ in known.counts()})
     if task is None and len(tasks) > 1:
         raise ValueError(
             f"{history} holds runs of {len(tasks)} tasks, and only runs of one task are "
@@ -116,7 +131,7 @@ def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:
         )
     if task is not None and task not in tasks:
         raise ValueError(f"{history} holds no run of the task {task!r}: it has {tasks}")
-    return runs.records(task=task)
+    return known.records(task=task, latest=MOST_RUNS)
 
 
 def _same(one: RunRecord, other: RunRecord) -> bool:

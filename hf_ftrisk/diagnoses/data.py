@@ -6,10 +6,7 @@ are lower bounds. A signal that is absent says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from hf_ftrisk.goal import Goal
-from hf_ftrisk.record import RunRecord
+from hf_ftrisk.diagnoses.evidence import Evidence
 from hf_ftrisk.verdict import Diagnosis
 
 TRUNCATED_SHARE = 0.1
@@ -23,11 +20,10 @@ ALIEN_PERPLEXITY = 1000.0
 # Share of the run after which its own evaluations say more than a frozen model's features.
 _OWN_EVIDENCE = 0.3
 
-Signals = Mapping[str, float]
 
-
-def truncated_inputs(signals: Signals) -> Diagnosis | None:
+def truncated_inputs(evidence: Evidence) -> Diagnosis | None:
     """A tenth of the rows or more is cut at the length limit."""
+    signals = evidence.signals
     share = signals.get("truncated_share")
     if share is None or share < TRUNCATED_SHARE:
         return None
@@ -44,8 +40,9 @@ def truncated_inputs(signals: Signals) -> Diagnosis | None:
     )
 
 
-def train_eval_overlap(signals: Signals) -> Diagnosis | None:
+def train_eval_overlap(evidence: Evidence) -> Diagnosis | None:
     """Evaluation rows that stand in the training set: the metric is better than the model."""
+    signals = evidence.signals
     exact = signals.get("train_eval_overlap", 0.0)
     near = max(signals.get("train_eval_near_overlap", 0.0), exact)
     if exact < OVERLAP_SHARE and near < NEAR_OVERLAP_SHARE:
@@ -60,9 +57,9 @@ def train_eval_overlap(signals: Signals) -> Diagnosis | None:
     )
 
 
-def conflicting_labels(signals: Signals) -> Diagnosis | None:
+def conflicting_labels(evidence: Evidence) -> Diagnosis | None:
     """Equal rows under different labels: labels that contradict each other."""
-    share = signals.get("conflicting_label_share")
+    share = evidence.signals.get("conflicting_label_share")
     if share is None or share < CONFLICTING_SHARE:
         return None
     return Diagnosis(
@@ -74,8 +71,9 @@ def conflicting_labels(signals: Signals) -> Diagnosis | None:
     )
 
 
-def data_model_mismatch(record: RunRecord, goal: Goal, signals: Signals) -> Diagnosis | None:
+def data_model_mismatch(evidence: Evidence) -> Diagnosis | None:
     """The untrained model knows nothing of such text, or its features nothing of the label."""
+    record, goal, signals = evidence.record, evidence.goal, evidence.signals
     perplexity = signals.get("perplexity")
     if perplexity is not None and perplexity >= ALIEN_PERPLEXITY and "classes" not in signals:
         return Diagnosis(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hf_ftrisk.diagnoses.evidence import Evidence
 from hf_ftrisk.forecast.distribution import Forecast, Predictor
 from hf_ftrisk.forecast.schedule import planned_schedule
 from hf_ftrisk.goal import Goal
@@ -67,8 +68,11 @@ class Budgets:
         return cls(half, planned, twice)
 
 
-def too_few_steps(record: RunRecord, goal: Goal, forecaster: Predictor) -> Diagnosis | None:
+def too_few_steps(evidence: Evidence) -> Diagnosis | None:
     """The metric is still improving, and twice the steps are forecast to gain more than noise."""
+    record, goal, forecaster = evidence.record, evidence.goal, evidence.forecaster
+    if forecaster is None:
+        return None
     steps, values = record.curve(goal.metric)
     kept = np.isfinite(values) & (steps > 0)
     values = values[kept] if goal.greater_is_better else -values[kept]
@@ -87,14 +91,14 @@ def too_few_steps(record: RunRecord, goal: Goal, forecaster: Predictor) -> Diagn
         return None
     baseline = record.baseline(goal)
     known = goal.threshold(baseline) is not None
-    evidence = {"half": half, "planned": planned, "twice": twice}
+    numbers = {"half": half, "planned": planned, "twice": twice}
     chances = ""
     if known:
         p_planned = budgets.planned.prob_meets(goal, baseline)
         p_twice = budgets.twice.prob_meets(goal, baseline)
-        evidence |= {"prob_good_planned": p_planned, "prob_good_twice": p_twice}
+        numbers |= {"prob_good_planned": p_planned, "prob_good_twice": p_twice}
         chances = f" P(good) is {p_planned:.2f} as planned, {p_twice:.2f} with twice the steps."
-    well = known and evidence["prob_good_planned"] >= _WELL
+    well = known and numbers["prob_good_planned"] >= _WELL
     return Diagnosis(
         name="too_few_steps",
         message=f"{goal.metric} is still improving. Forecast for half the steps {half:.4g}, for "
@@ -102,5 +106,5 @@ def too_few_steps(record: RunRecord, goal: Goal, forecaster: Predictor) -> Diagn
         advice=f"Plan {2 * record.max_steps} steps (twice the epochs) with the schedule stretched "
         "over them.",
         severity="info" if well else "warning",
-        evidence=evidence,
+        evidence=numbers,
     )

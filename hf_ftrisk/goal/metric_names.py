@@ -9,6 +9,7 @@ average, the similarity or the rank they were computed with, which say nothing a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -186,3 +187,26 @@ def infer_greater_is_better(metric: str) -> bool | None:
     """Direction of a metric from its name; None when the name is not known."""
     facts = metric_facts(metric)
     return None if facts is None else facts.greater_is_better
+
+
+def choose_metric(names: Iterable[str]) -> str | None:
+    """The metric to judge a run by when nobody says: an accuracy, else another score, else a loss.
+
+    Args:
+        names: metrics that evaluations report.
+
+    Returns:
+        None when no direction of any is known.
+    """
+
+    def rank(metric: str) -> tuple[int, int, str]:
+        if metric.endswith("accuracy"):
+            kind = 0
+        elif metric_kind(metric) != "loss":
+            kind = 1
+        else:
+            kind = 2 if metric == "eval_loss" else 3
+        return kind, len(metric), metric
+
+    known = [metric for metric in names if metric_facts(metric) is not None]
+    return min(known, key=rank, default=None)

@@ -23,6 +23,8 @@ _ROUNDING_OF_ZERO = 1e-6
 # A target in percent and values between this and 1: those are fractions. Below, a first value in
 # percent may lie there too.
 _LEAST_FRACTION = 0.02
+# Percentages have at least one value of this size; less than that above 1 is no fraction either.
+_LEAST_PERCENT = 2.0
 # Errors per word all below this are no percentages, where the target is one.
 _MOST_FRACTION = 1.5
 
@@ -43,7 +45,7 @@ class _Seen:
 def goal_for_values(goal: Goal, values: Iterable[float]) -> tuple[Goal, str | None]:
     """The goal on the scale on which its metric is reported.
 
-    - Fractions (rates, correlations) with a value above 1 and none above 100 are in percent; a
+    - Fractions (rates, correlations) with a value of 2 or more and none above 100 are in percent; a
       target of at most 1 is then one of a fraction, and is multiplied by 100. A kind that was
       asked for is kept as long as it can hold the values.
     - A target of 2 or more makes a fraction one in percent before anything is seen; where the
@@ -106,7 +108,7 @@ def _kind(goal: Goal, seen: _Seen) -> MetricKind:
     low, high = goal.bounds
     if seen.within(low, high):
         return kind
-    if kind in ("rate", "correlation") and seen.within(0.0, 100.0):
+    if kind in ("rate", "correlation") and seen.within(0.0, 100.0) and seen.high >= _LEAST_PERCENT:
         return "percent"
     return "real" if seen.low < 0 or goal.greater_is_better else "loss"
 
@@ -126,7 +128,7 @@ def _factor(goal: Goal, kind: MetricKind, seen: _Seen) -> float:
         return 0.01
     fraction = abs(goal.target) <= 1.0
     if goal.kind in ("rate", "correlation") and seen.within(-100.0, 100.0) and fraction:
-        return 100.0 if kind in ("percent", "real") and seen.high > 1.0 else 1.0
+        return 100.0 if kind in ("percent", "real") and seen.high >= _LEAST_PERCENT else 1.0
     facts = metric_facts(goal.metric)
     if kind != "loss" or not goal.kind_inferred or facts is None or facts.mostly_below is None:
         return 1.0

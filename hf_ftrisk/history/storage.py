@@ -74,6 +74,10 @@ class Storage:
         self._outdated = False
         self._prepare()
 
+    def __reduce__(self) -> tuple[type[Storage], tuple[Path]]:
+        """Opened anew where it is unpickled: its lock belongs to this process."""
+        return type(self), (self.path,)
+
     # --- opening -----------------------------------------------------------------------------
 
     def _prepare(self) -> None:

@@ -56,6 +56,7 @@ def look_scores(prob_good: np.ndarray | float, progress: np.ndarray | float) -> 
 
 def score_of(record: RunRecord, goal: Goal, forecaster: Predictor) -> float:
     """Score of a completed run: the lowest of its looks; 1 without any look."""
+    goal, _ = record.goal_scale(goal)
     baseline = record.baseline(goal)
     steps, forecasts = look_forecasts(record, goal, forecaster)
     prob = np.array([forecast.prob_meets(goal, baseline) for forecast in forecasts])

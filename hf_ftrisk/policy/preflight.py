@@ -58,7 +58,9 @@ def judge_preflight(
         raise ValueError(
             f"a pre-flight is judged by its probes: got none, {len(forecasts)} forecasts"
         )
-    failures = [failure for probe in probes if (failure := certain_failure(probe)) is not None]
+    failures = [
+        failure for probe in probes if (failure := certain_failure(probe, goal)) is not None
+    ]
     if failures and len(failures) == len(probes):
         reason = f"{len(failures)} of {len(probes)} probes failed: {failures[0].message}"
         return Ruling(Verdict.NO_GO, reason, certain=True)
@@ -97,7 +99,7 @@ def _judged_apart(
     """Mean over the probes of the P(good) that the rule holds against its floor."""
     probs = [0.0] * len(probes)
     for index, probe in enumerate(probes):
-        if certain_failure(probe) is None:
+        if certain_failure(probe, goal) is None:
             probs[index] = rule.judged_forecast(probe).prob_meets(goal, baseline)
     return float(np.mean(probs))
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -169,7 +169,10 @@ class StoppingRule:
         Args:
             record: the run so far; look at the steps of `look_steps`, as calibration did.
         """
-        failure = certain_failure(record)
+        goal, _ = record.goal_scale(self.goal)
+        if goal is not self.goal:
+            return replace(self, goal=goal).judge(record)
+        failure = certain_failure(record, goal)
         if failure is not None:
             return Ruling(Verdict.NO_GO, failure.message, certain=True)
         if self.goal.threshold(record.baseline(self.goal)) is None:
@@ -219,7 +222,10 @@ class StoppingRule:
             )
         else:
             held = f"not below the floor of {floor:.2g} ({self.source})"
-        verdict = Verdict.GO if prob >= GO_PROBABILITY else Verdict.UNDECIDED
+        likely = prob >= GO_PROBABILITY
+        if likely and not evaluated:
+            held = f"but {self.goal.metric} of this run has not been evaluated yet"
+        verdict = Verdict.GO if likely and evaluated else Verdict.UNDECIDED
         reason = f"{said}; {held}."
         return Ruling(verdict, reason, prob_good=prob, floor=floor, forecast=forecast)
 
@@ -254,6 +260,34 @@ class StoppingRule:
             f"the rule cannot stop yet: it has {self.n_groups} good completed runs and needs "
             f"{self.missing_runs} more for false_stop_rate {self.false_stop_rate:g}"
         )
+
+
+def judge_outcome(record: RunRecord, goal: Goal) -> Ruling | None:
+    """Verdict on a run whose outcome is known; None where it is not, or no end can be called poor.
+
+    Args:
+        record: the run, ended.
+        goal: what it is judged by, on the scale on which the run reports its metric.
+    """
+    baseline = record.baseline(goal)
+    threshold = goal.threshold(baseline)
+    if not record.has_outcome(goal):
+        return None
+    outcome = record.outcome(goal)
+    if not math.isfinite(outcome):
+        reason = f"{goal.metric} is not finite at the end of the run."
+        return Ruling(Verdict.NO_GO, reason, prob_good=None if threshold is None else 0.0)
+    if threshold is None:
+        return None
+    good = goal.meets(outcome, baseline)
+    against = f"the trivial {threshold:.4g}" if goal.target is None else f"the goal of {goal}"
+    verb = ("meets" if good else "misses") if goal.target is not None else ""
+    verb = verb or ("is better than" if good else "is no better than")
+    return Ruling(
+        Verdict.GO if good else Verdict.NO_GO,
+        f"{goal.metric} ended at {outcome:.4g}, which {verb} {against}.",
+        prob_good=float(good),
+    )
 
 
 def chance(goal: Goal, baseline: float | None) -> str:

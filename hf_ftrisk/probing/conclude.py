@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_ftrisk.diagnoses.certain import certain_failure
-from hf_ftrisk.diagnoses.trajectory import diagnose
+from hf_ftrisk.diagnoses.checks import diagnose
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import default_rule, judge_preflight
 from hf_ftrisk.policy.decision import Decision, decide
@@ -145,7 +145,6 @@ def _diagnoses(
         for diagnosis in diagnose(
             record,
             session.options.goal,
-            forecast=session.evidence.pooled,
             signals=signals,
         ):
             found.setdefault(diagnosis.name, diagnosis)

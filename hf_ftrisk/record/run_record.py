@@ -386,7 +386,11 @@ class RunRecord:
         return self.status == "finished" and evaluated
 
     def met(self, goal: Goal) -> bool | None:
-        """Whether the run ended as the goal asks; None where that cannot be said."""
+        """Whether the run ended as the goal asks, on the scale on which it reports its metric.
+
+        None where that cannot be said.
+        """
+        goal, _ = self.goal_scale(goal)
         baseline = self.baseline(goal)
         if not self.has_outcome(goal) or goal.threshold(baseline) is None:
             return None

@@ -45,6 +45,7 @@ SETTINGS: dict[str, Setting] = {
     "budget": Setting("share of the full run's steps that probing may take"),
     "completed_runs": Setting("completed runs of the task that were known"),
     "depths": Setting("probing depths measured, optimizer steps"),
+    "ended_early_at": Setting("step at which the run ended by itself and kept its best checkpoint"),
     "eval_rows": Setting("evaluation rows that the probes were measured on"),
     "every_step_seen": Setting("every training step was recorded, not the logged ones alone"),
     "false_stop_rate": Setting("share of good runs that may be stopped"),

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from hf_ftrisk.diagnoses.certain import certain_failure
-from hf_ftrisk.diagnoses.trajectory import diagnose
+from hf_ftrisk.diagnoses.checks import diagnose
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.related.peers import of_task
 from hf_ftrisk.goal import Goal, trivial_baseline
-from hf_ftrisk.goal.metric_names import infer_greater_is_better, metric_kind
+from hf_ftrisk.goal.metric_names import choose_metric
 from hf_ftrisk.policy import Rule, look_steps
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
@@ -59,6 +59,7 @@ class Replay:
         outcome: final value of the goal metric, None while unknown.
         diagnoses: named failures of the whole trajectory.
         goal_inferred: nobody gave a goal, it was chosen from the metrics in the log.
+        notes: what was learnt about the goal's scale, one sentence each.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Replay:
     outcome: float | None = None
     diagnoses: tuple[Diagnosis, ...] = ()
     goal_inferred: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> float | None:
@@ -111,6 +113,7 @@ class Replay:
             "outcome": _finite(self.outcome),
             "good": self.good,
             "diagnoses": [diagnosis.to_dict() for diagnosis in self.diagnoses],
+            "notes": list(self.notes),
         }
 
 
@@ -148,30 +151,7 @@ def _checkpoint_step(file: Path) -> float:
 
 def default_goal(record: RunRecord) -> Goal:
     """The goal when none is given: an accuracy, else another rate or score, else eval_loss."""
-
-    def rank(metric: str) -> tuple[int, int, str]:
-        if metric.endswith("accuracy"):
-            kind = 0
-        elif metric_kind(metric) in ("rate", "correlation", "real"):
-            kind = 1
-        else:
-            kind = 2 if metric == "eval_loss" else 3
-        return kind, len(metric), metric
-
-    usable = [m for m in record.evals if infer_greater_is_better(m) is not None]
-    return Goal(min(usable, key=rank, default="eval_loss"))
-
-
-def fitting_goal(goal: Goal, record: RunRecord) -> Goal:
-    """The goal, without the range its name suggests where the log shows other values.
-
-    Some logs hold accuracies in percent: those of a rate outside [0, 1] are taken as they are.
-    """
-    _, values = record.finite(goal.metric)
-    low, high = goal.bounds
-    if values.size == 0 or (values.min() >= low and values.max() <= high):
-        return goal
-    return replace(goal, kind="real")
+    return Goal(choose_metric({*record.evals, *record.final}) or "eval_loss")
 
 
 def with_own_baseline(record: RunRecord, goal: Goal) -> RunRecord:
@@ -190,6 +170,7 @@ def replay_run(
     name: str = "",
     shares: Sequence[float] | None = None,
     goal_inferred: bool = False,
+    notes: Sequence[str] = (),
 ) -> Replay:
     """Forecasts on the way, the stop, and what came true.
 
@@ -200,11 +181,14 @@ def replay_run(
         shares: depths to forecast at, as shares of the planned run; None: `SHARES` as far as the
             run has come, and where it stands now.
         goal_inferred: the rule's goal was chosen from the log, for the text.
+        notes: what else is to be said of the run.
 
     Raises:
         ValueError: a share outside (0, 1], or beyond what is recorded.
     """
-    goal = rule.goal
+    goal, note = record.goal_scale(rule.goal)
+    if note is not None and note not in notes:
+        notes = (*notes, note)
     record = with_own_baseline(record, goal)
     looks = []
     latest = None
@@ -222,10 +206,9 @@ def replay_run(
         reason=reason,
         certain=certain,
         outcome=record.outcome(goal) if record.has_outcome(goal) else None,
-        diagnoses=diagnose(
-            record, goal, forecast=latest, forecaster=rule.forecaster, runs=_peers(record, rule)
-        ),
+        diagnoses=diagnose(record, goal, forecaster=rule.forecaster, runs=_peers(record, rule)),
         goal_inferred=goal_inferred,
+        notes=tuple(notes),
     )
 
 
@@ -275,7 +258,7 @@ def _look(record: RunRecord, goal: Goal, share: float, step: int, forecast: Fore
 
 def _first_stop(record: RunRecord, rule: Rule) -> tuple[int | None, str | None, bool]:
     """Step of the first stop, the reason, and whether it rests on a certain failure."""
-    failed_at, failure = _first_failure(record)
+    failed_at, failure = _first_failure(record, rule.goal)
     if rule.goal.threshold(record.baseline(rule.goal)) is not None and rule.can_stop:
         for step in look_steps(record.max_steps, record.eval_step).tolist():
             if step > record.last_step or (failed_at is not None and step >= failed_at):
@@ -288,16 +271,18 @@ def _first_stop(record: RunRecord, rule: Rule) -> tuple[int | None, str | None, 
     return None, rule.why_silent(record), False
 
 
-def _first_failure(record: RunRecord) -> tuple[int | None, Diagnosis | None]:
+def _first_failure(record: RunRecord, goal: Goal) -> tuple[int | None, Diagnosis | None]:
     """First logged step with a certain failure, as a watcher would have seen it."""
     suspicious = (
         bool(record.nan_steps)
         or bool(np.isinf(record.train_loss).any())
         or bool(np.isinf(record.grad_norm).any())
         or bool((record.grad_norm == 0.0).any())
+        or bool(np.isinf(record.evals.get(goal.metric, np.empty(0))).any())
     )
-    for step in record.train_step.astype(int).tolist() if suspicious else ():
-        failure = certain_failure(record.prefix(step))
+    logged = np.union1d(record.train_step, record.eval_step).astype(int).tolist()
+    for step in logged if suspicious else ():
+        failure = certain_failure(record.prefix(step), goal)
         if failure is not None:
             return step, failure
     return None, None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from hf_ftrisk.record import RunRecord
 from hf_ftrisk.replay.replay import Replay, ReplayLook, Summary
 from hf_ftrisk.report.wording import share, value
 
@@ -18,7 +19,7 @@ def replay_text(replay: Replay) -> str:
     """One run: what was known, the forecasts by depth, the stop, the truth, the diagnoses."""
     record = replay.record
     lines = [
-        f"{replay.name}: {record.status}, step {record.last_step} of {record.max_steps}",
+        f"{replay.name}: {_how_far(record)}",
         *_entry("goal", _goal_words(replay)),
         "",
     ]
@@ -42,6 +43,13 @@ def replay_text(replay: Replay) -> str:
     return "\n".join(lines)
 
 
+def _how_far(record: RunRecord) -> str:
+    """``finished, step 200 of 200``, with what was logged last where that is earlier."""
+    if record.status != "finished" or record.last_step == record.max_steps:
+        return f"{record.status}, step {record.last_step} of {record.max_steps}"
+    return f"finished, {record.max_steps} steps, logged up to step {record.last_step}"
+
+
 def _entry(label: str, text: str) -> list[str]:
     """``label: text``, wrapped with a hanging indent."""
     return textwrap.wrap(f"{label}: {text}", _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
@@ -49,14 +57,21 @@ def _entry(label: str, text: str) -> list[str]:
 
 def _notes(replay: Replay) -> list[str]:
     record, goal = replay.record, replay.goal
-    notes = []
+    notes = list(replay.notes)
+    stated = record.settings.get("stated_max_steps")
+    if stated is not None:
+        notes.append(
+            f"the file plans {stated} steps and holds {record.max_steps}: it is read as a run of "
+            f"{record.max_steps}, as one that was resumed for longer."
+        )
     if _never_evaluated(replay) and record.settings.get("reinforcement_learning"):
         notes.append(
             "a policy-gradient run without evaluations: its loss says nothing about the end. "
             "Evaluate a reward or a score and name it as the goal."
         )
     elif _never_evaluated(replay):
-        notes.append(f"{goal.metric} was never evaluated; forecasts rest on priors alone.")
+        after = " before the end of training" if goal.metric in record.final else ""
+        notes.append(f"{goal.metric} was never evaluated{after}; forecasts rest on priors alone.")
     others = [name for name in sorted(record.evals, key=len) if name != goal.metric]
     if others and replay.goal_inferred:
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.policy import rule_maker
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class RunOptions:
         watch: follow each training with the callback.
         goals: what the trainings are judged by; each by the first that its evaluations report.
             Empty: by what the Trainer itself names, ``metric_for_best_model``, else ``eval_loss``.
+        kind: range of the goal's metric, also where the Trainer names it; None: from name and
+            values.
         budget: share of the full run's steps a pre-flight may spend, in (0, 1].
         seeds: probe runs of a pre-flight.
         action: ``"stop"``: a no-go is not started and a poor run is stopped; ``"warn"``: say so.
@@ -39,6 +42,7 @@ class RunOptions:
     preflight: bool = True
     watch: bool = True
     goals: tuple[Goal, ...] = ()
+    kind: MetricKind | None = None
     budget: float = 0.05
     seeds: int = 3
     action: Literal["warn", "stop"] = "stop"

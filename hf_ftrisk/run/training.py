@@ -182,6 +182,7 @@ class Training:
         finally:
             if callback is not None:
                 self._trainer.remove_callback(callback)
+                callback.close()
         report = None if callback is None else callback.report
         if report is not None:
             self.stopped = report.stopped_at is not None

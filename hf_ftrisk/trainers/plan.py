@@ -44,9 +44,12 @@ def check_arguments(trainer: Any, goal: Goal, *, needs_data: bool = False) -> No
             the opposite direction for it.
     """
     _check_direction(trainer.args, goal)
-    if not _plain_evaluation(trainer):
-        return
     data = trainer.eval_dataset
+    if not _plain_evaluation(trainer):
+        if isinstance(data, dict) and goal.metric == "eval_loss":
+            # Every subclass evaluates named sets one by one, with the name in the metrics'.
+            raise _named_sets_error(data, goal)
+        return
     if needs_data and data is None and goal.metric != "eval_loss":
         raise WatchArgumentError(
             f"the goal is {goal}, but the Trainer has no eval_dataset to measure {goal.metric} on: "
@@ -54,19 +57,49 @@ def check_arguments(trainer: Any, goal: Goal, *, needs_data: bool = False) -> No
             "loss can stand in"
         )
     if isinstance(data, dict):
-        names = sorted(str(name) for name in data)
-        if not any(goal.metric.startswith(f"eval_{name}_") for name in names):
-            raise WatchArgumentError(
-                f"the goal is {goal}, but the Trainer evaluates the named sets {names}, whose "
-                f"metrics are called eval_{names[0]}_... : name the set in the goal, such as "
-                f"'eval_{names[0]}_{goal.metric.removeprefix('eval_')}'"
-            )
+        if not any(goal.metric.startswith(f"eval_{name}_") for name in data):
+            raise _named_sets_error(data, goal)
     elif data is not None and trainer.compute_metrics is None and goal.metric != "eval_loss":
         raise WatchArgumentError(
             f"the goal is {goal}, but the Trainer has no compute_metrics: its evaluations report "
             "eval_loss alone. Give it a compute_metrics that returns "
             f"{goal.metric.removeprefix('eval_')!r}, or use the goal 'eval_loss'"
         )
+
+
+def _named_sets_error(data: dict[Any, Any], goal: Goal) -> WatchArgumentError:
+    names = sorted(str(name) for name in data)
+    return WatchArgumentError(
+        f"the goal is {goal}, but the Trainer evaluates the named sets {names}, whose "
+        f"metrics are called eval_{names[0]}_... : name the set in the goal, such as "
+        f"'eval_{names[0]}_{goal.metric.removeprefix('eval_')}'"
+    )
+
+
+def selection_fault(trainer: Any) -> str | None:
+    """What is certain to be wrong about ``metric_for_best_model`` before a step; None if nothing.
+
+    The Trainer looks for the metric after each evaluation, and fails where it is not reported.
+    """
+    chosen = trainer.args.metric_for_best_model
+    if chosen is None:
+        return None
+    name = chosen.removeprefix("eval_")
+    if not _plain_evaluation(trainer) or trainer.eval_dataset is None or name == "loss":
+        return None
+    if isinstance(trainer.eval_dataset, dict):
+        sets = sorted(str(key) for key in trainer.eval_dataset)
+        if not any(name.startswith(f"{key}_") for key in sets):
+            return (
+                f"Metric_for_best_model is {chosen!r}, but the metrics of the named sets {sets} "
+                f"are called {sets[0]}_...: the Trainer will fail at its first evaluation."
+            )
+    elif trainer.compute_metrics is None:
+        return (
+            f"Metric_for_best_model is {chosen!r}, but without compute_metrics the evaluations "
+            "report the loss alone: the Trainer will fail at its first evaluation."
+        )
+    return None
 
 
 def _check_direction(args: Any, goal: Goal) -> None:

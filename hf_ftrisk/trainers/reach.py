@@ -27,6 +27,18 @@ def calling_trainer(callback: Any) -> Any | None:
     return None
 
 
+def training_call(trainer: Any) -> Any | None:
+    """What lives exactly as long as the Trainer's call of `train`; None if it cannot be told."""
+    frame = sys._getframe(1)
+    for _ in range(_DEPTH):
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+        if frame.f_code.co_name == "train" and frame.f_locals.get("self") is trainer:
+            return frame.f_locals.get("inner_training_loop")
+    return None
+
+
 def holds(trainer: Any, callback: Any) -> bool:
     """Whether the callback is one of the Trainer's."""
     return any(other is callback for other in trainer.callback_handler.callbacks)

@@ -27,7 +27,8 @@ class Step:
     Args:
         step: its number, from 1.
         loss: training loss, mean over the ranks.
-        grad_norm: gradient norm before clipping, None if it was not computed.
+        grad_norm: gradient norm before clipping, None if it was not computed, or computed where
+            nobody could see the gradients.
         learning_rate: learning rate it was taken with, None if unknown.
     """
 
@@ -51,13 +52,16 @@ class StepTap:
         self._losses: list[torch.Tensor] = []
         self._norm: Any = None
         self._rate: float | None = None
-        self._waiting: list[tuple[int, list[torch.Tensor], Any, float | None]] = []
+        self._unseen = False
+        self._waiting: list[tuple[int, list[torch.Tensor], Any, float | None, bool]] = []
         self._undo: list[Callable[[], None]] = []
 
     def open(self) -> None:
         """Begin to listen."""
         self._wrap(self._trainer, "training_step", self._take_loss)
         self._wrap(self._trainer.accelerator, "clip_grad_norm_", self._take_norm)
+        # A callback that raises ends the training, and no later event will come.
+        self._wrap(self._trainer.callback_handler, "call_event", None)
 
     def close(self) -> None:
         """Stop listening and give the methods back."""
@@ -67,15 +71,20 @@ class StepTap:
         self._waiting.clear()
         self._norm = None
 
-    def _wrap(self, owner: Any, name: str, take: Callable[[Any], None]) -> None:
+    def _wrap(self, owner: Any, name: str, take: Callable[[Any], None] | None) -> None:
+        """Wrap a method: its result is taken down; when it fails, everything is given back."""
         original = getattr(owner, name)
         before = vars(owner).get(name)
         listening = [True]
 
         @functools.wraps(original)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            result = original(*args, **kwargs)
-            if listening[0]:
+            try:
+                result = original(*args, **kwargs)
+            except BaseException:
+                self._guard(self.close)
+                raise
+            if take is not None and listening[0]:
                 self._guard(take, result)
             return result
 
@@ -101,15 +110,22 @@ class StepTap:
     def _take_norm(self, norm: Any) -> None:
         self._norm = norm
 
-    def rate(self, rate: Any) -> None:
-        """The learning rate that the step about to be taken uses."""
+    def before_optimizer(self, optimizer: Any) -> None:
+        """The gradients of a step are complete, the optimiser has not stepped."""
+        rate = optimizer.param_groups[0]["lr"]
         # A capturable optimiser keeps it on the device: reading it would wait.
         self._rate = float(rate) if isinstance(rate, int | float) else None
+        # Optimizers that step inside the backward pass leave no gradient behind, and its norm is 0.
+        self._unseen = not any(
+            parameter.grad is not None
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        )
 
     def end_step(self, step: int) -> None:
         """One optimiser step is over."""
         if self._losses:
-            self._waiting.append((step, self._losses, self._norm, self._rate))
+            self._waiting.append((step, self._losses, self._norm, self._rate, self._unseen))
         self._losses = []
         self._norm = None
 
@@ -122,15 +138,17 @@ class StepTap:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return []
-        losses = torch.stack([_sum(losses) for _, losses, _, _ in waiting])
-        norms = [_plain(norm, losses.device) for _, _, norm, _ in waiting]
+        losses = torch.stack([_sum(waited[1]) for waited in waiting])
+        norms = [_plain(waited[2], losses.device) for waited in waiting]
         known = [norm for norm in norms if norm is not None]
         values = mean(torch.cat([losses, torch.stack(known)]) if known else losses).tolist()
         left = iter(values[len(waiting) :])
-        return [
-            Step(step, values[index], None if norms[index] is None else next(left), rate)
-            for index, (step, _, _, rate) in enumerate(waiting)
-        ]
+        steps = []
+        for index, (step, _, _, rate, unseen) in enumerate(waiting):
+            norm = None if norms[index] is None else next(left)
+            shown = None if unseen and norm == 0.0 else norm
+            steps.append(Step(step, values[index], shown, rate))
+        return steps
 
 
 def _sum(losses: list[torch.Tensor]) -> torch.Tensor:

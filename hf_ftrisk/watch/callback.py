@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,9 +27,10 @@ from hf_ftrisk.policy import RuleMaker, rule_maker
 from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.terminal import show_report
+from hf_ftrisk.text import fitting
 from hf_ftrisk.trainers.plan import check_arguments
 from hf_ftrisk.trainers.ranks import Ranks
-from hf_ftrisk.trainers.reach import calling_trainer, holds
+from hf_ftrisk.trainers.reach import calling_trainer, holds, training_call
 from hf_ftrisk.watch.options import Action, Options
 from hf_ftrisk.watch.session import Session
 from hf_ftrisk.watch.watcher import Judged
@@ -63,8 +65,11 @@ class FineTuneRiskCallback(TrainerCallback):
             for once in so many steps.
         save_on_stop: whether a stop asks for a checkpoint; None: if the run saves any. Weights
             that a certain failure has ruined are never saved.
-        aside: speak on standard error, and keep the forecasts out of ``state.log_history`` and of
-            callbacks other than trackers: for programs that do not know of this callback.
+        aside: speak on standard error: for programs that do not know of this callback.
+        log_history: also write the forecasts into ``state.log_history``, and tell every callback
+            of them, not the trackers alone.
+        goal_chosen: nobody asked for the goal: where the evaluations do not report its metric, the
+            run is judged by one that they do report.
 
     Raises:
         ValueError: an argument outside its range, or no rule of this name.
@@ -90,6 +95,8 @@ class FineTuneRiskCallback(TrainerCallback):
         check_steps: int = 20,
         save_on_stop: bool | None = None,
         aside: bool = False,
+        log_history: bool = False,
+        goal_chosen: bool = False,
     ) -> None:
         self._options = Options(
             goal=Goal.parse(goal),
@@ -102,6 +109,8 @@ class FineTuneRiskCallback(TrainerCallback):
             check_steps=check_steps,
             save_on_stop=save_on_stop,
             aside=aside,
+            log_history=log_history,
+            goal_chosen=goal_chosen,
         )
         self._session: Session | None = None
         self._fault: Exception | None = None
@@ -124,10 +133,23 @@ class FineTuneRiskCallback(TrainerCallback):
             trainer.add_callback(self)
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the run being watched: Ray and others copy a Trainer before it trains."""
+        return {**vars(self), "_session": None, "_state": None}
+
+    def close(self) -> None:
+        """Stop watching and give the Trainer's methods back, where a training ended by an error.
+
+        They are given back by themselves as soon as nothing holds the failed call any more.
+        """
+        self._switch_off()
+
     @property
     def goal(self) -> Goal:
-        """What the run is judged by."""
-        return self._options.goal
+        """What the run is judged by, on the scale on which it reports its metric."""
+        if self._session is not None:
+            return self._session.watcher.goal
+        return self._options.goal if self._report is None else self._report.goal
 
     @property
     def report(self) -> RiskReport | None:
@@ -193,10 +215,14 @@ class FineTuneRiskCallback(TrainerCallback):
 
     def _open(self, args: Any, state: Any, given: Mapping[str, Any], ranks: Ranks) -> None:
         trainer = calling_trainer(self)
-        if trainer is not None:
+        if trainer is not None and not self._options.goal_chosen:
             check_arguments(trainer, self._options.goal)
         self._state = state
         self._session = Session(self._options, args, state, given, trainer, ranks, self._guard)
+        call = None if trainer is None else training_call(trainer)
+        if call is not None:
+            # A training that ends by an exception tells its callbacks nothing.
+            weakref.finalize(call, self._guard, self._session.close).atexit = False
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """The gradients of a step are complete."""
@@ -278,7 +304,7 @@ class FineTuneRiskCallback(TrainerCallback):
         """The look to the run's trackers, and the report to its folder."""
         logs = judged.logs()
         if logs and session.trainer is not None:
-            log_quietly(session.trainer, control, logs, self._options.aside)
+            log_quietly(session.trainer, control, logs, everyone=self._options.log_history)
         if self._options.report_dir is not None and session.ranks.is_main:
             self._keep_report(session, "running")
             self._write(self._options.report_dir)
@@ -333,8 +359,8 @@ class FineTuneRiskCallback(TrainerCallback):
 
 
 def say(line: str, file: TextIO) -> None:
-    """Print a line without tearing a progress bar."""
-    tqdm.write(line, file=file)
+    """Print a line without tearing a progress bar, nor failing at a letter the terminal lacks."""
+    tqdm.write(fitting(line, file.encoding), file=file)
 
 
 def show(report: RiskReport, file: TextIO) -> None:
@@ -342,29 +368,35 @@ def show(report: RiskReport, file: TextIO) -> None:
     console = Console(file=file)
     with console.capture() as page:
         show_report(report, console=console)
-    tqdm.write(page.get(), file=file, end="")
+    tqdm.write(fitting(page.get(), file.encoding), file=file, end="")
 
 
-def log_quietly(trainer: Trainer, control: Any, logs: dict[str, float], aside: bool) -> None:
-    """Log through Trainer to its state and trackers, not to the progress bar.
+def log_quietly(trainer: Trainer, control: Any, logs: dict[str, float], *, everyone: bool) -> None:
+    """A look to the run's trackers, or to its log history and every callback as well.
 
-    A look has a line of its own there. Trainer's own `log` is called, since a subclass's may
-    empty running means that belong to its next log; and a log event withdraws the log that the
-    flow callback may have asked for at this step, so that is put back. With `aside`, trackers
-    alone are told.
+    A look has a line of its own on the terminal, so progress bars are not told. Trainer's own
+    `log` is called, since a subclass's may empty running means that belong to its next log; and a
+    log event withdraws the log that the flow callback may have asked for at this step, so that is
+    put back.
+
+    Args:
+        trainer: the Trainer.
+        control: its TrainerControl.
+        logs: name -> value.
+        everyone: write to ``state.log_history`` and tell every callback, not trackers alone.
     """
     handler = trainer.callback_handler
-    everyone, asked = handler.callbacks, control.should_log
+    callbacks, asked = handler.callbacks, control.should_log
     quiet = (ProgressCallback, PrinterCallback, FineTuneRiskCallback)
-    heard = [one for one in everyone if not isinstance(one, quiet)]
-    handler.callbacks = [one for one in heard if is_tracker(one)] if aside else heard
+    heard = [one for one in callbacks if not isinstance(one, quiet)]
+    handler.callbacks = heard if everyone else [one for one in heard if is_tracker(one)]
     try:
-        if aside:
-            handler.on_log(trainer.args, trainer.state, control, dict(logs))
-        else:
+        if everyone:
             Trainer.log(trainer, dict(logs))
+        else:
+            handler.on_log(trainer.args, trainer.state, control, dict(logs))
     finally:
-        handler.callbacks = everyone
+        handler.callbacks = callbacks
         control.should_log = asked
 
 

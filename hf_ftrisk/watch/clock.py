@@ -23,6 +23,7 @@ class Clock:
     eval_seconds: float = 0.0
     _began: float = field(default_factory=time.perf_counter)
     _mark: float = field(default_factory=time.perf_counter)
+    _first_step: float | None = None
 
     def mark(self) -> None:
         """What comes next begins now."""
@@ -31,6 +32,8 @@ class Clock:
     def end_step(self) -> None:
         """A step has ended."""
         now = time.perf_counter()
+        if self._first_step is None:
+            self._first_step = self._mark
         self.steps += 1
         self.step_seconds += now - self._mark
         self._mark = now
@@ -46,6 +49,17 @@ class Clock:
     def seconds(self) -> float:
         """Wall time since the run began."""
         return time.perf_counter() - self._began
+
+    @property
+    def other_per_step(self) -> float:
+        """Mean seconds beside a step that were no evaluation either: saving, other callbacks.
+
+        What came before the first step, such as compilation of the data, is not of this kind.
+        """
+        if not self.steps or self._first_step is None:
+            return 0.0
+        passed = self._mark - self._first_step
+        return max(passed - self.step_seconds - self.eval_seconds, 0.0) / self.steps
 
     @property
     def per_step(self) -> float | None:

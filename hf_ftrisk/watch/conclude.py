@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hf_ftrisk.diagnoses.trajectory import diagnose
-from hf_ftrisk.record import Status
+from hf_ftrisk.diagnoses.checks import diagnose
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.rule import judge_outcome
+from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import Cost, RiskReport
 from hf_ftrisk.signals.dynamics import dynamics_signals
@@ -49,7 +51,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         clock: where the time went.
         progress: how far the run has come.
     """
-    record = watcher.trace.record(progress.status)
+    record = _with_best_as_end(watcher.trace.record(progress.status), watcher.goal, progress)
     goal, last = watcher.goal, watcher.failure or watcher.last
     looked = watcher.last
     at_goal = looked is not None and not looked.stand_in
@@ -59,6 +61,9 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
     reasons: tuple[str, ...] = (
         (last.ruling.reason,) if last is not None else ("The run has not been looked at.",)
     )
+    final = judge_outcome(record, goal) if progress.stopped_at is None else None
+    if final is not None:
+        verdict, reasons = final.verdict, (final.reason,)
     if progress.stopped_at is not None and last is not None and last.advice:
         reasons = (*reasons, last.advice)
     return RiskReport(
@@ -72,7 +77,6 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         diagnoses=diagnose(
             record,
             goal,
-            forecast=looked.forecast if looked is not None and at_goal else None,
             forecaster=None if progress.status == "running" else watcher.forecaster,
             runs=watcher.runs,
         ),
@@ -93,7 +97,28 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
             ),
             **(progress.settings or {}),
         },
-        notes=(*progress.notes, *_notes(watcher, at_goal, risk is not None, outcome, progress)),
+        notes=(
+            *progress.notes,
+            *_notes(watcher, reasons, at_goal, risk is not None, outcome, progress),
+        ),
+    )
+
+
+def _with_best_as_end(record: RunRecord, goal: Goal, progress: Progress) -> RunRecord:
+    """The record of a run that ended early by itself and kept its best checkpoint.
+
+    That checkpoint is what came of it (`EarlyStoppingCallback` with ``load_best_model_at_end``).
+    A run that was stopped as poor has no such outcome: it might have become better.
+    """
+    early = progress.status == "stopped" and progress.stopped_at is None
+    steps, _ = record.curve(goal.metric)
+    if not early or not record.load_best or not steps.size:
+        return record
+    best = replace(record, status="finished").outcome(goal)
+    return replace(
+        record,
+        final={**record.final, goal.metric: best},
+        settings={**record.settings, **declared(ended_early_at=progress.step)},
     )
 
 
@@ -117,9 +142,14 @@ def _training_loss(watcher: Watcher, progress: Progress) -> dict[str, float]:
 
 
 def _notes(
-    watcher: Watcher, at_goal: bool, has_risk: bool, outcome: float | None, progress: Progress
+    watcher: Watcher,
+    reasons: tuple[str, ...],
+    at_goal: bool,
+    has_risk: bool,
+    outcome: float | None,
+    progress: Progress,
 ) -> list[str]:
-    notes = []
+    notes = list(watcher.notes)
     # Where it is the verdict's reason, it is said there.
     if not watcher.forecasts and (watcher.failure or watcher.last is None):
         notes.append(NO_EVALUATION)
@@ -139,25 +169,27 @@ def _notes(
             "history, or 3 looks."
         )
     silent = watcher.rule.why_silent(watcher.trace.plan)
-    shown = watcher.failure or watcher.last
-    said = "" if shown is None else shown.ruling.reason
-    if silent is not None and watcher.forecasts and silent[1:-1] not in said:
+    if silent is not None and watcher.forecasts and silent[1:-1] not in " ".join(reasons):
         notes.append(silent)
-    if outcome is not None and not math.isfinite(outcome):
-        notes.append(f"{watcher.goal.metric} is not finite at the end of the run.")
     if progress.status == "stopped" and progress.stopped_at is None:
-        notes.append(f"The run ended at step {progress.step}, before its planned end.")
+        kept = "" if outcome is None else " Its best checkpoint, which it kept, is its outcome."
+        notes.append(f"The run ended at step {progress.step}, before its planned end.{kept}")
     return notes
 
 
 def _cost(watcher: Watcher, clock: Clock, progress: Progress) -> Cost:
     planned = watcher.plan.max_steps
     full = None
-    if clock.per_step is not None:
-        if progress.evaluations == 0:
-            full = planned * clock.per_step
-        elif clock.per_evaluation is not None:
-            full = planned * clock.per_step + progress.evaluations * clock.per_evaluation
+    resumed = bool((progress.settings or {}).get("resumed_at"))
+    if progress.status == "finished" and not resumed:
+        full = clock.seconds
+    elif clock.per_step is not None:
+        # What is neither step nor evaluation, such as saving, goes on as it has so far.
+        full = planned * (clock.per_step + clock.other_per_step)
+        if progress.evaluations and clock.per_evaluation is None:
+            full = None
+        elif progress.evaluations and clock.per_evaluation is not None:
+            full += progress.evaluations * clock.per_evaluation
     stopped = progress.stopped_at
     return Cost(
         full_steps=planned,

@@ -37,6 +37,8 @@ class Options:
     check_steps: int = 20
     save_on_stop: bool | None = None
     aside: bool = False
+    log_history: bool = False
+    goal_chosen: bool = False
 
     def __post_init__(self) -> None:
         if self.action not in ("stop", "warn"):

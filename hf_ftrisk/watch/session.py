@@ -15,7 +15,7 @@ from hf_ftrisk.history import RunHistory
 from hf_ftrisk.record import Status
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
-from hf_ftrisk.trainers.plan import evaluates, evaluations, run_plan
+from hf_ftrisk.trainers.plan import evaluates, evaluations, run_plan, selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, StepTap
 from hf_ftrisk.watch.clock import Clock
@@ -85,6 +85,11 @@ class Session:
         self._told_nonfinite = False
         self._has_metric = False
         self._looked_at = -1
+        self._unheard: tuple[int, dict[str, Any]] | None = None
+        self._unlooked = False
+        self._sets_at: tuple[int, int] = (-1, 0)
+        self._told_scale = 0
+        self._told_selection = False
         self._start = state.global_step
         plan = run_plan(options.goal, args, state, dict(given), trainer, options.task)
         trace = Trace(plan, state.log_history, state.global_step)
@@ -104,6 +109,7 @@ class Session:
             forecasts=evaluates(args, trainer),
         )
         self._grid = self.watcher.grid()
+        self._tell_scale()
         self.tap = StepTap(trainer, guard) if trainer is not None else None
         self._greet()
         if self.tap is not None:
@@ -115,7 +121,7 @@ class Session:
             self.tap.close()
 
     def _greet(self) -> None:
-        goal, rule = self.options.goal, self.watcher.rule
+        goal, rule = self.watcher.goal, self.watcher.rule
         text = f"[ftrisk] watching {goal}"
         silent = rule.why_silent(self.watcher.plan)
         if not self.watcher.forecasts:
@@ -123,6 +129,21 @@ class Session:
         elif silent is not None and self.options.action == "stop":
             text += f"; {silent[0].lower()}{silent[1:]}"
         self.say(text)
+        fault = None if self.trainer is None else selection_fault(self.trainer)
+        if fault is not None:
+            self._tell_selection(fault)
+
+    def _tell_selection(self, fault: str) -> None:
+        if not self._told_selection:
+            self._told_selection = True
+            self._notes.append(fault)
+            self.say(f"[ftrisk] {fault[0].lower()}{fault[1:]}")
+
+    def _tell_scale(self) -> None:
+        """What the watcher has learnt about the goal's scale, once."""
+        for note in self.watcher.notes[self._told_scale :]:
+            self.say(f"[ftrisk] {note}")
+        self._told_scale = len(self.watcher.notes)
 
     # --- words ----------------------------------------------------------------------------------
 
@@ -140,7 +161,7 @@ class Session:
     def before_optimizer(self, optimizer: Any) -> None:
         """The gradients are there, the optimiser has not stepped."""
         if self.tap is not None:
-            self.tap.rate(optimizer.param_groups[0]["lr"])
+            self.tap.before_optimizer(optimizer)
 
     def end_step(self, state: Any) -> None:
         """An optimiser step is over."""
@@ -151,6 +172,10 @@ class Session:
     def take_logs(self, state: Any, logs: Mapping[str, Any]) -> None:
         """What Trainer logged: all that is seen of the steps when the Trainer is not known."""
         self.clock.mark()
+        if any(str(name).startswith("eval_") for name in logs):
+            # An evaluation tells its metrics right after it logs them; one that a subclass has
+            # made its own may never do so.
+            self._unheard = (state.global_step, dict(logs))
         if self.tap is not None or "loss" not in logs:
             return
         names = ("loss", "grad_norm", "learning_rate")
@@ -174,24 +199,61 @@ class Session:
         )
 
     def take_metrics(self, state: Any, metrics: Mapping[str, Any] | None) -> None:
-        """The metrics of an evaluation."""
+        """The metrics of an evaluation; one of another set than the evaluation set is left out."""
+        self._unheard, self._has_metric = None, False
+        if _of_another_set(metrics or {}):
+            self.clock.mark()
+            return
         self.clock.end_evaluation()
-        names = self.watcher.add_eval(state.global_step, metrics or {})
-        goal = self.options.goal
-        self._has_metric = goal.metric in names
-        if not self._has_metric and not self._named_sets() and not self._alarmed:
-            self._alarmed = True
-            found = ", ".join(sorted(names)) or "no number"
-            text = f"the evaluation reports no {goal.metric}; it reports: {found}"
-            self._notes.append(f"T{text[1:]}.")
-            self.say(f"[ftrisk] {text}")
+        self._take(state.global_step, metrics or {})
+
+    def _take(self, step: int, metrics: Mapping[str, Any]) -> None:
+        names = self.watcher.add_eval(step, metrics)
+        if names and self.options.goal_chosen:
+            self.watcher.choose(names)
+        self._tell_scale()
+        self._has_metric = self.watcher.goal.metric in names
+        chosen = self.watcher.plan.selection
+        lacks = chosen is not None and chosen.metric not in names
+        if names and chosen is not None and lacks and not self._named_sets():
+            self._tell_selection(
+                f"Metric_for_best_model is {chosen.metric}, which the evaluation does not "
+                "report: the Trainer fails here. Name one that it reports."
+            )
+        if self._has_metric or self._alarmed or not self._all_sets_seen(step):
+            return
+        self._alarmed = True
+        found = ", ".join(sorted(names)) or "no number"
+        text = f"the evaluation reports no {self.watcher.goal.metric}; it reports: {found}"
+        if self._named_sets():
+            known = ", ".join(sorted(self.watcher.trace.record().evals)) or "no number"
+            text = f"no set's evaluation reports {self.watcher.goal.metric}; they report: {known}"
+        self._notes.append(f"{text[0].upper()}{text[1:]}.")
+        self.say(f"[ftrisk] {text}")
+
+    def _all_sets_seen(self, step: int) -> bool:
+        """Whether every named evaluation set, or the only one, has been evaluated at this step."""
+        at, seen = self._sets_at
+        self._sets_at = (step, seen + 1 if at == step else 1)
+        sets = self.trainer.eval_dataset if self.trainer is not None else None
+        wanted = len(sets) if isinstance(sets, dict) else 1
+        never = self.watcher.goal.metric not in self.watcher.trace.metrics
+        return self._sets_at[1] >= wanted and never
 
     def _named_sets(self) -> bool:
         return self.trainer is not None and isinstance(self.trainer.eval_dataset, dict)
 
+    def _hear_logged(self) -> None:
+        """An evaluation that was logged and never told: a subclass evaluates in its own way."""
+        unheard, self._unheard = self._unheard, None
+        if unheard is not None:
+            self._take(*unheard)
+            self._unlooked = self._unlooked or self._has_metric
+
     def fetch(self) -> None:
         """Bring the steps' values over from the device and into the trace."""
         self.decided = None
+        self._hear_logged()
         if self.tap is None:
             return
         for step in self.tap.fetch(self.ranks.mean):
@@ -229,7 +291,8 @@ class Session:
         """The look, or the check, that is due after a step; leaves it in `decided`."""
         step = state.global_step
         due = step in self._grid and not self.awaits_evaluation(state, control)
-        if due:
+        if due or self._unlooked:
+            self._unlooked = False
             self._decide(self.watcher.judge(step), state)
         elif self._suspect:
             self._decide(self.watcher.check(step), state)
@@ -255,13 +318,29 @@ class Session:
             message = f"[ftrisk] this run looks poor; it goes on. {judged.paragraph()}"
             self.decided = Decision(judged, message=message)
         else:
+            message = f"[ftrisk] stopping this run. {judged.paragraph()}"
+            trial = self._is_optuna_trial(state)
+            if trial and not self._search_has_result():
+                trial = False
+                message += (
+                    " No trial of this search has completed yet: this one ends as it is instead of "
+                    "being pruned, so that the search has a result."
+                )
             self.decided = Decision(
                 judged,
                 stop=True,
                 save=self._saves(judged),
-                message=f"[ftrisk] stopping this run. {judged.paragraph()}",
-                prune=judged.paragraph() if self._is_optuna_trial(state) else None,
+                message=message,
+                prune=judged.paragraph() if trial else None,
             )
+
+    def _search_has_result(self) -> bool:
+        """Whether a trial of the search has completed: Optuna has no best trial without one."""
+        from optuna.trial import TrialState
+
+        assert self.trainer is not None
+        study = self.trainer._trial.study
+        return bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
     def _saves(self, judged: Judged) -> bool:
         """Whether a stop asks for a checkpoint; never of weights that a failure has ruined."""
@@ -275,7 +354,7 @@ class Session:
         judged, last = decided.judged, self.watcher.last
         self.watcher.take(judged)
         if judged.look is not None and (last is None or not judged.repeats(last)):
-            self.say(judged.line(self.options.goal, self.watcher.plan.max_steps))
+            self.say(judged.line(self.watcher.goal, self.watcher.plan.max_steps))
         if decided.message is not None:
             self._told_poor = True
             self.say(decided.message)
@@ -325,3 +404,9 @@ def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return int(psutil.Process().memory_info().rss)
+
+
+def _of_another_set(metrics: Mapping[str, Any]) -> bool:
+    """Whether these are metrics of another set, by their prefix ("train", "test")."""
+    timed = [str(name) for name in metrics if str(name).endswith("_runtime")]
+    return bool(timed) and not any(name.startswith("eval_") for name in timed)

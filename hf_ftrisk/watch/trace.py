@@ -100,6 +100,11 @@ class Trace:
             self._nan.setdefault(name, array("I")).append(step)
         return tuple(row.evals)
 
+    @property
+    def metrics(self) -> frozenset[str]:
+        """Names of the evaluation metrics so far."""
+        return frozenset(self._evals)
+
     def record(self, status: Status = "running") -> RunRecord:
         """The run so far as a record."""
         steps = np.array(self._steps)

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from hf_ftrisk.diagnoses.advice import on_poor_end
 from hf_ftrisk.diagnoses.certain import certain_failure
-from hf_ftrisk.diagnoses.rates import GoodRates, peak_rate
-from hf_ftrisk.diagnoses.trajectory import diagnose
+from hf_ftrisk.diagnoses.checks import diagnose
+from hf_ftrisk.diagnoses.rates import GoodRates
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal, trivial_baseline
+from hf_ftrisk.goal.metric_names import choose_metric
+from hf_ftrisk.goal.metric_scale import goal_for_values, rescaled
 from hf_ftrisk.policy import Rule, RuleMaker, default_rule, look_steps
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
@@ -123,6 +126,7 @@ class Watcher:
         runs: completed runs of the same task.
         forecasts: whether the goal's metric is measured on the way at all.
         forecaster: built from `runs`.
+        notes: what was learnt about the goal's scale, one sentence each.
     """
 
     plan: RunRecord
@@ -134,6 +138,11 @@ class Watcher:
     forecaster: Forecaster = field(default_factory=Forecaster)
     judged: list[Judged] = field(default_factory=list)
     failure: Judged | None = None
+    notes: list[str] = field(default_factory=list)
+    false_stop_rate: float = 0.05
+    make_rule: RuleMaker = default_rule
+    _asked: Goal | None = None
+    _given: float | None = None
     _risk: Risk | None = None
     _replayed: bool = False
     _from_history: bool = False
@@ -164,8 +173,21 @@ class Watcher:
             forecasts: whether the goal's metric is measured on the way at all.
         """
         forecaster = Forecaster.default(runs or None)
-        rule = make_rule(goal, forecaster, runs, false_stop_rate)
-        return cls(plan, goal, rule, trace, tuple(runs), forecasts, forecaster)
+        watcher = cls(
+            plan,
+            goal,
+            make_rule(goal, forecaster, runs, false_stop_rate),
+            trace,
+            tuple(runs),
+            forecasts,
+            forecaster,
+            false_stop_rate=false_stop_rate,
+            make_rule=make_rule,
+        )
+        watcher._asked, watcher._given = goal, plan.baseline(goal)
+        seen = [value for run in runs for value in run.curve(goal.metric)[1].tolist()]
+        watcher._take_scale(*goal_for_values(goal, seen))
+        return watcher
 
     @property
     def last(self) -> Judged | None:
@@ -175,20 +197,54 @@ class Watcher:
     def add_eval(self, step: int, metrics: Mapping[str, Any]) -> tuple[str, ...]:
         """Take an evaluation's metrics; that of the untrained model is a baseline too."""
         names = self.trace.add_eval(step, metrics)
-        if step == 0 and self.goal.metric in names:
-            self._learn_baseline()
+        if self.goal.metric in names:
+            assert self._asked is not None
+            self._take_scale(*self.trace.record().goal_scale(self._asked))
+            if step == 0:
+                self._learn_baseline()
         return names
 
-    def _learn_baseline(self) -> None:
-        """The untrained model's value, where labels did not tell a better baseline."""
-        plan = self.trace.plan
-        untrained = float(self.trace.record().evals[self.goal.metric][0])
-        found, given = trivial_baseline(self.goal, untrained=untrained), plan.baseline(self.goal)
-        if found is None:
+    def choose(self, names: Sequence[str]) -> None:
+        """Judge by a metric that is reported, where nobody asked for the goal and its is not."""
+        if self.goal.metric in self.trace.metrics:
             return
-        # A loss may be bounded by the labels' entropy and by the model as it came.
-        if given is None or (self.goal.kind == "loss" and self.goal.is_better(found, given)):
-            self.trace.plan = plan.with_baseline(self.goal, found)
+        metric = choose_metric(names)
+        if metric is None:
+            return
+        asked = Goal(metric)
+        note = f"{self.goal.metric} is not reported: the run is judged by {metric}."
+        self._asked, self._given = asked, self.trace.plan.baseline(asked)
+        fitted, scale = self.trace.record().goal_scale(asked)
+        self._take_scale(fitted, note if scale is None else f"{note} {scale}")
+
+    def _take_scale(self, goal: Goal, note: str | None) -> None:
+        """The goal as it is reported: rule and baseline follow, and it is told once."""
+        if goal == self.goal:
+            return
+        self.goal = goal
+        self.rule = self.make_rule(goal, self.forecaster, self.runs, self.false_stop_rate)
+        self._learn_baseline()
+        if note is not None and note not in self.notes:
+            self.notes.append(note)
+
+    def _learn_baseline(self) -> None:
+        """The trivial predictor's value, or the untrained model's where labels tell none.
+
+        What was known before the run is on the scale of the goal that was asked for.
+        """
+        goal, plan, known = self.goal, self.trace.plan, self._given
+        assert self._asked is not None
+        if known is not None:
+            known = rescaled(known, self._asked, goal)
+        steps, values = self.trace.record().curve(goal.metric)
+        if steps.size and steps[0] == 0:
+            found = trivial_baseline(goal, untrained=float(values[0]))
+            # A loss may be bounded by the labels' entropy and by the model as it came.
+            bounded = goal.metric.endswith("loss") and not goal.greater_is_better
+            if found is not None and (known is None or (bounded and goal.is_better(found, known))):
+                known = found
+        if known is not None:
+            self.trace.plan = replace(plan, baselines={**plan.baselines, goal.metric: known})
 
     def grid(self) -> frozenset[int]:
         """Steps that are looked at without an evaluation."""
@@ -215,11 +271,11 @@ class Watcher:
             baseline=record.baseline(self.goal),
             observed=_value_at(step, *record.curve(self.goal.metric)),
         )
-        if ruling.certain and lasting_failure(record) is None:
+        if ruling.certain and lasting_failure(record, self.goal) is None:
             ruling = Ruling(Verdict.UNDECIDED, ruling.reason, prob_good=look.prob_good)
         risk = self._risk_so_far([*self._variances(), (step, forecast.std**2)])
         poor = ruling.verdict is Verdict.NO_GO
-        advice = self._advice(record, forecast) if poor else None
+        advice = self._advice(record) if poor else None
         return Judged(step, ruling, look, forecast, risk, advice)
 
     def _judge_training_loss(self, step: int, record: RunRecord) -> Judged | None:
@@ -227,7 +283,7 @@ class Watcher:
         seen = self.training_loss(step, record)
         if seen is None:
             return None
-        failure = lasting_failure(record)
+        failure = lasting_failure(record, self.goal)
         forecast = self.forecaster.predict(seen, TRAIN_LOSS)
         observed = float(seen.evals[TRAIN_LOSS.metric][-1])
         look = Look.of(step, forecast, TRAIN_LOSS, baseline=None, observed=observed)
@@ -268,7 +324,7 @@ class Watcher:
     def check(self, step: int) -> Judged | None:
         """A certain failure at `step`, None while there is none; costs no forecast."""
         record = self.trace.record()
-        failure = lasting_failure(record)
+        failure = lasting_failure(record, self.goal)
         if failure is None:
             return None
         ruling = Ruling(Verdict.NO_GO, failure.message, certain=True)
@@ -316,18 +372,12 @@ class Watcher:
         self._risk_seconds += time.perf_counter() - began
         return self._risk
 
-    def _advice(self, record: RunRecord, forecast: Forecast) -> str:
-        """One concrete change."""
-        found = diagnose(
-            record,
-            self.goal,
-            forecast=forecast,
-            forecaster=self.forecaster,
-            runs=self.runs,
-        )
+    def _advice(self, record: RunRecord) -> str:
+        """One concrete change: the first diagnosis's, which is the most severe."""
+        found = diagnose(record, self.goal, forecaster=self.forecaster, runs=self.runs)
         if found:
             return found[0].advice
-        return rate_advice(record, self.runs, self.goal)
+        return on_poor_end(record, GoodRates.of(self.runs, self.goal))
 
 
 def _value_at(step: int, steps: np.ndarray, values: np.ndarray) -> float | None:
@@ -335,27 +385,16 @@ def _value_at(step: int, steps: np.ndarray, values: np.ndarray) -> float | None:
     return float(values[-1]) if steps.size and steps[-1] == step else None
 
 
-def rate_advice(record: RunRecord, runs: Sequence[RunRecord], goal: Goal) -> str:
-    """What to change about the learning rate, from the good runs of the task where there are any.
+def lasting_failure(record: RunRecord, goal: Goal | None = None) -> Diagnosis | None:
+    """A certain failure that has lasted for `LEAST_STEPS` steps, or half of a shorter run.
 
     Args:
-        record: the poor run.
-        runs: completed runs of the same task.
-        goal: what they are judged by.
+        record: the run so far.
+        goal: what it is judged by; None: its evaluations are not looked at.
     """
-    mine, good = peak_rate(record), GoodRates.of(runs, goal)
-    if mine is None:
-        return "Start over with another seed and a third of the learning rate."
-    if good is not None and not good.holds(mine):
-        return f"Change the learning rate: its peak is {mine:.2g} here, and {good}."
-    return f"Start over with another seed and a peak learning rate of {mine / 3:.2g}, a third."
-
-
-def lasting_failure(record: RunRecord) -> Diagnosis | None:
-    """A certain failure that has lasted for `LEAST_STEPS` steps, or half of a shorter run."""
-    failure = certain_failure(record)
-    if failure is None:
-        return None
+    failure = certain_failure(record, goal)
+    if failure is None or "evaluations" in failure.evidence:
+        return failure  # evaluations are far apart: they have lasted
     since = failure.evidence.get("since_step", float(record.train_step[0]))
     lasted = float(record.train_step[-1]) - since + 1
     return failure if lasted >= min(LEAST_STEPS, record.max_steps / 2) else None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hf_ftrisk import Goal, RunRecord
-from hf_ftrisk.diagnoses.trajectory import diagnose
+from hf_ftrisk.diagnoses.checks import diagnose
 
 ACCURACY = Goal("accuracy")
 EMPTY = RunRecord(max_steps=100, baselines={"eval_accuracy": 0.5})

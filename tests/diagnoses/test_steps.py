@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hf_ftrisk import Forecast, Forecaster, Goal, RunRecord
+from hf_ftrisk.diagnoses.checks import diagnose
 from hf_ftrisk.diagnoses.steps import Budgets, at_budget
-from hf_ftrisk.diagnoses.trajectory import diagnose
 
 GOAL = Goal("accuracy", target=0.8)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_ftrisk import Goal, RunRecord
-from hf_ftrisk.diagnoses.trajectory import diagnose
+from hf_ftrisk.diagnoses.checks import diagnose
 
 ACCURACY = Goal("accuracy")
 STEPS = np.arange(1, 101)

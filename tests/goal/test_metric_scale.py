@@ -31,6 +31,7 @@ from hf_ftrisk.goal.metric_scale import as_fractions, goal_for_values, rescaled
         ("eval_exact_match>=50", [0.01], "percent", 50.0),
         # No scale of fractions holds these.
         ("eval_accuracy", [109.9], "real", None),
+        ("eval_accuracy>=0.5", [0.45, 1.05], "real", 0.5),
         ("eval_f1", [-0.2, 0.4], "real", None),
         ("eval_error_rate", [250.0], "loss", None),
         ("eval_loss", [0.4, -1.3], "real", None),

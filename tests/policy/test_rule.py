@@ -11,6 +11,7 @@ from hf_ftrisk import Forecast, Goal, RunRecord
 from hf_ftrisk.policy import StoppingRule, look_steps
 from hf_ftrisk.policy.calibration import MAX_CALIBRATION_FORECASTS, MAX_CALIBRATION_RUNS, score_of
 from hf_ftrisk.policy.grid import first_evaluation
+from hf_ftrisk.policy.rule import judge_outcome
 from hf_ftrisk.verdict import Verdict
 
 GOAL = Goal("eval_accuracy", target=0.5)
@@ -191,3 +192,40 @@ def test_calibration_is_bounded_whatever_the_history_holds():
     rule = StoppingRule.from_runs([walk(s, looks=200) for s in range(200)], GOAL, many_looks)
     assert rule.can_stop
     assert len(rule.scores) <= 1.6 / 0.05
+
+
+def test_a_run_that_looks_good_before_its_first_evaluation_has_no_verdict():
+    """A forecast from the plan alone is no GO, however sure it is."""
+
+    class Sure(LastValue):
+        def predict(self, record: RunRecord, goal: Goal) -> Forecast:
+            return Forecast(np.linspace(0.8, 0.9, 50), step=record.last_step)
+
+    rule = StoppingRule(GOAL, Sure(), 0.05, scores=(0.5,) * 30)
+    run = walk(0)
+    before = rule.judge(begun(run).prefix(5))
+    assert before.prob_good == 1.0
+    assert before.verdict is Verdict.UNDECIDED
+    assert "has not been evaluated yet" in before.reason
+    assert rule.judge(run).verdict is Verdict.GO
+
+
+@pytest.mark.parametrize(
+    ("values", "target", "verdict", "said"),
+    [
+        ([0.6, 0.7125], 0.5, Verdict.GO, "meets the goal of eval_accuracy>=0.5"),
+        ([0.1, 0.145], 0.93, Verdict.NO_GO, "misses the goal of eval_accuracy>=0.93"),
+        ([60.0, 57.3], 0.8, Verdict.NO_GO, "misses the goal of eval_accuracy>=80"),
+        ([0.6, math.nan], 0.5, Verdict.NO_GO, "is not finite at the end of the run"),
+        ([0.6, 0.7], None, Verdict.GO, "is better than the trivial 0.6"),
+        ([0.6, 0.6], None, Verdict.NO_GO, "is no better than the trivial 0.6"),
+    ],
+)
+def test_an_outcome_that_is_known_decides(values, target, verdict, said):
+    log = [{"step": 10 * (i + 1), "eval_accuracy": value} for i, value in enumerate(values)]
+    record = RunRecord.from_log_history(log, max_steps=20, baselines={"eval_accuracy": 0.6})
+    ruling = judge_outcome(record, record.goal_scale(Goal("accuracy", target=target))[0])
+    assert ruling is not None
+    assert ruling.verdict is verdict
+    assert said in ruling.reason
+    assert judge_outcome(record.prefix(10), Goal("accuracy", target=0.5)) is None

@@ -17,7 +17,7 @@ from hf_ftrisk import Forecast, Goal, RunHistory, RunRecord
 from hf_ftrisk.cli.replay import run_replay
 from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.policy import packaged as reference_rule
-from hf_ftrisk.replay.replay import default_goal, find_states, fitting_goal, replay_run, summarise
+from hf_ftrisk.replay.replay import default_goal, find_states, replay_run, summarise
 from hf_ftrisk.replay.text import replay_text
 
 GOAL = Goal("accuracy", target=0.7)
@@ -127,10 +127,13 @@ def test_the_default_goal_is_an_accuracy_then_a_score_then_the_loss():
     assert default_goal(run()).metric == "eval_loss"
 
 
-def test_an_accuracy_in_percent_is_taken_as_it_is():
-    record = RunRecord(max_steps=2, eval_step=[1, 2], evals={"eval_accuracy": [55.0, 80.0]})
-    assert fitting_goal(Goal("accuracy"), record).kind == "real"
-    assert fitting_goal(Goal("loss"), record).kind == "loss"
+def test_an_accuracy_in_percent_is_judged_as_one_in_fractions_and_told():
+    record = RunRecord(max_steps=2, eval_step=[1, 2], evals={"eval_accuracy": [55.0, 65.0]})
+    for goal in (GOAL, Goal("accuracy", target=70.0)):
+        replay = replay_run(record, StoppingRule(goal, LastValue(), 0.1, scores=()))
+        assert (replay.goal.kind, replay.goal.target) == ("percent", 70.0)
+        assert (replay.outcome, replay.good) == (65.0, False)
+        assert len(replay.notes) == (goal is GOAL)
 
 
 def test_the_evaluation_before_training_is_the_baseline():

@@ -111,9 +111,9 @@ def test_the_report_holds_prediction_truth_and_cost(runs: Runs):
     assert (cost.full_steps, cost.spent_steps, cost.saved_steps) == (40, 40, None)
     assert 0 < cost.seconds_per_step < cost.spent_seconds
     assert cost.seconds_per_eval > 0
-    assert cost.full_seconds == pytest.approx(
-        40 * cost.seconds_per_step + 4 * cost.seconds_per_eval
-    )
+    # What it took, which is more than its steps and evaluations.
+    assert cost.full_seconds == pytest.approx(cost.spent_seconds, rel=0.1)
+    assert cost.full_seconds > 40 * cost.seconds_per_step + 4 * cost.seconds_per_eval
     assert cost.full_flops == pytest.approx(runs.trainer.state.total_flos)
     assert report.decomposition is not None
     assert 0 <= report.optimal_depth <= 40
@@ -208,7 +208,7 @@ def test_without_evaluations_the_training_loss_is_forecast(
         settings |= {"eval_dataset": None}
     if reason.endswith("no metrics"):
         settings |= {"compute_metrics": None}
-    callback = FineTuneRiskCallback(goal)
+    callback = FineTuneRiskCallback(goal, log_history=True)
     trainer: Trainer = bert_trainer(tmp_path, callbacks=[callback], **settings)
     trainer.train()
     out = capsys.readouterr().out

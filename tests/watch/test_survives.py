@@ -183,8 +183,19 @@ class LostAtTinyRates(Trainer):
         return loss * float("nan") if lost else loss
 
 
-@pytest.mark.parametrize("poor", [True, False])
-def test_a_stopped_trial_is_pruned(tmp_path: Path, poor: bool):
+@pytest.mark.parametrize(
+    ("rates", "states"),
+    [
+        ((5e-3, 1e-9), ["COMPLETE", "PRUNED"]),
+        ((5e-3, 4e-3), ["COMPLETE", "COMPLETE"]),
+        # Optuna has no best trial of pruned ones alone: the first ends as it is.
+        ((1e-9, 5e-3), ["COMPLETE", "COMPLETE"]),
+        ((1e-9, 1e-8), ["COMPLETE", "PRUNED"]),
+    ],
+)
+def test_a_stopped_trial_is_pruned_once_the_search_has_a_result(
+    tmp_path: Path, rates: tuple[float, float], states: list[str], capsys: Any
+):
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -203,20 +214,21 @@ def test_a_stopped_trial_is_pruned(tmp_path: Path, poor: bool):
         studies.append(original(**kwargs))
         return studies[-1]
 
-    rates = [5e-3, 1e-9 if poor else 4e-3]
+    asked = iter(rates)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optuna, "create_study", create_study)
-        trainer.hyperparameter_search(
-            lambda trial: {"learning_rate": trial.suggest_categorical("learning_rate", rates)},
+        best = trainer.hyperparameter_search(
+            lambda trial: {"learning_rate": next(asked)},
             backend="optuna",
             n_trials=2,
             direction="maximize",
             compute_objective=lambda metrics: metrics["eval_accuracy"],
-            sampler=optuna.samplers.GridSampler({"learning_rate": rates}, seed=0),
             pruner=optuna.pruners.NopPruner(),
         )
-    states = {t.params["learning_rate"]: t.state.name for t in studies[0].trials}
-    assert states == {5e-3: "COMPLETE", rates[1]: "PRUNED" if poor else "COMPLETE"}
+    assert [trial.state.name for trial in studies[0].trials] == states
+    assert best.objective is not None
+    ended = "this one ends as it is instead of being pruned" in capsys.readouterr().out
+    assert ended == (rates[0] < 1e-6)
     assert "training_step" not in vars(trainer)
     pruned = [t for t in studies[0].trials if t.state.name == "PRUNED"]
     assert [sorted(t.intermediate_values) for t in pruned] == [[]] * len(pruned)
