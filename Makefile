@@ -6,12 +6,13 @@ INPUTS := pyproject.toml constraints.txt
 # torch first and alone: an unpinned torch pulls several gigabytes of CUDA packages.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo demo-lm test check format clean bench-record
+.PHONY: help demo demo-lm test fuzz check format clean bench-record
 
 help:
 	@echo "make demo     install into .venv and run the main job on a real model and real data"
 	@echo "make demo-lm  the same for a small language model with LoRA"
 	@echo "make test     install the test extra and run the whole test suite"
+	@echo "make fuzz     the property tests of hostile input, for 50 times as many examples"
 	@echo "make check    formatting, lint, types"
 	@echo "make format   rewrite the code in the project's format"
 	@echo "make bench-record  record reference runs of real length that are planned (hours)"
@@ -53,6 +54,11 @@ demo-lm: $(VENV)/.demo-lm
 # One thread a worker: the tests' models are tiny, and several threads only wait for each other.
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# Other examples each time; a failing one is printed with what repeats it.
+fuzz: $(VENV)/.test
+	HF_FTRISK_FUZZ=$${HF_FTRISK_FUZZ:-50} OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 0 \
+		-k "hostile or secrets" tests
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

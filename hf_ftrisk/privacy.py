@@ -7,14 +7,11 @@ Cleaning twice changes nothing more.
 
 from __future__ import annotations
 
-import contextlib
-import getpass
 import math
 import re
-import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, replace
-from functools import lru_cache
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +19,7 @@ import numpy as np
 
 from hf_ftrisk.record import ModelSelection, RunRecord
 from hf_ftrisk.record.settings import SHARED
-from hf_ftrisk.text import MAX_TEXT, printable
+from hf_ftrisk.redaction import clean_text
 
 T = TypeVar("T")
 Cleaner = Callable[[Any], Any]
@@ -30,44 +27,8 @@ Cleaner = Callable[[Any], Any]
 MAX_NAME = 120
 MAX_ITEMS = 200
 
-_DATA_FILE = (
-    r"\.(?:arrow|bin|csv|db|feather|gguf|h5|ipynb|jsonl?|log|npy|npz|parquet|pdf|pkl|pth?|py|"
-    r"safetensors|sqlite|tsv|txt|ya?ml|zip)"
-)
-_PART = r"[^\s/\\'\"<>|*?`,;()\[\]{}]"
-_REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), word)
-    for pattern, word in (
-        (r"\bhf_[A-Za-z0-9]{8,}\b", "[token]"),
-        (r"(?i)\b(?:token|api[_-]?key|password|passwd|secret)\s*[=:]\s*[^\s,;]+", "[token]"),
-        (r"(?i)\bfile:/+\S+", "[path]"),
-        # In quotes a path may hold spaces.
-        (r"(?<=')(?:~?/|\.{1,2}/|[A-Za-z]:\\|\\\\)[^'\r\n]+(?=')", "[path]"),
-        (r"(?<=\")(?:~?/|\.{1,2}/|[A-Za-z]:\\|\\\\)[^\"\r\n]+(?=\")", "[path]"),
-        (rf"\b[A-Za-z]:[\\/](?:{_PART}|[\\/])+", "[path]"),
-        (rf"\\\\{_PART}+(?:\\{_PART}+)+", "[path]"),
-        (rf"(?<![\w/:.\]])(?:~\w*|\.{{1,2}})/(?:{_PART}|/)+", "[path]"),
-        (rf"(?<![\w/:\]])/{_PART}+/(?:{_PART}|/)*", "[path]"),
-        (r"(?<![\w/:\]])/(?:home|root|tmp|mnt|data|scratch|workspace|content)\b", "[path]"),
-        (rf"(?<![\w/:.\]-])(?:[\w.-]+/)*[\w.-]+{_DATA_FILE}\b(?![\w/])", "[file]"),
-        (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b", "[address]"),
-        (r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])", "[address]"),
-    )
-)
-# Names so common that they are words, not a person or a machine.
-_COMMON_NAMES = frozenset(
-    {"admin", "colab", "home", "localhost", "root", "runner", "ubuntu", "user"}
-)
-
-
-def clean_text(text: object, limit: int = MAX_TEXT) -> str:
-    """`text` on one line, without paths, files, addresses, tokens, this host's or user's name."""
-    line = printable(text, limit=8 * limit)
-    for pattern, word in _REPLACED:
-        line = pattern.sub(word, line)
-    for name in _own_names():
-        line = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "[name]", line, flags=re.IGNORECASE)
-    return printable(line, limit)
+# The words of verdicts, kinds, forms and regimes; nothing that hides anything looks like one.
+_WORD = re.compile(r"[A-Za-z_-]{1,20}")
 
 
 def clean_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,8 +51,34 @@ def clean_numbers(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def unchanged(value: T) -> T:
-    """A field that may leave as it is: a number, numbers, or one of a few fixed words."""
+    """A field that may leave as it is: a number, numbers, or one of a few fixed words.
+
+    Raises:
+        TypeError: text that could be anything. Nothing leaves then.
+    """
+    _refuse_text(value)
     return value
+
+
+def _refuse_text(value: object) -> None:
+    if isinstance(value, str):
+        if not isinstance(value, Enum) and not _WORD.fullmatch(value):
+            raise TypeError("text stands in a field of a report that holds numbers; it is not sent")
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            _refuse_text(name)
+            _refuse_text(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            _refuse_text(item)
+    elif isinstance(value, np.ndarray):
+        if value.dtype.kind not in "biuf":
+            raise TypeError(f"numbers of a report are of type {value.dtype}; they are not sent")
+    elif is_dataclass(value):
+        for item in fields(value):
+            _refuse_text(getattr(value, item.name))
+    elif not (value is None or isinstance(value, bool | int | float | np.number)):
+        raise TypeError(f"a {type(value).__name__} in a report is not declared; it is not sent")
 
 
 def cleaned(value: T, rules: Mapping[str, Cleaner]) -> T:
@@ -179,13 +166,3 @@ def _clean_name(name: str) -> str:
     if len(name) < 1000 and "/" in name and Path(name).exists():
         return "[path]"
     return clean_text(name, MAX_NAME)
-
-
-@lru_cache(maxsize=1)
-def _own_names() -> tuple[str, ...]:
-    names = {socket.gethostname(), socket.gethostname().split(".")[0], Path.home().name}
-    # In many containers the user has no entry: then there is no name to hide.
-    with contextlib.suppress(OSError, KeyError):
-        names.add(getpass.getuser())
-    kept = (name for name in names if len(name) >= 3 and name.lower() not in _COMMON_NAMES)
-    return tuple(sorted(kept, key=len, reverse=True))

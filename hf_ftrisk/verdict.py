@@ -63,5 +63,5 @@ class Diagnosis:
             message=data["message"],
             advice=data["advice"],
             severity=data["severity"],
-            evidence=dict(data["evidence"]),
+            evidence={name: v for name, v in data["evidence"].items() if v is not None},
         )

@@ -33,6 +33,7 @@ LAYERS: tuple[dict[str, Package], ...] = (
         "verdict": Package("`Verdict`, `Diagnosis`: the words a judgement is given in"),
         "goal": Package("`Goal`: metric, direction, target, baselines; what names and values say"),
     },
+    {"redaction": Package("text without paths, addresses, tokens and names")},
     {"record": Package("`RunRecord`: one run as data, from any Trainer's log; its settings")},
     {
         "privacy": Package("what may leave the machine"),

@@ -101,7 +101,7 @@ def run_replay(
         try:
             replays.append(replayed(file, name, shares))
         except (ValueError, OSError) as error:
-            refused.append((name, str(error)))
+            refused.append((name, str(error).replace(str(file), name)))
     if not replays:
         why = "; ".join(reason for _, reason in refused[:3]) or "it holds no JSON file"
         raise ValueError(f"no run to replay in {path}: {why}")

@@ -45,7 +45,7 @@ def read_states(path: str | os.PathLike[str], *, task: str | None = None) -> Sta
             try:
                 record = RunRecord.from_trainer_state(file, task=task)
             except (ValueError, TypeError, OSError) as error:
-                refused.append((name, str(error)))
+                refused.append((name, str(error).replace(str(file), name)))
                 continue
             if best is None or record.last_step >= best[0]:
                 best = (record.last_step, name, record)

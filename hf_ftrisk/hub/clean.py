@@ -17,10 +17,10 @@ from hf_ftrisk.privacy import (
     clean_numbers,
     clean_record,
     clean_settings,
-    clean_text,
     cleaned,
     unchanged,
 )
+from hf_ftrisk.redaction import clean_text
 
 if TYPE_CHECKING:
     from hf_ftrisk.report import RiskReport

@@ -33,6 +33,7 @@ _FRONT_MATTER = re.compile(
     rf"\A(?P<open>\s*---{_BREAK})(?P<yaml>[\S\s]*?)"
     rf"(?P<close>{_BREAK}---[ \t]*(?:\r\n|\n|\Z))"
 )
+_FENCE = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})(?P<info>[^\n]*)$", re.MULTILINE)
 _BOM = "\ufeff"
 
 
@@ -60,20 +61,42 @@ class Marks:
         """Spans [start, end) of all whole sections in `body`, marks included.
 
         A section starts at the last opening mark before a closing one, so an opening mark whose
-        partner a person deleted swallows nothing.
+        partner a person deleted swallows nothing. In a block of code a mark is text.
         """
+        text = body.replace("\r", "\n")
         pattern = re.compile(
-            rf"^<!-- {re.escape(self.name)}:(?P<edge>begin|end)\b[^\r\n]*?-->", re.MULTILINE
+            rf"^<!-- {re.escape(self.name)}:(?P<edge>begin|end)\b[^\n]*?-->", re.MULTILINE
         )
+        code = code_blocks(text)
         spans: list[tuple[int, int]] = []
         opened: int | None = None
-        for mark in pattern.finditer(body.replace("\r", "\n")):
+        for mark in pattern.finditer(text):
+            if any(start <= mark.start() < end for start, end in code):
+                continue
             if mark["edge"] == "begin":
                 opened = mark.start()
             elif opened is not None:
                 spans.append((opened, mark.end()))
                 opened = None
         return spans
+
+
+def code_blocks(text: str) -> list[tuple[int, int]]:
+    """Spans [start, end) of fenced code in Markdown whose lines end in a line feed.
+
+    A fence that is never closed is none: CommonMark would take all that follows for code, and what
+    stands there now, a section of ours among it, would not be found again.
+    """
+    blocks: list[tuple[int, int]] = []
+    opened: re.Match[str] | None = None
+    for fence in _FENCE.finditer(text):
+        if opened is None:
+            if "`" not in fence["info"] or fence["fence"][0] == "~":
+                opened = fence
+        elif fence["fence"].startswith(opened["fence"]) and not fence["info"].strip():
+            blocks.append((opened.start(), fence.end()))
+            opened = None
+    return blocks
 
 
 def merge(card: str, *, key: str, value: Mapping[str, Any], tag: str, section: str) -> str:

@@ -41,11 +41,15 @@ def load(front: str) -> dict[str, Any]:
 
 
 def set_key(front: str, key: str, value: Mapping[str, Any], newline: str) -> str:
-    """`front` with `key` set to plain data: where it stands, else as the last key.
+    """`front` with `key` set to plain data: where it stands first, else as the last key.
+
+    Where it stands more than once, as a careless merge leaves it, it stands once afterwards: YAML
+    readers take the last one, or none of such a mapping.
 
     Raises:
         CardError: front matter that is no valid mapping, or cannot take the key.
     """
+    front = _without_repeats(front, key)
     root = _root(front)
     found = _find(root, key)
     if root is not None and root.flow_style:
@@ -67,7 +71,7 @@ def set_tag(front: str, tag: str, newline: str) -> str:
     """`front` with `tag` among its ``tags``, which keep their form: block, flow or one word.
 
     A list that another key shares, by anchor and alias, or that holds anything but words, is left
-    alone.
+    alone. Of several ``tags`` the last one takes the tag, which is the one that readers take.
 
     Raises:
         CardError: front matter that is no valid mapping.
@@ -84,7 +88,7 @@ def set_tag(front: str, tag: str, newline: str) -> str:
             return _checked(front, _append_flow(front, root, f"tags: [{word}]"), "tags", [tag])
         block = _indented(f"tags:\n- {word}", root, newline)
         return _append(front, block, "tags", [tag], newline)
-    name, node = found
+    name, node = _find_all(root, "tags")[-1]
     if root is None or node.start_mark.index < name.start_mark.index or _is_shared(root, node):
         return front
     return _checked(front, _with_item(front, name, node, word, newline), "tags", [*items, tag])
@@ -146,10 +150,36 @@ def _root(front: str) -> yaml.MappingNode | None:
 
 
 def _find(root: yaml.MappingNode | None, key: str) -> tuple[yaml.Node, yaml.Node] | None:
-    for name, value in root.value if root else ():
-        if isinstance(name, yaml.ScalarNode) and name.value == key:
-            return name, value
-    return None
+    return next(iter(_find_all(root, key)), None)
+
+
+def _find_all(root: yaml.MappingNode | None, key: str) -> list[tuple[yaml.Node, yaml.Node]]:
+    pairs = root.value if root else ()
+    return [
+        (name, value)
+        for name, value in pairs
+        if isinstance(name, yaml.ScalarNode) and name.value == key
+    ]
+
+
+def _without_repeats(front: str, key: str) -> str:
+    """`front` without all but the first of the pairs that have this key."""
+    root = _root(front)
+    repeats = _find_all(root, key)[1:]
+    if not repeats:
+        return front
+    if root is not None and root.flow_style:
+        raise CardError(
+            f"the card's front matter has the key {key!r} {len(repeats) + 1} times; leave one"
+        )
+    after = front
+    for name, node in reversed(repeats):
+        start = front.rfind("\n", 0, name.start_mark.index) + 1
+        rest = after[_last_line_end(front, name, node) :]
+        after = after[:start] + rest.removeprefix("\r").removeprefix("\n")
+    if _other_pairs(front, key) != _other_pairs(after, key):
+        raise _refusal(key)
+    return after
 
 
 def _is_shared(root: yaml.Node, wanted: yaml.Node) -> bool:
@@ -228,23 +258,26 @@ def leaf_end(node: yaml.Node) -> int:
 
 def _checked(before: str, after: str, key: str, value: Any) -> str:
     """`after`, when `key` has its value there and nothing else differs from `before`."""
-    refusal = CardError(
+    try:
+        same = _other_pairs(before, key) == _other_pairs(after, key)
+        found = _find_all(_root(after), key)
+    except (CardError, yaml.YAMLError):
+        raise _refusal(key) from None
+    if (
+        not same
+        or not found
+        or yaml.constructor.SafeConstructor().construct_document(found[-1][1])
+        != (dict(value) if isinstance(value, Mapping) else value)
+    ):
+        raise _refusal(key)
+    return after
+
+
+def _refusal(key: str) -> CardError:
+    return CardError(
         f"the card's front matter cannot take the key {key!r} without changing others; "
         "nothing was changed"
     )
-    try:
-        same = _other_pairs(before, key) == _other_pairs(after, key)
-        found = _find(_root(after), key)
-    except (CardError, yaml.YAMLError):
-        raise refusal from None
-    if (
-        not same
-        or found is None
-        or yaml.constructor.SafeConstructor().construct_document(found[1])
-        != (dict(value) if isinstance(value, Mapping) else value)
-    ):
-        raise refusal
-    return after
 
 
 def _other_pairs(front: str, key: str) -> list[tuple[Any, ...]]:

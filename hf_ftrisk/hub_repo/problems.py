@@ -20,14 +20,20 @@ from huggingface_hub.errors import (
 )
 
 from hf_ftrisk.errors import ConflictError, HubError, MissingRepositoryError
+from hf_ftrisk.text import printable
 
 # huggingface_hub 1 stands on httpx, 2 on httpx2: the base of its own error is the right library's
 # error either way, and every broken connection or timeout derives from it.
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
 
+# What the client raises over an answer of another shape than it expects: null, a list, no key.
+_ODD_ANSWER = (LookupError, TypeError, AttributeError)
 # What a request to the Hub can raise: HTTP errors, broken connections and offline mode (OSError),
 # a file that cannot be had, an upload that failed, an answer that is no JSON, a refused card.
-REQUEST_ERRORS = (_HTTP_ERROR, OSError, EntryNotFoundError, RuntimeError, ValueError)
+REQUEST_ERRORS = (
+    *(_HTTP_ERROR, OSError, EntryNotFoundError, RuntimeError, ValueError),
+    *_ODD_ANSWER,
+)
 
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{8,}\b")
 _MAX_ANSWER = 500
@@ -70,7 +76,12 @@ def understand(error: BaseException, token: str | None = None) -> Problem:
             return Problem(
                 f"no connection to {constants.ENDPOINT}: {reason}", transient=True, unsure=True
             )
+        if isinstance(cause, HubError):
+            return Problem(str(cause))
     said = blot(str(error), token)
+    if isinstance(error, _ODD_ANSWER):
+        what = f"{type(error).__name__} {said}".rstrip()
+        return Problem(f"the Hub's answer is not of the shape expected ({what})", True, unsure=True)
     if isinstance(error, HFValidationError):
         return Problem(f"not a repository's name: {said}")
     if isinstance(error, ValueError):
@@ -121,8 +132,7 @@ def _seconds(header: str | None) -> float | None:
 
 
 def blot(text: str, token: str | None = None) -> str:
-    """`text` on one line, cut short, without `token` or anything else that looks like one."""
+    """`text` on one printable line, cut short, without `token` or what looks like one."""
     if token:
         text = text.replace(token, "[token]")
-    text = _TOKEN.sub("[token]", text)
-    return " ".join(text.split())[:_MAX_ANSWER]
+    return printable(_TOKEN.sub("[token]", text), _MAX_ANSWER)

@@ -19,6 +19,7 @@ from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from hf_ftrisk._version import __version__
 from hf_ftrisk.errors import ConflictError, HubError
+from hf_ftrisk.hub_repo.bounds import ANSWER_BYTES, LONG_SECONDS, SHORT_SECONDS, within_bounds
 from hf_ftrisk.hub_repo.problems import REQUEST_ERRORS, Problem, understand
 
 ATTEMPTS = 4
@@ -93,15 +94,20 @@ class Repository:
                 self.repo_id, repo_type=self.kind, revision=self.revision, timeout=30
             )
         )
-        if info.sha is None:
+        if not isinstance(info.sha, str) or not info.sha:
             raise HubError(f"{self.repo_id}: the Hub names no commit")
         return info.sha
 
-    def read(self, path: str, commit: str) -> bytes | None:
+    def read(self, path: str, commit: str, *, most: int = ANSWER_BYTES) -> bytes | None:
         """A file's content at a commit, None when it has none of that name.
 
+        Args:
+            path: its place in the repository.
+            commit: hash of the commit.
+            most: bytes that it may have.
+
         Raises:
-            HubError: it cannot be read.
+            HubError: it cannot be read, or is larger.
         """
         with tempfile.TemporaryDirectory() as folder:
 
@@ -114,7 +120,7 @@ class Repository:
                     return None
                 return Path(file).read_bytes()
 
-            return self._try(download)
+            return self._try(download, seconds=LONG_SECONDS, most=most)
 
     def files(self, folder: str, commit: str) -> list[tuple[str, int]]:
         """(path, size in bytes) of every file below a folder at a commit; none if it is missing.
@@ -128,7 +134,7 @@ class Repository:
                 tree = self._api.list_repo_tree(
                     self.repo_id, folder, recursive=True, revision=commit, repo_type=self.kind
                 )
-                return [(item.path, item.size) for item in tree if isinstance(item, RepoFile)]
+                return [(str(f.path), int(f.size)) for f in tree if isinstance(f, RepoFile)]
             except RemoteEntryNotFoundError:
                 return []
 
@@ -180,22 +186,27 @@ class Repository:
     def _commit(
         self, files: Mapping[str, bytes], parent: str, message: str, create_pr: bool
     ) -> Commit:
-        info = self._api.create_commit(
-            self.repo_id,
-            operations=[CommitOperationAdd(path, content) for path, content in files.items()],
-            commit_message=message,
-            repo_type=self.kind,
-            revision=self.revision,
-            create_pr=create_pr,
-            parent_commit=parent,
+        info = within_bounds(
+            lambda: self._api.create_commit(
+                self.repo_id,
+                operations=[CommitOperationAdd(path, content) for path, content in files.items()],
+                commit_message=message,
+                repo_type=self.kind,
+                revision=self.revision,
+                create_pr=create_pr,
+                parent_commit=parent,
+            ),
+            seconds=LONG_SECONDS,
         )
         return Commit(info.commit_url, info.oid, info.pr_url)
 
-    def _try(self, action: Callable[[], T]) -> T:
+    def _try(
+        self, action: Callable[[], T], *, seconds: float = SHORT_SECONDS, most: int = ANSWER_BYTES
+    ) -> T:
         failures, started = 0, time.monotonic()
         while True:
             try:
-                return action()
+                return within_bounds(action, seconds=seconds, most=most)
             except REQUEST_ERRORS as error:
                 problem = understand(error, self._token)
             failures += 1

@@ -24,7 +24,7 @@ from hf_ftrisk.probing.trainer.workload import TrainerWorkload
 from hf_ftrisk.probing.workload import Workload
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
-from hf_ftrisk.trainers.interrupts import interrupts_held
+from hf_ftrisk.trainers.interrupts import interrupts_held, terminations_unwound
 from hf_ftrisk.trainers.lockstep import Lockstep
 from hf_ftrisk.trainers.state import check_storage
 
@@ -232,7 +232,11 @@ class PreflightRunner:
             PeerFailedError: another rank failed.
             Exception: whatever the user's own code raises in a probe; all is put back first.
         """
-        with Lockstep(self._options.timeout) as ranks, _closed(self._open(ranks)) as workload:
+        with (
+            terminations_unwound(),
+            Lockstep(self._options.timeout) as ranks,
+            _opened(self._open, ranks) as workload,
+        ):
             allowed = allowed_steps(self._options.budget, workload.facts().max_steps)
             shown = self._shows_progress and ranks.is_main
             with tqdm(total=round(allowed, 1), desc="pre-flight", disable=not shown) as bar:
@@ -246,13 +250,17 @@ class PreflightRunner:
 
 
 @contextmanager
-def _closed(workload: Workload) -> Iterator[Workload]:
+def _opened(open_workload: Callable[[Lockstep], Workload], ranks: Lockstep) -> Iterator[Workload]:
     """The workload, put back at the end whatever happened and whoever interrupts it."""
+    workload: Workload | None = None
     try:
+        with interrupts_held():
+            workload = open_workload(ranks)
         yield workload
     finally:
-        with interrupts_held():
-            workload.close()
+        if workload is not None:
+            with interrupts_held():
+                workload.close()
 
 
 def _options(

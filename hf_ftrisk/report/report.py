@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hf_ftrisk.atomic import write_atomically
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.jsonfile import read_json
@@ -110,13 +110,17 @@ class RiskReport(Findings):
         """Report from `to_dict`'s form.
 
         Raises:
-            ValueError: another format version.
+            ValueError: another format version, or a field that is not what it must be.
         """
+        # Loads only where a report is read: most that make one never do.
+        from hf_ftrisk.report.schema import check
+
         version = data.get("format_version")
         if version != FORMAT_VERSION:
             raise ValueError(
                 f"report has format_version {version!r}, this release reads {FORMAT_VERSION}"
             )
+        check(data)
         forecast, decomposition, run = data["forecast"], data["decomposition"], data["run"]
         return cls(
             goal=Goal(**data["goal"]),
@@ -135,7 +139,7 @@ class RiskReport(Findings):
             optimal_depth=data["optimal_depth"],
             outcome=data["outcome"],
             stopped_at=data["stopped_at"],
-            signals=dict(data["signals"]),
+            signals={name: v for name, v in data["signals"].items() if v is not None},
             settings=dict(data["settings"]),
             notes=tuple(data["notes"]),
         )
@@ -147,16 +151,8 @@ class RiskReport(Findings):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the report as JSON, atomically: a reader sees the old file or the whole new one."""
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_atomically(target, text.encode())
         return target
 
     @classmethod
@@ -176,8 +172,8 @@ class RiskReport(Findings):
             raise ValueError(f"{file} is not a report: expected an object at the top level")
         try:
             return cls.from_dict(data)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{file} is not a report: {type(error).__name__} {error}") from error
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} is not a report: {error}") from error
 
 
 def _finite(value: Any) -> Any:

@@ -9,15 +9,19 @@ and usable afterwards.
 from __future__ import annotations
 
 import datetime
+import time
 from types import TracebackType
 from typing import Any, TypeVar
 
 import torch.distributed as dist
 
 from hf_ftrisk.errors import PeerFailedError
+from hf_ftrisk.trainers.ranks import WENT_AWAY, is_lost_peer
 
 T = TypeVar("T")
 
+# A rank that fails says so at once; one that says nothing for this long was killed.
+_WORD_SECONDS = 3.0
 _sessions = 0  # counts up equally on every rank: keys of one pre-flight never meet another's
 
 
@@ -84,17 +88,24 @@ class Lockstep:
 
     def _report(self, error: BaseException) -> PeerFailedError | None:
         """Tell the others of this rank's failure, or learn which rank's failure caused it."""
-        store = dist.distributed_c10d._get_default_store()
-        if store.check([self._key]):
-            rank, _, message = store.get(self._key).decode().partition(":")
-            if int(rank) != self.rank:
-                return PeerFailedError(
-                    f"the pre-flight ended because rank {rank} failed: {message}. "
-                    "Nothing was changed on this rank."
-                )
-            return None
-        store.set(self._key, f"{self.rank}:{type(error).__name__}: {error}")
-        return None
+        lost = is_lost_peer(error)
+        try:
+            store = dist.distributed_c10d._get_default_store()
+            # Whoever fails by itself tells so before it closes its connections; nobody waits long.
+            ends = time.monotonic() + (_WORD_SECONDS if lost else 0.0)
+            while not (told := store.check([self._key])) and time.monotonic() < ends:
+                time.sleep(0.05)
+            if told:
+                rank, _, message = store.get(self._key).decode().partition(":")
+                if int(rank) == self.rank:
+                    return None
+                return _peer_failed(f"rank {rank} failed: {message}")
+            if not lost:
+                store.set(self._key, f"{self.rank}:{type(error).__name__}: {error}")
+        except (RuntimeError, ConnectionError):
+            # The store is gone, with the rank that kept it.
+            lost = True
+        return _peer_failed(WENT_AWAY) if lost else None
 
     def meet(self) -> None:
         """Wait for all ranks."""
@@ -113,6 +124,10 @@ class Lockstep:
         dist.broadcast_object_list(box, src=0, group=self._group)
         self.meet()
         return box[0]
+
+
+def _peer_failed(why: str) -> PeerFailedError:
+    return PeerFailedError(f"the pre-flight ended because {why}. Nothing was changed on this rank.")
 
 
 def _set_default_group(group: Any) -> None:

@@ -5,12 +5,56 @@ Everything here is a collective: each rank calls it at the same point of the run
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 
+from hf_ftrisk.errors import PeerFailedError
+
 T = TypeVar("T")
+
+# How gloo, NCCL and torch's store say that the process at the other end is not there any more.
+# Most of it is a plain RuntimeError: the words are all there is to tell it by.
+_LOST = re.compile(
+    r"gloo.*(?:closed|reset|refused|timed? ?out|pipe)|connection (?:closed|reset|refused)|"
+    r"broken pipe|socket timeout|failed to recv|remote process has exited|nccl.*(?:error|timeout)|"
+    r"store.*(?:timed? ?out|wait|recv)",
+    re.IGNORECASE | re.DOTALL,
+)
+# What is said of it, whoever says it.
+WENT_AWAY = (
+    "another rank went away without a word: it was killed, ran out of memory, or its machine or "
+    "the network between them is gone"
+)
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether a collective failed because the process at its other end is gone."""
+    return isinstance(error, RuntimeError | ConnectionError) and bool(_LOST.search(str(error)))
+
+
+@contextmanager
+def peers_present() -> Iterator[None]:
+    """Say in our words that a peer is gone.
+
+    Raises:
+        PeerFailedError: a collective inside failed over it.
+    """
+    try:
+        yield
+    except (RuntimeError, ConnectionError) as error:
+        if not is_lost_peer(error):
+            raise
+        raise PeerFailedError(f"{WENT_AWAY} ({_first_line(error)})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    """The end of what a collective says first, where the reason stands."""
+    return (str(error).splitlines() or [type(error).__name__])[0][-160:].strip()
 
 
 class Ranks:
@@ -35,7 +79,8 @@ class Ranks:
         """Mean over the ranks of `values` (n,), on the CPU; a NaN on one rank is one on all."""
         if self.size > 1:
             values = values.to(self._device, copy=True)
-            dist.all_reduce(values)
+            with peers_present():
+                dist.all_reduce(values)
             values /= self.size
         return values.cpu()
 
@@ -44,13 +89,15 @@ class Ranks:
         if self.size == 1:
             return flag
         flags = torch.tensor([float(flag)], device=self._device)
-        dist.all_reduce(flags)
-        return bool(flags.item() > 0)
+        with peers_present():
+            dist.all_reduce(flags)
+            return bool(flags.item() > 0)
 
     def from_main(self, value: T) -> T:
         """Rank 0's `value`, on every rank."""
         if self.size == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0, device=self._device)
+        with peers_present():
+            dist.broadcast_object_list(box, src=0, device=self._device)
         return box[0]

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_ftrisk import privacy
+from hf_ftrisk import redaction
 from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.hub import clean_report, publish
-from hf_ftrisk.privacy import clean_record, clean_settings, clean_text
+from hf_ftrisk.privacy import clean_record, clean_settings
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.redaction import clean_text
 from hf_ftrisk.report import Cost, RiskReport
 from hf_ftrisk.verdict import Diagnosis
 
@@ -23,9 +24,9 @@ REPO = "me/tiny"
 def own_names(monkeypatch):
     monkeypatch.setattr("socket.gethostname", lambda: "bigbox.lab.example.org")
     monkeypatch.setenv("LOGNAME", "zacharias")
-    privacy._own_names.cache_clear()
+    redaction._own_names.cache_clear()
     yield
-    privacy._own_names.cache_clear()
+    redaction._own_names.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,16 @@ def test_a_fault_of_ours_leaves_no_trace(subject, monkeypatch, where, stage, err
     assert differences(before, state_of(trainer)) == []
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as in a terminal, also where the tests run in the background and it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_at_any_time_leaves_no_trace(subject) -> None:
     """A real signal, at moments spread over a whole pre-flight, putting back included."""
     trainer, before, _ = subject
@@ -134,6 +143,7 @@ def test_ctrl_c_at_any_time_leaves_no_trace(subject) -> None:
     assert interrupted > 10
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_it_is_put_back_waits_until_it_has_been(subject, monkeypatch) -> None:
     trainer, before, _ = subject
     _with_fault(Fault())

@@ -1,0 +1,133 @@
+"""Text without what should stay on the machine it was written on.
+
+Paths, files, addresses, buckets, tokens, and the names of this host and user are replaced by a word
+in brackets that says what was there. The forms of tokens are those their providers document. A
+scanner such as detect-secrets looks for most of them too, in files and by line; it knows neither
+paths nor hosts, and would be one more dependency of everything that writes a report.
+Text that was cleaned is not changed by cleaning it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import ipaddress
+import re
+import socket
+from functools import lru_cache
+from pathlib import Path
+
+from hf_ftrisk.text import MAX_TEXT, printable
+
+_DATA_FILE = (
+    r"\.(?:arrow|bin|cfg|ckpt|csv|db|env|feather|gguf|h5|ini|ipynb|jsonl?|key|log|npy|npz|onnx|"
+    r"parquet|pdf|pem|pkl|pth?|py|safetensors|sh|sqlite3?|tar|tsv|txt|xlsx?|ya?ml|zip)"
+)
+_PART = r"[^\s/\\'\"<>|*?`,;()\[\]{}]"
+# A path may go on after spaces: up to three words, and one with a separator in it.
+_ON = rf"(?: (?:{_PART}+ ){{0,2}}{_PART}*/(?:{_PART}|/)*)*"
+_ON_WINDOWS = rf"(?: (?:{_PART}+ ){{0,2}}{_PART}*\\(?:{_PART}|\\)*)*"
+_SECRET = (
+    r"(?:token|secret|password|passwd|passphrase|pwd|pat|api[_-]?key|apikey|"
+    r"(?:access|account|auth|encryption|master|private|service|session|shared|signing|ssh)"
+    r"[_-]?(?:access[_-]?)?(?:key|signature)|credentials?|authorization|cookie)"
+)
+_VALUE = r"(?:'[^']*'|\"[^\"]*\"|(?:bearer |basic |token )?[^\s,;'\"]+)"
+_SCHEMES = (
+    r"(?:s3[an]?|gs|gcs|abfss?|wasbs?|adl|az|azure|oss|cosn?|r2|b2|swift|hdfs|webhdfs|viewfs|dbfs|"
+    r"file|smb|nfs|ftps?|sftp|ssh|scp|rsync|git\+ssh|jdbc|odbc|sqlite|postgres(?:ql)?|mysql|mariadb|"
+    r"mongodb|rediss?|amqps?|ldaps?|mlflow-artifacts|dvc)"
+)
+
+_REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), word)
+    for pattern, word in (
+        # --- tokens
+        (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|$)", "[token]"),
+        (r"(?i)https?://hooks\.slack\.com/\S+|https?://discord(?:app)?\.com/api/webhooks/\S+",
+         "[token]"),
+        (r"(?<=://)[^/\s@\[\]]+@", ""),
+        (rf"(?i)(?<![A-Za-z0-9-])--?(?:[\w-]*-)?{_SECRET}(?: +|=){_VALUE}", "[token]"),
+        (rf"(?i)(?<![A-Za-z0-9])['\"]?(?:[\w.-]*[_.-])?{_SECRET}(?:[_-]id)?['\"]?\s*(?:=>|:=|=|:)\s*"
+         rf"{_VALUE}", "[token]"),
+        (rf"(?<![A-Za-z0-9])[A-Za-z]+(?:Key|Token|Secret|Password|Signature)\s*[=:]\s*{_VALUE}",
+         "[token]"),
+        (r"(?i)(?<![A-Za-z0-9])(?:bearer|basic) [\w.~+/=-]{8,}", "[token]"),
+        (r"(?i)(?<=[?&])[\w.-]*(?:sig|signature|key|token|code|credential)=[^&\s]+", "[token]"),
+        # Documented beginnings, whatever is joined to them by an underscore.
+        (r"(?<![A-Za-z0-9])(?:hf|api_org)_[A-Za-z0-9]{8,}[\w-]*", "[token]"),
+        (r"(?<![A-Za-z0-9])(?:gh[opsru]_|github_pat_|glpat-|gldt-|npm_|pypi-|dop_v1_|shpat_|"
+         r"xox[a-z]-|xapp-|sq0[a-z]{3}-|dckr_pat_|nvapi-|r8_|lsv2_|pplx-|gsk_)[\w-]{10,}",
+         "[token]"),
+        (r"(?<![A-Za-z0-9])(?:sk|pk|rk|ak)[-_](?=[\w-]*\d)[\w-]{16,}", "[token]"),
+        (r"(?<![A-Za-z0-9])(?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{12,}\w*", "[token]"),
+        (r"(?<![A-Za-z0-9])(?:AIza|ya29\.|SG\.|AC(?=[0-9a-f]{32}))[\w.-]{20,}", "[token]"),
+        (r"(?<![A-Za-z0-9])eyJ[\w-]{8,}(?:\.[\w-]*){0,2}", "[token]"),
+        # Keys of Weights & Biases, Comet and others; a commit stands behind an @.
+        (r"(?<![@A-Za-z0-9-])[0-9a-f]{32,64}(?![A-Za-z0-9])", "[token]"),
+        # --- paths and files
+        (rf"(?i)(?<![A-Za-z0-9]){_SCHEMES}(?:\+\w+)?(?::\w+)?:/+[^\s'\"<>`,;)\]]*", "[path]"),
+        (r"(?i)https?://[\w.-]*(?:\.core\.windows\.net|amazonaws\.com|storage\.googleapis\.com|"
+         r"storage\.cloud\.google\.com|digitaloceanspaces\.com|r2\.cloudflarestorage\.com)\S*",
+         "[path]"),
+        (r"(?<=')(?:~?/|\.{1,2}/|[A-Za-z]:\\|\\\\)[^'\r\n]+(?=')", "[path]"),
+        (r"(?<=\")(?:~?/|\.{1,2}/|[A-Za-z]:\\|\\\\)[^\"\r\n]+(?=\")", "[path]"),
+        (rf"(?<![A-Za-z0-9])[A-Za-z]:\\Users\\{_PART}+(?: [A-Z]{_PART}*)*", "[path]"),
+        (rf"(?<![A-Za-z0-9])[A-Za-z]:[\\/](?:{_PART}|[\\/])+{_ON_WINDOWS}", "[path]"),
+        (rf"(?<=\[path\])[\\/](?:{_PART}|[\\/])*{_ON_WINDOWS}", ""),
+        (rf"\\\\{_PART}+(?:\\{_PART}+)+{_ON_WINDOWS}", "[path]"),
+        (rf"(?<![A-Za-z0-9/.\]])(?:~[\w.-]*|\.{{1,2}})/(?:{_PART}|/)+{_ON}", "[path]"),
+        (rf"(?<![A-Za-z0-9/\]])/{_PART}+/(?:{_PART}|/)*{_ON}", "[path]"),
+        (r"(?<![A-Za-z0-9/\]])/(?:home|root|tmp|mnt|data|scratch|workspaces?|content|Users|Volumes|var|"
+         r"opt|srv|etc|usr|private|media|export|gpfs|lustre|nfs|dbfs|kaggle|work|project)\b",
+         "[path]"),
+        (r"\$\{?(?:HOME|TMPDIR|SCRATCH|WORK|USERPROFILE|PWD)\}?(?:[/\\]\S*)?|%USERPROFILE%\S*",
+         "[path]"),
+        (rf"(?<![\w/:.\]-])(?:[\w.-]+/)*[\w.-]+{_DATA_FILE}\b(?![\w/])", "[file]"),
+        # --- addresses
+        (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*:[^\s\d][^\s]*", "[address]"),
+        (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b", "[address]"),
+        (r"(?<![A-Za-z0-9.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])(?::\d+)?", "[address]"),
+        (r"(?<![A-Za-z0-9:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])", "[address]"),
+        (r"(?i)(?<![A-Za-z0-9.])(?:[\w-]+\.)+(?:local|internal|intranet|corp|lan|localdomain|home\.arpa)"
+         r"(?::\d+)?(?![\w.]*\w)", "[address]"),
+    )
+)  # fmt: skip
+_V6 = re.compile(
+    r"(?<![A-Za-z0-9:.])\[?(?P<address>[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)(?:%\w+)?\]?(?![\w:])"
+)
+# Names so common that they are words, not a person or a machine.
+_COMMON_NAMES = frozenset(
+    {"admin", "colab", "home", "localhost", "root", "runner", "ubuntu", "user"}
+)
+
+
+def clean_text(text: object, limit: int = MAX_TEXT) -> str:
+    """`text` on one line, without paths, files, addresses, tokens, this host's or user's name."""
+    line = printable(text, limit=8 * limit)
+    for pattern, word in _REPLACED:
+        line = pattern.sub(word, line)
+    line = _V6.sub(_without_v6, line)
+    for name in _own_names():
+        line = re.sub(
+            rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "[name]", line, flags=re.I
+        )
+    return printable(line, limit)
+
+
+def _without_v6(match: re.Match[str]) -> str:
+    try:
+        ipaddress.IPv6Address(match["address"])
+    except ValueError:
+        return match[0]
+    return "[address]" if len(match["address"]) > 2 else match[0]
+
+
+@lru_cache(maxsize=1)
+def _own_names() -> tuple[str, ...]:
+    names = {socket.gethostname(), socket.gethostname().split(".")[0], Path.home().name}
+    # In many containers the user has no entry: then there is no name to hide.
+    with contextlib.suppress(OSError, KeyError):
+        names.add(getpass.getuser())
+    kept = (name for name in names if len(name) >= 3 and name.lower() not in _COMMON_NAMES)
+    return tuple(sorted(kept, key=len, reverse=True))
