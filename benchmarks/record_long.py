@@ -52,8 +52,8 @@ def record(shards: Path, worker: tuple[int, int], minutes: float | None) -> int:
     return count
 
 
-def signals(shards: Path, worker: tuple[int, int]) -> int:
-    """Measure the untrained model's signals again where today's set has names that a run lacks.
+def signals(shards: Path, worker: tuple[int, int], lacking: str) -> int:
+    """Measure the untrained model's signals again, of the runs that lack the one named.
 
     The untrained model is built again from its setting. Packed runs come back as shards, which
     ``pack --anew`` takes over the packed ones.
@@ -67,24 +67,18 @@ def signals(shards: Path, worker: tuple[int, int]) -> int:
 
     torch.set_num_threads(1)
     index, n_workers = worker
-    planned = {setting.run_id: setting for setting in plan()}
     recorded = store.read_all(shards)
-    known: dict[str, frozenset[str]] = {}
-    count = 0
-    for run_id in [name for name in planned if name in recorded][index::n_workers]:
-        setting, runs = planned[run_id], recorded[run_id]
-        # All runs of a kind of task and a method have the same signals: one tells which.
-        group = f"{setting.kind} {setting.model.partition('-')[0]} {setting.method}"
-        have = frozenset(runs[0].record.static)
-        if group in known and known[group] <= have:
-            continue
-        measured = untrained_signals(setting)
-        known[group] = frozenset(measured)
-        record = replace(runs[0].record, static={**runs[0].record.static, **measured})
-        write_shard([replace(runs[0], record=record), *runs[1:]], shards)
-        count += 1
-        print(f"{run_id}: {len(record.static)} signals", flush=True)
-    return count
+    missing = [
+        setting
+        for setting in plan()
+        if setting.run_id in recorded and lacking not in recorded[setting.run_id][0].record.static
+    ][index::n_workers]
+    for setting in missing:
+        full, *probes = recorded[setting.run_id]
+        static = {**full.record.static, **untrained_signals(setting)}
+        write_shard([replace(full, record=replace(full.record, static=static)), *probes], shards)
+        print(f"{setting.run_id}: {len(static)} signals", flush=True)
+    return len(missing)
 
 
 def _line(position: int, setting: LongSetting, runs: list[RecordedRun]) -> str:
@@ -108,6 +102,9 @@ def main(arguments: list[str] | None = None) -> int:
     measuring = commands.add_parser("signals", help="measure signals that recorded runs lack")
     measuring.add_argument("--shards", type=Path, required=True)
     measuring.add_argument("--worker", type=_worker, default=(0, 1), help="part of them: 0/2")
+    measuring.add_argument(
+        "--lacking", default="schedule_gain", help="measure the runs that lack this signal"
+    )
     packing = commands.add_parser("pack", help="put shards into benchmarks/recordings")
     packing.add_argument("--shards", type=Path, required=True)
     packing.add_argument("--anew", action="store_true", help="write the packed files from scratch")
@@ -119,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "record":
         record(options.shards, options.worker, options.minutes)
     elif options.command == "signals":
-        print(f"{signals(options.shards, options.worker)} runs have new signals")
+        print(f"{signals(options.shards, options.worker, options.lacking)} runs have new signals")
     elif options.command == "pack":
         print(f"{store.pack(options.shards, anew=options.anew)} runs packed")
     elif options.command == "package":
