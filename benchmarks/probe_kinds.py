@@ -14,8 +14,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -98,49 +99,67 @@ def auc(scores: np.ndarray, good: np.ndarray) -> float:
     return float(np.mean(above + 0.5 * equal)) if above.size else float("nan")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One feature of one kind of probe at one depth."""
+@dataclass(frozen=True, eq=False)
+class Areas:
+    """Areas under the ROC curve of one score of one kind of probe at one depth.
 
-    feature: str
-    kind: str
-    depth: float
+    Args:
+        value: on all pairs.
+        resampled: (n_resamples,) on data sets drawn with replacement, the same draws for all.
+    """
+
     value: float
-    low: float
-    high: float
+    resampled: np.ndarray
+
+    def __sub__(self, other: Areas) -> Areas:
+        return Areas(self.value - other.value, self.resampled - other.resampled)
+
+    def text(self, sign: str = "") -> str:
+        """The value and its 90 % interval."""
+        low, high = np.nanquantile(self.resampled, [0.05, 0.95])
+        return f"{self.value:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})"
 
 
-def rows(pairs: Sequence[Pair]) -> list[Row]:
-    """Areas under the ROC curve, on the pairs that every kind of probe has seen."""
+def areas(pairs: Sequence[Pair]) -> dict[tuple[str, str, float], Areas]:
+    """(score, kind, depth) -> areas; what had not been evaluated so early is left out."""
     good = np.array([is_good(pair.run) for pair in pairs])
-    groups: dict[str, list[int]] = defaultdict(list)
-    for i, pair in enumerate(pairs):
-        groups[pair.run.settings["dataset"]].append(i)
-    rng = np.random.default_rng(0)
-    draws = [
-        np.concatenate(
-            [list(groups.values())[i] for i in rng.integers(len(groups), size=len(groups))]
+    draws = list(_resampled([pair.run.settings["dataset"] for pair in pairs]))
+    found = {}
+    for feature, kind, depth in product(FEATURES, KINDS, DEPTHS):
+        records = [seen(pair, kind, depth) for pair in pairs]
+        if any(record is None or record.eval_step.size < 2 for record in records):
+            continue
+        scores = np.array([FEATURES[feature](record) for record in records if record is not None])
+        found[feature, kind, depth] = Areas(
+            auc(scores, good), np.array([auc(scores[draw], good[draw]) for draw in draws])
         )
-        for _ in range(_RESAMPLES)
-    ]
-    found = []
-    for feature, score in FEATURES.items():
-        for depth in DEPTHS:
-            for kind in KINDS:
-                records = [seen(pair, kind, depth) for pair in pairs]
-                if any(record is None or record.eval_step.size < 2 for record in records):
-                    continue  # no evaluation so early
-                scores = np.array([score(record) for record in records if record is not None])
-                spread = [auc(scores[draw], good[draw]) for draw in draws]
-                low, high = np.nanquantile(spread, [0.05, 0.95])
-                found.append(Row(feature, kind, depth, auc(scores, good), low, high))
     return found
 
 
+def _resampled(datasets: Sequence[str]) -> Iterator[np.ndarray]:
+    """Positions of the runs of as many data sets, drawn with replacement, time after time."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, name in enumerate(datasets):
+        groups[name].append(i)
+    members = list(groups.values())
+    rng = np.random.default_rng(0)
+    for _ in range(_RESAMPLES):
+        drawn = rng.integers(len(members), size=len(members))
+        yield np.concatenate([members[i] for i in drawn])
+
+
 def markdown(pairs: Sequence[Pair]) -> str:
-    """The table, a row for each feature and kind, a column for each depth."""
+    """Areas by score and kind, and how much better a jump is; a column for each depth."""
+    found = areas(pairs)
     good = sum(is_good(pair.run) for pair in pairs)
-    cells = {(row.feature, row.kind, row.depth): row for row in rows(pairs)}
+    rows = [
+        (feature, name, [found.get((feature, kind, depth)) for depth in DEPTHS], "")
+        for feature, (kind, name) in product(FEATURES, KINDS.items())
+    ]
+    rows += [
+        (feature, f"jump less {KINDS[kind]}", [_gain(found, feature, kind, d) for d in DEPTHS], "+")
+        for feature, kind in product(FEATURES, ("beginning", "squeezed"))
+    ]
     lines = [
         f"{len(pairs)} runs, {good} end well, "
         f"{len({pair.run.settings['dataset'] for pair in pairs})} data sets.",
@@ -148,15 +167,17 @@ def markdown(pairs: Sequence[Pair]) -> str:
         f"| score | probe | {' | '.join(f'{depth:.0%} of the steps' for depth in DEPTHS)} |",
         f"| --- | --- | {' | '.join('---:' for _ in DEPTHS)} |",
     ]
-    for feature in FEATURES:
-        for kind, name in KINDS.items():
-            values = [_cell(cells.get((feature, kind, depth))) for depth in DEPTHS]
-            lines.append(f"| {feature} | {name} | {' | '.join(values)} |")
+    for feature, name, values, sign in rows:
+        cells = ["" if value is None else value.text(sign) for value in values]
+        lines.append(f"| {feature} | {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cell(row: Row | None) -> str:
-    return "" if row is None else f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
+def _gain(
+    found: dict[tuple[str, str, float], Areas], feature: str, kind: str, depth: float
+) -> Areas | None:
+    jump, other = found.get((feature, "jump", depth)), found.get((feature, kind, depth))
+    return None if jump is None or other is None else jump - other
 
 
 def main(arguments: list[str] | None = None) -> int:

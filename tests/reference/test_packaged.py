@@ -11,7 +11,12 @@ import numpy as np
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.reference import load_pairs, load_reference
-from hf_ftrisk.reference.packaged import LONG_RUNS_FILE, PROVENANCE_FILE, RUNS_FILE
+from hf_ftrisk.reference.packaged import (
+    LONG_PROVENANCE_FILE,
+    LONG_RUNS_FILE,
+    PROVENANCE_FILE,
+    RUNS_FILE,
+)
 
 ACCURACY = Goal("eval_accuracy")
 
@@ -111,3 +116,11 @@ def test_long_runs_are_of_many_data_sets_sound_and_not():
     assert len({pair.run.settings["dataset"] for pair in pairs}) >= 14
     sound = np.mean([pair.run.settings["recipe"] == "sound" for pair in pairs])
     assert 0.5 <= sound <= 0.8
+
+
+def test_the_long_runs_provenance_counts_them_and_names_every_data_set():
+    provenance = json.loads(LONG_PROVENANCE_FILE.read_text(encoding="utf-8"))
+    pairs = load_pairs()
+    assert provenance["runs"] == len(pairs)
+    assert provenance["probes"] == sum(len(pair.probes) for pair in pairs)
+    assert set(provenance["data_sets"]) == {pair.run.settings["dataset"] for pair in pairs}
