@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hf_ftrisk._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from hf_ftrisk.choosing import rank
     from hf_ftrisk.forecast.distribution import Forecast
     from hf_ftrisk.forecast.forecaster import Forecaster
     from hf_ftrisk.goal import Goal
@@ -40,6 +41,7 @@ _HOMES = {
     "fit_risk_curve": "hf_ftrisk.risk",
     "preflight": "hf_ftrisk.probing.runner",
     "publish": "hf_ftrisk.hub",
+    "rank": "hf_ftrisk.choosing",
 }
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "fit_risk_curve",
     "preflight",
     "publish",
+    "rank",
 ]
 
 

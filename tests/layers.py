@@ -68,6 +68,8 @@ LAYERS: tuple[dict[str, Package], ...] = (
         "run": Package("`hf-ftrisk run`: any training script with its Trainers judged", torch=True),
         "demo": Package("the main job on a real model and real data", torch=True),
     },
+    {"choosing": Package("`rank`: which of several candidates ends best, on a budget", torch=True)},
+    {"integrations": Package("Optuna's pruner, Ray's scheduler", torch=True)},
     {"cli": Package("the command: it parses, calls and prints")},
     {
         "__main__": Package("`python -m hf_ftrisk`"),

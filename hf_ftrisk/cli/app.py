@@ -13,6 +13,7 @@ import typer
 from hf_ftrisk._version import __version__
 from hf_ftrisk.cli.history import app as history_app
 from hf_ftrisk.cli.history import told_errors
+from hf_ftrisk.cli.rank import app as rank_app
 
 app = typer.Typer(
     name="hf-ftrisk",
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(history_app, name="history")
+app.add_typer(rank_app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _TRAINER_MODULE = "transformers.trainer"
 
+# The original ``train``, the Trainer, positional and keyword arguments of the call.
+Train = Callable[[Callable[..., Any], Any, Sequence[Any], dict[str, Any]], Any]
+
 
 class Instruments:
     """The state of an instrumented program: what became of the trainings in it.
@@ -115,19 +118,35 @@ def _is_resumed(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 def instrumented(options: RunOptions, say: Callable[[str], None]) -> Iterator[Instruments]:
     """While it lasts, every Trainer that trains in this process is probed and watched."""
     instruments = Instruments(options, say)
+
+    def known() -> None:
+        instruments.trainer_known = True
+
+    with every_training(instruments.train, known):
+        yield instruments
+
+
+@contextmanager
+def every_training(train: Train, known: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """While it lasts, every call of a Trainer's ``train`` goes through a function.
+
+    Args:
+        train: given the original, the Trainer, and the call's arguments.
+        known: called once transformers' Trainer has been imported.
+    """
     patched: list[tuple[type, Callable[..., Any]]] = []
 
     def patch(module: ModuleType) -> None:
         owner = module.Trainer
         original = owner.train
-        instruments.trainer_known = True
+        known()
 
         @functools.wraps(original)
-        def train(trainer: Any, *args: Any, **kwargs: Any) -> Any:
-            return instruments.train(original, trainer, args, kwargs)
+        def through(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+            return train(original, trainer, args, kwargs)
 
         patched.append((owner, original))
-        owner.train = train
+        owner.train = through
 
     finder = _OnImport(_TRAINER_MODULE, patch)
     if _TRAINER_MODULE in sys.modules:
@@ -135,7 +154,7 @@ def instrumented(options: RunOptions, say: Callable[[str], None]) -> Iterator[In
     else:
         sys.meta_path.insert(0, finder)
     try:
-        yield instruments
+        yield
     finally:
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)

@@ -151,21 +151,34 @@ def run_program(
 
 
 def _run(target: str, args: Sequence[str], module: bool, options: RunOptions | None) -> int:
+    with instrumented(options or RunOptions(), _say) as instruments:
+        if execute(target, args, module=module):
+            return FAILED
+        if instruments.trainer_known and instruments.trainings == 0 and _is_first_process():
+            _say("no Trainer of transformers was trained here, so nothing was judged")
+        return instruments.status
+
+
+def execute(target: str, args: Sequence[str], *, module: bool) -> bool:
+    """Execute a program as the interpreter would; ``sys.argv`` and ``__main__`` stay its own.
+
+    Returns:
+        Whether it failed by itself, which is printed as Python prints it.
+
+    Raises:
+        ScriptNotFoundError: there is no such script or module.
+        KeyboardInterrupt: the program was interrupted.
+    """
     _set_path0(os.getcwd())
     found = find_module(target) if module else find_script(target)
     main = found.main()
     _set_path0(found.path0)
     sys.argv = [found.argv0, *args]
     sys.modules["__main__"] = main
-    with instrumented(options or RunOptions(), _say) as instruments:
-        with _Ending() as ending:
-            exec(found.code(), main.__dict__)
-        sys.stdout.flush()
-        if ending.failed:
-            return FAILED
-        if instruments.trainer_known and instruments.trainings == 0 and _is_first_process():
-            _say("no Trainer of transformers was trained here, so nothing was judged")
-        return instruments.status
+    with _Ending() as ending:
+        exec(found.code(), main.__dict__)
+    sys.stdout.flush()
+    return ending.failed
 
 
 def _set_path0(folder: str) -> None:

@@ -1,0 +1,192 @@
+"""Regret of choosing among candidates against compute, replayed on recorded pools.
+
+    python -m benchmarks.choosing                          # all pools, printed
+    python -m benchmarks.choosing peft_metamath            # some of them
+    python -m benchmarks.choosing --quick                  # four pools a source, one order
+    python -m benchmarks.choosing --write docs/choosing.md
+
+Every method sees the same evaluations and pays for the same steps. Regret is the distance of the
+chosen run's outcome from the best one's in its pool: points, or percent of a loss. Sources weigh
+alike; intervals are percentiles of a bootstrap over sources, pools within them resampled too.
+Nothing of `hf_ftrisk.choosing` was chosen on the held-out pools.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.selection.baselines import BASELINES
+from benchmarks.selection.pools import HELD_OUT, OWN, Pool
+from benchmarks.selection.replay import Bench, Memory, Method, rank_method
+
+BUDGETS = (0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+AT = 0.2
+ORDERS = 2
+QUICK_POOLS = 4
+REPEATS = 2000
+# One pool's regret counts as this at most: losses that diverge would drown all else.
+CAP = 100.0
+# Within this of the best the best is not lost: points, or percent of a loss.
+NOT_LOST = {"loss": 2.0}
+POINTS = 1.5
+BEGIN, END = "<!-- choosing: begin -->", "<!-- choosing: end -->"
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """One method on the pools of one source, at every budget.
+
+    Args:
+        regret: (n_pools, n_budgets) mean over orders.
+        spent: (n_pools, n_budgets) share of the compute.
+        lost: (n_pools, n_budgets) share of orders in which the best was lost.
+        exact: (n_pools, n_budgets) share of orders in which the very best was chosen.
+    """
+
+    regret: np.ndarray
+    spent: np.ndarray
+    lost: np.ndarray
+    exact: np.ndarray
+
+
+def play(method: Method, pools: Sequence[Pool], orders: int) -> Played:
+    """A method's choices."""
+    shape = (len(pools), len(BUDGETS), orders)
+    regret, spent, lost, exact = (np.zeros(shape) for _ in range(4))
+    for p, pool in enumerate(pools):
+        regrets = pool.regrets
+        near = NOT_LOST.get(str(pool.goal.kind), POINTS)
+        for b, budget in enumerate(BUDGETS):
+            for seed in range(orders):
+                bench = Bench(pool, budget)
+                chosen = method(bench, np.random.default_rng(seed))
+                regret[p, b, seed] = min(float(regrets[chosen]), CAP)
+                spent[p, b, seed] = bench.spent
+                lost[p, b, seed] = regrets[chosen] > near
+                exact[p, b, seed] = regrets[chosen] <= 1e-9
+    return Played(*(values.mean(axis=2) for values in (regret, spent, lost, exact)))
+
+
+def by_source(pools: Sequence[Pool]) -> dict[str, list[Pool]]:
+    """Source -> its pools."""
+    found: dict[str, list[Pool]] = {}
+    for pool in pools:
+        found.setdefault(pool.source, []).append(pool)
+    return found
+
+
+def bootstrap(parts: Sequence[np.ndarray]) -> tuple[float, float]:
+    """90 % interval of the mean over sources of the mean over pools.
+
+    Args:
+        parts: for each source its pools' values (n_pools,).
+    """
+    rng = np.random.default_rng(0)
+    means = np.empty(REPEATS)
+    for i in range(REPEATS):
+        picked = rng.integers(len(parts), size=len(parts))
+        means[i] = np.mean(
+            [parts[j][rng.integers(parts[j].size, size=parts[j].size)].mean() for j in picked]
+        )
+    low, high = np.quantile(means, [0.05, 0.95])
+    return float(low), float(high)
+
+
+def mean(parts: Sequence[np.ndarray]) -> float:
+    """Mean over sources of the mean over pools."""
+    return float(np.mean([part.mean() for part in parts]))
+
+
+def curve_table(results: dict[str, dict[str, Played]]) -> str:
+    """Regret by budget, with the interval and what else is asked at a fifth of the compute."""
+    head = "| method | " + " | ".join(f"{budget:.0%}" for budget in BUDGETS)
+    rows = [
+        f"{head} | at {AT:.0%}: 90 % interval | compute used | best lost | very best |",
+        "| --- | " + "---: | " * (len(BUDGETS) + 4),
+    ]
+    at = BUDGETS.index(AT)
+    for name, played in results.items():
+        regrets = [mean([one.regret[:, b] for one in played.values()]) for b in range(len(BUDGETS))]
+        low, high = bootstrap([one.regret[:, at] for one in played.values()])
+        used, lost, exact = (
+            mean([getattr(one, what)[:, at] for one in played.values()])
+            for what in ("spent", "lost", "exact")
+        )
+        cells = " | ".join(f"{value:.2f}" for value in regrets)
+        shares = f"{used:.0%} | {lost:.0%} | {exact:.0%}"
+        rows.append(f"| {name} | {cells} | {low:.2f} to {high:.2f} | {shares} |")
+    return "\n".join(rows)
+
+
+def source_table(results: dict[str, dict[str, Played]], shown: Sequence[str]) -> str:
+    """Regret at a fifth of the compute by source, for some methods."""
+    at = BUDGETS.index(AT)
+    rows = [
+        "| source | pools | " + " | ".join(shown) + " |",
+        "| --- | ---: | " + "---: | " * len(shown),
+    ]
+    for source, one in results[shown[0]].items():
+        cells = " | ".join(f"{results[name][source].regret[:, at].mean():.2f}" for name in shown)
+        rows.append(f"| {source} | {len(one.regret)} | {cells} |")
+    return "\n".join(rows)
+
+
+def table_text(names: Sequence[str], quick: bool) -> str:
+    """All tables."""
+    memory = Memory()
+    methods: dict[str, Method] = {"rank": rank_method(memory), **BASELINES}
+    parts = []
+    for title, tables in (("Held out", HELD_OUT), ("Own recordings", OWN)):
+        pools = [
+            pool for name, load in tables.items() if not names or name in names for pool in load()
+        ]
+        if not pools:
+            continue
+        sources = by_source(pools)
+        if quick:
+            sources = {source: found[:QUICK_POOLS] for source, found in sources.items()}
+        orders = 1 if quick else ORDERS
+        results = {
+            name: {source: play(method, found, orders) for source, found in sources.items()}
+            for name, method in methods.items()
+        }
+        shown = [n for n in methods if n == "rank" or n.startswith(("ASHA", "last value at 20"))]
+        count = sum(len(found) for found in sources.values())
+        parts += [
+            f"### {title}: {count} pools of {len(sources)} sources",
+            curve_table(results),
+            f"Regret at {AT:.0%} by source:",
+            source_table(results, [*shown, "Hyperband, 3", "full runs"]),
+        ]
+    return "\n\n".join(parts)
+
+
+def write(file: Path, text: str) -> None:
+    """Replace what stands between the file's marks."""
+    before, _, rest = file.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    if not rest or not after:
+        raise SystemExit(f"{file} lacks the marks {BEGIN} and {END}")
+    file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("tables", nargs="*", help="tables of pools; none: all")
+    parser.add_argument("--quick", action="store_true", help="fewer pools, one order")
+    parser.add_argument("--write", type=Path, help="Markdown file to put the tables into")
+    options = parser.parse_args()
+    text = table_text(options.tables, options.quick)
+    if options.write:
+        write(options.write, text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Choosing among candidates, replayed on recorded runs: pools, baselines, measures."""

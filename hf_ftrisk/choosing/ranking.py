@@ -1,0 +1,115 @@
+"""`Ranking`: the entries with their files, words and figure. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hf_ftrisk.atomic import write_atomically
+from hf_ftrisk.choosing.entries import Entry, Ranked
+from hf_ftrisk.choosing.figure import plot_ranking
+from hf_ftrisk.choosing.wording import lines, markdown
+from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.jsonfile import read_json
+from hf_ftrisk.report import Look
+
+_FORMAT_VERSION = 1
+
+
+class Ranking(Ranked):
+    """Candidates in the order in which they should be chosen; what they were told from.
+
+    Example:
+        >>> ranking = rank({"lr=2e-5": make_a, "lr=1e-4": make_b}, goal="eval_accuracy")
+        >>> trainer = candidates[ranking.best.name]()
+        >>> trainer.train(resume_from_checkpoint=ranking.best.checkpoint)
+    """
+
+    # --- files ------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dict."""
+        return {
+            "format_version": _FORMAT_VERSION,
+            "goal": asdict(self.goal),
+            "budget": self.budget,
+            "spent": self.spent,
+            "unit": self.unit,
+            "notes": list(self.notes),
+            "entries": [_entry_dict(entry) for entry in self.entries],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Ranking:
+        """Ranking from `to_dict`'s form.
+
+        Raises:
+            ValueError: another format version.
+        """
+        version = data.get("format_version")
+        if version != _FORMAT_VERSION:
+            raise ValueError(
+                f"ranking has format_version {version!r}, this release reads {_FORMAT_VERSION}"
+            )
+        return cls(
+            goal=Goal(**data["goal"]),
+            entries=tuple(_entry(entry) for entry in data["entries"]),
+            budget=float(data["budget"]),
+            spent=float(data["spent"]),
+            unit=str(data["unit"]),
+            notes=tuple(data["notes"]),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON."""
+        text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
+        write_atomically(Path(path), f"{text}\n".encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Ranking:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: no ranking.
+        """
+        data = read_json(Path(path))
+        if not isinstance(data, dict) or "entries" not in data:
+            raise ValueError(f"{path} holds no ranking: expected an object with 'entries'")
+        return cls.from_dict(data)
+
+    # --- words ------------------------------------------------------------------------------------
+
+    def to_markdown(self) -> str:
+        """A section with the table, for a report or a model card."""
+        return markdown(self)
+
+    def plot(self, path: str | Path) -> Path:
+        """Write the figure: the candidates' forecasts over the depth they were seen to.
+
+        Raises:
+            ModuleNotFoundError: matplotlib is not installed (``pip install "hf-ftrisk[plots]"``).
+        """
+        return plot_ranking(self, path)
+
+    def __str__(self) -> str:
+        return "\n".join(lines(self))
+
+
+def _entry_dict(entry: Entry) -> dict[str, Any]:
+    fields = {name: getattr(entry, name) for name in entry.__dataclass_fields__}
+    fields["forecast"] = None if entry.forecast is None else entry.forecast.to_dict()
+    fields["looks"] = [asdict(look) for look in entry.looks]
+    return fields
+
+
+def _entry(data: Mapping[str, Any]) -> Entry:
+    fields = dict(data)
+    if fields["forecast"] is not None:
+        fields["forecast"] = Forecast.from_dict(fields["forecast"])
+    fields["looks"] = tuple(Look(**look) for look in fields["looks"])
+    return Entry(**fields)

@@ -1,0 +1,1 @@
+"""Forecasts inside the tools of others; each module needs its own extra."""

@@ -1,0 +1,80 @@
+"""What searches of others have in common: can this trial still reach the best so far? No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy import StoppingRule, default_rule
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.verdict import Verdict
+
+
+@dataclass
+class TrialJudge:
+    """Judges trials by the stopping rule, with the best end so far as the target.
+
+    The chance that a trial which would have reached that target is ended is held to
+    `false_stop_rate`, over all its looks, as for any run (docs/policy.md): by the rule that was
+    measured on packaged runs of other tasks, since the trials of a search are all of different
+    settings. Where that rule knows no floor, as for losses with a target, nothing is ended but
+    trials whose metric is no longer a number.
+
+    Args:
+        goal: metric and direction.
+        false_stop_rate: allowed chance that a trial which would have been the best is ended.
+    """
+
+    goal: Goal
+    false_stop_rate: float
+    _rules: dict[float, StoppingRule] = field(default_factory=dict, init=False, repr=False)
+
+    def is_lost(self, values: Mapping[int, float], max_steps: int, ends: Sequence[float]) -> bool:
+        """Whether a trial is to be ended.
+
+        Args:
+            values: step -> metric, as reported so far.
+            max_steps: steps of the full trial.
+            ends: ends of the trials that were trained to theirs.
+        """
+        steps = np.array(sorted(step for step in values if step > 0), dtype=np.float64)
+        if not steps.size:
+            return False
+        seen = np.array([values[int(step)] for step in steps])
+        if not math.isfinite(seen[-1]):
+            return True
+        finite = [end for end in ends if math.isfinite(end)]
+        if not finite or steps[-1] >= max_steps:
+            return False
+        record = RunRecord(
+            max_steps=max_steps,
+            eval_step=steps,
+            evals={self.goal.metric: seen},
+            status="running",
+        )
+        best = max(finite) if self.goal.greater_is_better else min(finite)
+        return self._rule(best).decide(record) is Verdict.NO_GO
+
+    def _rule(self, target: float) -> StoppingRule:
+        if target not in self._rules:
+            goal = self.goal.with_target(target)
+            self._rules = {
+                target: default_rule(goal, Forecaster.default(), (), self.false_stop_rate)
+            }
+        return self._rules[target]
+
+
+def checked_rate(rate: float) -> float:
+    """A false-stop rate.
+
+    Raises:
+        ValueError: one outside (0, 1).
+    """
+    if not 0.0 < rate < 1.0:
+        raise ValueError(f"false_stop_rate must lie in (0, 1), got {rate!r}")
+    return rate

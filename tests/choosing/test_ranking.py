@@ -1,0 +1,56 @@
+"""A ranking as data and in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hf_ftrisk.choosing import Ranking, rank
+from tests.choosing.simulated import Curves
+
+ENDS: dict[str, float | None] = {"a|b": 0.62, "b": 0.9, "c": None}
+
+
+@pytest.fixture
+def ranking(tmp_path: Path) -> Ranking:
+    makes = {name: lambda: None for name in ENDS}
+    return rank(makes, "eval_accuracy", engine=Curves(ENDS), folder=tmp_path)
+
+
+def test_it_survives_its_file(ranking: Ranking, tmp_path: Path) -> None:
+    ranking.save(tmp_path / "r.json")
+    back = Ranking.load(tmp_path / "r.json")
+    assert back.to_dict() == ranking.to_dict()
+    assert str(back) == str(ranking)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text("[]")
+    with pytest.raises(ValueError, match="no ranking"):
+        Ranking.load(tmp_path / "r.json")
+
+
+def test_the_card_says_among_how_many_and_by_probes_of_which_depth(ranking: Ranking) -> None:
+    text = ranking.to_markdown()
+    assert "b chosen among 3 by probes of" in text
+    assert r"a\|b" in text
+
+
+def test_the_table_has_a_row_for_each(ranking: Ranking) -> None:
+    lines = str(ranking).splitlines()
+    assert len([line for line in lines if line.startswith(("a|b", "b ", "c "))]) == len(ENDS) + 1
+    assert "OutOfMemoryError" in str(ranking)
+
+
+def test_an_entry_is_found_by_its_name(ranking: Ranking) -> None:
+    assert ranking["b"].name == "b"
+    with pytest.raises(KeyError, match="no candidate 'x'"):
+        ranking["x"]
+
+
+def test_the_figure_is_the_same_for_the_same_ranking(ranking: Ranking, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    first = ranking.plot(tmp_path / "a.png").read_bytes()
+    assert first == ranking.plot(tmp_path / "b.png").read_bytes()
+    assert first.startswith(b"\x89PNG")
