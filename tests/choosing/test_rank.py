@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,20 +75,17 @@ def test_the_winners_run_goes_on_from_its_probe(tmp_path: Path) -> None:
 
 
 def test_one_trainer_lives_at_a_time(tmp_path: Path) -> None:
-    alive: list[int] = []
+    built: weakref.WeakSet[Trainer] = weakref.WeakSet()
 
-    class Counted(Trainer):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            alive.append(1)
-            assert sum(alive) == 1
+    def make() -> Trainer:
+        assert not built
+        trainer = bert_trainer(tmp_path / "own")
+        built.add(trainer)
+        return trainer
 
-        def __del__(self) -> None:
-            alive.append(-1)
-
-    make = maker(tmp_path, kind=Counted)
     ranking = rank({"a": make, "b": make}, "eval_accuracy", folder=tmp_path / "rank")
     assert [entry.status for entry in ranking.entries] == ["open", "open"]
+    assert not built
 
 
 def test_faults_end_their_candidate_and_not_the_ranking(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ def test_a_trial_that_cannot_reach_the_best_is_pruned() -> None:
     assert max(study.trials[1].intermediate_values) < STEPS
 
 
-def test_a_trial_as_good_as_the_best_goes_on() -> None:
-    study = searched([0.9, 0.93, 0.91], RiskPruner("eval_accuracy", STEPS))
+def test_a_trial_better_than_the_best_goes_on() -> None:
+    study = searched([0.9, 0.93, 0.95], RiskPruner("eval_accuracy", STEPS))
     assert states(study) == ["COMPLETE"] * 3
 
 
