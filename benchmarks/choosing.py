@@ -8,7 +8,8 @@
 Every method sees the same evaluations and pays for the same steps. Regret is the distance of the
 chosen run's outcome from the best one's in its pool: points, or percent of a loss. Sources weigh
 alike; intervals are percentiles of a bootstrap over sources, pools within them resampled too.
-Nothing of `hf_ftrisk.choosing` was chosen on the held-out pools.
+Forecasts are fitted without the source of the pool. Nothing of `hf_ftrisk.choosing` was chosen on
+the held-out pools.
 """
 
 from __future__ import annotations

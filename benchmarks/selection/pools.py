@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.forecasting.held_out import fold_of
 from benchmarks.run_tables import (
     Run,
     bert_seeds,
@@ -39,10 +40,12 @@ class Pool:
     Args:
         source: what pools are resampled by: a data set, a repository.
         runs: completed runs; their outcomes are the truth.
+        fold: what forecasts are fitted without (`forecasting.held_out.fold_of`).
     """
 
     source: str
     runs: tuple[Run, ...]
+    fold: str
 
     @property
     def goal(self) -> Goal:
@@ -63,18 +66,18 @@ class Pool:
         return 100.0 * ((sign * values).max() - sign * values)
 
 
-def _drawn(source: str, runs: Sequence[Run]) -> Iterator[Pool]:
+def _drawn(source: str, runs: Sequence[Run], fold: str) -> Iterator[Pool]:
     """The pool itself where it is small, else random parts of it."""
     runs = [run for run in runs if np.isfinite(run.outcome)]
     if len(runs) < MIN_POOL:
         return
     if len(runs) <= POOL_SIZE:
-        yield Pool(source, tuple(runs))
+        yield Pool(source, tuple(runs), fold)
         return
     rng = np.random.default_rng(len(runs))
     for _ in range(DRAWN_POOLS):
         picked = rng.choice(len(runs), POOL_SIZE, replace=False)
-        yield Pool(source, tuple(runs[int(i)] for i in sorted(picked)))
+        yield Pool(source, tuple(runs[int(i)] for i in sorted(picked)), fold)
 
 
 def bert_pools() -> Iterator[Pool]:
@@ -89,7 +92,7 @@ def bert_pools() -> Iterator[Pool]:
         seeds = sorted(by_seed)
         for start in range(0, len(seeds) - BERT_SEEDS_PER_POOL + 1, BERT_SEEDS_PER_POOL):
             chunk = [run for s in seeds[start : start + BERT_SEEDS_PER_POOL] for run in by_seed[s]]
-            yield Pool(f"bert_seeds {task}", tuple(chunk))
+            yield Pool(f"bert_seeds {task}", tuple(chunk), fold_of(f"bert {task}"))
 
 
 def reference_pools() -> Iterator[Pool]:
@@ -98,7 +101,7 @@ def reference_pools() -> Iterator[Pool]:
     for run in reference():
         cells.setdefault((run.group, run.goal.metric), []).append(run)
     for (group, _), runs in cells.items():
-        yield from _drawn(f"own {group}", runs)
+        yield from _drawn(f"own {group}", runs, fold_of(f"own {group}"))
 
 
 def _public() -> dict[str, list[dict]]:
@@ -142,22 +145,24 @@ def public_pools() -> Iterator[Pool]:
         ),
     }
     for repo, (source, goal) in named.items():
-        yield from _drawn(source, _records(rows[repo], goal, source))
+        fold = fold_of(rows[repo][0]["family"])
+        yield from _drawn(source, _records(rows[repo], goal, source), fold)
     cells: dict[str, list[dict]] = {}
     for row in rows["Satyanshgaur/PEFT-Benchmarking"]:
         _, model, data, *_ = row["path"].split("/")
         cells.setdefault(f"{model} {data}", []).append(row)
     for cell, members in cells.items():
-        yield from _drawn(f"peft_glue {cell}", _records(members, Goal("loss"), cell))
+        fold = fold_of(members[0]["family"])
+        yield from _drawn(f"peft_glue {cell}", _records(members, Goal("loss"), cell), fold)
 
 
 def law_pools() -> Iterator[Pool]:
     """Models of the scaling law; a step is 100 examples."""
-    yield from _drawn("rectified_law", rectified_law())
+    yield from _drawn("rectified_law", rectified_law(), fold_of("rectified_law"))
 
 
 def metamath_pools() -> Iterator[Pool]:
-    yield from _drawn("peft_metamath", peft_metamath())
+    yield from _drawn("peft_metamath", peft_metamath(), fold_of("huggingface/peft"))
 
 
 # Held out: nothing of `hf_ftrisk.choosing` was chosen on them.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from benchmarks.forecasting.held_out import models_without
 from benchmarks.selection.pools import Pool
 from hf_ftrisk.choosing.allocation import Standing, next_move, pool_of
 from hf_ftrisk.choosing.beliefs import Belief
@@ -92,10 +93,10 @@ Method = Callable[[Bench, np.random.Generator], int]
 
 
 class Memory:
-    """Forecasts of prefixes, computed once."""
+    """Forecasts of prefixes, each fitted without the pool's own source, computed once."""
 
-    def __init__(self, forecaster: Forecaster | None = None) -> None:
-        self._forecaster = forecaster or Forecaster.default()
+    def __init__(self) -> None:
+        self._forecasters: dict[str, Forecaster] = {}
         self._known: dict[tuple[int, int], Belief] = {}
 
     def belief(self, bench: Bench, i: int, look: int) -> Belief:
@@ -103,9 +104,15 @@ class Memory:
         key = (id(run.record), look)
         if key not in self._known:
             step = float(bench.steps[i][look])
-            forecast = self._forecaster.predict(run.record.prefix(step), run.goal)
+            forecaster = self._forecaster(bench.pool.fold)
+            forecast = forecaster.predict(run.record.prefix(step), run.goal)
             self._known[key] = Belief.of(forecast, run.goal, step / run.record.max_steps)
         return self._known[key]
+
+    def _forecaster(self, fold: str) -> Forecaster:
+        if fold not in self._forecasters:
+            self._forecasters[fold] = Forecaster(models=models_without(fold))
+        return self._forecasters[fold]
 
 
 def rank_method(memory: Memory) -> Method:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,14 +94,26 @@ def test_another_ranking_in_the_folder_is_refused(tmp_path: Path) -> None:
         ranked(tmp_path, {"x": 0.5, "y": 0.6}, Curves({"x": 0.5, "y": 0.6}))
 
 
-def test_with_a_budget_of_everything_the_ends_are_known(tmp_path: Path) -> None:
+def test_a_budget_is_not_spent_where_nothing_is_left_to_decide(tmp_path: Path) -> None:
     ranking = ranked(tmp_path, ENDS, Curves(ENDS), budget=1.0)
     assert ranking.best is not None
     assert ranking.best.name == "b"
-    assert ranking.best.status == "complete"
-    assert ranking.best.forecast is not None
-    assert ranking.best.forecast.std == 0.0
-    assert ranking.best.to_come == 0.0
+    assert ranking.spent < 0.9
+
+
+def test_of_a_complete_run_the_end_is_known(tmp_path: Path) -> None:
+    study = Study(("a",), RankOptions(Goal("accuracy")), tmp_path)
+    engine = Curves({"a": 0.8})
+    for target in (0, STEPS):
+        order = replace(study.next_orders()[0], target=target)
+        study.take(engine.carry_out([order])[0])
+    assert study.next_orders() == []
+    best = study.ranking().best
+    assert best is not None
+    assert best.status == "complete"
+    assert best.forecast is not None
+    assert (best.forecast.median, best.forecast.std) == (0.8, 0.0)
+    assert best.to_come == 0.0
 
 
 def test_costs_in_time_are_measured_seconds(tmp_path: Path) -> None:
