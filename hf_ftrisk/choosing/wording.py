@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from hf_ftrisk.choosing.entries import Entry, Ranked
+from hf_ftrisk.redaction import clean_text
 
 HEAD = ("candidate", "P(best)", "forecast (90 %)", "regret", "trained", "cost", "to come", "why")
 
@@ -42,8 +43,9 @@ def lines(ranking: Ranked) -> list[str]:
 
 
 def markdown(ranking: Ranked) -> str:
-    """The section of a card."""
-    table = [HEAD, ("---",) * len(HEAD), *rows(ranking)]
+    """The section of a card; of faults without what should stay on this machine."""
+    cleaned = [(*row[:-1], clean_text(row[-1])) for row in rows(ranking)]
+    table = [HEAD, ("---",) * len(HEAD), *cleaned]
     body = "\n".join("| " + " | ".join(_escaped(cell) for cell in row) + " |" for row in table)
     notes = "".join(f"\n- {_escaped(note)}" for note in ranking.notes)
     return f"### Choice among candidates\n\n{_escaped(sentence(ranking))}\n\n{body}\n{notes}"

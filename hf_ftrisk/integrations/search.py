@@ -22,7 +22,7 @@ class TrialJudge:
     The chance that a trial which would have reached that target is ended is held to
     `false_stop_rate`, over all its looks, as for any run (docs/policy.md): by the rule that was
     measured on packaged runs of other tasks, since the trials of a search are all of different
-    settings. Where that rule knows no floor, as for losses with a target, nothing is ended but
+    settings. A trial that would reach the target at its present pace goes on all the same. Where that rule knows no floor, as for losses with a target, nothing is ended but
     trials whose metric is no longer a number.
 
     Args:
@@ -58,6 +58,8 @@ class TrialJudge:
             status="running",
         )
         best = max(finite) if self.goal.greater_is_better else min(finite)
+        if not self.goal.is_better(best, than=at_its_pace(steps, seen, max_steps)):
+            return False
         return self._rule(best).decide(record) is Verdict.NO_GO
 
     def _rule(self, target: float) -> StoppingRule:
@@ -67,6 +69,23 @@ class TrialJudge:
                 target: default_rule(goal, Forecaster.default(), (), self.false_stop_rate)
             }
         return self._rules[target]
+
+
+def at_its_pace(steps: np.ndarray, values: np.ndarray, max_steps: int) -> float:
+    """Value at the end if a trial goes on as it went since half of what was seen.
+
+    Args:
+        steps: (n,) steps of the reports, increasing.
+        values: (n,) their values.
+        max_steps: step of the end.
+    """
+    since = int(np.searchsorted(steps, steps[-1] / 2.0))
+    if since == steps.size - 1:
+        since = max(0, since - 1)
+    if since == steps.size - 1:
+        return float(values[-1])
+    pace = (values[-1] - values[since]) / (steps[-1] - steps[since])
+    return float(values[-1] + pace * (max_steps - steps[-1]))
 
 
 def checked_rate(rate: float) -> float:

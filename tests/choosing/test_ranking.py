@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ def test_the_card_says_among_how_many_and_by_probes_of_which_depth(ranking: Rank
     text = ranking.to_markdown()
     assert "b chosen among 3 by probes of" in text
     assert r"a\|b" in text
+
+
+def test_the_card_keeps_paths_and_tokens_of_faults_back(ranking: Ranking) -> None:
+    fault = "fault: OSError: /home/ada/secret.bin with token hf_abcdefghijklmnop"
+    entries = (*ranking.entries[:-1], replace(ranking.entries[-1], decided_by=fault))
+    text = replace(ranking, entries=entries).to_markdown()
+    assert "OSError" in text
+    assert "ada" not in text
+    assert "hf_abc" not in text
 
 
 def test_the_table_has_a_row_for_each(ranking: Ranking) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import optuna
 import pytest
 
 from hf_ftrisk.integrations.optuna import RiskPruner
+from hf_ftrisk.integrations.search import at_its_pace
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 STEPS = 10
@@ -43,6 +45,13 @@ def test_a_trial_that_cannot_reach_the_best_is_pruned() -> None:
 def test_a_trial_better_than_the_best_goes_on() -> None:
     study = searched([0.9, 0.93, 0.95], RiskPruner("eval_accuracy", STEPS))
     assert states(study) == ["COMPLETE"] * 3
+
+
+def test_the_pace_is_that_of_the_latter_half() -> None:
+    steps = np.arange(1.0, 7.0)
+    assert at_its_pace(steps, np.array([0.0, 0.0, 0.0, 0.1, 0.2, 0.3]), 10) == pytest.approx(0.7)
+    assert at_its_pace(steps[:1], np.array([0.4]), 10) == 0.4
+    assert at_its_pace(steps[:2], np.array([0.4, 0.5]), 10) == pytest.approx(1.3)
 
 
 def test_before_a_trial_is_complete_none_is_pruned() -> None:
