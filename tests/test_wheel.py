@@ -19,14 +19,14 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.hub.parts import build_parts
 from hf_ftrisk.verdict import Verdict
 from hf_ftrisk.reference import load_reference
-from hf_ftrisk.hub_repo.rendering import template_folder
+from hf_ftrisk.hub_repo.rendering import templates
 from hf_ftrisk.report import Cost, RiskReport
 report = RiskReport(Goal("loss", target=0.5), Verdict.GO, ("why",), Cost(full_steps=10))
 parts = build_parts(report, figure=False)
 print(json.dumps({
     "package": str(Path(hf_ftrisk.__file__).parent),
-    "templates": str(template_folder()),
-    "names": sorted(path.name for path in template_folder().iterdir()),
+    "templates": str(templates()),
+    "names": sorted(path.name for path in templates().iterdir()),
     "card": parts.merged_into(None, title="t"),
     "reference": len(load_reference()),
     "torch": "torch" in sys.modules,
@@ -83,3 +83,21 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert "hf_ftrisk/py.typed" in names
     assert not [name for name in names if name.endswith((".pyc", ".db")) or "tests" in name]
     assert "hf-ftrisk = hf_ftrisk.cli:main" in entry_points
+
+
+@pytest.mark.slow
+def test_templates_are_found_in_a_package_that_stays_zipped(wheel, tmp_path):
+    code = (
+        "import hf_ftrisk; from hf_ftrisk.hub_repo.rendering import render; "
+        "print(hf_ftrisk.__file__, render('model_card.md.jinja', {'title': 'mine'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(wheel)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"{wheel}/hf_ftrisk" in done.stdout
+    assert "# mine" in done.stdout

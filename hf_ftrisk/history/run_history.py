@@ -65,7 +65,8 @@ class RunHistory:
 
     Example:
         >>> history = RunHistory("runs.db")
-        >>> history.add(record).records(task="sst2", metric="eval_accuracy")
+        >>> len(history.add(record).records(task="sst2", metric="eval_accuracy"))
+        1
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
-from pathlib import Path
+from importlib.resources.abc import Traversable
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hf_ftrisk.text import printable
@@ -46,7 +46,7 @@ def render(template: str, values: dict[str, Any]) -> str:
         jinja2.UndefinedError: a value the template needs is missing.
     """
     environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(template_folder()),
+        loader=FunctionLoader(_source),
         finalize=escape,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -56,8 +56,11 @@ def render(template: str, values: dict[str, Any]) -> str:
     return environment.get_template(template).render(values)
 
 
-def template_folder() -> Path:
-    """Folder of the templates: inside the package when installed, beside it in a checkout."""
-    package = Path(str(files("hf_ftrisk")))
-    inside = package / "model_card_templates"
-    return inside if inside.is_dir() else package.parent / "model_card_templates"
+def templates() -> Traversable:
+    """Folder of the templates, in the package: in a checkout it is a link to the one at the top."""
+    return files("hf_ftrisk") / "model_card_templates"
+
+
+def _source(template: str) -> str | None:
+    file = templates() / template
+    return file.read_text(encoding="utf-8") if file.is_file() else None

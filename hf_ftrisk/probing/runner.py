@@ -296,6 +296,6 @@ def preflight(trainer: Any, goal: Goal | str, **settings: Any) -> RiskReport:
     Example:
         >>> report = preflight(trainer, goal="eval_accuracy>=0.85", budget=0.05, seeds=3)
         >>> if report.verdict is not Verdict.NO_GO:
-        ...     trainer.train()
+        ...     result = trainer.train()
     """
     return PreflightRunner(trainer, goal=goal, **settings).run()

@@ -223,10 +223,12 @@ class RunRecord:
             ValueError: no ``step`` column, a column of another length or name.
 
         Example:
-            >>> RunRecord.from_columns(
+            >>> record = RunRecord.from_columns(
             ...     {"step": [50, 100], "loss": [0.9, 0.7], "eval_accuracy": [0.6, 0.7]},
             ...     max_steps=100,
             ... )
+            >>> record.outcome(Goal("accuracy"))
+            0.7
         """
         return cls.from_log_history(rows_of(columns), max_steps=max_steps, **fields)
 

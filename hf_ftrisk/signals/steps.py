@@ -33,7 +33,7 @@ class StepMeter:
     Example:
         >>> with StepMeter(trainer.optimizer) as meter:
         ...     train()
-        >>> dynamics_signals(record, **meter.columns())
+        >>> signals = dynamics_signals(record, **meter.columns())
     """
 
     def __init__(self, optimizer: Any, max_coordinates: int = MAX_COORDINATES) -> None:

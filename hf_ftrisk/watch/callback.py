@@ -77,9 +77,10 @@ class FineTuneRiskCallback(TrainerCallback):
 
     Example:
         >>> callback = FineTuneRiskCallback("eval_accuracy>=0.85", history="runs.db")
-        >>> callback.attach(trainer)
-        >>> trainer.train()
-        >>> print(callback.report.verdict, callback.report.forecast)
+        >>> callback = callback.attach(trainer)
+        >>> result = trainer.train()
+        >>> print(callback.report.verdict)
+        GO
     """
 
     def __init__(

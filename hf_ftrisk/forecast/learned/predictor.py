@@ -79,7 +79,7 @@ class LearnedPredictor:
 
     Example:
         >>> predictor = LearnedPredictor(bounds=(0, 1)).fit(table[features], table["accuracy"])
-        >>> predictor.predict(new_runs)[0].interval(0.9)
+        >>> low, high = predictor.predict(new_runs)[0].interval(0.9)
     """
 
     def __init__(
