@@ -130,9 +130,15 @@ def go_threshold(probs: np.ndarray, good: np.ndarray, rate: float = GO_RATE) -> 
 
 
 def calibrated(examples: Sequence[Example], strength: float = STRENGTH) -> PreflightRule:
-    """The rule with its thresholds, which rest on examples judged without their data set."""
+    """The rule with its thresholds.
+
+    They rest on examples judged without their data set, of runs of real length alone: short ones
+    end lower than such runs do, and earlier.
+    """
     probs = held_out_probs(examples, strength)
     good = np.array([example.good for example in examples])
+    long = np.array([example.record.max_steps >= LONG for example in examples])
+    probs, good = probs[long], good[long]
     scores = np.sort(probs[good]).round(6).tolist()
     return replace(
         fit(examples, strength), good=tuple(scores), go=round(go_threshold(probs, good), 6)

@@ -49,8 +49,8 @@ class PreflightRunner:
             None: all.
         snapshot: where copies of trainable weights are kept: ``"cpu"``, ``"pinned"`` host memory,
             or on the ``"device"``.
-        signal_seconds: bound on the time for static signals; 0: none. None: 15 seconds, or half
-            of the time that the budget is worth where that is more.
+        signal_seconds: bound on the time for static signals; 0: none. None: 15 seconds, or the
+            time that the budget is worth where that is more; they end sooner where all is seen.
         timeout: seconds after which a rank that waits for the others gives up.
         price_per_hour: price of one hour of all machines together, in `currency`.
         currency: unit of the price.

@@ -37,8 +37,8 @@ _LEAST_DEEPENING = 4 / 3
 # Steps that tell what a step costs, before the rest is planned: the first is slow.
 _TIMED_STEPS = 2
 # Static signals may take this share of the time that the budget is worth, if that is more than the
-# seconds they are given.
-_SIGNAL_SHARE = 0.5
+# seconds they are given: on a slow machine they would see too few rows in those.
+_SIGNAL_SHARE = 1.0
 # A warm-up that would take more than this share of a probe's steps is jumped: at small rates a
 # probe shows neither whether the run learns nor whether it holds.
 _LONG_WARMUP = 0.25

@@ -16,8 +16,8 @@ never guessed. This page is printed by `python -m hf_ftrisk.signals`; a test hol
 the model at most 32 batches of each, takes representations of about 512 rows, and gradients of at
 most 12 batches of each, of which it keeps 500,000 coordinates (96 MB), within 15 seconds by
 default: a sixth at most to read and collate each set, a fifth of the rest for the data; of what is
-left, a sixth for the zero-shot loss, half for representations (or, of a language model, its targets
-beside other inputs), the rest for gradients.
+left, a sixth for the zero-shot loss, five eighths for representations (or, of a language model, its
+targets beside other inputs), the rest for gradients.
 
 **The seconds are a bound.** The clock is looked at between rows and between batches. Batches grow
 from 2 rows to 4, 8, ... up to the run's own, and each is begun only if it is expected to end in

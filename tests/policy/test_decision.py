@@ -129,9 +129,9 @@ def test_what_was_not_measured_counts_as_the_mean_pair():
 
 
 def test_the_floor_of_a_no_go_is_the_conformal_one():
-    rule = replace(RULE, good=[k / 20 for k in range(1, 20)])
-    assert rule.no_go(0.05) == pytest.approx(0.05)  # 20 x 0.05: the smallest of 19
-    assert rule.no_go(0.1) == pytest.approx(0.1)
+    rule = replace(RULE, good=[k / 30 for k in range(1, 30)])
+    assert rule.no_go(0.05) == pytest.approx(1 / 30)  # 30 x 0.05 / 1.5: the smallest of 29
+    assert rule.no_go(0.1) == pytest.approx(2 / 30)
     assert rule.no_go(0.049) == 0.0
 
 

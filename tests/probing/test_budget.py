@@ -199,8 +199,8 @@ def test_given_depths_are_those_of_the_runs_own_beginning():
 
 @pytest.mark.parametrize(
     ("step_seconds", "wanted", "given"),
-    [(0.01, None, 15.0), (1.0, None, 20.0), (1.0, 50.0, 50.0), (0.01, 0.5, 0.5)],
-    ids=["at least 15 seconds", "half of the budget", "as asked for", "less asked for"],
+    [(0.01, None, 15.0), (1.0, None, 40.0), (1.0, 50.0, 50.0), (0.01, 0.5, 0.5)],
+    ids=["at least 15 seconds", "as long as the budget", "as asked for", "less asked for"],
 )
 def test_static_signals_get_the_time_asked_for_or_one_in_proportion(step_seconds, wanted, given):
     setup = SimulatedSetup(

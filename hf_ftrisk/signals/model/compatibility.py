@@ -103,8 +103,8 @@ def compatibility_signals(
         max_coordinates: gradient coordinates kept of each batch; of more parameters a random part
             is kept, and sums over it are scaled up.
         deadline: when to stop looking at further batches: a sixth of its time goes to the
-            zero-shot loss, half to what the labels say of the model's representation (or a
-            language model's targets of their inputs), the rest to gradients.
+            zero-shot loss, five eighths to what the labels say of the model's representation (or
+            a language model's targets of their inputs), the rest to gradients.
     """
     deadline, pace = deadline or Deadline(), Pace()
     with frozen(model):
@@ -113,7 +113,7 @@ def compatibility_signals(
             model, eval_batches, loss=loss, deadline=deadline.part(1 / 6), pace=pace
         )
         signals |= feature_signals(
-            model, train_batches, eval_batches, deadline=deadline.part(2 / 3), pace=pace
+            model, train_batches, eval_batches, deadline=deadline.part(3 / 4), pace=pace
         )
         signals |= input_signals(model, train_batches, deadline.part(2 / 3), pace)
         train_gradients, eval_gradients = (
@@ -221,7 +221,7 @@ def feature_signals(
     linear probe on the pooled last hidden states.
     """
     deadline, pace = deadline or Deadline(), pace or Pace()
-    train = represented(model, train_batches, MOST_FEATURES, deadline.part(0.5), pace)
+    train = represented(model, train_batches, MOST_FEATURES, deadline.part(0.6), pace)
     if train.labelled is None:
         return {}
     held_out = represented(model, eval_batches, MOST_FEATURES, deadline.part(0.6), pace)

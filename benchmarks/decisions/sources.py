@@ -1,0 +1,106 @@
+"""The recorded runs that the rule of a pre-flight is fitted on and measured with.
+
+Long runs (`benchmarks.longruns`, 500 steps and more) with their probes, and the short runs of the
+packaged reference library, whose own beginning stands for the probe. Signals that a record lacks,
+because it is older than they are, are measured again from its setting and kept in `SIGNALS_FILE`:
+numbers of the untrained model alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.decisions.examples import JUMP, Seen, seen_of_pair
+from benchmarks.longruns import store
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.reference import load_reference
+from hf_ftrisk.reference.pairs import pairs_of
+
+SIGNALS_FILE = Path(__file__).parent / "signals.json"
+# Signals that the parts are read from.
+NAMES = (
+    "signal_score",
+    "signal_shuffled",
+    "signal_p",
+    "signal_z",
+    "signal_correlation",
+    "signal_eval_score",
+    "signal_eval_trivial",
+    "signal_rows",
+    "signal_eval_rows",
+    "input_gain",
+    "input_gain_z",
+    "gradient_l1",
+    "gradient_l1_agreed",
+    "schedule_rates",
+    "schedule_gain",
+    "zero_shot_loss",
+    "uniform_loss",
+    "label_entropy",
+    "majority_share",
+    "classes",
+    "train_rows",
+    "sampled_rows",
+    "log_me",
+)
+# Of the beginning of a short run, which is all warm-up at a twentieth.
+_SHORT_SHARE = 0.15
+
+
+def known_signals() -> dict[str, dict[str, float]]:
+    """Key of a run or setting -> the signals measured for it."""
+    if not SIGNALS_FILE.exists():
+        return {}
+    found: dict[str, dict[str, float]] = json.loads(SIGNALS_FILE.read_text(encoding="utf-8"))
+    return found
+
+
+def keep_signals(measured: Mapping[str, Mapping[str, float]]) -> None:
+    """Add signals to the file, to four digits."""
+    kept = known_signals() | {
+        key: {name: float(f"{static[name]:.4g}") for name in NAMES if name in static}
+        for key, static in measured.items()
+    }
+    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(kept[key])}" for key in sorted(kept))
+    SIGNALS_FILE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+
+
+def short_key(run: RunRecord) -> str:
+    """What the signals of a short run depend on besides its learning rates."""
+    s = run.settings
+    return f"{s['dataset']} {s['train_rows']} {s['label_noise']} {s['method']}"
+
+
+def short_runs() -> Iterator[Seen]:
+    """Runs of the reference library whose signals are known, but those of random weights."""
+    known = known_signals()
+    for run in load_reference():
+        static = known.get(short_key(run)) if run.settings["model"] == "minilm" else None
+        if static is None or run.settings["method"] == "scratch" or run.schedule is None:
+            continue
+        total = float(np.sum(run.schedule))
+        static = static | {
+            "schedule_rates": total,
+            "schedule_gain": total * static["gradient_l1"],
+        }
+        probe = replace(run.prefix(max(6.0, _SHORT_SHARE * run.max_steps)), static=static)
+        name = f"{run.settings['setting_id']}-s{run.settings['seed']}"
+        yield Seen(run, probe, name, "short")
+
+
+def long_runs(depth: float, shards: Path) -> Iterator[Seen]:
+    """Long runs as a pre-flight sees them that trains this share of the run; signals are needed."""
+    known = known_signals()
+    runs = store.read_all(shards)
+    for pair in pairs_of(run for runs_of in runs.values() for run in runs_of):
+        if JUMP not in pair.probes:
+            continue
+        seen = seen_of_pair(pair, depth)
+        static = {**seen.probe.static, **known.get(pair.run_id, {})}
+        if "schedule_gain" in static:
+            yield replace(seen, probe=replace(seen.probe, static=static))

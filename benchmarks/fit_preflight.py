@@ -1,0 +1,77 @@
+"""Fit the rule of a pre-flight on recorded pairs, and write it into the package.
+
+    python -m benchmarks.fit_preflight signals [--shards recordings]  # what older records lack
+    python -m benchmarks.fit_preflight fit [--shards recordings]
+
+Run it from the repository root. Pairs are read from benchmarks/recordings and, with --shards, from
+a folder of shards that are not packed yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks.decisions.examples import examples_of
+from benchmarks.decisions.fitting import calibrated
+from benchmarks.decisions.sources import (
+    keep_signals,
+    known_signals,
+    long_runs,
+    short_key,
+    short_runs,
+)
+from benchmarks.longruns import store
+from hf_ftrisk.policy.preflight_rule import RULE_FILE
+from hf_ftrisk.reference import load_reference
+
+# Shares of the run that probes train within budgets of 5 and 10 %: most of them.
+DEPTHS = (0.05, 0.1)
+_NO_SHARDS = Path("benchmarks/recordings/none")
+
+
+def fit(shards: Path) -> None:
+    """Fit, and write the packaged rule."""
+    runs = [*short_runs(), *(seen for depth in DEPTHS for seen in long_runs(depth, shards))]
+    rule = calibrated(examples_of(runs))
+    text = json.dumps(rule.to_dict(), indent=1)
+    RULE_FILE.write_text(text + "\n", encoding="utf-8")
+    shown = {name: round(value, 3) for name, value in rule.weights.items()}
+    print(f"{rule.runs} runs of {rule.data_sets} data sets; weights {shown}")
+    print(f"NO_GO below {rule.no_go(0.05):.3f}, GO from {rule.go:.3f}")
+
+
+def signals(shards: Path) -> None:
+    """Measure the signals that runs lack, one setting after the other."""
+    import torch
+
+    from benchmarks.longruns.plan import plan as long_plan
+    from benchmarks.longruns.train import untrained_signals as of_long
+    from benchmarks.recording.plan import plan as short_plan
+    from benchmarks.recording.train import untrained_signals as of_short
+
+    torch.set_num_threads(1)
+    settings = {(s.setting_id, s.seed): s for s in short_plan()}
+    for run in load_reference():
+        setting = settings.get((run.settings["setting_id"], run.settings["seed"]))
+        key = short_key(run)
+        if run.settings["model"] == "minilm" and setting and key not in known_signals():
+            keep_signals({key: of_short(setting)})
+    planned = {setting.run_id: setting for setting in long_plan()}
+    for run_id, runs in store.read_all(shards).items():
+        lacks = "schedule_gain" not in runs[0].record.static
+        if lacks and run_id in planned and run_id not in known_signals():
+            keep_signals({run_id: of_long(planned[run_id])})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("command", choices=("signals", "fit"))
+    parser.add_argument("--shards", type=Path, default=_NO_SHARDS, help="shards not packed yet")
+    options = parser.parse_args(arguments)
+    (fit if options.command == "fit" else signals)(options.shards)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Verdicts of a pre-flight on recorded long runs, every data set judged by the others.
+
+    python -m benchmarks.preflight_decisions [--shards recordings] [--write docs/preflight.md]
+
+What a pre-flight saw of each run (static signals, and a probe from the peak of the schedule on) is
+judged by a rule whose weights and thresholds were fitted without the run's data set, and the
+verdict is held against how the full run ended. Beside it, what a person has without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.decisions.examples import Example, examples_of
+from benchmarks.decisions.fitting import calibrated, weights_of
+from benchmarks.decisions.sources import NAMES, long_runs, short_runs
+from hf_ftrisk.policy.parts import part_names
+from hf_ftrisk.verdict import Verdict
+
+BUDGETS = (0.02, 0.05, 0.1)
+# Depths that rules are fitted at: shallower probes are judged by the same rule.
+FITTED_AT = (0.05, 0.1)
+# Below every part and signal: trees tell it from them.
+_ABSENT = -100.0
+_BEGIN, _END = "<!-- decisions: begin -->", "<!-- decisions: end -->"
+_NO_SHARDS = Path("benchmarks/recordings/none")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An example with the verdict of the rule that never saw its data set."""
+
+    example: Example
+    prob: float
+    verdict: Verdict
+    boosted: float
+
+
+def judged(shards: Path) -> dict[float, list[Judged]]:
+    """Budget -> every example of a long run at that depth, judged."""
+    at = {depth: examples_of(list(long_runs(depth, shards))) for depth in BUDGETS}
+    short = examples_of(list(short_runs()))
+    fitted = [*short, *(example for depth in FITTED_AT for example in at[depth])]
+    found: dict[float, list[Judged]] = {depth: [] for depth in BUDGETS}
+    for dataset in sorted({example.dataset for example in at[BUDGETS[0]]}):
+        others = [example for example in fitted if example.dataset != dataset]
+        rule, trees = calibrated(others), _boosted(others)
+        for depth in BUDGETS:
+            for example in at[depth]:
+                if example.dataset != dataset:
+                    continue
+                prob = rule.prob_good(example.parts)
+                verdict = Verdict.UNDECIDED
+                if prob < rule.no_go(0.05):
+                    verdict = Verdict.NO_GO
+                elif prob >= rule.go:
+                    verdict = Verdict.GO
+                found[depth].append(Judged(example, prob, verdict, trees(example)))
+    return found
+
+
+def _boosted(examples: Sequence[Example]) -> Callable[[Example], float]:
+    """Gradient boosting on all parts and signals, as TuneAhead does it."""
+    trees = HistGradientBoostingClassifier(max_iter=100, max_depth=3, learning_rate=0.1)
+    y = [example.good for example in examples]
+    trees.fit(np.array([_everything(e) for e in examples]), y, sample_weight=weights_of(examples))
+    return lambda example: float(trees.predict_proba(np.array([_everything(example)]))[0, 1])
+
+
+def _everything(example: Example) -> list[float]:
+    parts = [getattr(example.parts, name) for name in part_names()]
+    signals = [example.record.static.get(name) for name in NAMES]
+    return [_ABSENT if value is None else float(value) for value in (*parts, *signals)]
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part}/{whole} ({part / whole:.0%})" if whole else "-"
+
+
+def summary(found: dict[float, list[Judged]]) -> list[str]:
+    """Lines of the table over budgets."""
+    lines = [
+        "| budget | runs x goals | decided | wrong NO_GO, of good | wrong GO, of GOs | AUC |",
+        "|---|---|---|---|---|---|",
+    ]
+    for budget, rows in found.items():
+        good = [row for row in rows if row.example.good]
+        go = [row for row in rows if row.verdict is Verdict.GO]
+        decided = [row for row in rows if row.verdict is not Verdict.UNDECIDED]
+        no_go = [row for row in good if row.verdict is Verdict.NO_GO]
+        poor = [row for row in go if not row.example.good]
+        lines.append(
+            f"| {budget:.0%} | {len(rows)} | {_share(len(decided), len(rows))} | "
+            f"{_share(len(no_go), len(good))} | {_share(len(poor), len(go))} | "
+            f"{_auc(rows, lambda row: row.prob):.3f} |"
+        )
+    return lines
+
+
+def by_kind(rows: Sequence[Judged]) -> list[str]:
+    """Lines of the table over what was wrong with a run, the least decided first."""
+    kinds: dict[str, list[Judged]] = {}
+    for row in rows:
+        out = row.example.target == "out of reach"
+        kinds.setdefault("target out of reach" if out else row.example.recipe, []).append(row)
+    lines = [
+        "| kind | runs x goals | good | NO_GO | undecided | GO | wrong |",
+        "|---|---|---|---|---|---|---|",
+    ]
+
+    def decided(name: str) -> float:
+        return float(np.mean([row.verdict is not Verdict.UNDECIDED for row in kinds[name]]))
+
+    for name in sorted(kinds, key=decided):
+        part = kinds[name]
+        counts = {v: sum(row.verdict is v for row in part) for v in Verdict}
+        wrong = sum(
+            row.verdict is (Verdict.NO_GO if row.example.good else Verdict.GO) for row in part
+        )
+        lines.append(
+            f"| {name} | {len(part)} | {sum(row.example.good for row in part)} | "
+            f"{counts[Verdict.NO_GO]} | {counts[Verdict.UNDECIDED]} | {counts[Verdict.GO]} | "
+            f"{wrong} |"
+        )
+    return lines
+
+
+def beside(rows: Sequence[Judged]) -> list[str]:
+    """Lines of the table of what else tells good from poor, by AUC."""
+
+    def part(name: str) -> Callable[[Judged], float]:
+        return lambda row: float(getattr(row.example.parts, name) or 0.0)
+
+    others: dict[str, Callable[[Judged], float]] = {
+        "the rule": lambda row: row.prob,
+        "gradient boosting on all parts and signals": lambda row: row.boosted,
+        "last value of the probe against the target (by eye)": part("progress"),
+        "fall of the loss at the peak rate (learning-rate finder)": part("learning"),
+        "LogME": lambda row: row.example.record.static.get("log_me", 0.0),
+        "the linear probe's reach alone": part("reach"),
+        "movement alone": part("movement"),
+    }
+    lines = ["| told by | AUC |", "|---|---|"]
+    scored = {name: _auc(rows, score) for name, score in others.items()}
+    return lines + [
+        f"| {name} | {scored[name]:.3f} |" for name in sorted(scored, key=scored.__getitem__)
+    ]
+
+
+def _auc(rows: Sequence[Judged], score: Callable[[Judged], float]) -> float:
+    return float(roc_auc_score([row.example.good for row in rows], [score(row) for row in rows]))
+
+
+def page(found: dict[float, list[Judged]]) -> str:
+    """The tables as Markdown."""
+    rows = found[0.05]
+    runs = len({row.example.run_id for row in rows})
+    sets = len({row.example.dataset for row in rows})
+    return "\n".join(
+        [
+            f"{runs} full runs of 500 to 1,500 steps on {sets} data sets, each judged by up to "
+            "five goals (better than trivial; 60, 80 and 92 % of the best skill that was reached "
+            "on the data set; out of reach), by a rule fitted without its data set.",
+            "",
+            "At 5 %, by what was wrong with the run:",
+            "",
+            *by_kind(rows),
+            "",
+            *summary(found),
+            "",
+            "What tells good from poor at 5 %:",
+            "",
+            *beside(rows),
+        ]
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--shards", type=Path, default=_NO_SHARDS, help="shards not packed yet")
+    parser.add_argument("--write", type=Path, help="page whose table is replaced")
+    options = parser.parse_args(arguments)
+    text = page(judged(options.shards))
+    print(text)
+    if options.write:
+        old = options.write.read_text(encoding="utf-8")
+        head, _, rest = old.partition(_BEGIN)
+        tail = rest.partition(_END)[2]
+        new = f"{head}{_BEGIN}\n{text}\n\n{_END}{tail}"
+        options.write.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
