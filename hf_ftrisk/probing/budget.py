@@ -21,7 +21,7 @@ SHARE_OF_A_PROBE = 0.1
 # What the first evaluation may have taken of a probe's share before the others are planned.
 _SPENT = 0.15
 # Evaluations on fewer rows than this many times the smallest are not worth another depth.
-_ROWS_OF_A_LOOK = 8
+_ROWS_OF_A_LOOK = 4
 MAX_DEPTHS = 5
 # Rows of the smallest evaluation that is worth anything.
 LEAST_ROWS = 16
