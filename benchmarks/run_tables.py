@@ -204,13 +204,13 @@ def reference() -> list[Run]:
 
 
 def recordings() -> list[Run]:
-    """The project's recordings of real length; the group is the data set. None before any is."""
+    """The project's recordings of real length; the group is the data set."""
     runs = []
     for file in sorted(RECORDINGS.glob("*.parquet")):
         for recorded in read_runs(file):
             record = recorded.record
             goal = Goal("accuracy") if "eval_accuracy" in record.evals else Goal("eval_loss")
-            if record.has_outcome(goal):
+            if recorded.probe is None and record.has_outcome(goal):
                 runs.append(Run(str(record.settings.get("dataset", record.task)), record, goal))
     return runs
 

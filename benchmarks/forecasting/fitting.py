@@ -61,6 +61,11 @@ class Choices:
     seed: int = 0
 
 
+PACKAGED = Choices()
+# Fewer trees where few runs are forecast: the packaged file stays below 3 MB.
+SMALL = Choices(trees=50)
+
+
 def sampled(rows: Examples, seed: int = 0) -> Examples:
     """The rows a model is grown on: no source more than `MOST_RUNS` runs."""
     rng = np.random.default_rng(seed)
@@ -117,7 +122,7 @@ def still_to_come(rows: Examples, ending: Ending) -> np.ndarray:
     return np.asarray(rows.end - rows.last)
 
 
-def fit_change_model(all_rows: Examples, choices: Choices = Choices()) -> ChangeModel:
+def fit_change_model(all_rows: Examples, choices: Choices = PACKAGED) -> ChangeModel:
     """Model of one family of metrics from the rows of its runs."""
     rows = sampled(all_rows, choices.seed)
     weight = weights_of(rows)
@@ -179,8 +184,8 @@ def _outcomes(
     unseen: sparse.csr_matrix,
     ending: Ending,
 ) -> Outcomes:
-    asked = np.flatnonzero(np.diff(unseen.indptr) > 0)
-    draws = np.array([_draws(unseen, i, change) * unit[i] for i in asked])
+    asked, draws = draws_unseen(unseen, change)
+    draws *= unit[asked][:, None]
     known = rows.where(asked)
     truth = still_to_come(known, ending)
     kept = _kept(known, np.median(draws, axis=1), truth)
@@ -191,9 +196,12 @@ def _outcomes(
     return Outcomes(change, kept, _calibration(known, draws, truth), np.array(reach))
 
 
-def _draws(unseen: sparse.csr_matrix, i: int, change: np.ndarray) -> np.ndarray:
-    start, end = unseen.indptr[i], unseen.indptr[i + 1]
-    return spread(unseen.data[start:end], change[unseen.indices[start:end]], DRAWS)
+def draws_unseen(unseen: sparse.csr_matrix, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cases that some tree did not know, (m,), and the draws (m, n_draws) that those give them."""
+    asked = np.flatnonzero(np.diff(unseen.indptr) > 0)
+    parts = [slice(unseen.indptr[i], unseen.indptr[i + 1]) for i in asked]
+    draws = [spread(unseen.data[p], change[unseen.indices[p]], DRAWS) for p in parts]
+    return asked, np.array(draws)
 
 
 def _near(rows: Examples, depth: float) -> np.ndarray:
@@ -213,22 +221,19 @@ def _kept(rows: Examples, median: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _calibration(rows: Examples, draws: np.ndarray, truth: np.ndarray) -> DepthCalibration:
-    factors = []
     outside = ~np.char.startswith(rows.source, "own ")
+    factors = []
     for depth in DEPTHS:
         near = np.flatnonzero(_near(rows, depth) & outside)
-        groups = rows.source[near].tolist()
-        factors.append(
-            tuple(
-                float(
-                    np.clip(
-                        conformal_quantile(
-                            [interval_score(draws[i], truth[i], level) for i in near], level, groups
-                        ),
-                        *FACTOR_RANGE,
-                    )
-                )
-                for level in LEVELS
-            )
-        )
+        factors.append(calibrated(rows.where(near), draws[near], truth[near]))
     return DepthCalibration(tuple(factors), int(np.unique(rows.source[outside]).size))
+
+
+def calibrated(rows: Examples, draws: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:
+    """Factors (n_levels,) that make the intervals of draws (n, n_draws) hold over sources."""
+    groups = rows.source.tolist()
+    found = []
+    for level in LEVELS:
+        scores = [interval_score(d, t, level) for d, t in zip(draws, truth, strict=True)]
+        found.append(float(np.clip(conformal_quantile(scores, level, groups), *FACTOR_RANGE)))
+    return tuple(found)

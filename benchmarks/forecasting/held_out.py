@@ -8,13 +8,16 @@ from functools import cache
 
 import numpy as np
 
+from benchmarks.forecasting.before import fit_before_model, rows_before
 from benchmarks.forecasting.examples import Examples
-from benchmarks.forecasting.fitting import fit_change_model
+from benchmarks.forecasting.fitting import SMALL, fit_change_model
 from benchmarks.forecasting.sources import completed
+from hf_ftrisk.forecast.before import BeforeModel
 from hf_ftrisk.forecast.change_model import ChangeModel, Family
 from hf_ftrisk.forecast.forecaster import Forecaster
 
-FOLDS = 6  # of the public families, and of the project's own data sets
+FAMILIES: tuple[Family, ...] = ("loss", "score")
+FOLDS = 4  # of the public families, and of the project's own data sets
 
 
 @cache
@@ -27,21 +30,35 @@ def fold_of(source: str) -> str:
     """What is held out together with a source."""
     if source.startswith("bert "):
         return "bert"
-    if source.startswith("plm "):
-        return source
     if source in ("mlperf", "rectified_law", "huggingface/peft"):
-        return source
-    kind = "own" if source.startswith("own ") else "public"
-    return f"{kind} {zlib.crc32(source.encode()) % FOLDS}"
+        return "single tables"
+    kind = next((k for k in ("own", "plm") if source.startswith(f"{k} ")), "public")
+    folds = FOLDS // 2 if kind == "plm" else FOLDS
+    return f"{kind} {zlib.crc32(source.encode()) % folds}"
+
+
+@cache
+def all_rows_before() -> Examples:
+    """Rows of all runs before their first evaluation."""
+    return rows_before(completed())
+
+
+def _without(rows: Examples, fold: str, family: Family) -> Examples:
+    kept = np.array([fold_of(source) != fold for source in rows.source.tolist()])
+    return rows.where(kept & (rows.family == family))
 
 
 @cache
 def models_without(fold: str) -> Mapping[Family, ChangeModel]:
     """Models of losses and scores, fitted without a fold's sources."""
-    rows = all_rows()
-    kept = np.array([fold_of(source) != fold for source in rows.source.tolist()])
-    families: tuple[Family, ...] = ("loss", "score")
-    return {name: fit_change_model(rows.where(kept & (rows.family == name))) for name in families}
+    return {name: fit_change_model(_without(all_rows(), fold, name)) for name in FAMILIES}
+
+
+@cache
+def before_without(fold: str) -> Mapping[Family, BeforeModel]:
+    """Models for what was not yet evaluated, fitted without a fold's sources."""
+    rows = all_rows_before()
+    return {name: fit_before_model(_without(rows, fold, name), SMALL) for name in FAMILIES}
 
 
 def source_of(table: str, group: str) -> str:
@@ -58,4 +75,9 @@ def source_of(table: str, group: str) -> str:
 
 def held_out_forecaster(table: str, group: str) -> Forecaster:
     """The default forecaster, fitted without the source of a run."""
-    return Forecaster(models=models_without(fold_of(source_of(table, group))))
+    return forecaster_without(fold_of(source_of(table, group)))
+
+
+def forecaster_without(fold: str) -> Forecaster:
+    """The default forecaster, fitted without a fold's sources."""
+    return Forecaster(models=models_without(fold), before=before_without(fold))

@@ -206,10 +206,7 @@ def stored(model: ChangeModel, name: str) -> dict[str, np.ndarray]:
     for key in ("mean", "sd", "weights", "intercept"):
         found[f"{name}/size/{key}"] = np.asarray(getattr(model.size, key), dtype=np.float64)
     for ending, known in model.outcomes.items():
-        found[f"{name}/{ending}/change"] = known.change.astype(np.float32)
-        found[f"{name}/{ending}/kept"] = known.kept
-        found[f"{name}/{ending}/factors"] = np.array(known.calibration.factors)
-        found[f"{name}/{ending}/reach"] = known.reach
+        found |= stored_outcomes(known, f"{name}/{ending}")
     found[f"{name}/counts"] = np.array([model.sources, model.runs])
     return found
 
@@ -223,17 +220,30 @@ def restored(arrays: Mapping[str, np.ndarray], name: str) -> ChangeModel:
         float(arrays[f"{name}/size/intercept"]),
     )
     sources, runs = (int(x) for x in arrays[f"{name}/counts"])
-    outcomes: dict[Ending, Outcomes] = {}
-    for ending in ENDINGS:
-        factors = arrays[f"{name}/{ending}/factors"]
-        outcomes[ending] = Outcomes(
-            arrays[f"{name}/{ending}/change"].astype(np.float64),
-            arrays[f"{name}/{ending}/kept"],
-            DepthCalibration(tuple(tuple(float(f) for f in row) for row in factors), sources),
-            arrays[f"{name}/{ending}/reach"],
-        )
+    outcomes = {e: outcomes_of(arrays, f"{name}/{e}", sources) for e in ENDINGS}
     forest = Forest.from_arrays(arrays, f"{name}/forest/")
     return ChangeModel(size, forest, outcomes, sources, runs)
+
+
+def stored_outcomes(known: Outcomes, prefix: str) -> dict[str, np.ndarray]:
+    """Arrays of outcomes under names that start with `prefix`."""
+    return {
+        f"{prefix}/change": known.change.astype(np.float32),
+        f"{prefix}/kept": known.kept,
+        f"{prefix}/factors": np.array(known.calibration.factors),
+        f"{prefix}/reach": known.reach,
+    }
+
+
+def outcomes_of(arrays: Mapping[str, np.ndarray], prefix: str, groups: int) -> Outcomes:
+    """Inverse of `stored_outcomes`; `groups` sources calibrate them."""
+    factors = arrays[f"{prefix}/factors"]
+    return Outcomes(
+        arrays[f"{prefix}/change"].astype(np.float64),
+        arrays[f"{prefix}/kept"],
+        DepthCalibration(tuple(tuple(float(f) for f in row) for row in factors), groups),
+        arrays[f"{prefix}/reach"],
+    )
 
 
 @cache

@@ -125,6 +125,11 @@ def seen(record: RunRecord, goal: Goal, scale: Scale | None = None) -> Seen | No
     return Seen(scale, at, z, values, bounded(found))
 
 
+def plan_features(record: RunRecord, goal: Goal) -> dict[str, float]:
+    """Features, not yet bounded, that need no evaluation: training loss, plan, gradients."""
+    return _losses(record, goal) | _run(record, np.zeros(1))
+
+
 def began_far_below(record: RunRecord, goal: Goal) -> bool:
     """Whether a run's first evaluation lies far below the trivial predictor, if that is known.
 

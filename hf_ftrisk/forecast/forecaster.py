@@ -12,11 +12,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from hf_ftrisk.forecast.before import BeforeModel, known_before, load_before_model
 from hf_ftrisk.forecast.change_model import ChangeModel, Family, family_of, load_change_model
 from hf_ftrisk.forecast.cold import cold_values, keeps_best
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.features import seen
-from hf_ftrisk.forecast.related.peers import ColdMedian, Known, Peers, from_units, in_units
+from hf_ftrisk.forecast.related.peers import (
+    DIP_RECOVERS,
+    ColdMedian,
+    Known,
+    Peers,
+    from_units,
+    in_units,
+)
 from hf_ftrisk.forecast.scale import Scale
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_scale import as_fractions
@@ -33,10 +41,12 @@ class Forecaster:
         history: completed runs that may be used, as a tuple. Runs of the same task
             (`peers.of_task`), metric and about the same length inform a forecast; others do not.
         models: family of metrics -> what runs of other sources say; None: as packaged.
+        before: the same for runs that were not evaluated yet.
     """
 
     history: tuple[RunRecord, ...] = ()
     models: Mapping[Family, ChangeModel] | None = None
+    before: Mapping[Family, BeforeModel] | None = None
     _known: Known = field(default_factory=Known, repr=False)
     _peers: dict[tuple[str | None, int, Goal], Peers] = field(
         default_factory=dict, repr=False, init=False
@@ -74,7 +84,7 @@ class Forecaster:
         samples, source = self._cold(record, goal)
         peers = self._peers_of(record, goal)
         if peers is not None:
-            units = peers.samples(record, in_units(samples, goal), _SAMPLES)
+            units = self._with_peers(peers, record, goal, samples)
             samples = _at_least_reached(from_units(units, goal), record, goal)
             n = peers.outcomes.size
             source = (
@@ -82,6 +92,21 @@ class Forecaster:
                 "other tasks; calibrated on their held-out errors"
             )
         return Forecast(samples, step=record.last_step, source=source)
+
+    def _with_peers(
+        self, peers: Peers, record: RunRecord, goal: Goal, cold: np.ndarray
+    ) -> np.ndarray:
+        """Draws (n,) of a run whose task is known; a dip of one evaluation mostly recovers."""
+        before = peers.before_dip(record)
+        if before is None:
+            return peers.samples(record, in_units(cold, goal), _SAMPLES)
+        recovers = round(DIP_RECOVERS * _SAMPLES)
+        of_before = in_units(self._cold(before, goal)[0], goal)
+        parts = [
+            peers.samples(before, of_before, recovers),
+            peers.samples(record, in_units(cold, goal), _SAMPLES - recovers),
+        ]
+        return np.concatenate(parts)
 
     def _of_fractions(self, goal: Goal) -> Forecaster:
         """The same forecaster, its runs with the goal's metric as fractions."""
@@ -93,11 +118,7 @@ class Forecaster:
     def _cold(self, record: RunRecord, goal: Goal) -> tuple[np.ndarray, str]:
         state = seen(record, goal)
         if state is None:
-            losses = record.train_curve()[1]
-            scale = Scale.of(goal, losses[np.isfinite(losses)] if _is_loss(goal) else np.empty(0))
-            z = _static_samples(record, goal, scale, np.random.default_rng(0))
-            values = np.clip(scale.inverse(z), *goal.bounds)
-            return values, "no evaluation yet: wide prior of the metric's range"
+            return self._unseen(record, goal)
         model = self._model(family_of(state.scale))
         values = cold_values(state, record, goal, model, _SAMPLES)
         calibration = model.outcomes["end"].calibration
@@ -106,6 +127,21 @@ class Forecaster:
             f"{calibration.groups} sources that the trees did not know"
         )
         return values, source
+
+    def _unseen(self, record: RunRecord, goal: Goal) -> tuple[np.ndarray, str]:
+        """Before the first evaluation."""
+        known = known_before(record, goal)
+        name = family_of(known.scale)
+        if name == "real":
+            z = _wide(record, goal, known.scale)
+            return known.scale.inverse(z), "no evaluation yet: wide prior of the metric's range"
+        model = load_before_model(name) if self.before is None else self.before[name]
+        z = model.ends(known, record.progress, _SAMPLES)
+        values = np.clip(known.scale.inverse(z), *goal.bounds)
+        return values, (
+            f"no evaluation yet: what {model.runs} runs of {model.sources} sources came to from "
+            "what was known of them"
+        )
 
     def _model(self, name: Family) -> ChangeModel:
         return load_change_model(name) if self.models is None else self.models[name]
@@ -132,11 +168,6 @@ class Forecaster:
         return mean
 
 
-def _is_loss(goal: Goal) -> bool:
-    """Whether the training loss is on the scale of the goal's metric."""
-    return goal.metric.endswith("loss")
-
-
 def _at_least_reached(values: np.ndarray, record: RunRecord, goal: Goal) -> np.ndarray:
     """The best checkpoint is kept: what was reached cannot be lost again."""
     _, reached = record.finite(goal.metric)
@@ -147,21 +178,8 @@ def _at_least_reached(values: np.ndarray, record: RunRecord, goal: Goal) -> np.n
     return np.asarray(np.minimum(values, reached.min()))
 
 
-def _static_samples(
-    record: RunRecord, goal: Goal, scale: Scale, rng: np.random.Generator
-) -> np.ndarray:
-    """Coordinates (n,) spread over all the metric could plausibly become."""
-    share = (rng.permutation(_SAMPLES) + 0.5) / _SAMPLES
+def _wide(record: RunRecord, goal: Goal, scale: Scale) -> np.ndarray:
+    """Coordinates (n,) spread over all that a metric of unknown range could plausibly become."""
     baseline = record.baseline(goal)
-    if goal.usual_range is not None:
-        low, high = goal.usual_range
-        worst, best = (max(low, 0.0), high) if goal.greater_is_better else (high, low)
-        edge = worst if baseline is None else baseline
-        return scale.forward(edge + (best - edge) * share)
-    if goal.kind == "loss":
-        _, losses = record.train_curve()
-        known = losses[np.isfinite(losses) & (losses > 0)]
-        size = baseline or (float(known[-1]) if known.size else goal.target) or 1.0
-        return scale.forward(size) + 0.8 * rng.standard_normal(_SAMPLES)
     middle = scale.forward(baseline if baseline is not None else scale.center)
-    return np.asarray(middle + 3.0 * rng.standard_normal(_SAMPLES))
+    return np.asarray(middle + 3.0 * np.random.default_rng(0).standard_normal(_SAMPLES))

@@ -43,7 +43,7 @@ class CardForecast:
     """A forecast of the final metric, as a card holds it.
 
     Args:
-        mean: expected final value.
+        mean: the forecast of the final value, its median (cards of 0.1.0: the mean).
         low: lower end of the interval.
         high: upper end of the interval.
         level: probability that the interval holds, in (0, 1).
@@ -286,7 +286,7 @@ def _last_forecast(report: RiskReport) -> CardForecast | None:
     if forecast is None:
         return None
     low, high = forecast.interval(LEVEL)
-    return CardForecast(forecast.mean, low, high, LEVEL, forecast.step, prob_good(report))
+    return CardForecast(forecast.point, low, high, LEVEL, forecast.step, prob_good(report))
 
 
 def _early_forecast(look: Look) -> CardForecast:

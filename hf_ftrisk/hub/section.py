@@ -78,7 +78,7 @@ Rows = list[tuple[str, object]]
 
 
 class _Prediction(NamedTuple):
-    """A forecast as the card words it: when it was made, mean and 90 % interval."""
+    """A forecast as the card words it: when it was made, median and 90 % interval."""
 
     step: int
     mean: float
@@ -93,7 +93,7 @@ def _predictions(report: RiskReport) -> list[_Prediction]:
     if early is not None:
         found.append(_Prediction(early.step, early.mean, early.low, early.high))
     if last is not None:
-        found.append(_Prediction(last.step, last.mean, *last.interval(LEVEL)))
+        found.append(_Prediction(last.step, last.point, *last.interval(LEVEL)))
     return found
 
 

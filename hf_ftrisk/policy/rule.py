@@ -196,7 +196,7 @@ class StoppingRule:
         low, high = judged.interval(0.9)
         said = (
             f"{chance(self.goal, baseline)} = {prob:.3f} at step {judged.step}, forecast "
-            f"{judged.mean:.4g} (90 %: {low:.4g} to {high:.4g})"
+            f"{judged.point:.4g} (90 %: {low:.4g} to {high:.4g})"
         )
         if self.judged_by is not None:
             said += " without the history"

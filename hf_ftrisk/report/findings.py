@@ -60,7 +60,7 @@ class Look:
 
     Args:
         step: optimiser steps seen.
-        mean: expected final value of the goal metric.
+        mean: the forecast of the final value, its median.
         low: lower end of the 90 % interval.
         high: upper end of the 90 % interval.
         prob_good: probability that the goal is met, None without target and baseline.

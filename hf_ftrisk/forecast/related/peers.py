@@ -45,6 +45,11 @@ _STRETCH_RUNS = 2.0
 # Narrower ranges of the known runs than this, in units of the metric, count as this wide.
 _LEAST_RANGE = 0.03
 _LENGTH_RATIO = 2.0
+# A single evaluation far below the one before: by the run's end at least half of the fall was made
+# up for in this share of 225 cases, their 27 sources alike.
+DIP_RECOVERS = 0.65
+# Novelty from which a value lies outside what known runs had shown, and up to which inside.
+_FALLEN, _USUAL = 0.5, 0.1
 # Runs whose peak learning rates differ by more than 1 % have different settings.
 _SAME_RATE = 0.01
 
@@ -254,6 +259,23 @@ class Peers:
             ),
             n,
         )
+
+    def before_dip(self, record: RunRecord) -> RunRecord | None:
+        """The run up to its last evaluation, where that one alone fell out of all that is known.
+
+        None where it did not: the evaluation before lies outside as well, or the known runs had
+        such values, or it is better than the one before.
+        """
+        steps, values = record.finite(self.goal.metric)
+        if values.size < 2 or not self.goal.is_better(values[-2], values[-1]):
+            return None
+        before = record.prefix(steps[-1] - 0.5)
+        fallen, usual = self._novelty(record), self._novelty(before)
+        return before if fallen > _FALLEN and usual < _USUAL else None
+
+    def _novelty(self, record: RunRecord) -> float:
+        known = [self.known.features(r, self.goal, record.progress)[0] for r in self.records]
+        return novelty(np.array(known), float(features(record, self.goal, record.progress)[0]))
 
     def _hardly_shown(
         self, record: RunRecord, cold: np.ndarray, rates: np.ndarray, rate: float

@@ -161,6 +161,26 @@ def test_forecasts_with_known_runs_stay_inside_the_range_of_the_metric(metric):
         assert low <= forecast.samples[0] <= forecast.samples[-1] <= high
 
 
+def test_one_evaluation_far_below_its_neighbors_mostly_recovers():
+    history = [steady(0.85 + 0.002 * i) for i in range(10)]
+    level = steady(0.86)
+    fallen = dataclasses.replace(level, evals={GOAL.metric: np.r_[np.full(5, 0.86), 0.60]})
+    twice = dataclasses.replace(level, evals={GOAL.metric: np.r_[np.full(4, 0.86), 0.60, 0.60]})
+    forecaster = Forecaster.default(history)
+    once, still = (forecaster.predict(run, GOAL) for run in (fallen, twice))
+    assert once.point > 0.82
+    assert once.interval(0.9)[0] < 0.75  # it may not
+    assert still.point < once.point
+
+
+def steady(level):
+    """Six of ten evaluations at one level."""
+    steps = np.arange(10, 70, 10)
+    values = {GOAL.metric: np.full(6, level)}
+    whole = {GOAL.metric: level}
+    return RunRecord(max_steps=100, eval_step=steps, evals=values, final=whole, task="planted")
+
+
 def test_source_says_what_the_forecast_rests_on():
     record = planted(1)[0].prefix(30)
     assert "none of this task" in Forecaster.default().predict(record, GOAL).source

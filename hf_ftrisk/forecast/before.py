@@ -1,0 +1,165 @@
+"""The forecast before the first evaluation: from static signals, the plan and the training loss.
+
+A reference value is known or not: the training loss for an eval loss, else the loss of the model
+before training; the frozen model's linear probe for a score, else the trivial predictor's value.
+How far runs ended from theirs, in units of z, is learned by the same kind of forest as the change
+still to come (`change_model`), from what runs were before any evaluation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from hf_ftrisk.forecast.change_model import (
+    MODEL_FILE,
+    Family,
+    Outcomes,
+    adjusted,
+    outcomes_of,
+    spread,
+    stored_outcomes,
+)
+from hf_ftrisk.forecast.features import RANGES, eval_rows, plan_features
+from hf_ftrisk.forecast.forest import Forest
+from hf_ftrisk.forecast.scale import Scale
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
+
+_PLAN = (
+    "logged",
+    "epochs",
+    "steps",
+    "peak_rate",
+    "rate_left",
+    "train_level",
+    "train_fall",
+    "train_fall_third",
+    "train_noise",
+    "gradient_level",
+    "gradient_rise",
+)
+_STATIC: dict[str, tuple[float, float]] = {
+    "trivial": (-6.0, 6.0),  # z of the trivial predictor
+    "probe_gain": (-3.0, 6.0),  # z of the frozen model's probe less the trivial one
+    "signal": (-3.0, 6.0),  # z of a probe on the labels less that on shuffled ones
+    "untrained": (-6.0, 6.0),  # log of the loss before training
+    "learned": (-3.0, 6.0),  # log of that loss over the recent training loss
+    "gain": (-1.0, 3.0),  # log loss that the schedule moves to first order
+    "classes": (0.0, 6.0),
+    "conflicts": (0.0, 1.0),  # share of rows whose twin has another label
+    "low_rank": (0.0, 1.0),
+}
+BEFORE_RANGES = {name: RANGES[name] for name in _PLAN} | _STATIC
+_LOW = np.array([low for low, _ in BEFORE_RANGES.values()])
+_HIGH = np.array([high for _, high in BEFORE_RANGES.values()])
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of a run before its first evaluation.
+
+    Args:
+        scale: coordinate of the metric.
+        reference: z that the end is forecast from.
+        features: (n_features,) of `BEFORE_RANGES`.
+    """
+
+    scale: Scale
+    reference: float
+    features: np.ndarray
+
+
+def known_before(record: RunRecord, goal: Goal) -> Known:
+    """What is known of a run's end before its first evaluation.
+
+    Args:
+        record: the run so far.
+        goal: the metric, on the scale of its values.
+    """
+    losses = record.train_curve()[1]
+    is_loss = goal.metric.endswith("loss")
+    shown = losses[np.isfinite(losses)] if is_loss else np.empty(0)
+    scale = Scale.of(goal, shown, eval_rows(record))
+    found = plan_features(record, goal)
+    static = {k: v for k, v in record.static.items() if math.isfinite(v)}
+    trivial = record.baseline(goal)
+    trivial_z = math.nan
+    if trivial is not None and math.isfinite(trivial):
+        trivial_z = found["trivial"] = float(scale.forward(trivial))
+    probe_z = _probe(static, goal, scale)
+    found["probe_gain"] = probe_z - trivial_z
+    real, shuffled = static.get("signal_score"), static.get("signal_shuffled")
+    if scale.shape == "rate" and real is not None and shuffled is not None:
+        found["signal"] = float(scale.forward(real * scale.unit) - scale.forward(shuffled))
+    untrained = _log(static.get("zero_shot_loss", record.baselines.get("eval_loss", math.nan)))
+    found["untrained"] = untrained
+    train = found.get("train_level", math.nan)
+    found["learned"] = untrained - train
+    found["gain"] = static.get("schedule_gain", static.get("predicted_gain", math.nan))
+    found["classes"] = _log(static.get("classes", math.nan))
+    found["conflicts"] = static.get("conflicting_label_share", math.nan)
+    found["low_rank"] = float(static["lora_rank"] > 0) if "lora_rank" in static else math.nan
+    row = np.array([found.get(name, math.nan) for name in BEFORE_RANGES])
+    candidates = (probe_z, trivial_z)
+    if scale.shape == "loss" and is_loss:
+        candidates = (-train, -untrained)
+    reference = next((z for z in candidates if math.isfinite(z)), 0.0)
+    return Known(scale, reference, np.clip(row, _LOW, _HIGH))
+
+
+def _probe(static: Mapping[str, float], goal: Goal, scale: Scale) -> float:
+    """z of the frozen model's linear probe, for the metrics that it measures."""
+    share = static.get("linear_probe_accuracy")
+    measured = goal.metric.endswith(("accuracy", "_acc", "f1")) and scale.shape == "rate"
+    if share is None or not measured:
+        return math.nan
+    return float(scale.forward(share * scale.unit))
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class BeforeModel:
+    """How far runs ended from their reference value, for one family of metrics.
+
+    Args:
+        forest: known runs in a like state.
+        outcomes: their ends less their references, in units of z, and the calibration.
+        sources: number of sources behind it.
+        runs: number of runs behind it.
+    """
+
+    forest: Forest
+    outcomes: Outcomes
+    sources: int
+    runs: int
+
+    def ends(self, known: Known, progress: float, n: int) -> np.ndarray:
+        """Equally likely z (n,) of the run's last evaluation, ascending."""
+        weights = self.forest.weights(known.features)
+        draws = spread(weights, self.outcomes.change, n)
+        return known.reference + adjusted(draws, self.outcomes, progress)
+
+
+def stored_before(model: BeforeModel, name: str) -> dict[str, np.ndarray]:
+    """Arrays of a model under names that start with its family's."""
+    found = {f"{name}/before/forest/{k}": v for k, v in model.forest.arrays().items()}
+    found |= stored_outcomes(model.outcomes, f"{name}/before")
+    return found | {f"{name}/before/counts": np.array([model.sources, model.runs])}
+
+
+@cache
+def load_before_model(name: Family) -> BeforeModel:
+    """The packaged model of a family of metrics, ``"loss"`` or ``"score"``."""
+    with np.load(MODEL_FILE, allow_pickle=False) as arrays:
+        sources, runs = (int(x) for x in arrays[f"{name}/before/counts"])
+        outcomes = outcomes_of(arrays, f"{name}/before", sources)
+        forest = Forest.from_arrays(arrays, f"{name}/before/forest/")
+    return BeforeModel(forest, outcomes, sources, runs)
