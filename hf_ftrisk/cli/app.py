@@ -94,6 +94,17 @@ def run(
         float, typer.Option(help="Share of the run's steps the pre-flight may spend.")
     ] = 0.05,
     seeds: Annotated[int, typer.Option(help="Probe runs of the pre-flight.")] = 3,
+    finish: Annotated[
+        Literal["gain", "goal", "anneal"] | None,
+        typer.Option(
+            help="End a run that has nothing more to gain (gain), or has reached its target "
+            "(goal), or cool it down first (anneal)."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="Gain that is not worth the rest of a run, in the metric's units."),
+    ] = None,
     action: Annotated[
         Literal["stop", "warn"],
         typer.Option(help="On a no-go or a poor run: end it, or only say so."),
@@ -127,6 +138,8 @@ def run(
             seeds=seeds,
             action=action,
             rule=rule,
+            finish=finish,
+            tolerance=tolerance,
             report_dir=report_dir,
             history=history,
         )
@@ -171,6 +184,17 @@ def replay(
     rule: Annotated[
         str, typer.Option(help="What ends a run: the 'calibrated' stopping rule, or 'patience'.")
     ] = "calibrated",
+    finish: Annotated[
+        bool,
+        typer.Option("--finish", help="Also show where the run would have been finished early."),
+    ] = False,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="Gain that is not worth the rest of a run, in the metric's units; if not given, "
+            "one point of a rate, 2 % of a loss."
+        ),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What would have been forecast on the way, when the run would have been stopped, what came.
@@ -190,6 +214,8 @@ def replay(
             task=task,
             false_stop_rate=false_stop_rate,
             rule=rule,
+            finish=finish,
+            tolerance=tolerance,
             as_json=json_output,
         )
     except (ValueError, FileNotFoundError) as error:

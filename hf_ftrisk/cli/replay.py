@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.forecast.gain import checked_tolerance
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.policy import Rule, rule_maker
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.replay.finish import replay_finish
 from hf_ftrisk.replay.replay import (
     Replay,
     default_goal,
@@ -39,6 +42,8 @@ def run_replay(
     task: str | None = None,
     false_stop_rate: float = 0.05,
     rule: str = "calibrated",
+    finish: bool = False,
+    tolerance: float | None = None,
     as_json: bool = False,
 ) -> str:
     """Replay a state file, or every run below a folder, and word the result.
@@ -54,6 +59,9 @@ def run_replay(
         task: task of the history's runs to use, needed when it holds several.
         false_stop_rate: allowed chance that a good run is stopped.
         rule: name of the stopping rule, of `hf_ftrisk.policy.RULES`.
+        finish: also show where the run would have been finished for want of gain.
+        tolerance: gain that is not worth the rest of a run, in the metric's units; None: one point
+            of a rate, 2 % of a loss.
         as_json: JSON instead of text.
 
     Raises:
@@ -61,6 +69,8 @@ def run_replay(
         ValueError: no trainer state there, or a goal, depth or rate that cannot be.
     """
     asked = None if goal is None else Goal.parse(goal, kind=kind)
+    if tolerance is not None:
+        checked_tolerance(tolerance)
     past = () if history is None else _past(history, task)
     rules: dict[Goal, Rule] = {}
     make_rule = rule_maker(rule)
@@ -81,7 +91,7 @@ def run_replay(
         wanted = asked or Goal.parse(default_goal(record), kind=kind)
         wanted, note = record.goal_scale(wanted)
         own = rule_for(wanted, record)
-        return replay_run(
+        one = replay_run(
             record,
             own,
             name=name,
@@ -89,6 +99,10 @@ def run_replay(
             goal_inferred=asked is None,
             notes=() if note is None else (note,),
         )
+        if not finish:
+            return one
+        others = tuple(run for run in past if not _same(run, record))
+        return replace(one, finish=replay_finish(one.record, one.goal, others, tolerance=tolerance))
 
     files = find_states(path)
     if path.is_file():

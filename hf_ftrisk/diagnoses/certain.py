@@ -13,6 +13,7 @@ import numpy as np
 
 from hf_ftrisk.diagnoses.advice import on_non_finite
 from hf_ftrisk.diagnoses.evidence import Evidence, spread
+from hf_ftrisk.diagnoses.exploded import exploded_loss
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Diagnosis
@@ -36,7 +37,8 @@ def certain_failure(record: RunRecord, goal: Goal | None = None) -> Diagnosis | 
     non-finite (also where the Trainer's ``logging_nan_inf_filter`` shows the loss as 0.0 or as a
     running mean); gradients that are exactly zero at a positive learning rate, where they were
     seen or the loss does not move either; a goal's loss that is not finite in consecutive
-    evaluations.
+    evaluations; a loss that stays far above where it began for longer than any good run's did
+    (`diagnoses.exploded`).
 
     Args:
         record: the run so far.
@@ -48,6 +50,7 @@ def certain_failure(record: RunRecord, goal: Goal | None = None) -> Diagnosis | 
         or non_finite_gradients(evidence)
         or zero_gradients(evidence)
         or (None if goal is None else lost_evaluations(evidence))
+        or exploded_loss(record)
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hf_ftrisk.diagnoses import certain, data, divergence, steps, trajectory
+from hf_ftrisk.diagnoses import certain, data, divergence, exploded, steps, trajectory
 from hf_ftrisk.diagnoses.evidence import Evidence
 from hf_ftrisk.diagnoses.rates import GoodRates
 from hf_ftrisk.forecast.distribution import Predictor
@@ -85,6 +85,15 @@ CHECKS: tuple[Check, ...] = (
         "spikes and bumps that pass, steps at epoch boundaries, policy-gradient losses",
         divergence.diverging,
         unless=_LOST,
+    ),
+    Check(
+        "exploded_loss",
+        "training loss",
+        "above 1.25 or 1.5 times where it began for longer than any good run of the evidence, or "
+        "with the evaluation loss above that of the untrained model: a certain failure",
+        "spikes that pass, an easy first batch, policy-gradient losses",
+        lambda e: exploded.exploded_loss(e.record),
+        unless=("non_finite_loss", "diverging"),
     ),
     Check(
         "collapsed",

@@ -97,6 +97,16 @@ _DIAGNOSIS: Rules = {
     "severity": unchanged,
     "evidence": clean_numbers,
 }
+_FINISH: Rules = {
+    "step": unchanged,
+    "way": unchanged,
+    "best": unchanged,
+    "best_step": unchanged,
+    "expected_gain": unchanged,
+    "most_gain": unchanged,
+    "tolerance": unchanged,
+    "reason": clean_text,
+}
 _DECOMPOSITION: Rules = {
     "draws": unchanged,
     "weights": unchanged,
@@ -128,6 +138,7 @@ _REPORT: Rules = {
     "optimal_depth": unchanged,
     "outcome": unchanged,
     "stopped_at": unchanged,
+    "finish": _maybe(_fields(_FINISH)),
     "signals": clean_numbers,
     "settings": clean_settings,
     "notes": _each(clean_text),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hf_ftrisk._version import __version__
 from hf_ftrisk.hub.metadata import LEVEL, REPORT_FILE, CardMetadata, early_look, prob_good
 from hf_ftrisk.hub_repo.rendering import Markdown, escape, render
-from hf_ftrisk.report.wording import memory, regime_words, seconds, share, value
+from hf_ftrisk.report.wording import finish_words, memory, regime_words, seconds, share, value
 from hf_ftrisk.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -113,6 +113,9 @@ def _lead(report: RiskReport) -> str:
         text += f" In the end it was {_happened(report, report.outcome)}."
     elif report.stopped_at is not None:
         text += f" The run was stopped at step {report.stopped_at:,}."
+    ended = finish_words(report)
+    if ended is not None:
+        text += f" The run was {ended}."
     return text
 
 
@@ -132,6 +135,8 @@ def _summary(report: RiskReport) -> Rows:
         rows.append((f"Trivial baseline of {goal.metric}", value(report.baseline, goal)))
     if report.stopped_at is not None:
         rows.append(("Stopped at step", f"{report.stopped_at:,} of {full}"))
+    if report.finish is not None:
+        rows.append(("Finished at step", f"{report.finish.step:,} of {full}"))
     return rows
 
 

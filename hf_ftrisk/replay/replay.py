@@ -16,6 +16,7 @@ import numpy as np
 
 from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.diagnoses.checks import diagnose
+from hf_ftrisk.diagnoses.exploded import ALLOWED, beginning
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.related.peers import of_task
@@ -23,11 +24,14 @@ from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.goal.metric_names import choose_metric
 from hf_ftrisk.policy import Rule, look_steps
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.replay.finish import ReplayFinish
 from hf_ftrisk.report import Look
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
 STATE_FILE = "trainer_state.json"
 # Depths that are shown, and measured in a summary, when none are asked for.
+_MOST_CHECKS = 200
+_LEAST_RATIO = min(ALLOWED)
 SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 
 
@@ -59,6 +63,7 @@ class Replay:
         outcome: final value of the goal metric, None while unknown.
         diagnoses: named failures of the whole trajectory.
         goal_inferred: nobody gave a goal, it was chosen from the metrics in the log.
+        finish: where it would have been finished for want of gain; None: nobody asked.
         notes: what was learnt about the goal's scale, one sentence each.
     """
 
@@ -72,6 +77,7 @@ class Replay:
     outcome: float | None = None
     diagnoses: tuple[Diagnosis, ...] = ()
     goal_inferred: bool = False
+    finish: ReplayFinish | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -95,7 +101,7 @@ class Replay:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict; NaN and infinities become None."""
-        return {
+        data = {
             "name": self.name,
             "goal": str(self.goal),
             "goal_inferred": self.goal_inferred,
@@ -115,6 +121,11 @@ class Replay:
             "diagnoses": [diagnosis.to_dict() for diagnosis in self.diagnoses],
             "notes": list(self.notes),
         }
+        if self.finish is not None:
+            data["finished_at"] = self.finish.finished_at
+            data["given_up"] = _finite(self.finish.given_up)
+            data["finished_by"] = self.finish.goal.metric
+        return data
 
 
 def find_states(path: Path) -> list[Path]:
@@ -273,14 +284,21 @@ def _first_stop(record: RunRecord, rule: Rule) -> tuple[int | None, str | None, 
 
 def _first_failure(record: RunRecord, goal: Goal) -> tuple[int | None, Diagnosis | None]:
     """First logged step with a certain failure, as a watcher would have seen it."""
+    steps, loss = record.finite_losses()
+    level = _LEAST_RATIO * beginning(steps, loss, record.max_steps) if loss.size else math.inf
+    risen = bool((loss > level).any())
     suspicious = (
-        bool(record.nan_steps)
+        risen
+        or bool(record.nan_steps)
         or bool(np.isinf(record.train_loss).any())
         or bool(np.isinf(record.grad_norm).any())
         or bool((record.grad_norm == 0.0).any())
         or bool(np.isinf(record.evals.get(goal.metric, np.empty(0))).any())
     )
     logged = np.union1d(record.train_step, record.eval_step).astype(int).tolist()
+    if risen and not record.nan_steps:
+        # A loss that has risen is looked at as a watcher looks, not at every log.
+        logged = logged[:: max(1, len(logged) // _MOST_CHECKS)]
     for step in logged if suspicious else ():
         failure = certain_failure(record.prefix(step), goal)
         if failure is not None:

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.replay.finish import ReplayFinish
 from hf_ftrisk.replay.replay import Replay, ReplayLook, Summary
 from hf_ftrisk.report.wording import share, value
 
@@ -35,6 +36,8 @@ def replay_text(replay: Replay) -> str:
     else:
         stop = f"never. {replay.reason or ''}".rstrip()
     lines += _entry("stopped", stop)
+    if replay.finish is not None:
+        lines += _entry("finished", _finish_words(replay.finish, replay))
     lines += _entry("came true", _truth_words(replay))
     for diagnosis in replay.diagnoses:
         lines += _entry(diagnosis.name, f"{diagnosis.message} {diagnosis.advice}")
@@ -48,6 +51,17 @@ def _how_far(record: RunRecord) -> str:
     if record.status != "finished" or record.last_step == record.max_steps:
         return f"{record.status}, step {record.last_step} of {record.max_steps}"
     return f"finished, {record.max_steps} steps, logged up to step {record.last_step}"
+
+
+def _finish_words(finish: ReplayFinish, replay: Replay) -> str:
+    if finish.finished_at is None:
+        return f"never. {finish.reason}".rstrip()
+    saved = share(1.0 - finish.finished_at / replay.record.max_steps)
+    text = f"at step {finish.finished_at}, {saved} of the run saved, "
+    text += f"{value(finish.given_up, finish.goal)} of {finish.goal.metric} given up"
+    if finish.goal.metric != replay.goal.metric:
+        text += " (by the training loss, which says less than evaluations would)"
+    return f"{text}; keep the checkpoint of step {finish.best_step}. {finish.reason}"
 
 
 def _entry(label: str, text: str) -> list[str]:

@@ -13,6 +13,7 @@ from hf_ftrisk.risk.decomposition import RiskDecomposition
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
 Stage = Literal["preflight", "watch"]
+FinishWay = Literal["gain", "goal", "anneal"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,33 @@ class Look:
         return cls(step, forecast.point, low, high, prob, observed)
 
 
+@dataclass(frozen=True)
+class Finish:
+    """How a run that had nothing more to gain was ended before its plan.
+
+    Args:
+        step: optimizer steps done when that was found.
+        way: ``"gain"``: ended there; ``"goal"``: its target was reached; ``"anneal"``: cooled
+            down from there, then ended.
+        best: best value of the goal metric so far.
+        best_step: step of it: the checkpoint to keep.
+        expected_gain: expected gain of the rest, in the metric's units; None where only the
+            target counted.
+        most_gain: gain not exceeded with 90 % probability; None where it is beyond what is told.
+        tolerance: gain that was not worth the rest, in the metric's units.
+        reason: why, with the numbers.
+    """
+
+    step: int
+    way: FinishWay
+    best: float
+    best_step: int
+    expected_gain: float | None = None
+    most_gain: float | None = None
+    tolerance: float | None = None
+    reason: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Findings:
     """Everything known about one fine-tune: prediction, and later the truth.
@@ -119,7 +147,8 @@ class Findings:
         risk_curve: measured (depth, L(c), runs behind it) rows the decomposition was fitted to.
         optimal_depth: budget-optimal probing depth c*, optimiser steps.
         outcome: true final value of the goal metric, once known.
-        stopped_at: step at which the run was stopped, None if it was not.
+        stopped_at: step at which the run was stopped as poor, None if it was not.
+        finish: how it was ended because nothing more was to be gained, None if it was not.
         signals: static and dynamic signals, name -> value.
         settings: how it was measured: seeds, depths, eval sample, versions.
         notes: what could not be estimated, and why.
@@ -141,6 +170,7 @@ class Findings:
     optimal_depth: float | None = None
     outcome: float | None = None
     stopped_at: int | None = None
+    finish: Finish | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

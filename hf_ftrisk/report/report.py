@@ -20,7 +20,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.jsonfile import read_json
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
-from hf_ftrisk.report.findings import Cost, Findings, Look
+from hf_ftrisk.report.findings import Cost, Findings, Finish, Look
 from hf_ftrisk.report.wording import markdown
 from hf_ftrisk.risk.decomposition import RiskDecomposition
 from hf_ftrisk.verdict import Diagnosis, Verdict
@@ -34,7 +34,7 @@ class RiskReport(Findings):
 
     Its fields are those of `Findings`: goal, verdict, reasons, cost, stage, forecast,
     decomposition, diagnoses, baseline, looks, probes, run, risk_curve, optimal_depth, outcome,
-    stopped_at, signals, settings, notes.
+    stopped_at, finish, signals, settings, notes.
     """
 
     def after(self, preflight: RiskReport) -> RiskReport:
@@ -97,6 +97,7 @@ class RiskReport(Findings):
             "optimal_depth": self.optimal_depth,
             "outcome": self.outcome,
             "stopped_at": self.stopped_at,
+            "finish": dict(vars(self.finish)) if self.finish else None,
             "signals": dict(self.signals),
             "settings": dict(self.settings),
             "notes": list(self.notes),
@@ -139,6 +140,7 @@ class RiskReport(Findings):
             optimal_depth=data["optimal_depth"],
             outcome=data["outcome"],
             stopped_at=data["stopped_at"],
+            finish=Finish(**data["finish"]) if data.get("finish") else None,
             signals={name: v for name, v in data["signals"].items() if v is not None},
             settings=dict(data["settings"]),
             notes=tuple(data["notes"]),

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.report.findings import Cost, Look, Stage
+from hf_ftrisk.report.findings import Cost, Finish, Look, Stage
 from hf_ftrisk.risk.decay import Form
 from hf_ftrisk.risk.regimes import NamedRegime
 from hf_ftrisk.verdict import Diagnosis
@@ -80,6 +80,10 @@ _COST = _part(
 _LOOK = _part(
     Look, step=Step, mean=Number, low=Number, high=Number, prob_good=Share | None,
     observed=Number | None,
+)  # fmt: skip
+_FINISH = _part(
+    Finish, step=Step, best=Number, best_step=Step, expected_gain=Number | None,
+    most_gain=Number | None, tolerance=Count | None, reason=Text,
 )  # fmt: skip
 _DIAGNOSIS = _part(Diagnosis, name=Text, message=Text, advice=Text, evidence=Numbers)
 
@@ -205,6 +209,7 @@ class _Report(BaseModel):
     optimal_depth: Count | None
     outcome: Number | None
     stopped_at: Step | None
+    finish: _FINISH | None = None  # type: ignore[valid-type]  # not in reports of 0.1
     signals: Numbers
     settings: dict[str, Any]
     notes: Texts

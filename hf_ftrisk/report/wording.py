@@ -58,7 +58,33 @@ def verdict_words(report: Findings) -> str:
     words = _VERDICT_WORDS[str(report.verdict)]
     if report.stopped_at is not None:
         return f"{words}: stopped at step {report.stopped_at} of {report.cost.full_steps}"
+    if report.finish is not None:
+        return f"{words}: finished at step {report.finish.step} of {report.cost.full_steps}"
     return words
+
+
+def gain_words(gain: float, goal: Goal) -> str:
+    """A gain of the goal metric: points of a rate or a correlation, else its own units."""
+    if goal.kind in ("rate", "correlation", "percent"):
+        return f"{gain * (1.0 if goal.kind == 'percent' else 100.0):.2g} points"
+    return f"{gain:.2g}"
+
+
+def finish_words(report: Findings) -> str | None:
+    """How the run was ended for want of gain, None when it was not."""
+    finish, goal = report.finish, report.goal
+    if finish is None:
+        return None
+    text = f"finished at {share(finish.step / report.cost.full_steps)}: "
+    if finish.way == "goal":
+        text += "the target was reached"
+    elif finish.expected_gain is not None:
+        text += f"expected gain of the rest {gain_words(finish.expected_gain, goal)}"
+        if finish.most_gain is not None:
+            text += f", at most {gain_words(finish.most_gain, goal)} (90 %)"
+    if finish.way == "anneal":
+        text += "; cooled down from there"
+    return f"{text}; best {value(finish.best, goal)} at step {finish.best_step}"
 
 
 def forecast_words(report: Findings) -> str:
@@ -173,6 +199,7 @@ def rows(report: Findings) -> list[tuple[str, str]]:
     optional = [
         ("True final value", outcome_words(report)),
         ("Full run", full_run_words(report)),
+        ("Finished early", finish_words(report)),
     ]
     return [
         ("Verdict", verdict_words(report)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hf_ftrisk.forecast.gain.tolerance import check_finish
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.policy import rule_maker
@@ -32,6 +33,9 @@ class RunOptions:
         seeds: probe runs of a pre-flight.
         action: ``"stop"``: a no-go is not started and a poor run is stopped; ``"warn"``: say so.
         rule: name of the stopping rule, of `hf_ftrisk.policy.RULES`.
+        finish: end a run that has nothing more to gain, see `FineTuneRiskCallback`; None: do not.
+        tolerance: gain that is not worth the rest of a run, in the metric's units; None: one
+            point of a rate, 2 % of a loss.
         report_dir: folder the reports are written to, created at once; None: none are written.
         history: file of the run history, created at once; None: none is used.
 
@@ -47,6 +51,8 @@ class RunOptions:
     seeds: int = 3
     action: Literal["warn", "stop"] = "stop"
     rule: str = "calibrated"
+    finish: Literal["gain", "goal", "anneal"] | None = None
+    tolerance: float | None = None
     report_dir: Path | None = None
     history: Path | None = None
 
@@ -58,6 +64,7 @@ class RunOptions:
         if self.action not in ("warn", "stop"):
             raise ValueError(f"action must be 'warn' or 'stop', got {self.action!r}")
         rule_maker(self.rule)
+        check_finish(self.finish, self.tolerance)
         if self.report_dir is not None:
             try:
                 self.report_dir.mkdir(parents=True, exist_ok=True)

@@ -201,6 +201,8 @@ class Training:
         callback = FineTuneRiskCallback(
             goal,
             action=self._options.action,
+            finish=self._options.finish,
+            tolerance=self._options.tolerance,
             history=self._options.open_history(),
             rule=self._options.rule,
             report_dir=self._folder(),

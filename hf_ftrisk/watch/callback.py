@@ -26,6 +26,7 @@ from hf_ftrisk.history.given import history_of
 from hf_ftrisk.policy import RuleMaker, rule_maker
 from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.report import RiskReport
+from hf_ftrisk.report.findings import FinishWay
 from hf_ftrisk.report.terminal import show_report
 from hf_ftrisk.text import fitting
 from hf_ftrisk.trainers.plan import check_arguments
@@ -65,6 +66,13 @@ class FineTuneRiskCallback(TrainerCallback):
             for once in so many steps.
         save_on_stop: whether a stop asks for a checkpoint; None: if the run saves any. Weights
             that a certain failure has ruined are never saved.
+        finish: end a run before its plan. ``"gain"``: when the rest is not expected to gain more
+            than `tolerance`, so that at most 5 % of runs lose more; ``"goal"``: when its target
+            holds and the forecast keeps it; ``"anneal"``: like ``"gain"``, but the learning rate
+            first falls to zero over a tenth of the steps so far; None: it is only told
+            (docs/finishing.md).
+        tolerance: gain that is not worth the rest of a run, in the metric's units; None: one
+            point of a rate, 2 % of a loss.
         aside: speak on standard error: for programs that do not know of this callback.
         log_history: also write the forecasts into ``state.log_history``, and tell every callback
             of them, not the trackers alone.
@@ -95,6 +103,8 @@ class FineTuneRiskCallback(TrainerCallback):
         task: str | None = None,
         check_steps: int = 20,
         save_on_stop: bool | None = None,
+        finish: FinishWay | None = None,
+        tolerance: float | None = None,
         aside: bool = False,
         log_history: bool = False,
         goal_chosen: bool = False,
@@ -109,6 +119,8 @@ class FineTuneRiskCallback(TrainerCallback):
             task=task,
             check_steps=check_steps,
             save_on_stop=save_on_stop,
+            finish=finish,
+            tolerance=tolerance,
             aside=aside,
             log_history=log_history,
             goal_chosen=goal_chosen,
@@ -234,6 +246,7 @@ class FineTuneRiskCallback(TrainerCallback):
         """A step is over."""
         if self._session is not None:
             self._guard(self._after_step, self._session, state, control)
+            self._guard(self._session.end_cool_down, state, control)
             self._prune(args, state, control)
 
     def _after_step(self, session: Session, state: Any, control: Any) -> None:
@@ -294,7 +307,7 @@ class FineTuneRiskCallback(TrainerCallback):
         if failed:
             self._switch_off()
         elif decided is not None:
-            if decided.stop:
+            if decided.ends:
                 control.should_training_stop = True
                 control.should_save = control.should_save or decided.save
             self._guard(session.take, decided, state)

@@ -12,9 +12,11 @@ from hf_ftrisk.policy.rule import judge_outcome
 from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import Cost, RiskReport
+from hf_ftrisk.report.findings import Finish
 from hf_ftrisk.signals.dynamics import dynamics_signals
-from hf_ftrisk.verdict import Verdict
+from hf_ftrisk.verdict import Diagnosis, Verdict
 from hf_ftrisk.watch.clock import Clock
+from hf_ftrisk.watch.finishing import marked
 from hf_ftrisk.watch.watcher import NO_EVALUATION, TRAIN_LOSS, Watcher
 
 
@@ -26,6 +28,7 @@ class Progress:
         step: optimiser steps done.
         status: of the run.
         stopped_at: step at which the callback stopped it.
+        finish: how the callback ended it for want of gain.
         evaluations: planned evaluations of the full run.
         peak_memory: bytes, None if unknown.
         flops: floating-point operations so far, None if unknown.
@@ -36,6 +39,7 @@ class Progress:
     step: int
     status: Status = "running"
     stopped_at: int | None = None
+    finish: Finish | None = None
     evaluations: int = 0
     peak_memory: int | None = None
     flops: float | None = None
@@ -52,6 +56,8 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         progress: how far the run has come.
     """
     record = _with_best_as_end(watcher.trace.record(progress.status), watcher.goal, progress)
+    if progress.finish is not None and watcher.forecasts:
+        record = marked(record, watcher.goal, progress.finish)
     goal, last = watcher.goal, watcher.failure or watcher.last
     looked = watcher.last
     at_goal = looked is not None and not looked.stand_in
@@ -66,6 +72,8 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         verdict, reasons = final.verdict, (final.reason,)
     if progress.stopped_at is not None and last is not None and last.advice:
         reasons = (*reasons, last.advice)
+    if progress.finish is not None:
+        reasons = (*reasons, progress.finish.reason)
     return RiskReport(
         goal=goal,
         verdict=verdict,
@@ -74,11 +82,14 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         stage="watch",
         forecast=looked.forecast if looked is not None and at_goal else None,
         decomposition=risk.decomposition if risk is not None else None,
-        diagnoses=diagnose(
-            record,
-            goal,
-            forecaster=None if progress.status == "running" else watcher.forecaster,
-            runs=watcher.runs,
+        diagnoses=(
+            *diagnose(
+                record,
+                goal,
+                forecaster=None if progress.status == "running" else watcher.forecaster,
+                runs=watcher.runs,
+            ),
+            *_hints(watcher),
         ),
         baseline=record.baseline(goal),
         looks=tuple(one.look for one in watcher.judged if one.look and not one.stand_in),
@@ -87,6 +98,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         optimal_depth=risk.optimal_depth if risk is not None else None,
         outcome=outcome if outcome is not None and math.isfinite(outcome) else None,
         stopped_at=progress.stopped_at,
+        finish=progress.finish,
         signals=dynamics_signals(record) | _training_loss(watcher, progress),
         settings={
             **record.settings,
@@ -120,6 +132,12 @@ def _with_best_as_end(record: RunRecord, goal: Goal, progress: Progress) -> RunR
         final={**record.final, goal.metric: best},
         settings={**record.settings, **declared(ended_early_at=progress.step)},
     )
+
+
+def _hints(watcher: Watcher) -> tuple[Diagnosis, ...]:
+    """What a run that has nothing more to gain might do, where nobody asked to end it."""
+    hint = None if watcher.finisher is None else watcher.finisher.hint(watcher.plan.max_steps)
+    return () if hint is None else (hint,)
 
 
 def _training_loss(watcher: Watcher, progress: Progress) -> dict[str, float]:
@@ -171,7 +189,7 @@ def _notes(
     silent = watcher.rule.why_silent(watcher.trace.plan)
     if silent is not None and watcher.forecasts and silent[1:-1] not in " ".join(reasons):
         notes.append(silent)
-    if progress.status == "stopped" and progress.stopped_at is None:
+    if progress.status == "stopped" and progress.stopped_at is None and progress.finish is None:
         kept = "" if outcome is None else " Its best checkpoint, which it kept, is its outcome."
         notes.append(f"The run ended at step {progress.step}, before its planned end.{kept}")
     return notes
@@ -191,6 +209,8 @@ def _cost(watcher: Watcher, clock: Clock, progress: Progress) -> Cost:
         elif progress.evaluations and clock.per_evaluation is not None:
             full += progress.evaluations * clock.per_evaluation
     stopped = progress.stopped_at
+    if stopped is None and progress.finish is not None and progress.status == "stopped":
+        stopped = progress.step
     return Cost(
         full_steps=planned,
         spent_steps=float(progress.step),

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hf_ftrisk.forecast.gain.tolerance import check_finish
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.policy import RuleMaker, default_rule
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.report.findings import FinishWay
 
 Action = Literal["stop", "warn"]
 
@@ -39,10 +41,18 @@ class Options:
     aside: bool = False
     log_history: bool = False
     goal_chosen: bool = False
+    finish: FinishWay | None = None
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
         if self.action not in ("stop", "warn"):
             raise ValueError(f"action must be 'stop' or 'warn', got {self.action!r}")
+        check_finish(self.finish, self.tolerance)
+        if self.finish == "goal" and self.goal.target is None:
+            raise ValueError(
+                f"finish='goal' ends a run that has reached its target, and the goal {self.goal} "
+                f"has none: write '{self.goal.metric}>=...', or use finish='gain'"
+            )
         if not 0.0 < self.false_stop_rate < 1.0:
             raise ValueError(
                 "false_stop_rate must lie in (0, 1): the share of good runs that may be stopped, "

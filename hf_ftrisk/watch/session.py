@@ -4,44 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import psutil
 import torch
 from transformers.trainer_utils import HPSearchBackend
 
+from hf_ftrisk.diagnoses.exploded import ALLOWED
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.policy.finish import LOST_RATE
 from hf_ftrisk.record import Status
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
+from hf_ftrisk.report.findings import Finish
 from hf_ftrisk.trainers.plan import evaluates, evaluations, run_plan, selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, StepTap
 from hf_ftrisk.watch.clock import Clock
 from hf_ftrisk.watch.conclude import Progress, conclude
+from hf_ftrisk.watch.decision import Decision
+from hf_ftrisk.watch.ending import Ending, saves_any
 from hf_ftrisk.watch.options import Options
 from hf_ftrisk.watch.trace import Trace
 from hf_ftrisk.watch.watcher import NO_EVALUATION, Judged, Watcher
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """What rank 0 concluded at a look, for all ranks.
-
-    Args:
-        judged: the look.
-        stop: the run ends here.
-        save: a checkpoint is wanted of the weights as they are.
-        message: what to tell the user besides the look itself.
-        prune: reason for which the run's trial is pruned; None: it is none, or not pruned.
-    """
-
-    judged: Judged
-    stop: bool = False
-    save: bool = False
-    message: str | None = None
-    prune: str | None = None
 
 
 class Session:
@@ -91,6 +76,8 @@ class Session:
         self._told_scale = 0
         self._told_selection = False
         self._start = state.global_step
+        self._steps_done = state.global_step
+        self._first_losses: list[float] = []
         plan = run_plan(options.goal, args, state, dict(given), trainer, options.task)
         trace = Trace(plan, state.log_history, state.global_step)
         self._evaluations = evaluations(args, plan) if evaluates(args, trainer) else 0
@@ -107,6 +94,16 @@ class Session:
             make_rule=options.make_rule,
             false_stop_rate=options.false_stop_rate,
             forecasts=evaluates(args, trainer),
+            finish=options.finish,
+            tolerance=options.tolerance,
+        )
+        self._ending = Ending(
+            options.goal,
+            options.finish,
+            acts=options.action == "stop",
+            false_stop_rate=options.false_stop_rate,
+            saves=saves_any(args),
+            max_steps=plan.max_steps,
         )
         self._grid = self.watcher.grid()
         self._tell_scale()
@@ -129,6 +126,8 @@ class Session:
         elif silent is not None and self.options.action == "stop":
             text += f"; {silent[0].lower()}{silent[1:]}"
         self.say(text)
+        if self.options.finish is not None:
+            self.say(f"[ftrisk] {self._ending.greeting()}")
         fault = None if self.trainer is None else selection_fault(self.trainer)
         if fault is not None:
             self._tell_selection(fault)
@@ -160,12 +159,22 @@ class Session:
 
     def before_optimizer(self, optimizer: Any) -> None:
         """The gradients are there, the optimiser has not stepped."""
+        self._ending.cool(optimizer, self._steps_done)
         if self.tap is not None:
             self.tap.before_optimizer(optimizer)
+
+    def end_cool_down(self, state: Any, control: Any) -> None:
+        """End the training where its cool-down is over, with a last evaluation and checkpoint."""
+        if not self._ending.over(state.global_step):
+            return
+        control.should_training_stop = True
+        control.should_evaluate = control.should_evaluate or self.watcher.forecasts
+        control.should_save = control.should_save or saves_any(self.args)
 
     def end_step(self, state: Any) -> None:
         """An optimiser step is over."""
         self.clock.end_step()
+        self._steps_done = state.global_step
         if self.tap is not None:
             self.tap.end_step(state.global_step)
 
@@ -267,7 +276,10 @@ class Session:
         # A fp16 scaler looks for its scale by infinite gradients: those steps are skipped.
         scaled = self.watcher.plan.settings.get("precision") == "fp16"
         exploded = norm is not None and not math.isfinite(norm)
-        self._suspect = lost or exploded or norm == 0.0
+        if not lost and len(self._first_losses) < 2:
+            self._first_losses.append(step.loss)
+        risen = step.loss > min(ALLOWED) * max(self._first_losses, default=math.inf)
+        self._suspect = lost or exploded or norm == 0.0 or risen
         if (lost or (exploded and not scaled)) and not self._told_nonfinite:
             self._told_nonfinite = True
             what = f"training loss is {step.loss}" if lost else f"gradient norm is {norm}"
@@ -312,7 +324,9 @@ class Session:
         """From a look to what is done about it."""
         if judged is None:
             return
-        if not judged.poor or self._told_poor:
+        if judged.finish is not None and self._ending.waits:
+            self.decided = self._finished(judged, judged.finish)
+        elif not judged.poor or self._told_poor:
             self.decided = Decision(judged)
         elif self.options.action == "warn":
             message = f"[ftrisk] this run looks poor; it goes on. {judged.paragraph()}"
@@ -342,12 +356,28 @@ class Session:
         study = self.trainer._trial.study
         return bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
+    def _finished(self, judged: Judged, finish: Finish) -> Decision:
+        """What is done about a run that has nothing more to gain."""
+        cool_down = self._ending.cools(finish, self._steps_done)
+        if finish.way == "anneal" and cool_down is None:
+            return Decision(judged)  # the schedule ends sooner than that
+        message = f"[ftrisk] {self._ending.words(finish, cool_down)}"
+        if not self._ending.acts:
+            return Decision(judged, message=message)
+        return Decision(
+            judged,
+            save=self._saves(judged),
+            message=message,
+            finish=finish,
+            cool_down=cool_down,
+        )
+
     def _saves(self, judged: Judged) -> bool:
         """Whether a stop asks for a checkpoint; never of weights that a failure has ruined."""
         if judged.ruling.certain:
             return False
-        asked, strategy = self.options.save_on_stop, self.args.save_strategy
-        return str(getattr(strategy, "value", strategy)) != "no" if asked is None else asked
+        asked = self.options.save_on_stop
+        return saves_any(self.args) if asked is None else asked
 
     def take(self, decided: Decision, state: Any) -> None:
         """Keep a look, and say it."""
@@ -356,8 +386,12 @@ class Session:
         if judged.look is not None and (last is None or not judged.repeats(last)):
             self.say(judged.line(self.watcher.goal, self.watcher.plan.max_steps))
         if decided.message is not None:
-            self._told_poor = True
+            self._told_poor = self._told_poor or judged.poor
+            self._ending.told = self._ending.told or judged.finish is not None
             self.say(decided.message)
+        if decided.finish is not None:
+            self._ending.finish, self._ending.cool_down = decided.finish, decided.cool_down
+            self.unsaved = decided.save and decided.cool_down is None
         if decided.stop:
             self.stopped_at, self.unsaved = state.global_step, decided.save
             self.pruned = decided.prune
@@ -378,6 +412,7 @@ class Session:
             step=state.global_step,
             status=status,
             stopped_at=self.stopped_at,
+            finish=self._ending.finish,
             evaluations=self._evaluations,
             peak_memory=_peak_memory(self.args.device),
             flops=float(state.total_flos) or None,
@@ -385,6 +420,7 @@ class Session:
             settings=declared(
                 action=self.options.action,
                 false_stop_rate=self.options.false_stop_rate,
+                lost_rate=LOST_RATE if self.options.finish is not None else None,
                 ranks=self.ranks.size,
                 every_step_seen=self.tap is not None,
                 resumed_at=self._start or None,

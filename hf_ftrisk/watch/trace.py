@@ -17,6 +17,8 @@ from hf_ftrisk.record.trainer_log import read_log
 # steps, as a Trainer's own log is. The last steps always stay single.
 MAX_ROWS = 1000
 TAIL = 64
+# The first steps stay single as well: what the loss began with is what an explosion is told by.
+HEAD = 2
 
 # Columns and their array types: norms and rates need no more than single precision.
 _TRAIN: dict[str, Literal["d", "f"]] = {"loss": "d", "grad_norm": "f", "learning_rate": "f"}
@@ -130,20 +132,22 @@ class Trace:
 
     def _width(self) -> int:
         """Steps in a window of the record's rows."""
-        return max(1, math.ceil((len(self._steps) - TAIL) / MAX_ROWS))
+        return max(1, math.ceil((len(self._steps) - HEAD - TAIL) / (MAX_ROWS - HEAD)))
 
     def _windows(
         self, steps: np.ndarray, columns: dict[str, np.ndarray], width: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Mean loss, last norm and last rate of each window; the steps after the last one as is."""
-        whole = (steps.size - TAIL) // width * width
+        whole = HEAD + (steps.size - HEAD - TAIL) // width * width
 
         def last(values: np.ndarray) -> np.ndarray:
-            return np.concatenate([values[width - 1 : whole : width], values[whole:]])
+            windows = values[HEAD + width - 1 : whole : width]
+            return np.concatenate([values[:HEAD], windows, values[whole:]])
 
-        means = columns["loss"][:whole].reshape(-1, width).mean(axis=1)
+        loss = columns["loss"]
+        means = loss[HEAD:whole].reshape(-1, width).mean(axis=1)
         return last(steps), {
-            "loss": np.concatenate([means, columns["loss"][whole:]]),
+            "loss": np.concatenate([loss[:HEAD], means, loss[whole:]]),
             "grad_norm": last(columns["grad_norm"]),
             "learning_rate": last(columns["learning_rate"]),
         }

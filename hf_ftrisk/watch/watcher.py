@@ -23,7 +23,9 @@ from hf_ftrisk.policy import Rule, RuleMaker, default_rule, look_steps
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
+from hf_ftrisk.report.findings import Finish, FinishWay
 from hf_ftrisk.verdict import Diagnosis, Verdict
+from hf_ftrisk.watch.finishing import Finisher
 from hf_ftrisk.watch.risk import Risk, risk_of_history, risk_of_looks
 from hf_ftrisk.watch.trace import Trace
 
@@ -54,6 +56,7 @@ class Judged:
         risk: optimisation variance and optimal depth; None while unknown.
         advice: one concrete change, for a run that is stopped.
         stand_in: the forecast is of the training loss, as nothing is evaluated.
+        finish: the run has nothing more to gain; None: it has, or that is not known.
     """
 
     step: int
@@ -63,6 +66,7 @@ class Judged:
     risk: Risk | None = None
     advice: str | None = None
     stand_in: bool = False
+    finish: Finish | None = None
 
     @property
     def poor(self) -> bool:
@@ -127,6 +131,7 @@ class Watcher:
         forecasts: whether the goal's metric is measured on the way at all.
         forecaster: built from `runs`.
         notes: what was learnt about the goal's scale, one sentence each.
+        finisher: says when it has nothing more to gain.
     """
 
     plan: RunRecord
@@ -136,6 +141,7 @@ class Watcher:
     runs: tuple[RunRecord, ...] = ()
     forecasts: bool = True
     forecaster: Forecaster = field(default_factory=Forecaster)
+    finisher: Finisher | None = None
     judged: list[Judged] = field(default_factory=list)
     failure: Judged | None = None
     notes: list[str] = field(default_factory=list)
@@ -160,6 +166,8 @@ class Watcher:
         make_rule: RuleMaker = default_rule,
         false_stop_rate: float = 0.05,
         forecasts: bool = True,
+        finish: FinishWay | None = None,
+        tolerance: float | None = None,
     ) -> Watcher:
         """A watcher with the rule made for this run.
 
@@ -171,6 +179,8 @@ class Watcher:
             make_rule: makes the stopping rule.
             false_stop_rate: allowed chance that a good run is stopped.
             forecasts: whether the goal's metric is measured on the way at all.
+            finish: how the run ends when it has nothing more to gain; None: it does not.
+            tolerance: gain that is not worth the rest, in the metric's units.
         """
         forecaster = Forecaster.default(runs or None)
         watcher = cls(
@@ -181,6 +191,7 @@ class Watcher:
             tuple(runs),
             forecasts,
             forecaster,
+            Finisher(goal, runs, finish, tolerance),
             false_stop_rate=false_stop_rate,
             make_rule=make_rule,
         )
@@ -276,7 +287,14 @@ class Watcher:
         risk = self._risk_so_far([*self._variances(), (step, forecast.std**2)])
         poor = ruling.verdict is Verdict.NO_GO
         advice = self._advice(record) if poor else None
-        return Judged(step, ruling, look, forecast, risk, advice)
+        finish = None if poor else self._finish(record, forecast)
+        return Judged(step, ruling, look, forecast, risk, advice, finish=finish)
+
+    def _finish(self, record: RunRecord, forecast: Forecast | None) -> Finish | None:
+        """Whether the run has nothing more to gain, where this look can say so."""
+        if self.finisher is None or self.finisher.found is not None:
+            return None
+        return self.finisher.look(record, forecast)
 
     def _judge_training_loss(self, step: int, record: RunRecord) -> Judged | None:
         """Without evaluations: the training loss stands in, and can make no run poor."""
@@ -293,7 +311,9 @@ class Watcher:
             else Ruling(Verdict.NO_GO, failure.message, certain=True)
         )
         advice = None if failure is None else failure.advice
-        return Judged(step, ruling, look, forecast, advice=advice, stand_in=True)
+        asked = self.finisher is not None and self.finisher.way is not None
+        finish = self._finish(record, None) if asked and failure is None else None
+        return Judged(step, ruling, look, forecast, advice=advice, stand_in=True, finish=finish)
 
     def training_loss(self, step: int, record: RunRecord) -> RunRecord | None:
         """The record with the mean training loss before each look as its evaluations.

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.watch.trace import MAX_ROWS, TAIL, Trace
+from hf_ftrisk.watch.trace import HEAD, MAX_ROWS, TAIL, Trace
 
 
 def plan(max_steps: int) -> RunRecord:
@@ -60,7 +60,7 @@ def test_garbage_metrics_are_left_out():
     assert list(trace.record().evals) == ["eval_accuracy"]
 
 
-def test_long_runs_become_windows_with_single_last_steps():
+def test_long_runs_become_windows_with_single_first_and_last_steps():
     trace = Trace(plan(100_000))
     losses = np.random.default_rng(0).normal(size=10_000)
     for step, loss in enumerate(losses.tolist(), start=1):
@@ -69,10 +69,12 @@ def test_long_runs_become_windows_with_single_last_steps():
     assert record.train_step.size <= MAX_ROWS + TAIL + 10
     assert record.train_step[-TAIL:].tolist() == list(range(10_000 - TAIL + 1, 10_001))
     assert record.train_loss[-1] == losses[-1]
-    width = int(record.train_step[0])
+    assert record.train_step[:HEAD].tolist() == list(range(1, HEAD + 1))
+    assert record.train_loss[:HEAD].tolist() == losses[:HEAD].tolist()
+    width = int(record.train_step[HEAD]) - HEAD
     assert width == 10
-    np.testing.assert_allclose(record.train_loss[0], losses[:width].mean())
-    assert record.grad_norm[0] == width
+    np.testing.assert_allclose(record.train_loss[HEAD], losses[HEAD : HEAD + width].mean())
+    assert record.grad_norm[HEAD] == HEAD + width
     assert record.last_step == 10_000
 
 
@@ -84,7 +86,7 @@ def test_a_nan_stays_visible_in_its_window():
     at = int(record.nan_steps["loss"][0])
     assert record.nan_steps["loss"].size == 1
     assert at in record.train_step
-    assert 123 <= at < 123 + record.train_step[0]
+    assert 123 <= at < 123 + record.train_step[HEAD]
     assert np.isnan(record.train_loss[record.train_step == at]).all()
 
 

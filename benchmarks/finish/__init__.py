@@ -1,0 +1,1 @@
+"""Parts of the finishing benchmark: runs, looks, fits with sources held out, rules to compare."""

@@ -1,0 +1,149 @@
+"""Completed runs to finish early in hindsight: score, loss and training loss of each.
+
+Runs come from `benchmarks.forecasting.sources`; a source (task, repositories, data set) is
+held out whole.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from benchmarks.forecasting.sources import Completed, completed
+from hf_ftrisk.forecast.gain import evaluations, tolerance_of
+from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS, with_training_loss
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
+
+LEAST_EVALUATIONS = 5
+LEAST_LOGS = 20
+# A run whose last evaluation lies before this share of its plan did not end by plan.
+_ENDS = 0.95
+_FIRST = (
+    "overall_f1",
+    "eval_f1",
+    "macro",
+    "accuracy",
+    "rouge",
+    "bleu",
+    "spearman",
+    "pearson",
+    "f1",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One completed run and the metric it is finished by.
+
+    Args:
+        table: where it comes from.
+        source: what is held out with it.
+        run: its name.
+        family: "score", "loss" or "train_loss".
+        record: the run.
+        goal: the metric.
+    """
+
+    table: str
+    source: str
+    run: str
+    family: str
+    record: RunRecord
+    goal: Goal
+
+    @property
+    def curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of the run (n,) and values (n,), greater is better, of the evaluations."""
+        steps, values = evaluations(self.record, self.goal)
+        return steps / self.record.max_steps, values if self.goal.greater_is_better else -values
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """The tolerance (n,) as it was known at each evaluation, in the metric's units."""
+        steps, _ = evaluations(self.record, self.goal)
+        parts = (self.record.prefix(step) for step in steps.tolist())
+        return np.array([tolerance_of(self.goal, part) for part in parts])
+
+    def gained(self) -> np.ndarray:
+        """Gain (n,) of the rest of the run after each evaluation, in tolerances; 0 at the last."""
+        _, better = self.curve
+        so_far = np.maximum.accumulate(better)
+        to_come = np.maximum.accumulate(better[::-1])[::-1]
+        gains = np.append(np.maximum(to_come[1:] - so_far[:-1], 0.0), 0.0)
+        return gains / self.units
+
+
+def cases() -> list[Case]:
+    """All cases, at most one of each family a run."""
+    by_run: dict[tuple[str, str], list[Completed]] = {}
+    for run in completed():
+        by_run.setdefault((run.table, run.run), []).append(run)
+    found: list[Case] = []
+    for several in by_run.values():
+        usable = [scaled for run in several if (scaled := _usable(run)) is not None]
+        scores = [run for run in usable if run.goal.kind != "loss"]
+        losses = [run for run in usable if run.goal.kind == "loss"]
+        if scores:
+            found.append(_case(min(scores, key=_rank), "score"))
+        if losses:
+            found.append(
+                _case(
+                    min(losses, key=lambda run: (run.goal.metric != "eval_loss", run.goal.metric)),
+                    "loss",
+                )
+            )
+        found += _training(several[0])
+    return found
+
+
+def _usable(run: Completed) -> Completed | None:
+    goal, _ = run.record.goal_scale(run.goal)
+    steps, values = evaluations(run.record, goal)
+    if steps.size < LEAST_EVALUATIONS or steps[-1] < _ENDS * run.record.max_steps:
+        return None
+    if (
+        np.ptp(values) == 0
+        or "reward" in goal.metric
+        or (goal.kind == "loss" and values.min() <= 0)
+    ):
+        return None
+    return replace(run, goal=goal)
+
+
+def _rank(run: Completed) -> tuple[int, int, str]:
+    known = [place for place, part in enumerate(_FIRST) if part in run.goal.metric]
+    return min(known, default=len(_FIRST)), len(run.goal.metric), run.goal.metric
+
+
+def _case(run: Completed, family: str) -> Case:
+    return Case(run.table, run.source, run.run, family, run.record, run.goal)
+
+
+def _training(run: Completed) -> list[Case]:
+    steps, loss = run.record.train_curve()
+    if steps.size < LEAST_LOGS or steps[-1] < _ENDS * run.record.max_steps or loss.min() <= 0:
+        return []
+    record = with_training_loss(run.record)
+    if record.eval_step.size < LEAST_EVALUATIONS:
+        return []
+    return [Case(run.table, run.source, run.run, "train_loss", record, TRAIN_LOSS)]
+
+
+def thinned(case: Case) -> Case | None:
+    """The run as one with about ten evaluations; None where it has not many more."""
+    steps, _ = evaluations(case.record, case.goal)
+    every = math.floor(steps.size / 10)
+    if every < 2:
+        return None
+    kept = np.isin(case.record.eval_step, steps[every - 1 :: every])
+    record = replace(
+        case.record,
+        eval_step=case.record.eval_step[kept],
+        evals={name: values[kept] for name, values in case.record.evals.items()},
+        nan_steps={},
+    )
+    return replace(case, record=record)

@@ -1,0 +1,34 @@
+"""The training loss in place of evaluations, for runs that have none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
+
+TRAIN_LOSS = Goal("train_loss")
+# Parts of the run over which the training loss is averaged: each mean stands for an evaluation.
+PARTS = 25
+
+
+def with_training_loss(record: RunRecord) -> RunRecord:
+    """The run with the mean training loss of each part of it as its only evaluations.
+
+    Args:
+        record: the run so far; a part that is not over yet gives no value.
+    """
+    steps, losses = record.train_curve()
+    kept = np.isfinite(losses) & (losses > 0)
+    steps, losses = steps[kept], losses[kept]
+    part = np.ceil(steps / record.max_steps * PARTS - 1e-9).astype(int)
+    done = record.progress * PARTS + 1e-9
+    over = [p for p in np.unique(part).tolist() if 0 < p <= min(done, PARTS)]
+    return replace(
+        record,
+        eval_step=np.array([p * record.max_steps / PARTS for p in over]),
+        evals={TRAIN_LOSS.metric: np.array([float(losses[part == p].mean()) for p in over])},
+        nan_steps={},
+    )

@@ -1,0 +1,236 @@
+"""The finishing rule: end a run that has nothing more to gain, and bound what that gives up.
+
+At every look the gain still to come is predicted (`forecast.gain`): how likely the best of the rest
+exceeds the best so far by more than the tolerance. A run is finished when that chance falls below a
+floor. For a completed run let s be the lowest chance, eased early in the run, over those of its
+looks after which more than the tolerance was in fact still gained: the run loses more than the
+tolerance if, and only if, the floor lies above s, since what is still to come never grows. So the
+floor is a quantile of s over completed runs, as in `policy.rule`: over all looks of a new,
+exchangeable run at most `lost_rate` lose more than the tolerance.
+
+With enough completed runs of the task they calibrate the rule. Otherwise runs of other tasks do,
+task by task (hierarchical conformal prediction: tasks are exchangeable, and weigh alike). How often
+the floor that other tasks give was wrong on tasks left out is measured in docs/finishing.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+from hf_ftrisk.forecast.gain import (
+    Gain,
+    GainModel,
+    checked_tolerance,
+    evaluations,
+    load_gain_model,
+    tolerance_of,
+)
+from hf_ftrisk.forecast.gain.model import MODEL_FILE, look_indices
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.calibration import conformal_floor
+from hf_ftrisk.record import RunRecord
+
+# Of the run before which nothing is finished, and the power of the share done by which floors rise.
+EASING = 0.25
+# No run is finished that gains more than the tolerance with a greater chance than this.
+MOST_CHANCE = 0.3
+# A gain of exactly the tolerance, but for the rounding of its numbers, is none above it.
+_ROUNDING = 1.0 + 1e-6
+# Above every eased chance: the score of a run that loses nothing, as a number.
+_NEVER = 10.0
+# Share of runs that may lose more than the tolerance.
+LOST_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class FinishRuling:
+    """Whether a run has something to gain at one look.
+
+    Args:
+        finish: the run may end here.
+        reason: one sentence with the numbers.
+        chance: of a gain above the tolerance, None while that cannot be said.
+        floor: chance below which the run is finished, None where there is no floor.
+        gain: what is expected of the rest; for a run that may end.
+    """
+
+    finish: bool
+    reason: str
+    chance: float | None = None
+    floor: float | None = None
+    gain: Gain | None = None
+
+
+@dataclass(frozen=True)
+class FinishRule:
+    """Finishes runs that have nothing more to gain.
+
+    Args:
+        goal: metric and direction.
+        tolerance: gain that matters, in the metric's units; None: `tolerance_of`.
+        lost_rate: allowed share of runs that lose more than the tolerance, in (0, 1).
+        scores: (n,) of completed runs, see `harmful_score`.
+        groups: (n,) the task of each; empty: all of the new run's task.
+        source: what the calibration rests on, in words.
+        model: predicts the gain.
+    """
+
+    goal: Goal
+    tolerance: float | None = None
+    lost_rate: float = LOST_RATE
+    scores: tuple[float, ...] = ()
+    groups: tuple[str, ...] = ()
+    source: str = ""
+    model: GainModel | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.lost_rate < 1.0:
+            raise ValueError(
+                "lost_rate must lie in (0, 1): the share of runs that may lose more than the "
+                f"tolerance, got {self.lost_rate!r}"
+            )
+        if self.tolerance is not None:
+            checked_tolerance(self.tolerance, self.goal)
+
+    @cached_property
+    def threshold(self) -> float | None:
+        """Eased chance below which a run is finished, None where there are too few known runs."""
+        groups = self.groups or tuple(str(i) for i in range(len(self.scores)))
+        return floor_of(self.scores, groups, self.lost_rate)
+
+    def floor(self, record: RunRecord) -> float | None:
+        """Chance of a gain strictly below which this run is finished here."""
+        if self.threshold is None:
+            return None
+        return min(self.threshold * float(record.progress**EASING), MOST_CHANCE)
+
+    def judge(self, record: RunRecord) -> FinishRuling:
+        """Ruling on a run at this look.
+
+        Args:
+            record: the run so far; `is_look` says at which evaluations to ask, as in calibration.
+        """
+        model = self.model or load_gain_model()
+        chance, floor = model.chance(record, self.goal, self.tolerance), self.floor(record)
+        if chance is None:
+            return FinishRuling(False, f"{self.goal.metric} has been evaluated less than twice.")
+        if floor is None:
+            return FinishRuling(False, self.why_silent() or "", chance)
+        if chance >= floor:
+            reason = f"The rest still gains with a chance of {chance:.1%}, not below {floor:.1%}."
+            return FinishRuling(False, reason, chance, floor)
+        gain = model.gain(record, self.goal, self.tolerance)
+        assert gain is not None
+        reason = (
+            f"The rest of the run gains more than {gain.tolerance:.3g} with a chance of "
+            f"{chance:.1%}, below {floor:.1%}: set so that at most {self.lost_rate:.0%} of runs "
+            f"lose more ({self.source})."
+        )
+        return FinishRuling(True, reason, chance, floor, gain)
+
+    def why_silent(self) -> str | None:
+        """Why the rule finishes no run, None when it can."""
+        if self.threshold is not None:
+            return None
+        needed = math.ceil(1.0 / self.lost_rate - 1e-9) - 1
+        return (
+            f"the finishing rule has {len(self.scores)} completed runs and needs {needed} for "
+            f"lost_rate {self.lost_rate:g}."
+        )
+
+
+def floor_of(scores: Sequence[float], groups: Sequence[str], lost_rate: float) -> float | None:
+    """Eased chance that a share `lost_rate` of runs with these scores (n,) lies below."""
+    return conformal_floor([min(score, _NEVER) for score in scores], groups, lost_rate)
+
+
+def is_look(record: RunRecord, goal: Goal) -> bool:
+    """Whether the last evaluation of the run so far is a look, as `look_indices` has them."""
+    steps, _ = evaluations(record, goal)
+    return bool(steps.size) and steps.size - 1 in look_indices(steps, record.max_steps)
+
+
+def harmful_score(
+    record: RunRecord, goal: Goal, tolerance: float | None = None, model: GainModel | None = None
+) -> float:
+    """Lowest eased chance over the looks of a completed run after which it still gained.
+
+    Infinity for a run that gained no more than the tolerance after any look.
+
+    Args:
+        record: a run that reached its planned end.
+        goal: metric and direction.
+        tolerance: gain that matters, in the metric's units; None: `tolerance_of`.
+        model: predicts the gain; None: the packaged one.
+    """
+    steps, values = evaluations(record, goal)
+    better = values if goal.greater_is_better else -values
+    indices, chances = (model or load_gain_model()).look_chances(record, goal, tolerance)
+    found = math.inf
+    for i, chance in zip(indices, chances.tolist(), strict=True):
+        seen = record.prefix(float(steps[i]))
+        gained = float(better[i + 1 :].max(initial=-math.inf) - better[: i + 1].max())
+        if gained > tolerance_of(goal, seen, tolerance) * _ROUNDING:
+            found = min(found, chance / seen.progress**EASING)
+    return found
+
+
+@dataclass(frozen=True)
+class PackagedScores:
+    """Scores of completed runs of other tasks, each forecast by a model that did not know its task.
+
+    Args:
+        scores: (n,) `harmful_score` of each.
+        groups: (n,) its task.
+    """
+
+    scores: tuple[float, ...]
+    groups: tuple[str, ...]
+
+
+@cache
+def packaged_scores(kind: str) -> PackagedScores:
+    """Packaged scores of a kind of runs: ``"score"``, ``"loss"`` or ``"train_loss"``."""
+    stored = json.loads(MODEL_FILE.read_text(encoding="utf-8"))["scores"].get(kind)
+    if stored is None:
+        return PackagedScores((), ())
+    scores = (math.inf if score is None else float(score) for score in stored["scores"])
+    return PackagedScores(tuple(scores), tuple(stored["groups"]))
+
+
+def finish_rule(
+    goal: Goal,
+    history: Iterable[RunRecord] = (),
+    *,
+    tolerance: float | None = None,
+    lost_rate: float = LOST_RATE,
+) -> FinishRule:
+    """The rule calibrated on completed runs of the task, else on packaged runs of other tasks.
+
+    Args:
+        goal: metric and direction.
+        history: runs of the same task; those that did not reach their planned end are left out.
+        tolerance: gain that matters, in the metric's units; None: `tolerance_of`.
+        lost_rate: allowed share of runs that lose more than the tolerance.
+    """
+    ended = [run for run in history if run.status == "finished"]
+    runs = [run for run in ended if evaluations(run, goal)[0].size > 2]
+    if len(runs) + 1 >= 1.0 / lost_rate:
+        scores = tuple(harmful_score(run, goal, tolerance) for run in runs)
+        source = f"{len(runs)} completed runs of this task"
+        return FinishRule(goal, tolerance, lost_rate, scores, (), source)
+    kind = "train_loss" if goal.metric == "eval_train_loss" else _family(goal)
+    known = packaged_scores(kind)
+    source = (
+        f"{len(known.scores)} completed runs of {len(set(known.groups))} other tasks, not of this "
+        "one"
+    )
+    return FinishRule(goal, tolerance, lost_rate, known.scores, known.groups, source)
+
+
+def _family(goal: Goal) -> str:
+    return "loss" if goal.kind == "loss" else "score"

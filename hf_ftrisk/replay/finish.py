@@ -1,0 +1,83 @@
+"""Where a run would have been finished for want of gain, and what that would have given up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hf_ftrisk.forecast.gain import evaluations, load_gain_model
+from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS, with_training_loss
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.finish import FinishRule, FinishRuling, finish_rule
+from hf_ftrisk.record import RunRecord
+
+
+@dataclass(frozen=True)
+class ReplayFinish:
+    """A run, finished in hindsight.
+
+    Args:
+        goal: metric it was finished by: the goal's, or the training loss where nothing was
+            evaluated.
+        finished_at: step, None if never.
+        given_up: by how much a later evaluation was better than the best until then, in the
+            metric's units; 0 where none was, or where the run would not have been finished.
+        best_step: step of the best evaluation until then: the checkpoint to keep.
+        reason: why it would have been finished, or why the rule could not.
+    """
+
+    goal: Goal
+    finished_at: int | None = None
+    given_up: float = 0.0
+    best_step: int | None = None
+    reason: str = ""
+
+
+def replay_finish(
+    record: RunRecord,
+    goal: Goal,
+    history: tuple[RunRecord, ...] = (),
+    *,
+    tolerance: float | None = None,
+    lost_rate: float = 0.05,
+) -> ReplayFinish:
+    """Where the finishing rule would have ended a run.
+
+    Args:
+        record: a finished, stopped or running run.
+        goal: what it is judged by.
+        history: completed runs of the same task, without this one.
+        tolerance: gain that matters, in the metric's units; None: `tolerance_of`.
+        lost_rate: allowed share of runs that lose more than the tolerance.
+
+    Raises:
+        ValueError: a tolerance or a rate outside its range.
+    """
+    if not evaluations(record, goal)[0].size:
+        record, goal = with_training_loss(record), TRAIN_LOSS
+        history = tuple(with_training_loss(run) for run in history)
+        tolerance = None
+    goal, _ = record.goal_scale(goal)
+    rule = finish_rule(goal, history, tolerance=tolerance, lost_rate=lost_rate)
+    return _finished(record, rule)
+
+
+def _finished(record: RunRecord, rule: FinishRule) -> ReplayFinish:
+    goal = rule.goal
+    steps, values = evaluations(record, goal)
+    better = values if goal.greater_is_better else -values
+    indices, chances = load_gain_model().look_chances(record, goal, rule.tolerance)
+    for i, chance in zip(indices, chances.tolist(), strict=True):
+        seen = record.prefix(float(steps[i]))
+        floor = rule.floor(seen)
+        if floor is None or chance >= floor:
+            continue
+        ruling: FinishRuling = rule.judge(seen)
+        later = float(better[i + 1 :].max(initial=better[: i + 1].max()))
+        return ReplayFinish(
+            goal=goal,
+            finished_at=int(steps[i]),
+            given_up=later - float(better[: i + 1].max()),
+            best_step=None if ruling.gain is None else ruling.gain.best_step,
+            reason=ruling.reason,
+        )
+    return ReplayFinish(goal, reason=rule.why_silent() or "")
