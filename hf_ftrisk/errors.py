@@ -50,7 +50,13 @@ class PeerFailedError(PreflightError):
 
 
 class PreflightArgumentError(ValueError):
-    """The pre-flight was asked for something this trainer cannot give; it is as it was before."""
+    """The pre-flight was asked for something this trainer cannot give; it is as it was before.
+
+    Attributes:
+        reported: metrics that its evaluations report, where the goal's is none of them.
+    """
+
+    reported: tuple[str, ...] = ()
 
 
 class HubError(RuntimeError):

@@ -37,6 +37,7 @@ def conclude(session: Session) -> RiskReport:
     signals = {**session.signals, **_dynamics(session, records)}
     decision = _decide(session, records)
     ruling = decision.ruling
+    scale = () if session.scale_note is None else (session.scale_note,)
     cost = full_cost(
         session.facts,
         session.account,
@@ -46,7 +47,7 @@ def conclude(session: Session) -> RiskReport:
         prices=session.options.prices,
     )
     return RiskReport(
-        goal=session.options.goal,
+        goal=session.goal,
         verdict=ruling.verdict,
         reasons=(ruling.reason,),
         cost=cost,
@@ -61,7 +62,7 @@ def conclude(session: Session) -> RiskReport:
         optimal_depth=evidence.optimal_depth,
         signals=signals,
         settings=_settings(session),
-        notes=tuple(dict.fromkeys((*session.notes, *evidence.notes, *_scope(session)))),
+        notes=tuple(dict.fromkeys((*scale, *session.notes, *evidence.notes, *_scope(session)))),
     )
 
 
@@ -70,7 +71,7 @@ def _decide(session: Session, records: tuple[RunRecord, ...]) -> Decision:
 
     Where too few parts were measured (no static signals, as in a loop) the stopping rule decides.
     """
-    goal, baseline = session.options.goal, session.baseline()
+    goal, baseline = session.goal, session.baseline()
     certain = _certain(session, records)
     if certain is not None:
         return Decision(certain, None)
@@ -91,12 +92,13 @@ def _decide(session: Session, records: tuple[RunRecord, ...]) -> Decision:
 
 def _certain(session: Session, records: tuple[RunRecord, ...]) -> Ruling | None:
     """What needs no calibration; None where the parts have to decide."""
+    goal = session.goal
     fatal = [fault for fault in session.faults if fault.severity == "fatal"]
     if fatal:
         return Ruling(Verdict.NO_GO, f"{fatal[0].message} {fatal[0].advice}", certain=True)
     if not records:
         return Ruling(Verdict.UNDECIDED, "Nothing was probed: the budget is too small.")
-    failures = [found for record in records if (found := certain_failure(record)) is not None]
+    failures = [found for record in records if (found := certain_failure(record, goal)) is not None]
     if len(failures) == len(records):
         reason = f"{len(failures)} of {len(records)} probes failed: {failures[0].message}"
         return Ruling(Verdict.NO_GO, f"{reason} {failures[0].advice}", certain=True)
@@ -113,13 +115,13 @@ def _by_rule(session: Session, records: tuple[RunRecord, ...]) -> Ruling:
     """The verdict by the stopping rule, as the watched run would be judged."""
     options = session.options
     rule = options.make_rule(
-        options.goal,
+        session.goal,
         Forecaster.default(session.known_runs),
         session.known_runs,
         options.false_stop_rate,
     )
     return judge_preflight(
-        session.evidence.forecasts, records, options.goal, rule=rule, baseline=session.baseline()
+        session.evidence.forecasts, records, session.goal, rule=rule, baseline=session.baseline()
     )
 
 
@@ -144,7 +146,7 @@ def _diagnoses(
     for record in records:
         for diagnosis in diagnose(
             record,
-            session.options.goal,
+            session.goal,
             signals=signals,
         ):
             found.setdefault(diagnosis.name, diagnosis)
@@ -163,8 +165,9 @@ def _scope(session: Session) -> list[str]:
     rows = session.eval_rows
     if session.evidence.forecasts and rows is not None and total is not None and rows < total:
         note = f"Measured on {rows} of {total} evaluation rows"
-        if session.options.goal.kind == "rate":
-            note += f": a rate of 0.5 is known to +-{0.5 / math.sqrt(rows):.2f} there"
+        if session.goal.kind in ("rate", "percent"):
+            half = 0.5 * session.goal.unit
+            note += f": a value of {half:g} is known to +-{half / math.sqrt(rows):.2g} there"
         notes.append(f"{note}.")
     deepest = max((item.probe.step for item in session.probed), default=0)
     behind = learnt_share(facts, deepest)

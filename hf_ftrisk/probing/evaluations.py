@@ -214,8 +214,10 @@ class Looks:
         if self._metric not in metrics:
             timed = ("_runtime", "_per_second", "_preparation_time")
             have = sorted(m for m in metrics if m.startswith("eval_") and not m.endswith(timed))
-            raise PreflightArgumentError(
+            wrong = PreflightArgumentError(
                 f"the evaluation gives no {self._metric!r}; it gives "
                 f"{', '.join(have) or 'nothing'}. "
                 "Check compute_metrics, or choose a goal among these."
             )
+            wrong.reported = tuple(have)
+            raise wrong

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from hf_ftrisk.diagnoses.certain import SCALER_SEARCH_STEPS
 from hf_ftrisk.errors import PreflightArgumentError
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.metric_scale import goal_for_values
 from hf_ftrisk.probing.budget import (
     Plan,
     allowed_steps,
@@ -303,6 +305,23 @@ class Session:
 
     # --- what to do next ------------------------------------------------------------------------
 
+    @property
+    def goal(self) -> Goal:
+        """What the run is judged by, on the scale on which the probes reported its metric."""
+        return self._goal_and_scale()[0]
+
+    @property
+    def scale_note(self) -> str | None:
+        """What the probes showed of the metric's scale, where it is another than was asked for."""
+        return self._goal_and_scale()[1]
+
+    def _goal_and_scale(self) -> tuple[Goal, str | None]:
+        asked = self.options.goal
+        known = [metrics for item in self.probed for metrics in item.evals.values()]
+        if self.looks is not None and self.looks.untrained:
+            known.append(self.looks.untrained)
+        return goal_for_values(asked, [m[asked.metric] for m in known if asked.metric in m])
+
     def records(self) -> tuple[RunRecord, ...]:
         """Trajectories of the probes, with the trivial baseline in them."""
         baseline = self.baseline()
@@ -315,20 +334,20 @@ class Session:
             record = item.probe.record(evals)
             static = {**record.static, **self.signals}
             record = replace(record, task=self.task, static=static)
-            records.append(record.with_baseline(self.options.goal, baseline))
+            records.append(record.with_baseline(self.goal, baseline))
         return tuple(records)
 
     def baseline(self) -> float | None:
         """Trivial baseline of the goal's metric."""
         untrained = self.looks.untrained_value() if self.looks is not None else None
-        return known_baseline(self.options.goal, self.facts, untrained)
+        return known_baseline(self.goal, self.facts, untrained)
 
     def _weigh(self) -> Evidence:
         records = self.records()
         return self.on_main(
             lambda: weigh(
                 records,
-                self.options.goal,
+                self.goal,
                 self.facts,
                 history=self.known_runs,
                 baseline=self.baseline(),

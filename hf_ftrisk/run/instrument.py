@@ -21,7 +21,8 @@ from hf_ftrisk.run.options import STOPPED, Refusal, RunOptions
 if TYPE_CHECKING:
     from hf_ftrisk.run.training import Training
 
-_TRAINER_MODULE = "transformers.trainer"
+TRAINER_MODULE = "transformers.trainer"
+_OPTIMIZER_MODULE = "torch.optim.optimizer"
 
 # The original ``train``, the Trainer, positional and keyword arguments of the call.
 Train = Callable[[Callable[..., Any], Any, Sequence[Any], dict[str, Any]], Any]
@@ -38,7 +39,8 @@ class Instruments:
         refused: status of the refusal that left the program, None if there was none.
         stopped: a run was refused or stopped as poor.
         trainings: trainings that were looked at, in the order they began.
-        trainer_known: the program has imported transformers' Trainer.
+        trained: a Trainer has trained, judged or not.
+        loop_steps: optimizer steps taken before any Trainer trained: a loop of the program's own.
     """
 
     def __init__(self, options: RunOptions, say: Callable[[str], None]) -> None:
@@ -47,7 +49,8 @@ class Instruments:
         self.refused: int | None = None
         self.stopped = False
         self.trainings = 0
-        self.trainer_known = False
+        self.trained = False
+        self.loop_steps = 0
         self._said: set[str] = set()
         self._probing = False
 
@@ -59,6 +62,7 @@ class Instruments:
         kwargs: dict[str, Any],
     ) -> Any:
         """Train with pre-flight and callback; a probe of the pre-flight trains without them."""
+        self.trained = True
         if self._probing:
             return original(trainer, *args, **kwargs)
         if _is_trial(trainer, args, kwargs):
@@ -97,6 +101,11 @@ class Instruments:
             self._said.add(message)
             self.say(message)
 
+    def count_step(self, *_: Any) -> None:
+        """A step of some optimizer; those of a Trainer are none of the program's own."""
+        if not self.trained:
+            self.loop_steps += 1
+
     @property
     def status(self) -> int:
         """Exit status of a program that did not fail by itself."""
@@ -118,28 +127,32 @@ def _is_resumed(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 def instrumented(options: RunOptions, say: Callable[[str], None]) -> Iterator[Instruments]:
     """While it lasts, every Trainer that trains in this process is probed and watched."""
     instruments = Instruments(options, say)
+    hooks: list[Any] = []
 
-    def known() -> None:
-        instruments.trainer_known = True
+    def listen(module: ModuleType) -> None:
+        register = module.register_optimizer_step_post_hook
+        fault_of(lambda: hooks.append(register(instruments.count_step)))
 
-    with every_training(instruments.train, known):
-        yield instruments
+    try:
+        with _when_imported(_OPTIMIZER_MODULE, listen), every_training(instruments.train):
+            yield instruments
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager
-def every_training(train: Train, known: Callable[[], None] = lambda: None) -> Iterator[None]:
+def every_training(train: Train) -> Iterator[None]:
     """While it lasts, every call of a Trainer's ``train`` goes through a function.
 
     Args:
         train: given the original, the Trainer, and the call's arguments.
-        known: called once transformers' Trainer has been imported.
     """
     patched: list[tuple[type, Callable[..., Any]]] = []
 
     def patch(module: ModuleType) -> None:
         owner = module.Trainer
         original = owner.train
-        known()
 
         @functools.wraps(original)
         def through(trainer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -148,9 +161,20 @@ def every_training(train: Train, known: Callable[[], None] = lambda: None) -> It
         patched.append((owner, original))
         owner.train = through
 
-    finder = _OnImport(_TRAINER_MODULE, patch)
-    if _TRAINER_MODULE in sys.modules:
-        patch(sys.modules[_TRAINER_MODULE])
+    try:
+        with _when_imported(TRAINER_MODULE, patch):
+            yield
+    finally:
+        for owner, original in patched:
+            owner.train = original  # type: ignore[attr-defined]  # owner is transformers.Trainer
+
+
+@contextmanager
+def _when_imported(name: str, then: Callable[[ModuleType], None]) -> Iterator[None]:
+    """While it lasts, `then` gets a module as soon as it is imported, or at once if it has been."""
+    finder = _OnImport(name, then)
+    if name in sys.modules:
+        then(sys.modules[name])
     else:
         sys.meta_path.insert(0, finder)
     try:
@@ -158,8 +182,6 @@ def every_training(train: Train, known: Callable[[], None] = lambda: None) -> It
     finally:
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
-        for owner, original in patched:
-            owner.train = original  # type: ignore[attr-defined]  # owner is transformers.Trainer
 
 
 class _OnImport:

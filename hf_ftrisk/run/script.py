@@ -20,8 +20,8 @@ from types import CodeType, ModuleType, TracebackType
 
 from hf_ftrisk.errors import ScriptNotFoundError
 from hf_ftrisk.run import instrument
-from hf_ftrisk.run.instrument import instrumented
-from hf_ftrisk.run.options import Refusal, RunOptions
+from hf_ftrisk.run.instrument import TRAINER_MODULE, instrumented
+from hf_ftrisk.run.options import USAGE, Refusal, RunOptions
 
 FAILED = 1
 INTERRUPTED = 130
@@ -119,7 +119,8 @@ def run_script(
     Returns:
         Exit status: 0 finished, 1 the script failed by itself (an exception, printed as Python
         prints it, or a ``sys.exit`` with another status than 0), 2 the goals cannot be measured
-        on the first Trainer and nothing was trained, 3 a run was refused or stopped as poor.
+        on the first Trainer and nothing was trained, or the script trained in a loop of its own,
+        3 a run was refused or stopped as poor.
 
     Raises:
         ScriptNotFoundError: there is no such script or module.
@@ -154,8 +155,8 @@ def _run(target: str, args: Sequence[str], module: bool, options: RunOptions | N
     with instrumented(options or RunOptions(), _say) as instruments:
         if execute(target, args, module=module):
             return FAILED
-        if instruments.trainer_known and instruments.trainings == 0 and _is_first_process():
-            _say("no Trainer of transformers was trained here, so nothing was judged")
+        if not instruments.trained:
+            return _not_judged(instruments.loop_steps, instruments.status)
         return instruments.status
 
 
@@ -179,6 +180,21 @@ def execute(target: str, args: Sequence[str], *, module: bool) -> bool:
         exec(found.code(), main.__dict__)
     sys.stdout.flush()
     return ending.failed
+
+
+def _not_judged(loop_steps: int, status: int) -> int:
+    """Say that nothing was judged; exit status of a program that never trained a Trainer."""
+    if loop_steps == 0:
+        if TRAINER_MODULE in sys.modules and _is_first_process():
+            _say("no Trainer of transformers was trained here, so nothing was judged")
+        return status
+    if _is_first_process():
+        _say(
+            f"this program took {loop_steps} optimizer steps in a loop of its own, without a "
+            "Trainer of transformers, so nothing was judged. A loop is probed with "
+            "hf_ftrisk.PreflightRunner.from_loop"
+        )
+    return USAGE
 
 
 def _set_path0(folder: str) -> None:

@@ -7,7 +7,7 @@ other fault leaves the training to itself, with a word on standard error.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from rich.console import Console
 from hf_ftrisk.errors import PreflightArgumentError, PreflightError, WatchArgumentError
 from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.goal.metric_names import infer_greater_is_better
+from hf_ftrisk.goal.metric_names import choose_metric, infer_greater_is_better
 from hf_ftrisk.probing.runner import preflight
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.terminal import show_report
@@ -69,6 +69,7 @@ class Training:
         self._ranks = Ranks(trainer.args.device)
         self._goal: Goal | None = None
         self._before: RiskReport | None = None
+        self._reported: tuple[str, ...] = ()
 
     # --- before ---------------------------------------------------------------------------------
 
@@ -88,7 +89,8 @@ class Training:
         if not (probes or self._options.watch):
             return
         unfit: list[str] = []
-        for goal in self._candidates():
+        candidates = list(self._candidates())
+        for goal in candidates:
             reason = self._unfit(goal)
             if reason is None and probes:
                 reason = self._probe(goal)
@@ -96,10 +98,19 @@ class Training:
                 self._goal = goal
                 break
             unfit.append(reason)
+            if goal is candidates[-1] and not self._options.goals and self._reported:
+                candidates += self._reported_goal(tried=candidates)
         if self._goal is None:
             self._refuse(unfit)
         if self._before is not None:
             self._obey(self._before)
+
+    def _reported_goal(self, tried: Sequence[Goal]) -> list[Goal]:
+        """The goal among the metrics that an evaluation was found to report, once."""
+        metric = choose_metric(self._reported)
+        if metric is None or any(goal.metric == metric for goal in tried):
+            return []
+        return [Goal.parse(Goal(metric), kind=self._options.kind)]
 
     def _why_not_probed(self, resumed: bool) -> str | None:
         if resumed:
@@ -112,7 +123,8 @@ class Training:
         """Goals to try in turn; once something has been trained, there is always one that fits."""
         given = self._options.goals
         if not given:
-            return own_goals(self._trainer)
+            kind = self._options.kind
+            return tuple(Goal.parse(goal, kind=kind) for goal in own_goals(self._trainer))
         return given if self._number == 1 else (*given, *own_goals(self._trainer))
 
     def _unfit(self, goal: Goal) -> str | None:
@@ -138,6 +150,7 @@ class Training:
         with redirect_stdout(sys.stderr):  # what the program's own functions print in probes
             fault = fault_of(self._preflight, goal)
         wrong = _argument_error(fault)
+        self._reported = () if wrong is None else wrong.reported
         if self._ranks.any(wrong is not None):
             return str(wrong or f"another rank cannot evaluate {goal.metric}")
         if self._ranks.any(fault is not None):
@@ -198,8 +211,9 @@ class Training:
         return attached[0] if attached else None
 
     def _callback(self, goal: Goal) -> FineTuneRiskCallback:
+        before = self._before
         callback = FineTuneRiskCallback(
-            goal,
+            goal if before is None else before.goal,  # on the scale that the probes showed
             action=self._options.action,
             finish=self._options.finish,
             tolerance=self._options.tolerance,
@@ -207,6 +221,8 @@ class Training:
             rule=self._options.rule,
             report_dir=self._folder(),
             aside=True,
+            goal_chosen=not self._options.goals,
+            baseline=None if before is None else before.baseline,
         )
         return callback.attach(self._trainer)
 

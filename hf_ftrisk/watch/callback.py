@@ -78,6 +78,8 @@ class FineTuneRiskCallback(TrainerCallback):
             of them, not the trackers alone.
         goal_chosen: nobody asked for the goal: where the evaluations do not report its metric, the
             run is judged by one that they do report.
+        baseline: value of a trivial predictor, where it is known: a pre-flight measures the
+            untrained model's. None: from the labels, or an evaluation before the first step.
 
     Raises:
         ValueError: an argument outside its range, or no rule of this name.
@@ -108,6 +110,7 @@ class FineTuneRiskCallback(TrainerCallback):
         aside: bool = False,
         log_history: bool = False,
         goal_chosen: bool = False,
+        baseline: float | None = None,
     ) -> None:
         self._options = Options(
             goal=Goal.parse(goal),
@@ -124,6 +127,7 @@ class FineTuneRiskCallback(TrainerCallback):
             aside=aside,
             log_history=log_history,
             goal_chosen=goal_chosen,
+            baseline=baseline,
         )
         self._session: Session | None = None
         self._fault: Exception | None = None

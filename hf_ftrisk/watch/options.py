@@ -43,6 +43,7 @@ class Options:
     goal_chosen: bool = False
     finish: FinishWay | None = None
     tolerance: float | None = None
+    baseline: float | None = None
 
     def __post_init__(self) -> None:
         if self.action not in ("stop", "warn"):

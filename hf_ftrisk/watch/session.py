@@ -79,6 +79,7 @@ class Session:
         self._steps_done = state.global_step
         self._first_losses: list[float] = []
         plan = run_plan(options.goal, args, state, dict(given), trainer, options.task)
+        plan = plan.with_baseline(options.goal, options.baseline)
         trace = Trace(plan, state.log_history, state.global_step)
         self._evaluations = evaluations(args, plan) if evaluates(args, trainer) else 0
         runs, more = options.known_runs(plan.task) if self.ranks.is_main else ((), False)

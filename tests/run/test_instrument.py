@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import Trainer
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
@@ -405,3 +406,35 @@ def test_a_script_that_only_loads_transformers_is_told_so(tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.out == "done\n"
     assert "nothing was judged" in captured.err
+
+
+class Answers(Trainer):
+    """Evaluates as transformers' question-answering example does: scores in percent, no loss."""
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
+        loader = self.get_eval_dataloader(eval_dataset)
+        output = self.evaluation_loop(loader, "Evaluation", metric_key_prefix=metric_key_prefix)
+        metrics = {f"{metric_key_prefix}_f1": 100 * output.metrics[f"{metric_key_prefix}_accuracy"]}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+
+@pytest.mark.parametrize("goals", [(), (Goal.parse("eval_f1>=50"),)])
+def test_scores_in_percent_without_a_loss_are_probed_and_watched(tmp_path, said, goals):
+    trainer = trainer_of(tmp_path, kind=Answers)
+    asked = options(goals=goals, report_dir=tmp_path / "reports")
+    with instrumented(asked, said.append) as instruments:
+        trainer.train()
+    assert instruments.status == 0
+    assert not any("neither probed nor watched" in line for line in said)
+    before = RiskReport.load(tmp_path / "reports" / "preflight.json")
+    watched = RiskReport.load(tmp_path / "reports" / "watch.json")
+    for report in (before, watched):
+        assert (report.goal.metric, report.goal.kind) == ("eval_f1", "percent")
+        low, high = report.forecast.interval(0.9)
+        assert 1 < low <= high <= 100
+    assert watched.outcome > 1
+    assert before.probes[0].evals["eval_f1"].max() > 1

@@ -313,3 +313,24 @@ def test_an_interrupt_is_passed_on(folder, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_script("interrupted.py")
     assert sys.argv[0] != "interrupted.py"
+
+
+LOOP = """\
+import torch
+weight = torch.zeros(1, requires_grad=True)
+optimizer = torch.optim.SGD([weight], lr=0.1)
+for _ in range(5):
+    optimizer.zero_grad()
+    ((weight - 1) ** 2).sum().backward()
+    optimizer.step()
+print("ended at", round(float(weight.detach()), 3))
+"""
+
+
+def test_a_program_that_trains_without_a_trainer_is_told_so(folder):
+    (folder / "loop.py").write_text(LOOP)
+    found = run("loop.py", cwd=folder)
+    assert found.returncode == 2
+    assert found.stdout.startswith("ended at 0.6")
+    assert "took 5 optimizer steps in a loop of its own" in found.stderr
+    assert "PreflightRunner.from_loop" in found.stderr
