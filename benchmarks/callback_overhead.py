@@ -40,9 +40,9 @@ from transformers import (
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.history.given import known_runs
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
-from hf_ftrisk.watch.options import Options
 from hf_ftrisk.watch.trace import Trace
 from hf_ftrisk.watch.watcher import Watcher
 
@@ -179,9 +179,8 @@ def measure_history(count: int) -> None:
     run = completed(count)
     trace = Trace(replace(run.prefix(0), status="running"))
     goal = Goal("eval_accuracy", target=0.9)
-    options = Options(goal, history=history)
     taken = [time.perf_counter()]
-    runs, _ = options.known_runs("t")
+    runs, _ = known_runs(history, "t", goal.metric)
     taken.append(time.perf_counter())
     watcher = Watcher.of(trace.plan, goal, trace, runs=runs)
     taken.append(time.perf_counter())

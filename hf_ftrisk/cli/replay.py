@@ -14,6 +14,7 @@ from hf_ftrisk.forecast.gain import checked_tolerance
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.history.given import MAX_RUNS
 from hf_ftrisk.policy import Rule, rule_maker
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.replay.finish import replay_finish
@@ -26,9 +27,6 @@ from hf_ftrisk.replay.replay import (
 )
 from hf_ftrisk.replay.text import replay_text, summary_text
 from hf_ftrisk.text import visible
-
-# Runs of a history that a replay knows at most: forecasts use 150, the rule's calibration 100.
-MOST_RUNS = 500
 
 
 def run_replay(
@@ -133,7 +131,7 @@ def run_replay(
 
 
 def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:
-    """The latest `MOST_RUNS` completed runs of one task; no other run is read."""
+    """The latest `MAX_RUNS` completed runs of one task; no other run is read."""
     if not history.is_file():
         raise FileNotFoundError(f"no run history at {history}")
     known = RunHistory(history)
@@ -145,7 +143,7 @@ def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:
         )
     if task is not None and task not in tasks:
         raise ValueError(f"{history} holds no run of the task {task!r}: it has {tasks}")
-    return known.records(task=task, latest=MOST_RUNS)
+    return known.records(task=task, latest=MAX_RUNS)
 
 
 def _same(one: RunRecord, other: RunRecord) -> bool:

@@ -39,7 +39,8 @@ class Forecaster:
 
     Args:
         history: completed runs that may be used, as a tuple. Runs of the same task
-            (`peers.of_task`), metric and about the same length inform a forecast; others do not.
+            (`hf_ftrisk.record.tasks.of_task`), metric and about the same length inform a
+            forecast; others do not.
         models: family of metrics -> what runs of other sources say; None: as packaged.
         before: the same for runs that were not evaluated yet.
     """

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from hf_ftrisk.history.run_history import RunHistory
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record.tasks import of_task
+
+# Completed runs that inform a run at most: a forecast uses 150, a rule's calibration 100, and
+# reading and judging more would only delay the training.
+MAX_RUNS = 500
+
+
+class KnownRuns(NamedTuple):
+    """Completed runs of a task.
+
+    Args:
+        runs: the latest of them, in the order they were added.
+        more: whether there are older ones that are left out.
+    """
+
+    runs: tuple[RunRecord, ...] = ()
+    more: bool = False
 
 
 def history_of(
@@ -30,3 +47,24 @@ def history_of(
             f"a {type(odd).__name__}"
         )
     return runs
+
+
+def known_runs(
+    history: RunHistory | tuple[RunRecord, ...] | None, task: str | None, metric: str
+) -> KnownRuns:
+    """The latest completed runs of a task that evaluated a metric.
+
+    Runs that name no task are of this one where no run names another (`of_task`).
+
+    Args:
+        history: as `history_of` gives it.
+        task: name of the task, None if it is not known.
+        metric: name of the goal's metric.
+    """
+    if history is None:
+        return KnownRuns()
+    if isinstance(history, RunHistory):
+        runs = history.records(task=task, metric=metric, latest=MAX_RUNS + 1) if task else ()
+        history = runs or history.records(metric=metric, latest=MAX_RUNS + 1)
+    found = tuple(of_task(history, task))
+    return KnownRuns(found[-MAX_RUNS:], len(found) > MAX_RUNS)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hf_ftrisk.forecast.related.peers import of_task
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.policy import RuleMaker, default_rule
@@ -61,10 +60,3 @@ class Options:
             raise ValueError(
                 "run_value, what avoiding one wasted run is worth, needs price_per_hour as well"
             )
-
-    def known_runs(self, task: str | None) -> tuple[RunRecord, ...]:
-        """Completed runs of the task in the history; see `of_task` for runs that name none."""
-        known = self.history
-        if isinstance(known, RunHistory):
-            known = known.records(metric=self.goal.metric)
-        return tuple(of_task(known or (), task))

@@ -17,6 +17,7 @@ from hf_ftrisk.diagnoses.certain import SCALER_SEARCH_STEPS
 from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_scale import goal_for_values
+from hf_ftrisk.history.given import known_runs
 from hf_ftrisk.probing.budget import (
     Plan,
     allowed_steps,
@@ -136,7 +137,7 @@ class Session:
     @cached_property
     def known_runs(self) -> tuple[RunRecord, ...]:
         """Completed runs of this task. Read on rank 0 alone: others may not have the file."""
-        return self.options.known_runs(self.task)
+        return known_runs(self.options.history, self.task, self.options.goal.metric).runs
 
     @property
     def snapshot_bytes(self) -> int | None:

@@ -19,11 +19,11 @@ from hf_ftrisk.diagnoses.checks import diagnose
 from hf_ftrisk.diagnoses.exploded import ALLOWED, beginning
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
-from hf_ftrisk.forecast.related.peers import of_task
 from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.goal.metric_names import choose_metric
 from hf_ftrisk.policy import Rule, look_steps
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record.tasks import of_task
 from hf_ftrisk.replay.finish import ReplayFinish
 from hf_ftrisk.report import Look
 from hf_ftrisk.verdict import Diagnosis, Verdict

@@ -15,10 +15,6 @@ from hf_ftrisk.report.findings import FinishWay
 
 Action = Literal["stop", "warn"]
 
-# Completed runs that inform a run at most: a forecast uses 150, the rule's calibration 100, and
-# reading and judging more would only delay the training.
-MOST_RUNS = 500
-
 
 @dataclass(frozen=True, eq=False)
 class Options:
@@ -64,14 +60,3 @@ class Options:
                 f"check_steps must be at least 1, the optimiser steps between two checks for "
                 f"certain failures, got {self.check_steps!r}"
             )
-
-    def known_runs(self, task: str | None) -> tuple[tuple[RunRecord, ...], bool]:
-        """Completed runs of the task that evaluated the goal's metric.
-
-        Returns:
-            The latest `MOST_RUNS` of them, and whether there are more.
-        """
-        runs = () if self.history is None else self.history
-        if isinstance(runs, RunHistory):
-            runs = runs.records(task=task, metric=self.goal.metric, latest=MOST_RUNS + 1)
-        return runs[-MOST_RUNS:], len(runs) > MOST_RUNS

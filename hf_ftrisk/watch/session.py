@@ -12,6 +12,7 @@ from transformers.trainer_utils import HPSearchBackend
 
 from hf_ftrisk.diagnoses.exploded import ALLOWED
 from hf_ftrisk.history import RunHistory
+from hf_ftrisk.history.given import known_runs
 from hf_ftrisk.policy.finish import LOST_RATE
 from hf_ftrisk.record import Status
 from hf_ftrisk.record.settings import declared
@@ -82,7 +83,8 @@ class Session:
         plan = plan.with_baseline(options.goal, options.baseline)
         trace = Trace(plan, state.log_history, state.global_step)
         self._evaluations = evaluations(args, plan) if evaluates(args, trainer) else 0
-        runs, more = options.known_runs(plan.task) if self.ranks.is_main else ((), False)
+        known = options.history if self.ranks.is_main else None
+        runs, more = known_runs(known, plan.task, options.goal.metric)
         if more:
             text = f"of the completed runs of this task the latest {len(runs)} are used"
             self._notes.append(f"O{text[1:]}.")

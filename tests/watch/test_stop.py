@@ -12,11 +12,10 @@ import torch
 from transformers import Trainer
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.history import RunHistory
+from hf_ftrisk.history import RunHistory, given
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Verdict
-from hf_ftrisk.watch import options
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from tests.watch.tiny import bert_trainer, weights_hash
 
@@ -311,7 +310,7 @@ def test_of_a_large_history_the_latest_runs_are_used_and_that_is_said(
     RunHistory(path).add_all([*good_runs(30), *(replace(r, task="u") for r in good_runs(5))])
     settings: dict[str, Any] = {"max_steps": 4, "eval_steps": 2}
     for most, said in ((30, 0), (20, 1)):
-        monkeypatch.setattr(options, "MOST_RUNS", most)
+        monkeypatch.setattr(given, "MAX_RUNS", most)
         for history in (path, good_runs(30)):
             callback = watcher(history=history)
             bert_trainer(tmp_path, callbacks=[callback], **settings).train()

@@ -30,6 +30,7 @@ from hf_ftrisk.forecast.related.regression import (
 )
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record.tasks import of_task
 
 MAX_PEERS = 150
 # Known runs needed before anything is regressed on them.
@@ -69,16 +70,6 @@ def from_units(values: np.ndarray, goal: Goal) -> np.ndarray:
     """Inverse of `in_units`, inside the metric's range."""
     x = np.exp(np.clip(values, -20.0, 80.0)) if goal.kind == "loss" else values
     return np.asarray(np.clip(x, *goal.bounds))
-
-
-def of_task(history: Sequence[RunRecord], task: str | None) -> list[RunRecord]:
-    """Runs of the task. A history that names at most one task is taken to be of that task, also
-    where the task of the new run, or of a known one, is not known.
-    """
-    named = {record.task for record in history} | {task}
-    if len(named - {None}) <= 1:
-        return list(history)
-    return [record for record in history if record.task == task]
 
 
 def comparable(record: RunRecord, other: RunRecord, goal: Goal) -> bool:
