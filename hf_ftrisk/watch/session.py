@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import psutil
-import torch
 from transformers.trainer_utils import HPSearchBackend
 
 from hf_ftrisk.diagnoses.exploded import ALLOWED
@@ -18,6 +16,7 @@ from hf_ftrisk.record import Status
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.findings import Finish
+from hf_ftrisk.trainers.memory import peak_memory
 from hf_ftrisk.trainers.plan import evaluates, evaluations, run_plan, selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, StepTap
@@ -417,7 +416,7 @@ class Session:
             stopped_at=self.stopped_at,
             finish=self._ending.finish,
             evaluations=self._evaluations,
-            peak_memory=_peak_memory(self.args.device),
+            peak_memory=peak_memory(self.args.device, None),
             flops=float(state.total_flos) or None,
             notes=tuple(self._notes),
             settings=declared(
@@ -436,13 +435,6 @@ class Session:
         history, run = self.options.history, report.run
         if isinstance(history, RunHistory) and run is not None and run.last_step > 0:
             history.add(run)
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Device memory allocated at most; on a CPU the resident memory now. Bytes."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    return int(psutil.Process().memory_info().rss)
 
 
 def _of_another_set(metrics: Mapping[str, Any]) -> bool:
