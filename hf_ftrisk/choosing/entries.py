@@ -25,8 +25,8 @@ class Entry:
             for losses as a share; None where nothing is known of it.
         forecast: of its final metric; None where it was never looked at.
         observed: metric at the last look.
-        step: optimiser steps trained.
-        max_steps: optimiser steps of its full run; 0 where its Trainer could not be built.
+        step: optimizer steps trained.
+        max_steps: optimizer steps of its full run; 0 where its Trainer could not be built.
         spent: cost so far, in the ranking's unit.
         to_come: cost of the rest of its run.
         decided_by: which part placed it: a fault, a forecast and its depth, its end.

@@ -19,7 +19,7 @@ def training_arguments(
     Args:
         setting: learning rate and seed.
         folder: the Trainer's ``output_dir``.
-        max_steps: optimiser steps of the run.
+        max_steps: optimizer steps of the run.
         eval_every: steps between two evaluations, and between two logs.
         own: what the task alone sets.
     """

@@ -19,7 +19,7 @@ _HIGH_LARGE = 3e-4
 # Adapters and new heads are trained at ten times the rate, small models at more.
 _HIGH_PARTIAL = 1e-2
 _HIGH_SMALL = 3e-2
-# SGD has no normalised step.
+# SGD has no normalized step.
 _SGD = 100.0
 
 CHECK_ROWS = (

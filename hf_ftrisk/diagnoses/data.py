@@ -10,7 +10,7 @@ from hf_ftrisk.diagnoses.evidence import Evidence
 from hf_ftrisk.verdict import Diagnosis
 
 TRUNCATED_SHARE = 0.1
-# Rows of a packed language-modelling set all reach the limit, and lose nothing by it.
+# Rows of a packed language-modeling set all reach the limit, and lose nothing by it.
 PACKED_SHARE = 0.95
 OVERLAP_SHARE = 0.05
 NEAR_OVERLAP_SHARE = 0.2

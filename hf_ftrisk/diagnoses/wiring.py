@@ -102,10 +102,10 @@ def check_trainable(model: torch.nn.Module) -> Diagnosis | None:
 
 
 def check_optimizer(model: torch.nn.Module, optimizer: Any) -> Diagnosis | None:
-    """Every trainable parameter is in the optimiser, when the Trainer was given one.
+    """Every trainable parameter is in the optimizer, when the Trainer was given one.
 
     Fatal is what nobody means: an adapter or the task's own head left out, everything left out, or
-    an optimiser that still holds parameters the model no longer has, for it was built before they
+    an optimizer that still holds parameters the model no longer has, for it was built before they
     were replaced. Other parameters may have been left out on purpose, though not frozen: a warning.
     """
     if optimizer is None:

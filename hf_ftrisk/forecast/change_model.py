@@ -98,7 +98,7 @@ class Size:
     Args:
         mean: (n_terms,) of `size_terms`.
         sd: (n_terms,) their spread.
-        weights: (n_terms,) of the standardised terms.
+        weights: (n_terms,) of the standardized terms.
         intercept: log of the size where all terms are at their mean.
     """
 

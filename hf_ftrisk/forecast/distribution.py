@@ -19,7 +19,7 @@ class Forecast:
     Args:
         samples: (n_samples,) equally likely values of the final metric, in its own units; they
             are sorted on construction.
-        step: optimiser steps the forecast has seen (its depth c); 0 for static signals alone.
+        step: optimizer steps the forecast has seen (its depth c); 0 for static signals alone.
         source: what the forecast and its calibration rest on, in words for the report.
 
     Raises:

@@ -41,7 +41,7 @@ class Clocks:
         drift: (n_rates + 1,) share of the summed learning rate that has passed.
         noise: (n_rates + 1,) share of the summed squared learning rate that has passed.
         cooled: (n_rates + 1,) one minus the learning rate over its peak; 0 before the peak.
-        width: optimiser steps from one value to the next: 1, more for a very long run.
+        width: optimizer steps from one value to the next: 1, more for a very long run.
     """
 
     drift: np.ndarray
@@ -50,7 +50,7 @@ class Clocks:
     width: float = 1.0
 
     def at(self, steps: np.ndarray) -> Times:
-        """Readings after `steps` (n,) optimiser steps."""
+        """Readings after `steps` (n,) optimizer steps."""
         grid = np.arange(self.drift.size)
         return Times(
             *(

@@ -2,7 +2,7 @@
 
 A card is a front matter (YAML between two lines of dashes) and a Markdown body. `merge` sets one
 section of the body, one key of the front matter and one tag; key order, comments, quoting, line
-endings, a byte order mark and everything a person wrote stay. Nothing here is re-serialised: the
+endings, a byte order mark and everything a person wrote stay. Nothing here is re-serialized: the
 text is edited at positions that the YAML parser reports.
 """
 

@@ -24,7 +24,7 @@ def look_steps(max_steps: int, eval_steps: Iterable[float] = ()) -> np.ndarray:
     with few evaluations is still looked at. The last step is not a look: nothing is left to save.
 
     Args:
-        max_steps: planned optimiser steps of the run.
+        max_steps: planned optimizer steps of the run.
         eval_steps: steps of its evaluations; those outside [0, max_steps) are left out.
 
     Raises:

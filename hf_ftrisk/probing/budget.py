@@ -1,6 +1,6 @@
 """What a budget buys: seeds, depths and evaluation time. Pure arithmetic.
 
-Costs are in optimiser steps: an evaluation that takes as long as three steps costs 3.
+Costs are in optimizer steps: an evaluation that takes as long as three steps costs 3.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Plan:
 
     Args:
         seeds: number of probes.
-        depths: optimiser steps at which every probe is evaluated, increasing; () if the budget
+        depths: optimizer steps at which every probe is evaluated, increasing; () if the budget
             does not reach one step with one evaluation.
         look_cost: steps' worth that one evaluation may cost.
         notes: what the budget did not allow.
@@ -67,7 +67,7 @@ class Plan:
 
 
 def allowed_steps(budget: float, max_steps: int) -> float:
-    """The budget in optimiser steps.
+    """The budget in optimizer steps.
 
     Raises:
         ValueError: a budget that is not a share in (0, 1], or less than one step of this run.
@@ -142,7 +142,7 @@ def make_plan(
 
     Args:
         allowed: steps' worth that may still be spent.
-        max_steps: optimiser steps of the full run.
+        max_steps: optimizer steps of the full run.
         seeds: wanted number of probes.
         least_look: cost of the smallest evaluation; 0 without an evaluation set.
         most_look: cost of the largest one.

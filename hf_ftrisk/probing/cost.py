@@ -44,7 +44,7 @@ class _Evaluation:
 
 @dataclass
 class Account:
-    """The budget's account, in optimiser steps.
+    """The budget's account, in optimizer steps.
 
     A step costs 1. An evaluation costs its own seconds over the mean seconds of the steps timed
     before it; that price stays, so that a machine that becomes faster or slower later on does not
@@ -92,7 +92,7 @@ class Account:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps trained."""
+        """Optimizer steps trained."""
         return len(self._regular) + len(self._first)
 
     @property

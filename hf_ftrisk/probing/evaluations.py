@@ -30,7 +30,7 @@ class Looks:
         ranks: the processes in lockstep; all take rank 0's times.
         account: the budget.
         size: the evaluation set.
-        rows_per_step: training rows of one optimiser step, None if unknown.
+        rows_per_step: training rows of one optimizer step, None if unknown.
         metric: what every evaluation has to give.
         most_rows: rows wanted at most, None: the whole set.
         note: takes sentences for the report.

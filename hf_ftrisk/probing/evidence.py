@@ -37,7 +37,7 @@ class Evidence:
         looks: the pooled forecast at each depth.
         decomposition: None while fewer than two depths were seen.
         risk_curve: (depth, risk, probes) rows.
-        optimal_depth: c*, optimiser steps.
+        optimal_depth: c*, optimizer steps.
         notes: what could not be estimated, and why.
     """
 

@@ -371,7 +371,7 @@ class Session:
     def _next(self, looks: Looks, plan: Plan, depth: int, seeds: int) -> int | None:
         """The next depth, None when deeper does not pay or cannot be paid.
 
-        It does not pay from c* on, the depth that minimises the expected risk and its price over
+        It does not pay from c* on, the depth that minimizes the expected risk and its price over
         everything the curve may be given the looks so far; it is found anew after each of them.
         """
         alive = [item for item in self.probed[:seeds] if not item.probe.diverged]

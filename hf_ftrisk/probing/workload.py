@@ -22,7 +22,7 @@ class Meter:
     """What was measured on one probe, or on all of them, besides metrics.
 
     Args:
-        step_seconds: wall time of each optimiser step, data loading included.
+        step_seconds: wall time of each optimizer step, data loading included.
         flops: floating-point operations of all steps, over all ranks; 0 where not counted.
         peak_memory_bytes: largest memory in use at the end of a backward pass.
     """
@@ -60,10 +60,10 @@ class Facts:
     """What is known of the full run before a step is trained.
 
     Args:
-        max_steps: optimiser steps of the full run.
+        max_steps: optimizer steps of the full run.
         schedule: (max_steps,) planned learning rates, None if they cannot be told beforehand.
-        steps_per_epoch: optimiser steps in one pass over the data, None if unknown.
-        rows_per_step: training rows in one optimiser step over all ranks, None if unknown.
+        steps_per_epoch: optimizer steps in one pass over the data, None if unknown.
+        rows_per_step: training rows in one optimizer step over all ranks, None if unknown.
         eval: size of the evaluation set, None without one.
         evaluations: evaluations of the whole set that the full run will do.
         load_best: the best checkpoint, not the last, is the result.
@@ -106,7 +106,7 @@ class Probe(Protocol):
     step: int
 
     def advance(self, step: int) -> None:
-        """Train up to optimiser step `step`; stops early at a non-finite loss."""
+        """Train up to optimizer step `step`; stops early at a non-finite loss."""
 
     def evaluate(self, limit: float | None = None) -> Evaluation:
         """Metrics on the fixed sample; random numbers go on undisturbed.

@@ -1,6 +1,6 @@
 """One fine-tuning run as data: its trajectory, its settings, how it ended.
 
-Pure numpy. Steps are optimiser steps. Columns of equal length hold the trajectory; a value that
+Pure numpy. Steps are optimizer steps. Columns of equal length hold the trajectory; a value that
 was not logged is NaN. `RunRecord` is what history stores, forecasters read and policies judge.
 """
 
@@ -48,7 +48,7 @@ class RunRecord:
     """Trajectory, settings and outcome of one run.
 
     Args:
-        max_steps: planned number of optimiser steps of the full run, > 0.
+        max_steps: planned number of optimizer steps of the full run, > 0.
         train_step: (n_train,) steps of the logged training values, increasing.
         train_loss: (n_train,) training loss; NaN where not logged.
         grad_norm: (n_train,) gradient norm before clipping; NaN where not logged.
@@ -59,7 +59,7 @@ class RunRecord:
             was logged: the columns alone cannot tell that from "not logged".
         schedule: (n_rates,) planned learning rate of every step, or of the `schedule_steps` of a
             run of more than `columns.MOST_RATES` steps; None if unknown. A longer one is thinned.
-        steps_per_epoch: optimiser steps in one pass over the data, None if unknown.
+        steps_per_epoch: optimizer steps in one pass over the data, None if unknown.
         status: ``"finished"`` reached its planned end, ``"running"`` still goes on (or is cut
             off without saying why), ``"stopped"`` ended early on purpose.
         task: name under which runs are comparable (same data, model, metric), None if unknown.
@@ -181,7 +181,7 @@ class RunRecord:
 
         Args:
             log_history: the Trainer's list of dicts, each with a ``step``.
-            max_steps: planned optimiser steps of the full run.
+            max_steps: planned optimizer steps of the full run.
             fields: any other field of the record.
         """
         return cls._from_log(read_log(log_history), max_steps, fields)
@@ -216,7 +216,7 @@ class RunRecord:
             columns: ``step`` and any of ``loss`` (or ``train_loss``), ``grad_norm``,
                 ``learning_rate``, ``eval_...``: each (n_rows,), None or NaN where a row has no
                 value. Rows may come in any order; rows of one step are merged.
-            max_steps: planned optimiser steps of the full run.
+            max_steps: planned optimizer steps of the full run.
             fields: any other field of the record.
 
         Raises:
@@ -246,7 +246,7 @@ class RunRecord:
         return min(self.last_step / self.max_steps, 1.0)
 
     def prefix(self, step: float) -> RunRecord:
-        """What was known after `step` optimiser steps: nothing that came later.
+        """What was known after `step` optimizer steps: nothing that came later.
 
         The planned length and schedule, settings, baselines and static signals were known before
         and stay; the outcome does not. A prefix that cuts anything off is ``"running"``.

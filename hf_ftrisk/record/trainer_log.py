@@ -63,7 +63,7 @@ class TrainerLog:
         nan_steps: name -> steps at which NaN itself was logged.
         final: metric -> value that was measured once more after training had ended.
         ended: the log holds the summary a Trainer writes when `train` returns.
-        steps_per_epoch: optimiser steps in one pass over the data, None if no epoch was logged.
+        steps_per_epoch: optimizer steps in one pass over the data, None if no epoch was logged.
         reinforcement_learning: the log is that of a policy-gradient trainer.
     """
 

@@ -21,12 +21,12 @@ class Cost:
     """What was and will be spent. None where nothing was measured or no price was given.
 
     Args:
-        full_steps: optimiser steps of the full run.
-        spent_steps: optimiser steps spent so far (probing, or the watched run itself),
+        full_steps: optimizer steps of the full run.
+        spent_steps: optimizer steps spent so far (probing, or the watched run itself),
             evaluations counted at their measured cost.
         spent_seconds: wall time of those.
-        saved_steps: optimiser steps of the full run that a stop did not run.
-        seconds_per_step: measured time of one optimiser step.
+        saved_steps: optimizer steps of the full run that a stop did not run.
+        seconds_per_step: measured time of one optimizer step.
         seconds_per_eval: measured time of one full evaluation.
         full_seconds: expected wall time of the full run, evaluations included.
         peak_memory_bytes: device memory, or resident memory on a CPU.
@@ -60,7 +60,7 @@ class Look:
     """One forecast on the way.
 
     Args:
-        step: optimiser steps seen.
+        step: optimizer steps seen.
         mean: the forecast of the final value, its median.
         low: lower end of the 90 % interval.
         high: upper end of the 90 % interval.
@@ -88,7 +88,7 @@ class Look:
         """A forecast of the goal's metric, in numbers.
 
         Args:
-            step: optimiser steps seen.
+            step: optimizer steps seen.
             forecast: of the run's end.
             goal: what the run is judged by.
             baseline: trivial baseline of the metric, None if unknown.
@@ -137,7 +137,7 @@ class Findings:
         reasons: why, one sentence each, with numbers.
         stage: ``"preflight"`` before the run, ``"watch"`` from the callback.
         forecast: predictive distribution of the final goal metric.
-        decomposition: intrinsic limit, optimisation variance, optimal depth, regime.
+        decomposition: intrinsic limit, optimization variance, optimal depth, regime.
         diagnoses: named failures with advice.
         cost: spent and expected.
         baseline: trivial baseline of the goal metric.
@@ -145,7 +145,7 @@ class Findings:
         probes: trajectories of the probe runs.
         run: trajectory of the watched run itself.
         risk_curve: measured (depth, L(c), runs behind it) rows the decomposition was fitted to.
-        optimal_depth: budget-optimal probing depth c*, optimiser steps.
+        optimal_depth: budget-optimal probing depth c*, optimizer steps.
         outcome: true final value of the goal metric, once known.
         stopped_at: step at which the run was stopped as poor, None if it was not.
         finish: how it was ended because nothing more was to be gained, None if it was not.

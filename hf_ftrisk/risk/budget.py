@@ -21,7 +21,7 @@ class Budget:
             squared units of R per unit of cost.
         cost: any non-decreasing cost of the first c steps instead of the linear one.
         price_per_hour: price of the machine per hour.
-        seconds_per_step: measured time of one optimiser step.
+        seconds_per_step: measured time of one optimizer step.
         value: what avoiding one wasted run is worth, in the same currency: the price of removing
             the whole risk.
 
@@ -53,11 +53,11 @@ class Budget:
             )
 
     def step_price(self, level: float, horizon: float | None) -> float:
-        """gamma lambda of the linear cost: squared units of R per optimiser step.
+        """gamma lambda of the linear cost: squared units of R per optimizer step.
 
         Args:
             level: L(0), the risk before probing.
-            horizon: length T of the run in optimiser steps, None if unknown.
+            horizon: length T of the run in optimizer steps, None if unknown.
 
         Raises:
             ValueError: no price and no money given, and no horizon or no risk to derive one from.

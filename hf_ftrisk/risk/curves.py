@@ -56,7 +56,7 @@ class CurveDraws:
     def weights(self) -> Floats:
         """(n,) weights for point estimates, summing to 1: the reciprocal of each draw's level.
 
-        The mean under them minimises the expected squared error relative to the level. It is
+        The mean under them minimizes the expected squared error relative to the level. It is
         linear, so L_int and V_opt still add up; and a single variance comes back as measured, where
         the plain mean of its skewed posterior is too high.
         """

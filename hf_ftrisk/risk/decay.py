@@ -1,4 +1,4 @@
-"""Forms of the optimisation variance V_opt(c): how the reducible part of the risk decays.
+"""Forms of the optimization variance V_opt(c): how the reducible part of the risk decays.
 
 Four forms, each known up to a factor K and at most one exponent:
 
@@ -42,7 +42,7 @@ class TailEnergy:
     """Tail energy of a learning-rate schedule, S(c) = sum of eta_k^2 over the steps k >= c.
 
     Args:
-        depths: (m,) optimiser steps from 0 to T, increasing.
+        depths: (m,) optimizer steps from 0 to T, increasing.
         share: (m,) S(c) / S(0) at these depths, from 1 down to 0; linear in between.
         total: S(0), squared learning rate times steps.
     """
@@ -59,7 +59,7 @@ class TailEnergy:
 
         Args:
             learning_rates: (T,) of every step, step 0 first, or (n,) of n equal parts of the run.
-            horizon: length T of the run, optimiser steps; None: as many as there are rates.
+            horizon: length T of the run, optimizer steps; None: as many as there are rates.
 
         Raises:
             ValueError: not one-dimensional, empty, negative, not finite, or zero throughout.
@@ -89,7 +89,7 @@ class TailEnergy:
 
     @property
     def horizon(self) -> float:
-        """Length T of the run, optimiser steps."""
+        """Length T of the run, optimizer steps."""
         return float(self.depths[-1])
 
     def at(self, depth: ArrayLike) -> Floats:
@@ -160,7 +160,7 @@ class Decay:
 
     Args:
         anchor: depth c_1 > 0 at which the curve is anchored: the shallowest one measured.
-        horizon: length T of the full run in optimiser steps, None if unknown.
+        horizon: length T of the full run in optimizer steps, None if unknown.
         energy: tail energy of the run's schedule, None if unknown.
     """
 
@@ -183,7 +183,7 @@ class Decay:
 
         Args:
             form: name of the form.
-            depth: depths c >= 0, optimiser steps.
+            depth: depths c >= 0, optimizer steps.
             exponent: alpha or b, broadcast against `depth`; ignored by ``"tail"``.
 
         Returns:

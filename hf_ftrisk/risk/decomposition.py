@@ -1,4 +1,4 @@
-"""RiskDecomposition: intrinsic limit, optimisation variance, and what follows from them."""
+"""RiskDecomposition: intrinsic limit, optimization variance, and what follows from them."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class RiskDecomposition:
 
     @property
     def horizon(self) -> float | None:
-        """Length T of the full run in optimiser steps, None if unknown."""
+        """Length T of the full run in optimizer steps, None if unknown."""
         return self.draws.decay.horizon
 
     @property
     def shallowest(self) -> float:
-        """Shallowest depth that was measured, optimiser steps."""
+        """Shallowest depth that was measured, optimizer steps."""
         return self.draws.decay.anchor
 
     @property
@@ -122,7 +122,7 @@ class RiskDecomposition:
         """V_opt(c): the part of the risk at depth c that more probing would remove.
 
         Args:
-            c: depth in optimiser steps, a number or an array of any shape.
+            c: depth in optimizer steps, a number or an array of any shape.
 
         Returns:
             Squared units of R: a float for a number, else an array of the same shape.
@@ -166,7 +166,7 @@ class RiskDecomposition:
         seconds_per_step: float | None = None,
         value: float | None = None,
     ) -> float:
-        """Depth c* that minimises L(c) + gamma C(c), optimiser steps in [0, T].
+        """Depth c* that minimizes L(c) + gamma C(c), optimizer steps in [0, T].
 
         L is the curve averaged over the posterior. See `Budget` for the arguments; without any,
         the whole run's compute is worth removing the whole risk.

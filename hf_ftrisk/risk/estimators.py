@@ -37,7 +37,7 @@ class RiskEstimate:
     """Measured risk at each depth.
 
     Args:
-        depths: (n,) optimiser steps.
+        depths: (n,) optimizer steps.
         risks: (n,) estimates of L at them, squared units of R.
         counts: (n,) normally distributed runs that would scatter as much; at least 2.
         runs: (n,) runs or probes that really stand behind each.
@@ -83,7 +83,7 @@ def replay_risk(
         forecaster: a function that builds a predictor from the other runs of the same task, such
             as ``lambda others: Forecaster.default(history=others)``; it is called once for each
             run, without that run. Or a finished predictor, for one that has not seen these runs.
-        depths: depths c in optimiser steps; at each the runs planned for at least c steps count.
+        depths: depths c in optimizer steps; at each the runs planned for at least c steps count.
         goal: the metric that is forecast.
 
     Raises:
@@ -118,7 +118,7 @@ def probe_risk(forecasts_by_depth: Mapping[float, Sequence[Forecast]]) -> RiskEs
     The forecaster's own idea of its error: right as far as its intervals hold.
 
     Args:
-        forecasts_by_depth: depth in optimiser steps -> one forecast for each probe seed.
+        forecasts_by_depth: depth in optimizer steps -> one forecast for each probe seed.
 
     Raises:
         ValueError: no depth, a depth without a forecast, or one that is negative or not finite.

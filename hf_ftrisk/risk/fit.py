@@ -43,11 +43,11 @@ def fit_risk_curve(
     contains no random numbers and takes milliseconds.
 
     Args:
-        depths: (n,) optimiser steps > 0, in any order.
+        depths: (n,) optimizer steps > 0, in any order.
         risks: (n,) estimates of L at these depths, squared units of R. Zero is allowed.
         counts: (n,) runs behind each estimate, at least 2: an estimate from m runs scatters like
             L chi2_(m-1) / (m-1). None: not known, averaged over 2 to 1025 runs.
-        horizon: length T of the full run in optimiser steps; enables the finite-horizon form.
+        horizon: length T of the full run in optimizer steps; enables the finite-horizon form.
         floor: known lower bound of L_int: the noise of a final evaluation on examples that no
             probe was evaluated on. See `rate_floor` and `mean_floor`.
         prior: None for the documented weak default.

@@ -42,7 +42,7 @@ class Evidence:
     """The measurements in the form the likelihood needs.
 
     Args:
-        depths: (n,) increasing depths, optimiser steps.
+        depths: (n,) increasing depths, optimizer steps.
         risks: (n,) estimates of L at them, squared units of R.
         dof: (n,) degrees of freedom of each, None when the number of runs is not known.
         floor: lower bound of L_int, 0 for none.

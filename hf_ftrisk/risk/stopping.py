@@ -1,8 +1,8 @@
-"""How deep it pays to probe: minimise L(c) + gamma C(c) over the depth c.
+"""How deep it pays to probe: minimize L(c) + gamma C(c) over the depth c.
 
 arXiv 2606.17649, Theorem 6.1: probing stops where |V_opt'(c)| = gamma C'(c). L_int drops out.
 For a linear cost C(c) = C_s + lambda c only the product gamma lambda matters, here called the
-`price`: the risk one optimiser step has to remove to be worth its compute.
+`price`: the risk one optimizer step has to remove to be worth its compute.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def power_law_optimum(
         k: (n,) K, squared units of R.
         alpha: (n,) exponent.
         price: gamma lambda, squared units of R per step.
-        horizon: T in optimiser steps; None: no upper end.
+        horizon: T in optimizer steps; None: no upper end.
     """
     exponent = np.asarray(alpha, dtype=np.float64)
     best = (exponent * np.asarray(k) / price) ** (1.0 / (exponent + 1.0))
@@ -40,7 +40,7 @@ def power_law_optimum(
 
 
 def tail_energy_optimum(k: Floats | float, energy: TailEnergy, price: float) -> Floats:
-    """Depth that minimises K S(c)/S(0) + price c, for any schedule.
+    """Depth that minimizes K S(c)/S(0) + price c, for any schedule.
 
     Where the learning rate never rises this is the first step with eta_c^2 <= price S(0) / K: see
     `stopping_learning_rate`. With warm-up the lower convex hull of S decides whether getting
@@ -57,7 +57,7 @@ def tail_energy_optimum(k: Floats | float, energy: TailEnergy, price: float) -> 
 
 
 def tail_power_optimum(k: Floats, b: Floats, energy: TailEnergy, price: float) -> Floats:
-    """Depths (n,) that minimise K (S(c)/S(0))^b + price c, for K and b of shape (n,).
+    """Depths (n,) that minimize K (S(c)/S(0))^b + price c, for K and b of shape (n,).
 
     In closed form for b = 1; for the others the best whole step, by `minimise_each`.
     """
@@ -91,7 +91,7 @@ def candidate_depths(anchor: float, limit: float, n: int = _COARSE) -> Floats:
 
 
 def minimise(risk: Callable[[Floats], Floats], charge: Charge, start: Floats) -> float:
-    """Whole step that minimises risk(c) + charge(c).
+    """Whole step that minimizes risk(c) + charge(c).
 
     Args:
         risk: (n,) depths -> (n,) risks, non-increasing.
@@ -155,7 +155,7 @@ def minimise_each(
     n_curves: int,
     most_open: int = _MOST_OPEN_EACH,
 ) -> Floats:
-    """Whole step that minimises risk + charge, for each of several curves.
+    """Whole step that minimizes risk + charge, for each of several curves.
 
     Branch and bound. The risk falls and the charge rises, so on [a, b] their sum is at least
     risk(b) + charge(a): intervals that cannot hold the minimum by that bound are dropped, the

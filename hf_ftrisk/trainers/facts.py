@@ -23,7 +23,7 @@ def scheduler_rates(scheduler: Any, max_steps: int, first: int = 0) -> np.ndarra
 
     Args:
         scheduler: a scheduler of torch or transformers, or accelerate's wrapper of one.
-        max_steps: planned optimiser steps.
+        max_steps: planned optimizer steps.
         first: step the plan begins at. Schedulers that can only be stepped through begin where
             they stand.
 
@@ -64,7 +64,7 @@ def begin_at(scheduler: Any, step: int) -> None:
 
 
 def _optimizer_like(optimizer: Any) -> torch.optim.Optimizer:
-    """An optimiser with the same settings in its groups, over one number each."""
+    """An optimizer with the same settings in its groups, over one number each."""
     dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
     dummy.param_groups = [
         {
@@ -104,7 +104,7 @@ def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[st
         args: its TrainingArguments.
         model: the model that is trained.
         trainer: name of the Trainer's class.
-        max_steps: planned optimiser steps.
+        max_steps: planned optimizer steps.
     """
     parameters = list(model.parameters())
     return declared(

@@ -2,7 +2,7 @@
 
 The stand-in is a shallow copy, so that an overridden `compute_loss`, `training_step` or
 `create_optimizer` is the user's own. What such methods write to (running metrics, state, control,
-callbacks, optimiser, arguments, a collator's random generator) is private to the copy.
+callbacks, optimizer, arguments, a collator's random generator) is private to the copy.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _base_log(self: Any, logs: dict[str, float], start_time: float | None = None
 
 
 def clone_optimizer(optimizer: Any) -> Any:
-    """A copy of a torch optimiser over the same parameters, with its own groups and state."""
+    """A copy of a torch optimizer over the same parameters, with its own groups and state."""
     inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper keeps it there
     duplicate = copy.copy(inner)
     duplicate.param_groups = [

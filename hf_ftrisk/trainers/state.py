@@ -2,7 +2,7 @@
 
 A snapshot holds copies of trainable parameters and of buffers only; frozen weights are never
 written by a probe. Everything else it keeps is references. Restoring writes in place, so that
-optimisers, wrappers and hooks of the user which point at a tensor still point at the same one.
+optimizers, wrappers and hooks of the user which point at a tensor still point at the same one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The exact loss and gradient norm of every optimiser step, without waiting for the device.
+"""The exact loss and gradient norm of every optimizer step, without waiting for the device.
 
 A Trainer hands its callbacks neither. Both pass through two methods of the instance, which are
 wrapped while a run is watched: ``training_step`` returns each micro-batch's loss, scaled so that a
@@ -22,7 +22,7 @@ _SMALL = 1024
 
 @dataclass(frozen=True)
 class Step:
-    """Values of one optimiser step.
+    """Values of one optimizer step.
 
     Args:
         step: its number, from 1.
@@ -111,9 +111,9 @@ class StepTap:
         self._norm = norm
 
     def before_optimizer(self, optimizer: Any) -> None:
-        """The gradients of a step are complete, the optimiser has not stepped."""
+        """The gradients of a step are complete, the optimizer has not stepped."""
         rate = optimizer.param_groups[0]["lr"]
-        # A capturable optimiser keeps it on the device: reading it would wait.
+        # A capturable optimizer keeps it on the device: reading it would wait.
         self._rate = float(rate) if isinstance(rate, int | float) else None
         # Optimizers that step inside the backward pass leave no gradient behind, and its norm is 0.
         self._unseen = not any(
@@ -123,7 +123,7 @@ class StepTap:
         )
 
     def end_step(self, step: int) -> None:
-        """One optimiser step is over."""
+        """One optimizer step is over."""
         if self._losses:
             self._waiting.append((step, self._losses, self._norm, self._rate, self._unseen))
         self._losses = []

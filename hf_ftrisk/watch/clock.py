@@ -11,7 +11,7 @@ class Clock:
     """Splits wall time at the events of a run.
 
     Args:
-        steps: optimiser steps counted.
+        steps: optimizer steps counted.
         step_seconds: their time, data loading included.
         evaluations: evaluations counted.
         eval_seconds: their time.

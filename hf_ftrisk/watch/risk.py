@@ -1,4 +1,4 @@
-"""Optimisation variance left and optimal depth of the watched run. No torch."""
+"""Optimization variance left and optimal depth of the watched run. No torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Risk:
     Args:
         curve: (depth, risk, runs behind it) rows.
         decomposition: None while there are too few depths.
-        optimal_depth: c*, optimiser steps; None likewise.
+        optimal_depth: c*, optimizer steps; None likewise.
         source: what the curve was measured on, in words.
     """
 

@@ -49,11 +49,11 @@ class Judged:
     """What one look concluded.
 
     Args:
-        step: optimiser steps seen.
+        step: optimizer steps seen.
         ruling: the verdict and why.
         look: the forecast in numbers; None for a failure found between looks.
         forecast: the forecast itself, likewise.
-        risk: optimisation variance and optimal depth; None while unknown.
+        risk: optimization variance and optimal depth; None while unknown.
         advice: one concrete change, for a run that is stopped.
         stand_in: the forecast is of the training loss, as nothing is evaluated.
         finish: the run has nothing more to gain; None: it has, or that is not known.
@@ -265,7 +265,7 @@ class Watcher:
         """A look at the run after `step` steps.
 
         Args:
-            step: optimiser steps seen.
+            step: optimizer steps seen.
 
         Returns:
             None when there is nothing to forecast from: neither evaluations nor a training loss.

@@ -29,7 +29,7 @@ def lasso(seed: int) -> Any:
 
 
 def trees(seed: int) -> Any:
-    """Extremely randomised trees (Geurts et al. 2006)."""
+    """Extremely randomized trees (Geurts et al. 2006)."""
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.pipeline import make_pipeline
 

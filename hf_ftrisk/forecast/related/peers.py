@@ -37,7 +37,7 @@ MAX_PEERS = 150
 _MIN_REGRESSED = 4
 # Chosen on the benchmark (docs/forecasting.md).
 _SHIFT_RUNS = 4.0
-# The weights between estimators are themselves estimated: the fewer the runs, the more they favour
+# The weights between estimators are themselves estimated: the fewer the runs, the more they favor
 # the plain mean.
 _MEAN_RUNS = 10.0
 # Errors of n runs are stretched by one plus this over n. For normal errors the 90 % range of a new

@@ -73,7 +73,7 @@ def standardised(known: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def ridge(known: np.ndarray, new: np.ndarray, outcomes: np.ndarray) -> Estimate:
-    """Ridge regression on standardised features, its penalty chosen by leaving one out.
+    """Ridge regression on standardized features, its penalty chosen by leaving one out.
 
     Args:
         known: (n, p) features of the known runs, centred; n >= 2.

@@ -90,7 +90,7 @@ class LoopProbe:
         self._batches = self._kept = None
 
     def advance(self, step: int) -> None:
-        """Train up to optimiser step `step`; stops early at a non-finite loss."""
+        """Train up to optimizer step `step`; stops early at a non-finite loss."""
         while self.step < step and not self.diverged:
             start = time.perf_counter()
             given = () if self._batches is None else (next(self._batches),)
@@ -184,7 +184,7 @@ class LoopWorkload:
             )
 
     def _load(self) -> None:
-        # A copy: optimisers keep and change the tensors they are given.
+        # A copy: optimizers keep and change the tensors they are given.
         self._loop.load_state_dict(kept_state(self._state, "device"))
 
     @property

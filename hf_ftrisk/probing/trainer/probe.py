@@ -1,4 +1,4 @@
-"""One probe of a Trainer: real optimiser steps of the full run, left and resumed at will.
+"""One probe of a Trainer: real optimizer steps of the full run, left and resumed at will.
 
 The loop mirrors `Trainer._run_epoch`, call for call in the order that draws random numbers, so
 that probe 0 *is* the beginning of the real run: same losses, bit for bit.
@@ -56,7 +56,7 @@ class _Log:
 
 
 class TrainerProbe:
-    """A probe of a Trainer with its own data order, dropout, head, optimiser and schedule.
+    """A probe of a Trainer with its own data order, dropout, head, optimizer and schedule.
 
     Args:
         engine: what it trains with.
@@ -105,7 +105,7 @@ class TrainerProbe:
     # --- leaving and resuming -------------------------------------------------------------------
 
     def suspend(self) -> None:
-        """Put weights, optimiser state and random numbers aside for another probe's turn."""
+        """Put weights, optimizer state and random numbers aside for another probe's turn."""
         self._kept = TensorSnapshot.take(self._tensors, self._storage)
         self._rng = RngState.capture()
         scaler = self._engine.shadow.accelerator.scaler
@@ -117,10 +117,10 @@ class TrainerProbe:
         self._engine.shadow.eval_dataset = sample
 
     def enter(self) -> None:
-        """Make accelerate see this probe's model and optimiser alone."""
+        """Make accelerate see this probe's model and optimizer alone."""
         accelerator = self._engine.shadow.accelerator
         accelerator._models[:] = [self._engine.wrapped]
-        # Unscaling goes over every optimiser in this list: only this probe's may be in it.
+        # Unscaling goes over every optimizer in this list: only this probe's may be in it.
         accelerator._optimizers[:] = [self._engine.shadow.optimizer]
 
     def resume(self) -> None:
@@ -151,14 +151,14 @@ class TrainerProbe:
                     )
 
     def close(self) -> None:
-        """Drop loaders (and their workers), optimiser and copies."""
+        """Drop loaders (and their workers), optimizer and copies."""
         self._updates.close()
         self._kept = self._rng = None
 
     # --- training -------------------------------------------------------------------------------
 
     def advance(self, step: int) -> None:
-        """Train up to optimiser step `step`; stops early at a non-finite loss."""
+        """Train up to optimizer step `step`; stops early at a non-finite loss."""
         micro_losses: list[torch.Tensor] = []
         while self.step < step and not self.diverged:
             start = time.perf_counter()
@@ -231,7 +231,7 @@ class TrainerProbe:
         self._log.peak = peak_memory(args.device, self._log.peak)
         limit = args.max_grad_norm if args.max_grad_norm and args.max_grad_norm > 0 else math.inf
         norm = accelerator.clip_grad_norm_(model.parameters(), limit)
-        # Not hooked into the optimiser: a copy of the user's shares its table of hooks.
+        # Not hooked into the optimizer: a copy of the user's shares its table of hooks.
         self._meter.before_step()
         shadow.optimizer.step()
         self._meter.after_step()
@@ -249,7 +249,7 @@ class TrainerProbe:
         return total, norm, rate
 
     def step_columns(self) -> dict[str, np.ndarray]:
-        """Update-to-weight ratios and cosines between neighbouring gradients."""
+        """Update-to-weight ratios and cosines between neighboring gradients."""
         return self._meter.columns()
 
     # --- evaluation and record ------------------------------------------------------------------
@@ -260,7 +260,7 @@ class TrainerProbe:
         Args:
             limit: seconds after which no other batch is begun; None: any.
             untrained: the model holds its weights from before the first step, of which this
-                probe's optimiser knows nothing.
+                probe's optimizer knows nothing.
         """
         rng = RngState.capture()
         shadow = self._engine.shadow

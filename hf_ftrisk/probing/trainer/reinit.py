@@ -1,6 +1,6 @@
 """Fresh draws of what the user's model drew at random: task head and adapters.
 
-Runs of one task differ by the order of the data, by dropout and by what was initialised at random
+Runs of one task differ by the order of the data, by dropout and by what was initialized at random
 (Dodge et al. 2020). Only weights that still look untouched are drawn anew, so that a head which
 was trained before stays what it is.
 """
@@ -136,7 +136,7 @@ def _redraw_adapters(model: nn.Module) -> tuple[str, ...]:
         for adapter in layer.active_adapters:
             config = model.peft_config.get(adapter)
             drawn = getattr(config, "init_lora_weights", None)
-            # Other initialisations (PiSSA, OLoRA, ...) change the frozen weights: left alone.
+            # Other initializations (PiSSA, OLoRA, ...) change the frozen weights: left alone.
             if drawn not in (True, "gaussian") or adapter not in layer.lora_B:
                 continue
             if bool(layer.lora_B[adapter].weight.detach().any()):

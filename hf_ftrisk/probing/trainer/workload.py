@@ -249,7 +249,7 @@ class TrainerWorkload:
         return Engine(shadow, self._wrapped, loader, updates, batches)
 
     def _keep_extra(self, optimizer: Any) -> None:
-        """Snapshot parameters that a user's optimiser trains outside the model as well."""
+        """Snapshot parameters that a user's optimizer trains outside the model as well."""
         known = {id(tensor) for tensor in self._tensors}
         extra = [p for g in optimizer.param_groups for p in g["params"] if id(p) not in known]
         if extra:
