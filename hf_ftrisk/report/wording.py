@@ -66,7 +66,8 @@ def verdict_words(report: Findings) -> str:
 def gain_words(gain: float, goal: Goal) -> str:
     """A gain of the goal metric: points of a rate or a correlation, else its own units."""
     if goal.kind in ("rate", "correlation", "percent"):
-        return f"{gain * (1.0 if goal.kind == 'percent' else 100.0):.2g} points"
+        points = f"{gain * (1.0 if goal.kind == 'percent' else 100.0):.2g}"
+        return f"{points} point" if points == "1" else f"{points} points"
     return f"{gain:.2g}"
 
 

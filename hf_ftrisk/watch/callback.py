@@ -243,14 +243,20 @@ class FineTuneRiskCallback(TrainerCallback):
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """The gradients of a step are complete."""
-        if self._session is not None and self._fault is None:
-            self._guard(self._session.before_optimizer, given["optimizer"])
+        session = self._session
+        if session is None:
+            return
+        # On every rank, also on one that has a fault: their rates have to agree.
+        self._guard(session.ending.cool, given["optimizer"], state.global_step)
+        if self._fault is None:
+            self._guard(session.before_optimizer, given["optimizer"])
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """A step is over."""
-        if self._session is not None:
-            self._guard(self._after_step, self._session, state, control)
-            self._guard(self._session.end_cool_down, state, control)
+        session = self._session
+        if session is not None:
+            self._guard(self._after_step, session, state, control)
+            self._guard(session.end_cool_down, state, control)
             self._prune(args, state, control)
 
     def _after_step(self, session: Session, state: Any, control: Any) -> None:

@@ -82,15 +82,13 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         stage="watch",
         forecast=looked.forecast if looked is not None and at_goal else None,
         decomposition=risk.decomposition if risk is not None else None,
-        diagnoses=(
-            *diagnose(
-                record,
-                goal,
-                forecaster=None if progress.status == "running" else watcher.forecaster,
-                runs=watcher.runs,
-            ),
-            *_hints(watcher),
-        ),
+        diagnoses=diagnose(
+            record,
+            goal,
+            forecaster=None if progress.status == "running" else watcher.forecaster,
+            runs=watcher.runs,
+        )
+        or _hints(watcher),
         baseline=record.baseline(goal),
         looks=tuple(one.look for one in watcher.judged if one.look and not one.stand_in),
         run=record,
@@ -135,7 +133,10 @@ def _with_best_as_end(record: RunRecord, goal: Goal, progress: Progress) -> RunR
 
 
 def _hints(watcher: Watcher) -> tuple[Diagnosis, ...]:
-    """What a run that has nothing more to gain might do, where nobody asked to end it."""
+    """What a run that has nothing more to gain might do, where nobody asked to end it.
+
+    Only where nothing else was found: a run that has a fault gains nothing because of it.
+    """
     hint = None if watcher.finisher is None else watcher.finisher.hint(watcher.plan.max_steps)
     return () if hint is None else (hint,)
 

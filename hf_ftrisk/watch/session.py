@@ -99,7 +99,7 @@ class Session:
             finish=options.finish,
             tolerance=options.tolerance,
         )
-        self._ending = Ending(
+        self.ending = Ending(
             options.goal,
             options.finish,
             acts=options.action == "stop",
@@ -129,7 +129,7 @@ class Session:
             text += f"; {silent[0].lower()}{silent[1:]}"
         self.say(text)
         if self.options.finish is not None:
-            self.say(f"[ftrisk] {self._ending.greeting()}")
+            self.say(f"[ftrisk] {self.ending.greeting()}")
         fault = None if self.trainer is None else selection_fault(self.trainer)
         if fault is not None:
             self._tell_selection(fault)
@@ -161,13 +161,12 @@ class Session:
 
     def before_optimizer(self, optimizer: Any) -> None:
         """The gradients are there, the optimiser has not stepped."""
-        self._ending.cool(optimizer, self._steps_done)
         if self.tap is not None:
             self.tap.before_optimizer(optimizer)
 
     def end_cool_down(self, state: Any, control: Any) -> None:
         """End the training where its cool-down is over, with a last evaluation and checkpoint."""
-        if not self._ending.over(state.global_step):
+        if not self.ending.over(state.global_step):
             return
         control.should_training_stop = True
         control.should_evaluate = control.should_evaluate or self.watcher.forecasts
@@ -326,7 +325,7 @@ class Session:
         """From a look to what is done about it."""
         if judged is None:
             return
-        if judged.finish is not None and self._ending.waits:
+        if judged.finish is not None and self.ending.waits:
             self.decided = self._finished(judged, judged.finish)
         elif not judged.poor or self._told_poor:
             self.decided = Decision(judged)
@@ -360,11 +359,11 @@ class Session:
 
     def _finished(self, judged: Judged, finish: Finish) -> Decision:
         """What is done about a run that has nothing more to gain."""
-        cool_down = self._ending.cools(finish, self._steps_done)
+        cool_down = self.ending.cools(finish, self._steps_done)
         if finish.way == "anneal" and cool_down is None:
             return Decision(judged)  # the schedule ends sooner than that
-        message = f"[ftrisk] {self._ending.words(finish, cool_down)}"
-        if not self._ending.acts:
+        message = f"[ftrisk] {self.ending.words(finish, cool_down)}"
+        if not self.ending.acts:
             return Decision(judged, message=message)
         return Decision(
             judged,
@@ -389,10 +388,10 @@ class Session:
             self.say(judged.line(self.watcher.goal, self.watcher.plan.max_steps))
         if decided.message is not None:
             self._told_poor = self._told_poor or judged.poor
-            self._ending.told = self._ending.told or judged.finish is not None
+            self.ending.told = self.ending.told or judged.finish is not None
             self.say(decided.message)
         if decided.finish is not None:
-            self._ending.finish, self._ending.cool_down = decided.finish, decided.cool_down
+            self.ending.finish, self.ending.cool_down = decided.finish, decided.cool_down
             self.unsaved = decided.save and decided.cool_down is None
         if decided.stop:
             self.stopped_at, self.unsaved = state.global_step, decided.save
@@ -414,7 +413,7 @@ class Session:
             step=state.global_step,
             status=status,
             stopped_at=self.stopped_at,
-            finish=self._ending.finish,
+            finish=self.ending.finish,
             evaluations=self._evaluations,
             peak_memory=peak_memory(self.args.device, None),
             flops=float(state.total_flos) or None,

@@ -132,7 +132,7 @@ class Trace:
 
     def _width(self) -> int:
         """Steps in a window of the record's rows."""
-        return max(1, math.ceil((len(self._steps) - HEAD - TAIL) / (MAX_ROWS - HEAD)))
+        return max(1, math.ceil((len(self._steps) - HEAD - TAIL) / MAX_ROWS))
 
     def _windows(
         self, steps: np.ndarray, columns: dict[str, np.ndarray], width: int

@@ -438,3 +438,31 @@ def test_scores_in_percent_without_a_loss_are_probed_and_watched(tmp_path, said,
         assert 1 < low <= high <= 100
     assert watched.outcome > 1
     assert before.probes[0].evals["eval_f1"].max() > 1
+
+
+def test_a_run_with_nothing_to_gain_is_finished_which_is_no_stop(tmp_path, said):
+    asked = options(
+        preflight=False,
+        action="stop",
+        finish="gain",
+        goals=(Goal.parse("eval_accuracy>=0.01"),),
+        report_dir=tmp_path / "reports",
+    )
+    flat = {"learning_rate": 1e-9, "max_steps": 60, "eval_steps": 5}
+    trainer = bert_trainer(tmp_path, eval_strategy="steps", **flat)
+    with instrumented(asked, said.append) as instruments:
+        trainer.train()
+    assert trainer.state.global_step < 60
+    assert instruments.status == 0
+    report = RiskReport.load(tmp_path / "reports" / "watch.json")
+    assert report.finish.step == trainer.state.global_step
+    assert report.stopped_at is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"finish": "later"}, "finish must be one of"), ({"tolerance": -1.0}, "tolerance must be")],
+)
+def test_a_way_to_finish_that_cannot_be_is_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        options(**changes)

@@ -121,8 +121,9 @@ OUTSIDE = {
     "FineTuneRiskCallback": {"__init__", "attach", "goal", "report", "_guard", "_fail"}
     | {name for name in vars(FineTuneRiskCallback) if name.startswith("on_")}
     | {"_switch_off", "_prune", "close"},
-    # What only a search, or a Trainer that will fail as it saves, comes to.
-    "Session": {"_search_has_result", "_tell_selection"},
+    # What only a search, a Trainer that will fail as it saves, or a run that is to be finished
+    # (tests/watch/test_finish.py) comes to.
+    "Session": {"_search_has_result", "_tell_selection", "_finished"},
 }
 CLASSES = [
     FineTuneRiskCallback,

@@ -11,10 +11,13 @@ import pytest
 import torch
 from transformers import Trainer
 
+from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
-from hf_ftrisk.watch.ending import CoolDown
+from hf_ftrisk.watch.ending import CoolDown, Ending
+from hf_ftrisk.watch.finishing import Finisher
 from tests.watch.tiny import bert_trainer, weights_hash
 
 # A target that the flat run meets: it is not poor, it only has nothing to gain.
@@ -78,17 +81,29 @@ def test_the_best_checkpoint_is_loaded_as_trainer_loads_it(tmp_path: Path):
     assert weights_hash(kept) == weights_hash(trainer.model)
 
 
-def test_nobody_asked_and_nothing_ends_but_the_report_hints(tmp_path: Path):
+def test_nobody_asked_and_nothing_ends(tmp_path: Path):
     callback = watcher(finish=None)
     trainer = bert_trainer(tmp_path, **FLAT)
     callback.attach(trainer)
     trainer.train()
     assert trainer.state.global_step == 60
     assert callback.report.finish is None
-    hints = [d for d in callback.report.diagnoses if d.name == "nothing_to_gain"]
-    assert len(hints) == 1
-    assert hints[0].severity == "info"
-    assert "points at most" in hints[0].message
+
+
+def test_a_run_with_nothing_to_gain_is_hinted_at_where_nobody_asked():
+    values = [0.5, 0.7, 0.8, 0.81, 0.81, 0.80, 0.81, 0.80, 0.81, 0.80]
+    record = RunRecord(
+        max_steps=200, eval_step=np.arange(1, 11) * 18, evals={"eval_accuracy": np.array(values)}
+    )
+    goal = Goal("accuracy")
+    asked, unasked = Finisher(goal, way="gain"), Finisher(goal)
+    for finisher in (asked, unasked):
+        assert finisher.look(record, Forecaster.default().predict(record, goal)) is not None
+    assert asked.hint(200) is None
+    hint = unasked.hint(200)
+    assert (hint.name, hint.severity) == ("nothing_to_gain", "info")
+    assert hint.message.startswith("The last 10 % of this run are expected to gain")
+    assert "best at step 72" in hint.message
 
 
 def test_a_finished_run_counts_in_the_history_as_its_best_so_far_and_is_marked(tmp_path: Path):
@@ -162,6 +177,21 @@ def test_warning_goes_on_and_says_so_once(tmp_path: Path, capsys: Any):
     assert (
         capsys.readouterr().out.count("[ftrisk] nothing is left to gain, and this run goes on") == 1
     )
+
+
+@pytest.mark.parametrize("name", ["look", "greeting", "words", "cool", "over"])
+def test_a_fault_of_the_finishing_ends_the_watching_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    def broken(*args: Any, **given: Any) -> Any:
+        raise RuntimeError("put in by the test")
+
+    monkeypatch.setattr(Finisher if name == "look" else Ending, name, broken)
+    callback = watcher(finish="anneal")
+    trainer = bert_trainer(tmp_path, **FLAT)
+    callback.attach(trainer)
+    trainer.train()
+    assert trainer.state.global_step == 60
 
 
 def test_a_loss_that_exploded_ends_a_run_without_evaluations(tmp_path: Path):
