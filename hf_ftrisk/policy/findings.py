@@ -10,6 +10,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.parts import (
     needed_fall,
     peak_rate,
+    probe_log_odds,
     probe_skill,
     skill_asked,
     step_gain,
@@ -95,22 +96,23 @@ def _signal(run: _Run) -> tuple[str, str]:
 def _reach(run: _Run) -> tuple[str, str]:
     has, asked = probe_skill(run.static), skill_asked(run.goal, run.baseline)
     has, asked = has or 0.0, asked or 0.0
+    odds = probe_log_odds(run.probe, run.goal)
+    within = 0.0 if odds is None else 1.0 / (1.0 + math.exp(-odds))
     return (
         f"Target out of reach: {run.goal} asks for {asked:.0%} of the way from the trivial value "
         f"to the best possible one; a linear probe of the frozen model goes {max(has, 0.0):.0%} of "
-        "it, and fine-tunes from there ended below the target.",
-        _lower_target(run, has),
+        f"it, {within:.0%} with all the rows that the run sees.",
+        _lower_target(run, within),
     )
 
 
-def _lower_target(run: _Run, has: float) -> str:
-    """The target that takes half of what the probe leaves."""
+def _lower_target(run: _Run, within: float) -> str:
+    """The target that this skill reaches."""
     goal, baseline = run.goal, run.baseline
     best = goal.bounds[1] if goal.greater_is_better else goal.bounds[0]
     if baseline is None or not math.isfinite(best):
         return "Set a lower target, or take a larger model or more data."
-    share = max(has, 0.0) + 0.5 * (1.0 - max(has, 0.0))
-    value = baseline + share * (best - baseline)
+    value = baseline + within * (best - baseline)
     return f"Set a target of {value:.3g} or worse, or take a larger model or more data."
 
 

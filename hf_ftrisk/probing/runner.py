@@ -282,20 +282,66 @@ def _options(
     )
 
 
-def preflight(trainer: Any, goal: Goal | str, **settings: Any) -> RiskReport:
+def preflight(
+    trainer: Any,
+    goal: Goal | str | None = None,
+    *,
+    budget: float = 0.05,
+    seeds: int = 3,
+    history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = None,
+    task: str | None = None,
+    depths: Sequence[int] | None = None,
+    eval_samples: int | None = 512,
+    snapshot: str = "cpu",
+    signal_seconds: float | None = None,
+    timeout: float = 300.0,
+    price_per_hour: float | None = None,
+    currency: str = "USD",
+    power_watts: float | None = None,
+    run_value: float | None = None,
+    false_stop_rate: float = 0.05,
+    rule: str | RuleMaker = "calibrated",
+    progress: bool | None = None,
+) -> RiskReport:
     """Probe a Trainer before it trains: how the run will end, how sure that is, go or no-go.
 
     Everything is put back before it returns or raises: weights, random states, trainer state,
-    files. A run after it is bit-identical to one without.
+    files. A run after it is bit-identical to one without. The arguments are those of
+    `PreflightRunner`.
 
-    Args:
-        trainer: any transformers Trainer: subclasses, Seq2SeqTrainer, TRL's, with adapters or not.
-        goal: a `Goal`, or text such as ``"eval_accuracy>=0.85"``.
-        settings: budget, seeds, history, depths, ...: see `PreflightRunner`.
+    Raises:
+        TypeError: no goal, or no transformers Trainer.
+        ValueError: a value out of range, by name.
+        PreflightUnsupportedError: a training setup that could not be put back.
 
     Example:
         >>> report = preflight(trainer, goal="eval_accuracy>=0.85", budget=0.05, seeds=3)
         >>> if report.verdict is not Verdict.NO_GO:
-        ...     result = trainer.train()
+        ...     trainer.train()
     """
-    return PreflightRunner(trainer, goal=goal, **settings).run()
+    if goal is None:
+        raise TypeError(
+            "preflight needs a goal: what makes the run a good one, such as "
+            "preflight(trainer, goal='eval_accuracy>=0.85'), or goal='eval_loss' for better than "
+            "trivial"
+        )
+    return PreflightRunner(
+        trainer,
+        goal=goal,
+        budget=budget,
+        seeds=seeds,
+        history=history,
+        task=task,
+        depths=depths,
+        eval_samples=eval_samples,
+        snapshot=snapshot,
+        signal_seconds=signal_seconds,
+        timeout=timeout,
+        price_per_hour=price_per_hour,
+        currency=currency,
+        power_watts=power_watts,
+        run_value=run_value,
+        false_stop_rate=false_stop_rate,
+        rule=rule,
+        progress=progress,
+    ).run()

@@ -107,7 +107,7 @@ def collated_sample(
     """
     if data is None:
         return CollatedSample()
-    collate = shadow_trainer(trainer)._get_collator_with_removed_columns(trainer.data_collator)
+    collate = _own_collator(trainer)
     stream = True if isinstance(data, torch.utils.data.IterableDataset) else None
     deadline = deadline or Deadline()
     batches: list[dict[str, Any]] = []
@@ -121,12 +121,31 @@ def collated_sample(
         for size in _batch_sizes(batch_size, growing):
             if start >= len(rows) or (batches and deadline.passed()):
                 break
-            batches.append(dict(collate([_plain_row(row) for row in rows[start : start + size]])))
+            batch = collate([_plain_row(row) for row in rows[start : start + size]])
+            if not isinstance(batch, Mapping):
+                # Rows as they are: the Trainer makes its batches as it trains (TRL's GRPO).
+                return CollatedSample(n_rows=n_rows)
+            batches.append(dict(batch))
             start += size
     texts = tuple(_text(row) for row in rows[:start])
     return CollatedSample(
         tuple(batches), n_rows, min(start, len(rows)), texts if any(texts) else ()
     )
+
+
+def _own_collator(trainer: Any) -> Any:
+    """The Trainer's collator, which drops columns that the model does not take.
+
+    A Trainer with data loaders of its own for models of its own (sentence-transformers) hands its
+    collator the rows whole.
+    """
+    from peft import PeftModel
+    from transformers import PreTrainedModel, Trainer
+
+    own_loader = type(trainer).get_train_dataloader is not Trainer.get_train_dataloader
+    if own_loader and not isinstance(trainer.model, PreTrainedModel | PeftModel):
+        return trainer.data_collator
+    return shadow_trainer(trainer)._get_collator_with_removed_columns(trainer.data_collator)
 
 
 def _batch_sizes(batch_size: int, growing: bool) -> Iterator[int]:

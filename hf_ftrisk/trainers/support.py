@@ -24,6 +24,11 @@ def check_trainer(trainer: Any) -> None:
     from transformers import Trainer
     from transformers.utils.import_utils import is_sagemaker_mp_enabled, is_torch_xla_available
 
+    if type(trainer).__module__.partition(".")[0] == "setfit" and not isinstance(trainer, Trainer):
+        raise TypeError(
+            "SetFit's Trainer is none of transformers': it trains the body and then the head by "
+            "trainers of its own. Watch it with callbacks=[FineTuneRiskCallback(goal)]"
+        )
     if not isinstance(trainer, Trainer):
         raise TypeError(
             f"preflight takes a transformers Trainer or a subclass, got {type(trainer).__name__}; "

@@ -78,7 +78,8 @@ def test_labels_like_shuffled_ones_are_no_signal():
 def test_a_target_beyond_reach_names_one_within():
     decision = decide([seen(signal_z=40.0)], GOAL.with_target(0.995), 0.5, RULE)
     assert decision.finding.name == "target_out_of_reach"
-    assert "Set a target of 0.875 or worse" in decision.finding.advice
+    # Log odds of 0 on 500 rows, 0.4 on the 1,000 that the run sees.
+    assert "Set a target of 0.799 or worse" in decision.finding.advice
 
 
 def test_a_language_model_is_told_by_its_inputs():

@@ -1,0 +1,121 @@
+"""A pre-flight of the Trainers people use, as the callback watches them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+
+from hf_ftrisk import RiskReport, preflight
+from tests.watch.test_trainers import SETTINGS, encoder, llama, sentences, tokenizer
+
+__all__ = ["tokenizer"]
+
+
+def probed(trainer: Any, goal: str) -> RiskReport:
+    """The report; weights are as they were."""
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    report = preflight(trainer, goal=goal, budget=0.9, seeds=1, signal_seconds=1)
+    for name, parameter in trainer.model.named_parameters():
+        assert torch.equal(parameter, before[name]), name
+    assert report.probes[0].last_step > 0
+    return report
+
+
+def test_dpo(tmp_path: Path, tokenizer):
+    from trl import DPOConfig, DPOTrainer
+
+    names = ("prompt", "chosen", "rejected")
+    data = Dataset.from_dict({name: sentences(24, seed) for seed, name in enumerate(names)})
+    trainer = DPOTrainer(
+        model=llama(),
+        ref_model=llama(),
+        args=DPOConfig(str(tmp_path), bf16=False, gradient_checkpointing=False, **SETTINGS),
+        train_dataset=data,
+        eval_dataset=data.select(range(8)),
+        processing_class=tokenizer,
+    )
+    assert probed(trainer, "eval_rewards/accuracies>=0.6").forecast is not None
+
+
+def test_reward(tmp_path: Path, tokenizer):
+    from transformers import LlamaForSequenceClassification
+    from trl import RewardConfig, RewardTrainer
+
+    config = llama().config
+    config.num_labels = 1
+    names = ("chosen", "rejected")
+    data = Dataset.from_dict({name: sentences(24, seed) for seed, name in enumerate(names)})
+    trainer = RewardTrainer(
+        model=LlamaForSequenceClassification(config),
+        args=RewardConfig(str(tmp_path), bf16=False, gradient_checkpointing=False, **SETTINGS),
+        train_dataset=data,
+        eval_dataset=data.select(range(8)),
+        processing_class=tokenizer,
+    )
+    assert probed(trainer, "eval_accuracy>=0.6").forecast is not None
+
+
+def test_grpo(tmp_path: Path, tokenizer):
+    from trl import GRPOConfig, GRPOTrainer
+
+    data = Dataset.from_dict({"prompt": sentences(24, 1)})
+    settings = SETTINGS | {"per_device_eval_batch_size": 4}
+    trainer = GRPOTrainer(
+        model=llama(),
+        reward_funcs=lambda completions, **_: [float(len(text)) for text in completions],
+        args=GRPOConfig(
+            str(tmp_path),
+            bf16=False,
+            gradient_checkpointing=False,
+            num_generations=2,
+            max_completion_length=4,
+            **settings,
+        ),
+        train_dataset=data,
+        eval_dataset=data.select(range(4)),
+        processing_class=tokenizer,
+    )
+    assert probed(trainer, "eval_reward>=1").forecast is not None
+
+
+def test_sentence_transformers(tmp_path: Path, tokenizer):
+    from sentence_transformers import (
+        SentenceTransformerTrainer,
+        SentenceTransformerTrainingArguments,
+        losses,
+    )
+
+    model = encoder(tmp_path, tokenizer)
+    data = Dataset.from_dict({"a": sentences(24, 1), "b": sentences(24, 2), "label": [0.0, 1] * 12})
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=SentenceTransformerTrainingArguments(str(tmp_path), **SETTINGS),
+        train_dataset=data,
+        eval_dataset=data.select(range(8)),
+        loss=losses.CosineSimilarityLoss(model),
+    )
+    assert probed(trainer, "eval_loss").forecast is not None
+
+
+def test_a_goal_has_to_be_given(tmp_path: Path):
+    with pytest.raises(TypeError, match=r"preflight needs a goal: .*eval_accuracy>=0\.85"):
+        preflight(object())
+
+
+def test_setfits_own_trainer_is_refused_by_name(tmp_path: Path, tokenizer):
+    from setfit import SetFitModel, Trainer, TrainingArguments
+    from sklearn.linear_model import LogisticRegression
+
+    model = SetFitModel(model_body=encoder(tmp_path, tokenizer), model_head=LogisticRegression())
+    data = Dataset.from_dict({"text": sentences(16, 1), "label": [0, 1] * 8})
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(str(tmp_path), max_steps=6, batch_size=4, report_to="none"),
+        train_dataset=data,
+    )
+    with pytest.raises(TypeError, match="SetFit"):
+        preflight(trainer, goal="eval_loss")
