@@ -94,11 +94,15 @@ def short_runs() -> Iterator[Seen]:
 
 
 def long_runs(depth: float, shards: Path) -> Iterator[Seen]:
-    """Long runs as a pre-flight sees them that trains this share of the run; signals are needed."""
+    """Long runs as a pre-flight sees them that trains this share of the run.
+
+    Classifiers of rows alone: of each other kind of task there are four runs or fewer. Signals are
+    needed.
+    """
     known = known_signals()
     runs = store.read_all(shards)
     for pair in pairs_of(run for runs_of in runs.values() for run in runs_of):
-        if JUMP not in pair.probes:
+        if JUMP not in pair.probes or pair.run.settings["kind"] not in ("single", "pair"):
             continue
         seen = seen_of_pair(pair, depth)
         static = {**seen.probe.static, **known.get(pair.run_id, {})}

@@ -8,7 +8,13 @@ from dataclasses import astuple, dataclass
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.findings import finding
-from hf_ftrisk.policy.parts import Parts, part_names, read_parts, skill_asked
+from hf_ftrisk.policy.parts import (
+    Parts,
+    classifies_rows,
+    part_names,
+    read_parts,
+    skill_asked,
+)
 from hf_ftrisk.policy.preflight_rule import PreflightRule
 from hf_ftrisk.policy.rule import chance
 from hf_ftrisk.policy.ruling import Ruling
@@ -28,6 +34,8 @@ _WRONG = {
 
 # The pairs had all parts, or nearly all: of fewer than this the rule knows nothing.
 _LEAST_PARTS = 5
+# Movement of a schedule that brings less than a three-hundredth of the fall that is needed.
+_STILL = -4.99
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ def decide(
     rule: PreflightRule,
     false_stop_rate: float = 0.05,
 ) -> Decision | None:
-    """Verdict on a run that was probed with one seed or several; None where too little was seen.
+    """Verdict on a run that was probed with one seed or several; None where too little is known.
 
     The full run's seed is one more draw: P(good) is the mean over the probes.
 
@@ -68,6 +76,11 @@ def decide(
         raise ValueError("a pre-flight is judged by its probes: got none")
     seen = [read_parts(probe, goal, baseline) for probe in probes]
     if min(parts.measured for parts in seen) < _LEAST_PARTS:
+        return None
+    # The pairs are of classifiers: of other tasks only a schedule that moves nothing is judged.
+    like_pairs = all(classifies_rows(probe.static) for probe in probes)
+    moves = any(parts.movement is None or parts.movement > _STILL for parts in seen)
+    if moves and not like_pairs:
         return None
     chances = [rule.prob_good(parts) for parts in seen]
     prob = sum(chances) / len(chances)

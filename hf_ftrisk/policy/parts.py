@@ -21,6 +21,8 @@ from hf_ftrisk.record import RunRecord
 # there to the best possible one stands for it.
 _LEAST_SKILL = 0.05
 _LEAST_FALL = 0.25
+# Standard errors from which on a language model is taken to use its inputs.
+_USED = 3.0
 # log10 of the share of the trivial loss that a step may change it by without a stir.
 _CALM = math.log10(0.05)
 _EVAL_LOSS = "eval_loss"
@@ -79,6 +81,11 @@ class Parts:
     def measured(self) -> int:
         """Number of parts that were measured."""
         return sum(value is not None for value in astuple(self))
+
+
+def classifies_rows(static: Mapping[str, float]) -> bool:
+    """Whether the signals are those of a classifier of rows: the kind of task of the pairs."""
+    return "uniform_loss" in static
 
 
 def part_names() -> tuple[str, ...]:
@@ -198,7 +205,11 @@ def step_gain(probe: RunRecord) -> float | None:
 
 
 def _signal(static: Mapping[str, float]) -> float | None:
-    z = static.get("signal_z", static.get("input_gain_z"))
+    z = static.get("signal_z")
+    if z is None:
+        # That an untrained language model does not use its inputs says nothing of a fine-tune.
+        gain = static.get("input_gain_z", 0.0)
+        z = gain if gain > _USED else None
     return None if z is None else _cut(math.log2(1.0 + max(z, 0.0) / 2.0), 0.0, 2.0)
 
 

@@ -82,13 +82,21 @@ def test_a_target_beyond_reach_names_one_within():
     assert "Set a target of 0.799 or worse" in decision.finding.advice
 
 
-def test_a_language_model_is_told_by_its_inputs():
+def language_model(gain: float):
+    static = {
+        "zero_shot_loss": 2.0, "input_gain": 0.001, "input_gain_z": 0.4, "schedule_gain": gain,
+        "schedule_rates": 1e-3, "train_rows": 500.0,
+    }  # fmt: skip
+    return replace(probe([2.0] * 6, loss=2.0), static=static, learning_rate=[1e-6] * 6)
+
+
+def test_of_a_language_model_only_a_schedule_that_moves_nothing_is_judged():
     goal = Goal("eval_loss", target=1.0)
-    static = {"zero_shot_loss": 2.0, "input_gain": 0.001, "input_gain_z": 0.4, "schedule_gain": 5.0}
-    lm = replace(probe([2.0] * 6, loss=2.0), static=static)
-    decision = decide([lm], goal, 2.0, RULE)
-    assert decision.finding.name == "no_signal"
-    assert "0.001 nats lower after its own input" in decision.finding.message
+    assert decide([language_model(5.0)], goal, 2.0, RULE) is None
+    assert decide([language_model(0.1)], goal, 2.0, RULE) is None
+    still = decide([language_model(1e-3)], goal, 2.0, RULE)
+    assert still.ruling.verdict is Verdict.NO_GO
+    assert still.finding.name == "cannot_move"
 
 
 def test_between_the_thresholds_it_says_what_keeps_it_open():

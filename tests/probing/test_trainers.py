@@ -18,7 +18,7 @@ __all__ = ["tokenizer"]
 def probed(trainer: Any, goal: str) -> RiskReport:
     """The report; weights are as they were."""
     before = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
-    report = preflight(trainer, goal=goal, budget=0.9, seeds=1, signal_seconds=1)
+    report = preflight(trainer, goal=goal, budget=1.0, seeds=1, depths=[2], signal_seconds=1)
     for name, parameter in trainer.model.named_parameters():
         assert torch.equal(parameter, before[name]), name
     assert report.probes[0].last_step > 0
