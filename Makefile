@@ -6,12 +6,13 @@ INPUTS := pyproject.toml constraints.txt
 # torch first and alone: an unpinned torch pulls several gigabytes of CUDA packages.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo demo-lm test fuzz check format clean bench-record
+.PHONY: help demo demo-lm test test-oldest fuzz check format clean bench-record
 
 help:
 	@echo "make demo     install into .venv and run the main job on a real model and real data"
 	@echo "make demo-lm  the same for a small language model with LoRA"
 	@echo "make test     install the test extra and run the whole test suite"
+	@echo "make test-oldest  the tests of what rests on other packages, with the oldest allowed versions"
 	@echo "make fuzz     the property tests of hostile input, for 50 times as many examples"
 	@echo "make check    formatting, lint, types"
 	@echo "make format   rewrite the code in the project's format"
@@ -55,6 +56,21 @@ demo-lm: $(VENV)/.demo-lm
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# In an environment of its own; constraints-oldest.txt names the versions.
+OLDEST := .venv-oldest
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check \
+		--constraint constraints-oldest.txt --editable . pytest pytest-timeout hypothesis
+	$(OLDEST)/bin/pip check
+	@touch $@
+
+test-oldest: $(OLDEST)/.installed
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest tests/history tests/hub_repo tests/record \
+		tests/report tests/signals tests/probing/test_no_trace.py tests/probing/test_kinds.py \
+		tests/watch/test_stop.py
+
 # Other examples each time; a failing one is printed with what repeats it.
 fuzz: $(VENV)/.test
 	HF_FTRISK_FUZZ=$${HF_FTRISK_FUZZ:-50} OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 0 \
@@ -78,4 +94,4 @@ bench-record: $(VENV)/.test
 	$(BIN)/python -m benchmarks.probe_kinds --write docs/reference-runs.md
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache dist build
+	rm -rf $(VENV) $(OLDEST) .mypy_cache .ruff_cache .pytest_cache dist build

@@ -361,11 +361,12 @@ def hidden_secrets(rng: random.Random, cases: int) -> Outcome:
 
 _PREFLIGHT = """
 import sys
+from pathlib import Path
 import torch
 from hf_ftrisk import preflight
 from tests.probing.models import bert_trainer
 torch.set_num_threads(1)
-trainer = bert_trainer(sys.argv[1])
+trainer = bert_trainer(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
     preflight(trainer, "eval_accuracy>=0.8", budget=0.5, signal_seconds=1, progress=False)

@@ -118,12 +118,13 @@ def test_sigterm_unwinds_and_then_ends_the_process_by_the_signal(swallow):
 
 
 _PREFLIGHT = """
-import os, sys
+import sys
+from pathlib import Path
 import torch
 from hf_ftrisk import preflight
 from tests.probing.models import bert_trainer
 torch.set_num_threads(1)
-trainer = bert_trainer(sys.argv[1])
+trainer = bert_trainer(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
     preflight(trainer, "eval_accuracy>=0.8", budget=0.5, signal_seconds=1)
@@ -145,15 +146,16 @@ def test_sigterm_during_a_preflight_leaves_no_folder(tmp_path):
 
 _WATCHED = """
 import sys
+from pathlib import Path
 import torch
 from hf_ftrisk import FineTuneRiskCallback
 from tests.watch.tiny import bert_trainer
 torch.set_num_threads(1)
-folder = sys.argv[1]
+folder = Path(sys.argv[1])
 number = 0
 while True:
     watch = FineTuneRiskCallback(
-        "eval_accuracy>=0.1", action="warn", history=folder + "/runs.db", report_dir=folder
+        "eval_accuracy>=0.1", action="warn", history=folder / "runs.db", report_dir=folder
     )
     trainer = bert_trainer(folder, callbacks=[watch], seed=number)
     trainer.train()

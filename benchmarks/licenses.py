@@ -1,0 +1,74 @@
+"""The license of every package that an installation of hf-ftrisk brings, as its metadata tell it.
+
+python -m benchmarks.licenses --write docs/licenses.md
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+BEGIN, END = "<!-- licenses:begin -->", "<!-- licenses:end -->"
+EXTRAS = ("boost", "demo", "plots")
+
+
+def needed(name: str, extras: tuple[str, ...] = ()) -> dict[str, metadata.Distribution]:
+    """Canonical name -> distribution of a package's requirements, and of theirs."""
+    found: dict[str, metadata.Distribution] = {}
+    waiting = [(name, extras)]
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    while waiting:
+        item = waiting.pop()
+        if item in seen:
+            continue
+        seen.add(item)
+        for text in metadata.requires(item[0]) or ():
+            requirement = Requirement(text)
+            wanted = [{"extra": extra} for extra in ("", *item[1])]
+            marker = requirement.marker
+            if marker is not None and not any(marker.evaluate(extra) for extra in wanted):
+                continue
+            key = canonicalize_name(requirement.name)
+            if key != canonicalize_name(name):
+                found[key] = metadata.distribution(requirement.name)
+            waiting.append((requirement.name, tuple(sorted(requirement.extras))))
+    return found
+
+
+def license_of(found: metadata.Distribution) -> str:
+    """What a distribution says of its license: an expression, else classifiers, else a line."""
+    facts = found.metadata
+    if expression := facts.get("License-Expression"):
+        return str(expression)
+    classes = [c for c in facts.get_all("Classifier") or () if c.startswith("License :: ")]
+    named = [c.split(" :: ")[-1] for c in classes if not c.endswith("OSI Approved")]
+    if named:
+        return ", ".join(sorted(named))
+    lines = (facts.get("License") or "").strip().splitlines()
+    return lines[0][:60] if lines else "not told"
+
+
+def main() -> None:
+    """Print the table, or write it into a page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", type=Path)
+    given = parser.parse_args()
+    always = needed("hf-ftrisk")
+    rows = ["| package | version | license | needed by |", "|---|---|---|---|"]
+    for name, found in sorted(needed("hf-ftrisk", EXTRAS).items()):
+        by = "always" if name in always else "an extra"
+        rows.append(f"| {name} | {found.version} | {license_of(found)} | {by} |")
+    print("\n".join(rows))
+    if given.write is not None:
+        before, _, rest = given.write.read_text(encoding="utf-8").partition(BEGIN)
+        after = rest.partition(END)[2]
+        text = "\n".join([BEGIN, "", *rows, "", END])
+        given.write.write_text(f"{before}{text}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
