@@ -89,7 +89,8 @@ def rank(
         resources: with Ray: candidate -> resources of its task, such as ``{"num_gpus": 1}``.
 
     Raises:
-        ValueError: no candidate, a value out of range, or a folder that holds another ranking.
+        ValueError: no candidate, a value out of range, several processes, or a folder that holds
+            another ranking.
 
     Example:
         >>> ranking = rank(
@@ -102,6 +103,12 @@ def rank(
     """
     if not candidates:
         raise ValueError("rank needs candidates: name -> function that builds a Trainer, got none")
+    ranks = os.environ.get("WORLD_SIZE", "1")
+    if ranks not in ("", "1"):
+        raise ValueError(
+            f"rank runs in one process, and this is one of {ranks}: start it without torchrun or "
+            "accelerate launch, or use engine='ray'"
+        )
     distributed = engine == "ray"
     if resources is not None and not distributed:
         raise ValueError("resources=... are those of Ray tasks: use engine='ray'")

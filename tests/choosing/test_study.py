@@ -162,6 +162,12 @@ def test_no_candidate_is_refused() -> None:
         rank({}, "eval_accuracy")
 
 
+def test_one_of_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="one of 2"):
+        rank({"a": lambda: None}, "eval_accuracy")
+
+
 def test_names_that_are_no_folder_names_get_folders_of_their_own(tmp_path: Path) -> None:
     study = Study(("a/b", "a b"), RankOptions(Goal("accuracy"), at_once=2), tmp_path)
     folders = [order.folder for order in study.next_orders()]
