@@ -87,7 +87,8 @@ def _line(position: int, total: int, setting: RunSetting, run: RecordedRun) -> s
     )
 
 
-def _worker(text: str) -> tuple[int, int]:
+def part_of(text: str) -> tuple[int, int]:
+    """A worker's part of the plan: ``"0/2"`` is (0, 2), the first of two."""
     index, _, count = text.partition("/")
     if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
         raise argparse.ArgumentTypeError(f"{text!r} is no worker: write 0/2 for the first of two")
@@ -99,12 +100,12 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     recording = commands.add_parser("record", help="train and record what is missing")
     recording.add_argument("--shards", type=Path, required=True)
-    recording.add_argument("--worker", type=_worker, default=(0, 1), help="part of the plan: 0/2")
+    recording.add_argument("--worker", type=part_of, default=(0, 1), help="part of the plan: 0/2")
     recording.add_argument("--model", choices=("minilm", "smollm2"))
     recording.add_argument("--minutes", type=float, help="start no run after this time")
     measuring = commands.add_parser("signals", help="measure signals of runs that lack them")
     measuring.add_argument("--shards", type=Path, required=True)
-    measuring.add_argument("--worker", type=_worker, default=(0, 1), help="part of them: 0/2")
+    measuring.add_argument("--worker", type=part_of, default=(0, 1), help="part of them: 0/2")
     measuring.add_argument("--model", choices=("minilm", "smollm2"))
     merging = commands.add_parser("merge", help="put the shards into the package")
     merging.add_argument("--shards", type=Path, required=True)

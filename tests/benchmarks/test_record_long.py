@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks import record_long
 from benchmarks.longruns import data as long_data
 from benchmarks.longruns import store, tasks
 from benchmarks.longruns.plan import CELLS, plan
@@ -275,6 +276,56 @@ def test_a_package_too_large_is_refused_and_leaves_the_old_one(tmp_path, monkeyp
         store.package([recorded("b")], file)
     assert file.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["long.parquet"]
+
+
+# --- recorder -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_planned(monkeypatch, tmp_path):
+    """A plan of two runs, an empty repository, and a recorder that trains nothing."""
+    settings = (LongSetting("snips", seed=0), LongSetting("snips", seed=1))
+    monkeypatch.setattr(record_long, "plan", lambda: settings)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "benchmarks.longruns.train.record_run", lambda setting: [recorded(setting.run_id)]
+    )
+    return settings
+
+
+def test_recording_goes_on_where_shards_and_packed_files_stop(two_planned, tmp_path):
+    first, second = (setting.run_id for setting in two_planned)
+    shards = tmp_path / "shards"
+    write_shard([recorded(first)], shards)
+    store.pack(shards)
+    (shards / f"{first}.parquet").unlink()
+    assert record_long.record(shards, (0, 1), None) == 1
+    assert [file.stem for file in shards.glob("*.parquet")] == [second]
+    assert record_long.record(shards, (0, 1), None) == 0
+
+
+def test_workers_share_the_plan(two_planned, tmp_path):
+    second = two_planned[1].run_id
+    assert record_long.record(tmp_path / "shards", (1, 2), None) == 1
+    assert [file.stem for file in (tmp_path / "shards").glob("*.parquet")] == [second]
+
+
+def test_signals_are_measured_of_the_runs_that_lack_the_one_named(
+    two_planned, tmp_path, monkeypatch
+):
+    first, second = (setting.run_id for setting in two_planned)
+    shards = tmp_path / "shards"
+    probe = recorded(first, probe="jump", depth=0.1)
+    write_shard([recorded(first), probe], shards)
+    has = recorded(second)
+    write_shard([replace(has, record=replace(has.record, static={"gain": 1.0}))], shards)
+    monkeypatch.setattr(
+        "benchmarks.longruns.train.untrained_signals", lambda setting: {"gain": 2.0}
+    )
+    assert record_long.signals(shards, (0, 1), "gain") == 1
+    runs = store.read_all(shards)
+    assert [run.record.static.get("gain") for run in runs[first]] == [2.0, None]
+    assert runs[second][0].record.static["gain"] == 1.0
 
 
 # --- real recordings ----------------------------------------------------------------------------
