@@ -3,8 +3,8 @@
     python -m benchmarks.forecast                  # printed
     python -m benchmarks.forecast --write docs/forecasting.md
 
-Every run is forecast by the package's own code on models fitted without its source, a fold of
-public families, a fold of data sets, a task or a table at a time (`forecasting.held_out`).
+Every run is forecast by the package's own code on models fitted without the fold of its source
+(`forecasting.held_out`).
 Error: absolute, logs for losses and capped at 1, fractions for the rest; as a share of the error of
 the last value seen. Interval score of the 90 % interval (width plus 20 times what it is missed by)
 as a share of that of a conformal band around the last value, which knows the same sources. Sources
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.forecasting.held_out import FOLDS, fold_of, models_without
+from benchmarks.forecasting.held_out import fold_of, models_without
 from benchmarks.forecasting.sources import Completed, completed
 from benchmarks.watched import write_table
 from hf_ftrisk.forecast.conformal import conformal_quantile
@@ -181,7 +181,8 @@ def row_of(group: str, rows: Sequence[Judged]) -> Row:
         covered.append(alike(here, inside))
         ours = alike(here, [interval_score(r.low, r.high, r.end) for r in here])
         at_depth = [r for r in alike_metrics if r.depth == depth]
-        score.append(ours / alike(here, band_scores(here, at_depth)))
+        band = alike(here, band_scores(here, at_depth))
+        score.append(ours / band if np.isfinite(band) else np.nan)
     sources = len({r.source for r in rows if r.group == group})
     return Row(group, sources, error, covered, score)
 
@@ -214,7 +215,7 @@ def main() -> None:
     options = parser.parse_args()
     table = table_text(judged())
     if options.write:
-        write_table(options.write, "forecast", f"{table}\n\n{FOLDS} folds.")
+        write_table(options.write, "forecast", table)
     else:
         print(table)
 
