@@ -7,6 +7,7 @@ from scipy.special import ndtri
 
 from hf_ftrisk.forecast.change_model import ChangeModel
 from hf_ftrisk.forecast.features import Seen, eval_rows
+from hf_ftrisk.forecast.scale import Scale
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
@@ -38,7 +39,7 @@ def cold_values(
     if best:
         z = np.maximum(z, start)
     values = np.where(np.abs(z - start) <= _SAME, value, state.scale.inverse(z))
-    values = np.clip(values, *goal.bounds)
+    values = within(values, state.scale, goal, state.evaluations)
     trivial = record.baseline(goal)
     if trivial is None or not np.isfinite(trivial):
         return np.asarray(values)
@@ -46,6 +47,21 @@ def cold_values(
     worst = np.minimum if goal.greater_is_better else np.maximum
     at_most = z <= float(state.scale.forward(trivial)) + _SAME
     return np.asarray(np.where(at_most, worst(values, trivial), values))
+
+
+def within(values: np.ndarray, scale: Scale, goal: Goal, shown: np.ndarray) -> np.ndarray:
+    """Values (n,) in the metric's range; errors per word end at most at 1, or at what was shown.
+
+    Args:
+        values: draws in the metric's units.
+        scale: its scale.
+        goal: the metric.
+        shown: (m,) evaluations so far.
+    """
+    low, high = goal.bounds
+    if scale.shape == "error":
+        high = float(np.max(shown, initial=scale.unit))
+    return np.clip(values, low, high)
 
 
 def keeps_best(record: RunRecord, goal: Goal) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hf_ftrisk.forecast.before import BeforeModel, known_before, load_before_model
 from hf_ftrisk.forecast.change_model import ChangeModel, Family, family_of, load_change_model
-from hf_ftrisk.forecast.cold import cold_values, keeps_best
+from hf_ftrisk.forecast.cold import cold_values, keeps_best, within
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.features import seen
 from hf_ftrisk.forecast.related.peers import (
@@ -31,6 +31,8 @@ from hf_ftrisk.goal.metric_scale import as_fractions
 from hf_ftrisk.record import RunRecord
 
 _SAMPLES = 1000
+# Before anything was evaluated no rate is forecast nearer to 0 or 1 than by 0.2 %.
+_MOST_BEFORE = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +140,9 @@ class Forecaster:
             return known.scale.inverse(z), "no evaluation yet: wide prior of the metric's range"
         model = load_before_model(name) if self.before is None else self.before[name]
         z = model.ends(known, record.progress, _SAMPLES)
-        values = np.clip(known.scale.inverse(z), *goal.bounds)
+        if name == "score":
+            z = np.clip(z, -_MOST_BEFORE, _MOST_BEFORE)
+        values = within(known.scale.inverse(z), known.scale, goal, np.empty(0))
         return values, (
             f"no evaluation yet: what {model.runs} runs of {model.sources} sources came to from "
             "what was known of them"

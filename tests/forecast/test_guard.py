@@ -97,6 +97,13 @@ def test_none_right_of_eighteen_rows_is_not_certain():
     assert upper[0] > upper[1]
 
 
+def test_an_error_rate_is_not_forecast_beyond_one_or_what_was_seen():
+    goal = Goal("wer")
+    for values, most in (([], 1.0), ([0.4, 0.3], 1.0), ([1.6, 1.2], 1.6), ([40.0, 30.0], 100.0)):
+        forecast = Forecaster.default().predict(run(values, goal.metric), goal)
+        assert forecast.samples[-1] <= most
+
+
 def test_an_epoch_count_that_is_not_meant_changes_nothing():
     plain = run([0.5, 0.6, 0.65])
     odd = run([0.5, 0.6, 0.65], steps_per_epoch=100 / (2.0**63 - 1))
