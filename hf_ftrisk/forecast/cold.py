@@ -61,7 +61,7 @@ def within(values: np.ndarray, scale: Scale, goal: Goal, shown: np.ndarray) -> n
     low, high = goal.bounds
     if scale.shape == "error":
         high = float(np.max(shown, initial=scale.unit))
-    return np.clip(values, low, high)
+    return np.asarray(np.clip(values, low, high))
 
 
 def keeps_best(record: RunRecord, goal: Goal) -> bool:
