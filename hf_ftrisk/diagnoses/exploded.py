@@ -21,7 +21,7 @@ ALLOWED = {1.25: 0.15, 1.5: 0.05}
 # Above the untrained model's evaluation loss, or the trivial predictor's, by this ratio.
 ABOVE_UNTRAINED = 1.5
 # Logs that are smoothed over: at least so many, and this share of all.
-_WINDOW, _WINDOW_SHARE = 5, 0.02
+_WINDOW, _WINDOW_SHARE = 3, 0.02
 # Where logs are this share of the run apart or more, the beginning is read off one, else off two.
 _COARSE = 0.02
 # Ratios are at least so many standard deviations of single logs above 1: a first batch may be easy.
