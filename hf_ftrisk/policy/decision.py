@@ -28,7 +28,7 @@ _WRONG = {
     "heat": -0.2,
     "stability": -0.1,
     "rows": math.log10(64),
-    "reach": -1.5,
+    "reach": 0.0,
 }
 
 
@@ -44,7 +44,7 @@ class Decision:
 
     Args:
         ruling: the verdict with its reason.
-        finding: what speaks against the run most, with one change; None for a GO.
+        finding: what speaks against the run most, with one change; None where nothing does.
     """
 
     ruling: Ruling
@@ -94,13 +94,20 @@ def decide(
             Ruling(Verdict.GO, f"{reason}, at least the {rule.go:.2g} of a GO.", prob_good=prob),
             None,
         )
-    found = finding(decisive_part(seen[worst], rule), probes[worst], goal, baseline)
+    part = decisive_part(seen[worst], rule)
     floor = rule.no_go(false_stop_rate)
     if prob < floor:
         verdict, held = Verdict.NO_GO, f"below the {floor:.2g} of a NO_GO"
     else:
         verdict = Verdict.UNDECIDED
         held = f"between the {floor:.2g} of a NO_GO and the {min(rule.go, 1.0):.2g} of a GO"
+    if verdict is Verdict.UNDECIDED and not wrong_parts(seen[worst]):
+        reason = (
+            f"{said}, {held}. No part speaks against it; {probes[worst].last_step:.0f} of "
+            f"{probes[worst].max_steps} steps show too little for a GO: a larger budget shows more."
+        )
+        return Decision(Ruling(verdict, reason, prob_good=prob, floor=floor), None)
+    found = finding(part, probes[worst], goal, baseline)
     reason = f"{found.message} {found.advice} {said}, {held}."
     if verdict is Verdict.UNDECIDED:
         reason = f"{said}, {held}. What speaks against it most: {found.message} {found.advice}"
@@ -113,16 +120,22 @@ def decisive_part(parts: Parts, rule: PreflightRule) -> str:
     Among those that are wrong by themselves, the one that takes most from the log odds of a sound
     run; where none is, the one of all that does.
     """
-    lost = rule.deficits(parts)
+    lost, wrong = rule.deficits(parts), wrong_parts(parts)
+    if wrong:
+        return max(wrong, key=lambda name: (lost[name], -list(_WRONG).index(name)))
+    # A target that the probe reaches is not out of reach, however far others' probes went.
+    within = parts.reach is not None and parts.reach >= 0.0
+    return max((name for name in lost if name != "reach" or not within), key=lost.__getitem__)
+
+
+def wrong_parts(parts: Parts) -> list[str]:
+    """Parts that are wrong by themselves."""
     values = dict(zip(part_names(), astuple(parts), strict=True))
-    wrong = [
+    return [
         name
         for name, limit in _WRONG.items()
         if (value := values[name]) is not None and value < limit
     ]
-    if wrong:
-        return max(wrong, key=lambda name: (lost[name], -list(_WRONG).index(name)))
-    return max(lost, key=lost.__getitem__)
 
 
 def _why_sound(probe: RunRecord, parts: Parts, goal: Goal, baseline: float | None) -> str:

@@ -100,9 +100,18 @@ def test_of_a_language_model_only_a_schedule_that_moves_nothing_is_judged():
 
 
 def test_between_the_thresholds_it_says_what_keeps_it_open():
-    ruling = decide([seen(signal_z=40.0)], GOAL, 0.5, RULE).ruling
-    assert ruling.verdict is Verdict.UNDECIDED
-    assert "What speaks against it most: " in ruling.reason
+    decision = decide([seen(signal_z=40.0)], GOAL.with_target(0.8), 0.5, RULE)
+    assert decision.ruling.verdict is Verdict.UNDECIDED
+    assert "What speaks against it most: Target out of reach" in decision.ruling.reason
+    # As far as this probe goes with all rows: just below.
+    assert "Set a target of 0.799 or worse" in decision.finding.advice
+
+
+def test_where_no_part_is_wrong_more_budget_is_what_is_missing():
+    decision = decide([seen(signal_z=40.0)], GOAL, 0.5, RULE)
+    assert decision.ruling.verdict is Verdict.UNDECIDED
+    assert decision.finding is None
+    assert "No part speaks against it; 6 of 100 steps" in decision.ruling.reason
 
 
 def test_the_mean_over_the_probes_decides():
