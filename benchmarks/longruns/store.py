@@ -49,7 +49,8 @@ def pack(shards: Path, folder: Path = PACKED, *, anew: bool = False) -> int:
     if not missing:
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"long-{len(packed_files(folder)) + 1:03d}.parquet"
+    numbers = [int(file.stem.removeprefix("long-")) for file in packed_files(folder)]
+    name = f"long-{max(numbers, default=0) + 1:03d}.parquet"
     table.write_runs([run for run_id in missing for run in runs[run_id]], folder / name)
     for file in old:
         file.unlink()

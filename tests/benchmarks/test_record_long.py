@@ -267,6 +267,17 @@ def test_packing_anew_takes_the_shard_over_the_packed_run(tmp_path):
     assert ends == [0.25, 0.75]
 
 
+def test_what_is_packed_after_packing_anew_overwrites_nothing(tmp_path):
+    shards, packed = tmp_path / "shards", tmp_path / "packed"
+    for name in ("a", "b"):
+        write_shard([recorded(name)], shards)
+        store.pack(shards, packed)
+    store.pack(shards, packed, anew=True)
+    write_shard([recorded("c")], shards)
+    store.pack(shards, packed)
+    assert store.packed_ids(packed) == {"a", "b", "c"}
+
+
 def test_a_package_too_large_is_refused_and_leaves_the_old_one(tmp_path, monkeypatch):
     file = tmp_path / "long.parquet"
     store.package([recorded("a")], file)
