@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hf_ftrisk import privacy
+from hf_ftrisk import redaction
 from hf_ftrisk.errors import CardError, HubError
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.history.encoding import EncodedRun, encode
@@ -80,7 +80,7 @@ def test_pushed_runs_do_not_come_back_as_others(hub, tmp_path):
 def test_nothing_private_leaves(hub, tmp_path, monkeypatch):
     monkeypatch.setattr("socket.gethostname", lambda: "bigbox.lab")
     monkeypatch.setenv("LOGNAME", "zacharias")
-    privacy._own_names.cache_clear()
+    redaction._own_names.cache_clear()
     hub.make(REPO, kind="dataset")
     settings = {
         "model": f"{tmp_path}/checkpoint-3",
@@ -107,7 +107,7 @@ def test_nothing_private_leaves(hub, tmp_path, monkeypatch):
     assert sent.settings["model"] == "[path]"
     assert "[name] by [name]" in sent.task
     monkeypatch.undo()
-    privacy._own_names.cache_clear()
+    redaction._own_names.cache_clear()
 
 
 def test_pulled_runs_are_not_passed_on(hub, history, tmp_path):
