@@ -30,7 +30,7 @@ def test_what_a_card_says_is_read_back_from_its_text(make_report):
     assert read.to_dict() == written.to_dict()
     assert (read.verdict, read.goal, read.stage) == (report.verdict, report.goal, "preflight")
     assert (read.outcome, read.stopped_at, read.full_steps) == (0.871, 900, 1000)
-    assert read.forecast.mean == pytest.approx(report.forecast.mean, rel=1e-5)
+    assert read.forecast.mean == pytest.approx(report.forecast.point, rel=1e-5)
     assert read.diagnoses == ("too_few_steps",)
 
 
