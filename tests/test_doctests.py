@@ -16,8 +16,13 @@ import hf_ftrisk
 from hf_ftrisk import RunRecord, Verdict
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-# Run elsewhere: a whole loop stands behind it, in examples/accelerate_loop.py.
-RUN_ELSEWHERE = {"hf_ftrisk.probing.runner.PreflightRunner.from_loop"}
+# Run elsewhere, for a whole loop or search stands behind them: in examples/accelerate_loop.py and
+# tests/choosing/test_rank.py.
+RUN_ELSEWHERE = {
+    "hf_ftrisk.probing.runner.PreflightRunner.from_loop",
+    "hf_ftrisk.choosing.engine.rank",
+    "hf_ftrisk.choosing.ranking.Ranking",
+}
 
 
 class _Checker(doctest.OutputChecker):
@@ -56,6 +61,12 @@ def _meter(folder: Path) -> dict[str, Any]:
     }
 
 
+def _optuna(folder: Path) -> dict[str, Any]:
+    import optuna
+
+    return {"optuna": optuna}
+
+
 def _table(folder: Path) -> dict[str, Any]:
     import pandas as pd
 
@@ -73,6 +84,7 @@ GIVEN: dict[str, Callable[[Path], dict[str, Any]]] = {
     "hf_ftrisk.history.run_history.RunHistory": lambda folder: {"record": _record()},
     "hf_ftrisk.signals.steps.StepMeter": _meter,
     "hf_ftrisk.forecast.learned.predictor.LearnedPredictor": _table,
+    "hf_ftrisk.integrations.optuna.RiskPruner": _optuna,
 }
 
 
