@@ -25,8 +25,8 @@ class Task:
         goal: what a run is judged by.
         false_stop_rate: share of good runs that the rule may stop.
         budget: share of the run's steps that a pre-flight may spend.
-        depths: steps at which its probes are evaluated.
-        eval_samples: rows they are evaluated on.
+        depths: steps at which its probes are evaluated; None: as the budget allows.
+        eval_samples: rows they are evaluated on; None: as the budget allows.
         settings: the ways to fine-tune.
         trainer: builds the Trainer of a setting, writing to the given folder.
         base_model: where the model comes from, for the model card.
@@ -38,8 +38,8 @@ class Task:
     goal: str
     false_stop_rate: float
     budget: float
-    depths: tuple[int, ...]
-    eval_samples: int
+    depths: tuple[int, ...] | None
+    eval_samples: int | None
     settings: tuple[Setting, ...]
     trainer: Callable[[Setting, Path], Trainer]
     base_model: str
@@ -62,9 +62,9 @@ def _text_task() -> Task:
         name="minilm/bbc-news",
         goal="eval_accuracy>=0.85",
         false_stop_rate=0.1,
-        budget=0.4,
-        depths=(3, 6, 12),
-        eval_samples=48,
+        budget=0.1,
+        depths=None,
+        eval_samples=None,
         settings=(
             Setting("sound", "a sound setting", 1e-4),
             Setting("too-small", "a learning rate far too small", 1e-7),

@@ -24,8 +24,8 @@ from hf_ftrisk.demo.progress import quiet
 from hf_ftrisk.demo.setting import Setting
 
 MAX_TOKENS = 24
-MAX_STEPS = 120
-EVAL_EVERY = 12
+MAX_STEPS = 300
+EVAL_EVERY = 15
 EVAL_ROWS = 200
 
 
