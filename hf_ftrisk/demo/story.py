@@ -72,11 +72,9 @@ def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> li
     console.print(Text(f"\n{task.title}", style="bold"))
     folder.mkdir(parents=True, exist_ok=True)
     history = demo_history(folder)
-    known = len(list(history.records(task=task.name)))
     console.print(
-        f"Goal: {task.goal}. Known: {known} earlier runs of this task, by which at most "
-        f"{task.false_stop_rate:.0%} of good runs may be stopped. A pre-flight may spend "
-        f"{task.budget:.0%} of a run."
+        f"Goal: {task.goal}. A pre-flight may spend {task.budget:.0%} of a run; at most "
+        f"{task.false_stop_rate:.0%} of good runs may be stopped."
     )
     endings = []
     for number, setting in enumerate(task.settings):

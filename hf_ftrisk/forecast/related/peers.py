@@ -285,9 +285,7 @@ class Peers:
     def _estimate(self, known: np.ndarray, new: np.ndarray, cold: float, share: float) -> Estimate:
         k = self.outcomes.size
         if k == 1:
-            # One run: its outcome counts as one against the runs "no shift" counts for.
-            value = cold + (float(self.outcomes[0]) - cold) / (1.0 + _SHIFT_RUNS)
-            return Estimate(value, np.full(1, value))
+            return self._from_one(cold, share)
         estimates = [mean_of_known(self.outcomes)]
         if k >= _MIN_REGRESSED:
             estimates.append(ridge(known, new, self.outcomes))
@@ -297,6 +295,17 @@ class Peers:
         odds = np.ones(len(estimates))
         odds[0] += _MEAN_RUNS / k
         return averaged(estimates, self.outcomes, odds)
+
+    def _from_one(self, cold: float, share: float) -> Estimate:
+        """From one known run: what the cold forecast missed of it at this depth is half expected.
+
+        Its outcome itself says nothing of a run that has gone elsewhere since. Before any depth is
+        known of it, its outcome counts as one run against those that "no shift" counts for.
+        """
+        before = self._cold_at(share)
+        known = before if np.all(np.isfinite(before)) else np.full(1, cold)
+        moved = (self.outcomes - known) / (1.0 + _SHIFT_RUNS)
+        return Estimate(cold + float(moved[0]), known + moved)
 
     def _cold_at(self, share: float) -> np.ndarray:
         """The cold forecast's medians (n,) at a share of the run, between the depths'."""

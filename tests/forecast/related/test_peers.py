@@ -124,6 +124,15 @@ def settings(ends, rates, seed=5):
 RATES = [1e-6 * 2**i for i in range(12)]
 
 
+@pytest.mark.parametrize("depth", [60, 90])
+def test_one_known_run_that_went_well_does_not_lift_a_run_that_does_not_move(depth):
+    rng = np.random.default_rng(4)
+    still = run(0.25, rng, start=0.24)
+    forecast = Forecaster.default(planted(1)).predict(still.prefix(depth), GOAL)
+    assert abs(forecast.point - 0.25) < 0.05
+    assert forecast.prob_at_least(0.6) < 0.05
+
+
 def test_after_poor_runs_alone_a_run_that_takes_off_is_not_forecast_as_they_ended():
     history = settings([0.47] * 12, RATES)
     (new,) = settings([0.8], [1e-4])
