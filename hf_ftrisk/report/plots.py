@@ -92,7 +92,7 @@ def _draw_trajectory(axes: Axes, report: RiskReport) -> None:
         axes.axhline(threshold, color="0.5", lw=0.9, ls=":", label=f"{name} {threshold:.3g}")
     if report.stopped_at is not None:
         axes.axvline(report.stopped_at, color=_RISK, lw=1.1, label=f"stopped, {report.stopped_at}")
-    axes.set(xlabel="optimiser step", ylabel=_literal(goal.metric), xlim=(0, full * 1.04))
+    axes.set(xlabel="optimizer step", ylabel=_literal(goal.metric), xlim=(0, full * 1.04))
     axes.set_title("Trajectory and forecast", loc="left", fontsize=10)
     axes.legend(fontsize=7.5, frameon=False, loc="best")
     _plain(axes)
@@ -139,6 +139,12 @@ def _draw_risk_curve(axes: Axes, report: RiskReport) -> None:
         )
     axes.set(xlabel="probing depth, steps", ylabel=f"std of final {_literal(report.goal.metric)}")
     axes.set_xscale("log")
+    # Plain numbers, few enough not to run into each other where the depths span less than a decade.
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=7.5, frameon=False, loc="best")
 
