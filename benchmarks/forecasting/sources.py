@@ -79,11 +79,6 @@ def _everything() -> Iterator[Completed]:
                 yield from _each(table, source(run), f"{table} {number}", run.record)
 
 
-def held_out_unit(source: str) -> str:
-    """What is held out together: a source; both tasks of BERT, whose runs share all else."""
-    return "bert" if source.startswith("bert ") else source
-
-
 def _each(table: str, source: str, run: str, record: RunRecord) -> Iterator[Completed]:
     plain = replace(record, final={}, load_best=False, status="finished")
     for metric in sorted(plain.evals):

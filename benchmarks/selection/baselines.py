@@ -28,11 +28,6 @@ def last_value(share: float) -> Method:
     return choose
 
 
-def _deepest(bench: Bench) -> int:
-    deepest = max(bench.share(i) for i in range(bench.size))
-    return max((i for i in range(bench.size) if bench.share(i) >= deepest - 1e-9), key=bench.last)
-
-
 def successive_halving(eta: int) -> Method:
     """Equal parts of the budget to each rung (Karnin, Koren and Somekh 2013; Jamieson 2016)."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hf_ftrisk.choosing.entries import Ranked
+from hf_ftrisk.report.plots import write_figure
 
 _BEST, _OTHER = "#b5562b", "#9fb3c8"
 
@@ -49,8 +50,4 @@ def plot_ranking(ranking: Ranked, path: str | Path) -> Path:
     axes.set_xlabel("share of the run seen, %")
     axes.set_ylabel(f"forecast of the final {ranking.goal.metric}")
     axes.margins(x=0.2)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # No software or date in the file: the same ranking gives the same bytes.
-    figure.savefig(target, metadata={"Software": None} if target.suffix == ".png" else None)
-    return target
+    return write_figure(figure, path)

@@ -95,7 +95,9 @@ def known_before(record: RunRecord, goal: Goal) -> Known:
     found["probe_gain"] = probe_z - trivial_z
     real, shuffled = static.get("signal_score"), static.get("signal_shuffled")
     if scale.shape == "rate" and real is not None and shuffled is not None:
-        found["signal"] = float(scale.forward(real * scale.unit) - scale.forward(shuffled))
+        found["signal"] = float(
+            scale.forward(real * scale.unit) - scale.forward(shuffled * scale.unit)
+        )
     untrained = _log(static.get("zero_shot_loss", record.baselines.get("eval_loss", math.nan)))
     found["untrained"] = untrained
     train = found.get("train_level", math.nan)

@@ -165,12 +165,12 @@ class Forecaster:
         return peers if peers.outcomes.size else None
 
     def _cold_median(self, goal: Goal) -> ColdMedian:
-        def mean(record: RunRecord) -> float:
+        def median(record: RunRecord) -> float:
             if not record.curve(goal.metric)[0].size:
                 return float("nan")
             return float(np.median(in_units(self._cold(record, goal)[0], goal)))
 
-        return mean
+        return median
 
 
 def _at_least_reached(values: np.ndarray, record: RunRecord, goal: Goal) -> np.ndarray:

@@ -37,10 +37,11 @@ def plot_report(report: RiskReport, path: str | os.PathLike[str]) -> Path:
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     _draw_trajectory(left, report)
     _draw_risk_curve(right, report)
-    return _write(figure, path)
+    return write_figure(figure, path)
 
 
-def _write(figure: Figure, path: str | os.PathLike[str]) -> Path:
+def write_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure; folders are made, and the suffix chooses the format."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # No software or date in the file: the same report gives the same bytes.
