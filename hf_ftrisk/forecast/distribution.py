@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -118,6 +119,39 @@ class Forecast:
         share_below = int(np.searchsorted(self.samples, threshold, side)) / self.samples.size
         return float(1.0 - share_below if goal.greater_is_better else share_below)
 
+    def with_chance(self, goal: Goal, baseline: float | None, chance: float) -> Forecast:
+        """The same forecast with another probability of a good end, known from elsewhere.
+
+        Draws on either side of the goal's threshold keep their own distribution. A side without
+        any draw is put at the threshold, the least that the chance says of it.
+
+        Args:
+            goal: target and direction.
+            baseline: trivial baseline, needed when the goal has no target of its own.
+            chance: probability that the goal is met, in [0, 1].
+
+        Raises:
+            ValueError: neither a target nor a baseline, or a chance outside of [0, 1].
+        """
+        if not 0.0 <= chance <= 1.0:
+            raise ValueError(f"a chance lies in [0, 1], got {chance!r}")
+        count, n_good = self.samples.size, round(self.samples.size * chance)
+        n_now = round(count * self.prob_meets(goal, baseline))
+        if goal.greater_is_better:
+            poor, good = np.split(self.samples, [count - n_now])
+        else:
+            good, poor = np.split(self.samples, [n_now])
+        threshold = goal.threshold(baseline)
+        assert threshold is not None  # prob_meets has raised where there is none
+        worse = -math.inf if goal.greater_is_better else math.inf
+        beside = float(np.nextafter(threshold, worse if goal.target is not None else -worse))
+        edges = (threshold, beside) if goal.target is not None else (beside, threshold)
+        parts = [
+            _drawn(side if side.size else np.full(1, edge), n)
+            for side, edge, n in ((good, edges[0], n_good), (poor, edges[1], count - n_good))
+        ]
+        return replace(self, samples=np.concatenate(parts))
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict; `from_dict` restores the very samples, and so every probability."""
         return {
@@ -140,6 +174,11 @@ class Forecast:
     def __repr__(self) -> str:
         low, high = self.interval(0.9)
         return f"Forecast({self.point:.4g}, 90%=[{low:.4g}, {high:.4g}], step={self.step})"
+
+
+def _drawn(samples: np.ndarray, n: int) -> np.ndarray:
+    """Quantiles (n,) of sorted samples at even levels."""
+    return np.asarray(np.quantile(samples, (np.arange(n) + 0.5) / n)) if n else samples[:0]
 
 
 class Predictor(Protocol):

@@ -45,10 +45,12 @@ class Decision:
     Args:
         ruling: the verdict with its reason.
         finding: what speaks against the run most, with one change; None where nothing does.
+        by_parts: whether the ruling is the calibrated rule's, and its P(good) with it.
     """
 
     ruling: Ruling
     finding: Diagnosis | None
+    by_parts: bool = True
 
 
 def decide(
