@@ -90,8 +90,8 @@ bench-record: $(VENV)/.test
 	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m benchmarks.record_long record --shards recordings
 	$(BIN)/python -m benchmarks.record_long pack --shards recordings
 	$(BIN)/python -m benchmarks.record_long package
-	$(BIN)/python -m benchmarks.record_long table --write docs/reference-runs.md
-	$(BIN)/python -m benchmarks.probe_kinds --write docs/reference-runs.md
+	$(BIN)/python -m benchmarks.record_long table --write docs/evidence/reference-runs.md
+	$(BIN)/python -m benchmarks.probe_kinds --write docs/evidence/reference-runs.md
 
 clean:
 	rm -rf $(VENV) $(OLDEST) .mypy_cache .ruff_cache .pytest_cache dist build

@@ -1,6 +1,6 @@
 """How often each diagnosis is raised on runs that ended well, on runs that did not, and on others'.
 
-    python -m benchmarks.diagnoses --write docs/policy.md
+    python -m benchmarks.diagnoses --write docs/evidence/policy.md
 
 Only diagnoses from the trajectory are measured: the tables hold no data and no model. Good runs of
 the packaged reference with clean labels count as false alarms of "noisy labels"; warnings are

@@ -1,6 +1,6 @@
 """What a run's dynamics say about its end beyond the forecast: packaged runs, data sets left out.
 
-    python -m benchmarks.dynamics_evidence --write docs/policy.md
+    python -m benchmarks.dynamics_evidence --write docs/evidence/policy.md
 
 A logistic regression on the forecast's P(good) and on how far losses, metric and gradient norm have
 moved, fitted to the other data sets; its threshold is the 5 % quantile of their good runs, each

@@ -1,6 +1,6 @@
 """Faults survived: hostile input and killed processes, how often, and what was lost.
 
-    python -m benchmarks.faults --seed 0 --seed 1 --write docs/faults.md
+    python -m benchmarks.faults --seed 0 --seed 1 --write docs/evidence/faults.md
 
 Each campaign draws its cases from the seed, and counts what came of them and what was lost: a run
 that had been acknowledged, a line of somebody's card, a file that was not kept, a secret that got

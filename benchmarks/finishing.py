@@ -1,6 +1,6 @@
 """Ending runs that have nothing more to gain: the rule of `policy.finish` against others.
 
-    python -m benchmarks.finishing --cache DIR --write docs/finishing.md
+    python -m benchmarks.finishing --cache DIR --write docs/evidence/finishing.md
     python -m benchmarks.finishing --cache DIR --fit    # reference/gain.json
 
 Sources are held out whole, in six folds: a case is judged by a classifier and by a floor that its

@@ -1,7 +1,7 @@
 """What a forecast without a history is worth on sources it was not fitted on.
 
     python -m benchmarks.forecast                  # printed
-    python -m benchmarks.forecast --write docs/forecasting.md
+    python -m benchmarks.forecast --write docs/evidence/forecasting.md
 
 Every run is forecast by the package's own code on models fitted without the fold of its source
 (`forecasting.held_out`).

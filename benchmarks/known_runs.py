@@ -3,7 +3,7 @@
     python -m benchmarks.known_runs                        # all tables, printed
     python -m benchmarks.known_runs bert_seeds             # some of them
     python -m benchmarks.known_runs --quick                # fewer runs a table, for a first look
-    python -m benchmarks.known_runs --write docs/forecasting.md
+    python -m benchmarks.known_runs --write docs/evidence/forecasting.md
 
 Cold and warm forecasts rest on a model fitted without the source (`forecasting.held_out`). Warm
 ones know runs of the same task as well; ridge and the spread of known runs know the same ones.

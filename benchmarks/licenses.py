@@ -1,6 +1,6 @@
 """The license of every package that an installation of hf-ftrisk brings, as its metadata tell it.
 
-python -m benchmarks.licenses --write docs/licenses.md
+python -m benchmarks.licenses --write docs/reference/licenses.md
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Histories of one end only: does a forecast still see the other end coming?
 
-    python -m benchmarks.one_sided --write docs/forecasting.md
+    python -m benchmarks.one_sided --write docs/evidence/forecasting.md
 
 Each packaged classifier run is forecast with other runs of its data set as its history: the poor
 ones, the poor ones and three good ones, the good ones. In brackets what the same forecasts are

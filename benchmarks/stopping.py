@@ -1,7 +1,7 @@
 """What the stopping rule saves and what it costs, on runs it was not calibrated on.
 
     python -m benchmarks.stopping scores --write      # packaged scores of the reference runs
-    python -m benchmarks.stopping tables --write docs/policy.md
+    python -m benchmarks.stopping tables --write docs/evidence/policy.md
 
 Kept: good runs that no look stopped. Stopped: poor runs that some look did. Saved: steps not run,
 as a share of all planned steps.

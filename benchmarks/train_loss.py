@@ -47,7 +47,7 @@ def looks_at(run: RunRecord, forecaster: Forecaster) -> list[tuple[float, bool, 
 
 
 def main() -> None:
-    """The table of docs/callback.md."""
+    """The table of docs/guides/callback.md."""
     forecaster = Forecaster.default()
     looks = [found for run in load_reference() if (found := looks_at(run, forecaster))]
     print(f"{len(looks)} runs")

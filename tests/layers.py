@@ -1,6 +1,6 @@
 """The package's layers: which package may import which, and what each holds.
 
-``python -m tests.layers`` prints the table of docs/architecture.md from `LAYERS`;
+``python -m tests.layers`` prints the table of docs/reference/architecture.md from `LAYERS`;
 tests/test_layers.py holds the code and the page to it.
 """
 

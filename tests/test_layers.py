@@ -15,7 +15,7 @@ import hf_ftrisk
 from tests.layers import LAYERS, table
 
 ROOT = Path(hf_ftrisk.__file__).parent
-PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "architecture.md"
 MOST_LINES = 450
 MOST_FILES = 15
 MOST_FILES_AT_ROOT = 12

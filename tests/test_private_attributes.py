@@ -16,7 +16,7 @@ import hf_ftrisk
 from tests.watch.tiny import bert_trainer
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "private-attributes.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "private-attributes.md").read_text(encoding="utf-8")
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| `_")]
 LISTED = {row.split("`")[1] for row in ROWS}
 

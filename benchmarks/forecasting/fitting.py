@@ -51,7 +51,7 @@ LEAST_SLOPE = 0.02
 
 @dataclass(frozen=True)
 class Choices:
-    """What is compared in docs/forecasting.md; the defaults are what is packaged."""
+    """What is compared in docs/evidence/forecasting.md; the defaults are what is packaged."""
 
     trees: int = 100
     least_leaf: int = 10

@@ -1,7 +1,7 @@
 """Examples of the long runs: texts with targets, and the faults planted in them.
 
 Records keep numbers alone, no text; so data whose licence does not allow passing them on are read
-as well. docs/reference-runs.md lists sources and licences.
+as well. docs/evidence/reference-runs.md lists sources and licences.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Data sets of the reference runs: texts and labels, read where they lie.
 
-Only data whose licence allows passing it on is read; docs/reference-runs.md gives the licences. The
-records keep numbers alone: no text reaches them.
+Only data whose licence allows passing it on is read; docs/evidence/reference-runs.md gives the
+licences. The records keep numbers alone: no text reaches them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A training loss that exploded: far above where it began, longer than good runs ever were.
 
-No good run of the evidence (docs/finishing.md) stayed above 1.5 times its beginning at all, nor
-above 1.25 times for more than 8 % of its steps; how long a loss may be there before a run is ended
-leaves a margin over both. A blow-up within the first logged window hides the
+No good run of the evidence (docs/evidence/finishing.md) stayed above 1.5 times its beginning
+at all, nor above 1.25 times for more than 8 % of its steps; how long a loss may be there before a
+run is ended leaves a margin over both. A blow-up within the first logged window hides the
 beginning: then the untrained model's own evaluation is held against, where there was one.
 """
 

@@ -9,7 +9,7 @@
 5. *Guard*: no farther from the last value than any source ever went at that depth.
 
 All constants are fitted by `benchmarks/forecasting/fitting.py`, 3 to 5 on runs of sources that the
-trees did not know. Chosen on: docs/forecasting-choices.md.
+trees did not know. Chosen on: docs/evidence/forecasting-choices.md.
 """
 
 from __future__ import annotations

@@ -20,11 +20,11 @@ class TrialJudge:
     """Judges trials by the stopping rule, with the best end so far as the target.
 
     The chance that a trial which would have reached that target is ended is held to
-    `false_stop_rate`, over all its looks, as for any run (docs/policy.md): by the rule that was
-    measured on packaged runs of other tasks, since the trials of a search are all of different
-    settings. A trial that would reach the target at its present pace goes on all the same. Where
-    that rule knows no floor, as for losses with a target, nothing is ended but trials whose metric
-    is no longer a number.
+    `false_stop_rate`, over all its looks, as for any run (docs/evidence/policy.md): by the rule
+    that was measured on packaged runs of other tasks, since the trials of a search are all of
+    different settings. A trial that would reach the target at its present pace goes on anyway.
+    Where that rule knows no floor, as for losses with a target, nothing is ended but trials whose
+    metric is no longer a number.
 
     Args:
         goal: metric and direction.

@@ -26,8 +26,8 @@ _SPARE = 1.3
 # What a forecast of 1,000 draws, none of them good, says P(good) is: half a draw.
 LEAST_PROB = 5e-4
 # Power of the share of the run that is done by which floors rise; chosen on the packaged runs
-# (docs/policy.md). It keeps one good run that looks lost at its start from letting every lost run
-# go on to its end.
+# (docs/evidence/policy.md). It keeps one good run that looks lost at its start from letting every
+# lost run go on to its end.
 EASING = 0.25
 
 

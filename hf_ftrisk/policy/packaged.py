@@ -133,7 +133,7 @@ def reference_rule(
     They support one for rates and correlations, and for losses judged by their trivial baseline,
     with at least `MIN_DATA_SETS` data sets, where the measured share of good runs stopped on data
     sets left out is within the allowed one. Not for losses with a target: the floor held on the
-    packaged data sets, but not on the longer runs of other people (docs/policy.md).
+    packaged data sets, but not on the longer runs of other people (docs/evidence/policy.md).
     """
     if goal.kind == "real" or (goal.kind == "loss" and goal.target is not None):
         return None

@@ -2,7 +2,7 @@
 
 `runs.parquet` beside this file holds short ones, `long_runs.parquet` runs of real length, each with
 what a pre-flight would have seen of it; `provenance.json` and `long_provenance.json` say how they
-came about and docs/reference-runs.md describes them. Neither torch nor pandas is imported.
+came about and docs/evidence/reference-runs.md describes them. Neither torch nor pandas is imported.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from hf_ftrisk.risk.posterior import Evidence, Posterior, compute_posterior
 from hf_ftrisk.risk.prior import RiskPrior
 from hf_ftrisk.risk.regimes import NamedRegime, check_tolerance, regime_probabilities
 
-# The rule of `identified`, stated in docs/risk.md.
+# The rule of `identified`, stated in docs/concepts/risk.md.
 BAYES_FACTOR = 100.0  # evidence of a decay that K, alpha and b need
 LEAST_WEIGHT = 0.1  # posterior weight the family of forms with the parameter needs
 WIDEST = {"intrinsic": 4.0, "K": 10.0, "alpha": 3.0, "b": 3.0}  # high / low of the 90 % interval
@@ -203,7 +203,7 @@ def _regimes(draws: CurveDraws, tolerance: float | None) -> dict[NamedRegime, fl
 
 
 def unidentified(posterior: Posterior, n_depths: int) -> dict[str, str]:
-    """Parameter -> why the data do not determine it; see docs/risk.md for the rule."""
+    """Parameter -> why the data do not determine it; see docs/concepts/risk.md for the rule."""
     found = {name: _why_open(posterior, name, n_depths) for name in _names(posterior.draws.forms)}
     return {name: reason for name, reason in found.items() if reason is not None}
 

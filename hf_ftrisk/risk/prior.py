@@ -28,7 +28,7 @@ class RiskPrior:
     Args:
         share_mean: mean of the log odds of the reducible share; 0: half of the risk is reducible.
         share_sd: their standard deviation. The default 4 puts 90 % of the prior on shares from
-            0.14 % to 99.86 %: real tasks lie that far apart (docs/risk.md).
+            0.14 % to 99.86 %: real tasks lie that far apart (docs/concepts/risk.md).
         alpha_log_mean: mean of log alpha. The default median is 0.7: learning rates that fall as
             c^-rho with rho in (1/2, 1] give alpha = 2 rho - 1 in (0, 1].
         alpha_log_sd: its standard deviation; the default puts 90 % of the prior on 0.16 to 3.1.

@@ -1,4 +1,4 @@
-"""Prints docs/signals.md from the tables in the modules: ``python -m hf_ftrisk.signals``."""
+"""Prints docs/reference/signals.md from tables in the modules: ``python -m hf_ftrisk.signals``."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ ones otherwise, `noise_scale` and `gradient_snr` being computed for their sizes,
 `gradient_consistency` left out. Several processes decide together where to end.
 
 Rows are drawn by the Trainer's own `data_seed` or `seed` from a local generator: no global random
-state is read or moved. `python -m benchmarks.signals_cost` times it; docs/preflight.md has its
-table.
+state is read or moved. `python -m benchmarks.signals_cost` times it; docs/evidence/preflight.md has
+its table.
 
 **What is left alone.** Weights, buffers, gradients, train/eval modes and random states are as
 before; batches come from the Trainer's own collator, the loss from its own `compute_loss`.

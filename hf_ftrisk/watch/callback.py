@@ -48,8 +48,8 @@ class FineTuneRiskCallback(TrainerCallback):
     Forecasts appear in the run's own trackers as ``ftrisk/...`` and as one line a look. A run is
     stopped only by the stopping rule, whose chance of stopping a good run is bounded over all
     looks by `false_stop_rate` where it rests on completed runs of the task, and measured on other
-    tasks where it rests on packaged runs (docs/policy.md); or by a failure that is certain, such
-    as a loss that stays NaN.
+    tasks where it rests on packaged runs (docs/evidence/policy.md); or by a failure that is
+    certain, such as a loss that stays NaN.
 
     Args:
         goal: what the run is judged by: a `Goal`, or ``"eval_accuracy>=0.85"``, or a metric alone.
@@ -70,7 +70,7 @@ class FineTuneRiskCallback(TrainerCallback):
             than `tolerance`, so that at most 5 % of runs lose more; ``"goal"``: when its target
             holds and the forecast keeps it; ``"anneal"``: like ``"gain"``, but the learning rate
             first falls to zero over a tenth of the steps so far; None: it is only told
-            (docs/finishing.md).
+            (docs/evidence/finishing.md).
         tolerance: gain that is not worth the rest of a run, in the metric's units; None: one
             point of a rate, 2 % of a loss.
         aside: speak on standard error: for programs that do not know of this callback.

@@ -157,7 +157,7 @@ def test_the_same_report_gives_the_same_files(make_report):
 
 
 def test_the_docs_name_every_key_of_the_metadata(make_report):
-    text = (Path(__file__).parents[2] / "docs" / "hub.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "guides" / "hub.md").read_text(encoding="utf-8")
     block = text.split("```yaml\n")[1].split("```")[0]
     documented = yaml.safe_load(textwrap.dedent(block))["ftrisk"]
     data = card_metadata(watched(make_report, outcome=0.9, stopped_at=980))

@@ -1,9 +1,9 @@
-"""The examples of docs/risk.md run as they stand."""
+"""The examples of docs/concepts/risk.md run as they stand."""
 
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "risk.md"
+PAGE = Path(__file__).parents[2] / "docs" / "concepts" / "risk.md"
 
 
 def test_the_examples_run():

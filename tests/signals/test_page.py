@@ -1,4 +1,4 @@
-"""docs/signals.md names every signal there is, and none that there is not."""
+"""docs/reference/signals.md names every signal there is, and none that there is not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hf_ftrisk.signals.collect import trainer_signals
 from hf_ftrisk.signals.dynamics import dynamics_signals
 from tests.signals.tiny import bert, classified_rows, llama, prompted_rows, tokenizer, trainer_of
 
-PAGE = Path(__file__).parents[2] / "docs" / "signals.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "signals.md"
 
 
 def test_the_page_is_what_the_command_prints():

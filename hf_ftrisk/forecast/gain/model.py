@@ -32,7 +32,7 @@ LOOKS_PER_RUN = 50
 # Tolerances at which the gain is asked for, in units of the user's own.
 LADDER = (0.2, 0.4, 0.7, 1.0, 2.0, 4.0)
 # Share of a run over which the chance is averaged: one evaluation that came out well by chance
-# looks like the end of all progress. Chosen in docs/finishing.md.
+# looks like the end of all progress. Chosen in docs/evidence/finishing.md.
 SMOOTHED = 0.12
 _LEAST = 1e-6
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 # A known run counts as this power of itself: fully (1) would be right for other seeds of one
-# setting. Chosen on packaged runs (docs/forecasting.md).
+# setting. Chosen on packaged runs (docs/evidence/forecasting.md).
 _POWER = 0.5
 
 

@@ -35,7 +35,7 @@ from hf_ftrisk.record.tasks import of_task
 MAX_PEERS = 150
 # Known runs needed before anything is regressed on them.
 _MIN_REGRESSED = 4
-# Chosen on the benchmark (docs/forecasting.md).
+# Chosen on the benchmark (docs/evidence/forecasting.md).
 _SHIFT_RUNS = 4.0
 # The weights between estimators are themselves estimated: the fewer the runs, the more they favor
 # the plain mean.

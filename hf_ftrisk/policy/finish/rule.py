@@ -10,7 +10,8 @@ exchangeable run at most `lost_rate` lose more than the tolerance.
 
 With enough completed runs of the task they calibrate the rule. Otherwise runs of other tasks do,
 task by task (hierarchical conformal prediction: tasks are exchangeable, and weigh alike). How often
-the floor that other tasks give was wrong on tasks left out is measured in docs/finishing.md.
+the floor that other tasks give was wrong on tasks left out is measured in
+docs/evidence/finishing.md.
 """
 
 from __future__ import annotations
