@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hf_ftrisk._version import __version__ as __version__
+from hf_ftrisk.extras import named_extras
 
 if TYPE_CHECKING:
     from hf_ftrisk.choosing import rank
@@ -68,7 +69,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(home), name)
+    with named_extras():
+        return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

@@ -17,7 +17,8 @@ RuntimeError
         PreflightUnsupportedError
         PeerFailedError
 ModuleNotFoundError
-    MissingDemoPackageError
+    MissingExtraError
+        MissingDemoPackageError
 UserWarning
     DamagedHistoryWarning
 """
@@ -79,5 +80,9 @@ class ScriptNotFoundError(ValueError):
     """There is no such script or module to run."""
 
 
-class MissingDemoPackageError(ModuleNotFoundError):
+class MissingExtraError(ModuleNotFoundError):
+    """A package beyond the base install is missing; the message says what to type."""
+
+
+class MissingDemoPackageError(MissingExtraError):
     """A package with the demo's model or data is not installed."""

@@ -33,7 +33,10 @@ LAYERS: tuple[dict[str, Package], ...] = (
         "verdict": Package("`Verdict`, `Diagnosis`: the words a judgement is given in"),
         "goal": Package("`Goal`: metric, direction, target, baselines; what names and values say"),
     },
-    {"redaction": Package("text without paths, addresses, tokens and names")},
+    {
+        "extras": Package("packages beyond the base install, and what to type for them"),
+        "redaction": Package("text without paths, addresses, tokens and names"),
+    },
     {"record": Package("`RunRecord`: one run as data, from any Trainer's log; its settings")},
     {
         "privacy": Package("what may leave the machine"),

@@ -1,13 +1,15 @@
-"""The wheel: what a person installs holds the templates and finds them."""
+"""The wheel: what a person installs holds what it needs, and needs no torch."""
 
 import json
 import os
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 # Run in a folder that is no checkout, with the unpacked wheel before everything else.
@@ -35,13 +37,62 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel, built from the checkout without the network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(folder)]
+def built(tmp_path_factory):
+    """The folder of the sdist, and of the wheel made from it, built without the network."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
     subprocess.run([*build, str(ROOT)], check=True, capture_output=True, timeout=120)
-    (built,) = folder.glob("*.whl")
-    return built
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    (found,) = built.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def base(wheel, tmp_path_factory):
+    """An environment with the wheel, installed by pip, and its base dependencies alone.
+
+    Those are linked from the environment of the tests, so that no network is needed.
+    """
+    folder = tmp_path_factory.mktemp("base")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = str(folder / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", str(wheel)], check=True, timeout=120)
+    (site,) = folder.glob("lib/python3*/site-packages")
+    (ours,) = site.glob("hf_ftrisk-*.dist-info")
+    for dependency in required(Distribution.at(ours)).values():
+        link(dependency, site)
+    subprocess.run([*pip, "check"], check=True)  # nothing is missing, and nothing too old
+    return folder / "bin"
+
+
+def required(root):
+    """What an installed distribution requires without extras, and what that does, by name."""
+    found = {}
+    waiting = [(root, {""})]
+    while waiting:
+        one, extras = waiting.pop()
+        for line in one.requires or ():
+            wanted = Requirement(line)
+            marker = wanted.marker
+            asked = marker is None or any(marker.evaluate({"extra": extra}) for extra in extras)
+            if asked and wanted.name not in found:
+                found[wanted.name] = distribution(wanted.name)
+                waiting.append((found[wanted.name], wanted.extras | {""}))
+    return found
+
+
+def link(dependency: Distribution, site: Path) -> None:
+    """Make an installed distribution importable from another environment, and known to its pip."""
+    files = dependency.files or []
+    for top in {file.parts[0] for file in files if file.parts[0] not in ("..", "__pycache__")}:
+        target = site / top
+        if not target.exists():
+            target.symlink_to(dependency.locate_file(top))
 
 
 @pytest.mark.slow
@@ -101,3 +152,41 @@ def test_templates_are_found_in_a_package_that_stays_zipped(wheel, tmp_path):
     )
     assert f"{wheel}/hf_ftrisk" in done.stdout
     assert "# mine" in done.stdout
+
+
+@pytest.mark.slow
+def test_replay_runs_where_the_wheel_and_its_base_dependencies_are_all_there_is(base, tmp_path):
+    state = {
+        "max_steps": 100,
+        "global_step": 100,
+        "log_history": [{"step": s, "eval_accuracy": 0.5 + s / 400} for s in range(10, 101, 10)],
+    }
+    file = tmp_path / "trainer_state.json"
+    file.write_text(json.dumps(state))
+
+    def run(*command):
+        outside = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        return subprocess.run(
+            [str(base / command[0]), *command[1:]],
+            cwd=tmp_path,
+            env=outside,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    probe = "import torch"
+    assert "No module named 'torch'" in run("python", "-c", probe).stderr
+    assert run("python", "-c", "import hf_ftrisk, hf_ftrisk.replay").returncode == 0
+    replayed = run("hf-ftrisk", "replay", str(file), "--goal", "eval_accuracy>=0.7")
+    assert replayed.returncode == 0, replayed.stderr
+    assert "came true: 0.750 (good)" in replayed.stdout
+    for command in (["--help"], ["history", "--help"], ["history", "import", "runs.db", str(file)]):
+        assert run("hf-ftrisk", *command).returncode == 0
+    for command in (["card", str(file)], ["publish", str(file), "me/tiny"]):
+        refused = run("hf-ftrisk", *command)
+        assert refused.returncode == 2, refused.stderr  # no card, no report: not a missing package
+        assert "Traceback" not in refused.stderr
+    asked = run("hf-ftrisk", "run", "train.py")
+    assert asked.returncode == 2
+    assert 'pip install "hf-ftrisk[train]"' in asked.stderr

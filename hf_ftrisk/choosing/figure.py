@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hf_ftrisk.choosing.entries import Ranked
+from hf_ftrisk.extras import named_extras
 from hf_ftrisk.report.plots import write_figure
 
 _BEST, _OTHER = "#b5562b", "#9fb3c8"
@@ -18,14 +19,10 @@ def plot_ranking(ranking: Ranked, path: str | Path) -> Path:
         path: image file; its suffix chooses the format.
 
     Raises:
-        ModuleNotFoundError: matplotlib is not installed (``pip install "hf-ftrisk[plots]"``).
+        MissingExtraError: matplotlib is not installed (``pip install "hf-ftrisk[plots]"``).
     """
-    try:
+    with named_extras():
         from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'figures need matplotlib: pip install "hf-ftrisk[plots]"'
-        ) from error
     figure = Figure(figsize=(7.5, 4.5), dpi=130, layout="constrained")
     axes = figure.subplots()
     for number, entry in enumerate(reversed(ranking.entries)):

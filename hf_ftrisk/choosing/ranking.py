@@ -92,7 +92,7 @@ class Ranking(Ranked):
         """Write the figure: the candidates' forecasts over the depth they were seen to.
 
         Raises:
-            ModuleNotFoundError: matplotlib is not installed (``pip install "hf-ftrisk[plots]"``).
+            MissingExtraError: matplotlib is not installed (``pip install "hf-ftrisk[plots]"``).
         """
         return plot_ranking(self, path)
 

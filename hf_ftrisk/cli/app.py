@@ -11,12 +11,13 @@ from typing import Annotated, Literal
 import typer
 
 from hf_ftrisk._version import __version__
+from hf_ftrisk.cli.group import Commands, told_errors
 from hf_ftrisk.cli.history import app as history_app
-from hf_ftrisk.cli.history import told_errors
 from hf_ftrisk.cli.rank import app as rank_app
 
 app = typer.Typer(
     name="hf-ftrisk",
+    cls=Commands,
     help="How a Hugging Face fine-tune will end, told before and early in the run.",
     no_args_is_help=True,
     add_completion=False,
@@ -124,10 +125,12 @@ def run(
     Exit status: 0 finished, 1 the script failed, 2 wrong usage, 3 no-go or stopped as poor.
     """
     from hf_ftrisk.errors import ScriptNotFoundError
+    from hf_ftrisk.extras import require
     from hf_ftrisk.goal import Goal
     from hf_ftrisk.run.options import RunOptions
     from hf_ftrisk.run.script import run_program
 
+    require("train")
     try:
         options = RunOptions(
             preflight=preflight,
@@ -237,8 +240,11 @@ def demo(
     ] = Path("ftrisk-demo"),
 ) -> None:
     """A real model on real data: a sound setting and two doomed ones, judged before and early."""
-    from hf_ftrisk.demo.story import run_demo
     from hf_ftrisk.errors import MissingDemoPackageError
+    from hf_ftrisk.extras import require
+
+    require("train")
+    from hf_ftrisk.demo.story import run_demo
 
     try:
         run_demo(task, folder)

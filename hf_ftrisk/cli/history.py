@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hf_ftrisk.cli.group import told_errors
 
 if TYPE_CHECKING:
     from hf_ftrisk.history import ImportSummary, RunHistory
@@ -177,20 +177,3 @@ def _line(text: str) -> str:
     from hf_ftrisk.text import printable
 
     return printable(text)
-
-
-@contextmanager
-def told_errors() -> Iterator[None]:
-    """What a person can correct as a message: wrong usage 2, a Hub that fails 1."""
-    try:
-        yield
-    except (ValueError, FileNotFoundError) as error:
-        raise typer.BadParameter(str(error)) from error
-    except RuntimeError as error:
-        # The Hub's client takes its time to load: only where something was asked of the Hub.
-        from hf_ftrisk.errors import HubError
-
-        if not isinstance(error, HubError):
-            raise
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hf_ftrisk.cli.history import told_errors
+from hf_ftrisk.cli.group import told_errors
 from hf_ftrisk.text import visible
 
 app = typer.Typer()
@@ -67,8 +67,10 @@ def rank(
     from hf_ftrisk.choosing.engine import run_study
     from hf_ftrisk.choosing.options import RankOptions
     from hf_ftrisk.choosing.study import Study
+    from hf_ftrisk.extras import require
     from hf_ftrisk.goal import Goal
 
+    require("train")
     if sum((go, emit, collect)) > 1:
         raise typer.BadParameter("--go, --emit and --collect exclude each other")
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hf_ftrisk.extras import named_extras
 from hf_ftrisk.report.report import RiskReport
 
 if TYPE_CHECKING:
@@ -25,14 +26,10 @@ def plot_report(report: RiskReport, path: str | os.PathLike[str]) -> Path:
         path: image file; its suffix chooses the format.
 
     Raises:
-        ModuleNotFoundError: matplotlib is not installed (``pip install "hf-ftrisk[plots]"``).
+        MissingExtraError: matplotlib is not installed (``pip install "hf-ftrisk[plots]"``).
     """
-    try:
+    with named_extras():
         from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'figures need matplotlib: pip install "hf-ftrisk[plots]"'
-        ) from error
     figure = Figure(figsize=(10.5, 4.2), dpi=130, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     _draw_trajectory(left, report)
