@@ -1,7 +1,7 @@
-"""Packaged floors where the history is a search that began badly: poor runs only.
+"""Packaged thresholds where the history is a search that began badly: poor runs only.
 
 Behind `python -m benchmarks.stopping`: one table. A good packaged run is judged with all poor runs
-of its data set known, by the floor of the other data sets.
+of its data set known, by the threshold of the other data sets.
 """
 
 from __future__ import annotations
@@ -59,6 +59,6 @@ def _kept(watched: list[Watched], known: list[Watched], rate: float) -> float:
     for run in watched:
         others = [other for other in known if other.group != run.group]
         scores = [float(other.scores.min(initial=1.0)) for other in others]
-        floor = half_rate(scores, [other.group for other in others], rate)
-        held.append((run.good, stopped_by_packaged(run, run.scores, floor)))
+        threshold = half_rate(scores, [other.group for other in others], rate)
+        held.append((run.good, stopped_by_packaged(run, run.scores, threshold)))
     return measures(held)[0]

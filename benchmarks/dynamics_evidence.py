@@ -60,7 +60,7 @@ def features(run: Run, depth: float, forecaster: Forecaster) -> list[float]:
 
 
 def held_out_chances(X: np.ndarray, good: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Chance of a good end (n,) of each run, from a regression without its data set."""
+    """Chance of a good outcome (n,) of each run, from a regression without its data set."""
     found = np.empty(good.size)
     for group in np.unique(groups):
         out = groups == group

@@ -3,8 +3,8 @@
     python -m benchmarks.finishing --cache DIR --write docs/evidence/finishing.md
     python -m benchmarks.finishing --cache DIR --fit    # reference/gain.json
 
-Sources are held out whole, in six folds: a case is judged by a classifier and by a floor that its
-fold had no part in (`benchmarks.finish.nested`). Data: `benchmarks.run_tables.data_folder`.
+Sources are held out whole, in six folds: a case is judged by a classifier and by a threshold that
+its fold had no part in (`benchmarks.finish.nested`). Data: `benchmarks.run_tables.data_folder`.
 """
 
 from __future__ import annotations

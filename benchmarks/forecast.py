@@ -28,8 +28,8 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.scale import Scale
 
 DEPTHS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.8)
-LEAST_EVALUATIONS = 5
-MOST_RUNS, MOST_METRICS = 25, 2  # of a source, and of a run
+MIN_EVALUATIONS = 5
+MAX_RUNS, MAX_METRICS = 25, 2  # of a source, and of a run
 LEVEL = 0.9
 TITLES = {
     "public loss": "public runs, losses",
@@ -82,18 +82,18 @@ def judged() -> list[Judged]:
 
 
 def picked() -> list[Completed]:
-    """At most `MOST_RUNS` runs of a source, with as many evaluations as the kept-back ones have."""
+    """At most `MAX_RUNS` runs of a source, with as many evaluations as the kept-back ones have."""
     runs: dict[str, list[Completed]] = {}
     for run in completed():
         values = run.record.finite(run.goal.metric)[1]
-        if values.size >= LEAST_EVALUATIONS:
+        if values.size >= MIN_EVALUATIONS:
             runs.setdefault(run.source, []).append(run)
     found: list[Completed] = []
     for of_source in runs.values():
         names = list(dict.fromkeys(run.run for run in of_source))
-        kept = np.unique(np.linspace(0, len(names) - 1, min(MOST_RUNS, len(names))).round())
+        kept = np.unique(np.linspace(0, len(names) - 1, min(MAX_RUNS, len(names))).round())
         for name in (names[int(i)] for i in kept):
-            found += [run for run in of_source if run.run == name][:MOST_METRICS]
+            found += [run for run in of_source if run.run == name][:MAX_METRICS]
     return found
 
 

@@ -139,8 +139,8 @@ def _difference(errors: np.ndarray, base: np.ndarray) -> str:
         (base**2).mean(axis=0)[drawn].mean(axis=1)
     )
     low, high = np.quantile(gaps, [0.025, 0.975])
-    centre = np.sqrt(np.mean(errors**2)) - np.sqrt(np.mean(base**2))
-    return f"{centre:+.2f} ({low:+.2f} to {high:+.2f})"
+    center = np.sqrt(np.mean(errors**2)) - np.sqrt(np.mean(base**2))
+    return f"{center:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def main() -> None:

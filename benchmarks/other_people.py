@@ -1,4 +1,4 @@
-"""The floors of the packaged runs, held against runs of other people.
+"""The thresholds of the packaged runs, held against runs of other people.
 
 Behind `python -m benchmarks.stopping`: one table. Runs that know no trivial baseline are judged by
 their first evaluation instead; single runs by targets that their own end just meets.
@@ -18,10 +18,10 @@ from benchmarks.other_tasks import FAMILIES, packaged_scores, watch_reference
 from benchmarks.run_tables import Run
 from benchmarks.watched import measures, stopped_by_packaged, watch
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.packaged import family, pooled_floor
+from hf_ftrisk.policy.packaged import family, pooled_threshold
 
 RATES = (0.05, 0.1)
-MOST_RUNS = 300
+MAX_RUNS = 300
 # The rule does not stop by these, because of this very table.
 NOT_USED = "an eval_loss target (not used)"
 
@@ -114,16 +114,16 @@ CASES = (
 )
 
 
-def floor_of(goal: Goal, rate: float) -> float | None:
+def threshold_of(goal: Goal, rate: float) -> float | None:
     """The score below which the packaged runs would stop a run with this goal."""
     known = packaged_scores(watch_reference(FAMILIES[family(goal.kind)])).of(goal)
     caution = known.caution(rate)
-    return pooled_floor(known.scores, rate / caution) if caution else None
+    return pooled_threshold(known.scores, rate / caution) if caution else None
 
 
 def rows_of(case: Case) -> list[str]:
     runs = case.runs()
-    picked = np.unique(np.linspace(0, len(runs) - 1, min(len(runs), MOST_RUNS)).round().astype(int))
+    picked = np.unique(np.linspace(0, len(runs) - 1, min(len(runs), MAX_RUNS)).round().astype(int))
     judged = [found for i in picked if (found := case.judge(runs[i], runs)) is not None]
     watched = [
         watch(run, held_out_forecaster(case.table, run.group), [("", run.goal)])[0]
@@ -131,8 +131,8 @@ def rows_of(case: Case) -> list[str]:
     ]
     rows = []
     for rate in RATES:
-        floor = floor_of(judged[0].goal, rate)
-        held = [(run.good, stopped_by_packaged(run, run.scores, floor)) for run in watched]
+        threshold = threshold_of(judged[0].goal, rate)
+        held = [(run.good, stopped_by_packaged(run, run.scores, threshold)) for run in watched]
         kept, stopped, saved = measures(held)
         good = sum(ended_well for ended_well, _ in held)
         rows.append(

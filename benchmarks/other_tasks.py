@@ -18,12 +18,12 @@ from benchmarks.run_tables import Run, reference
 from benchmarks.watched import Judged, Watched, measures, stopped_by_packaged, watch
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.calibration import LEAST_PROB, conformal_floor, easing
+from hf_ftrisk.policy.calibration import MIN_PROB, conformal_threshold, easing
 from hf_ftrisk.policy.packaged import (
     CAUTIONS,
     ReferenceScores,
     family,
-    pooled_floor,
+    pooled_threshold,
     reference_rule,
     reference_scores,
 )
@@ -91,7 +91,7 @@ def _as(run: Run, metric: str) -> Run:
 
 
 def calibrating(runs: Sequence[Watched]) -> list[Watched]:
-    """The runs whose scores make a floor: the good ones that it judges."""
+    """The runs whose scores make a threshold: the good ones that it judges."""
     return [run for run in runs if run.good and not run.far_below]
 
 
@@ -106,7 +106,7 @@ def packaged_scores(runs: Sequence[Watched]) -> ReferenceScores:
 
 
 Score = Callable[[Watched], np.ndarray]
-Floor = Callable[[Sequence[float], Sequence[str], float], float | None]
+Threshold = Callable[[Sequence[float], Sequence[str], float], float | None]
 
 
 def _lowest(scores: np.ndarray) -> float:
@@ -118,7 +118,7 @@ def eased(run: Watched) -> np.ndarray:
 
 
 def not_eased(run: Watched) -> np.ndarray:
-    return np.maximum(run.prob, LEAST_PROB)
+    return np.maximum(run.prob, MIN_PROB)
 
 
 def relative(run: Watched) -> np.ndarray:
@@ -130,16 +130,16 @@ def martingale(run: Watched) -> np.ndarray:
 
 
 def half_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
-    """The packaged rule's floor."""
-    return pooled_floor(list(scores), rate / CAUTIONS[0])
+    """The packaged rule's threshold."""
+    return pooled_threshold(list(scores), rate / CAUTIONS[0])
 
 
 def third_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
-    return pooled_floor(list(scores), rate / 3)
+    return pooled_threshold(list(scores), rate / 3)
 
 
 def full_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
-    return pooled_floor(list(scores), rate)
+    return pooled_threshold(list(scores), rate)
 
 
 def ville(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
@@ -147,13 +147,13 @@ def ville(scores: Sequence[float], groups: Sequence[str], rate: float) -> float 
     return rate
 
 
-VARIANTS: dict[str, tuple[Score, Floor]] = {
+VARIANTS: dict[str, tuple[Score, Threshold]] = {
     "half the rate (used)": (eased, half_rate),
     "a third of the rate": (eased, third_rate),
     "the whole rate": (eased, full_rate),
     "half the rate, no easing": (not_eased, half_rate),
     "half the rate, relative to P(good) before the run": (relative, half_rate),
-    "data sets as groups (hierarchical)": (eased, conformal_floor),
+    "data sets as groups (hierarchical)": (eased, conformal_threshold),
     "relative, Ville's bound, no calibration": (martingale, ville),
 }
 TARGETS = "targets"
@@ -165,29 +165,29 @@ def held_out(
     *,
     until: float = 1.0,
     judged: str = "",
-    variant: tuple[Score, Floor] = (eased, half_rate),
+    variant: tuple[Score, Threshold] = (eased, half_rate),
     new: Sequence[Watched] | None = None,
 ) -> list[Judged]:
-    """Each data set's runs against the floor of the others; one list per data set.
+    """Each data set's runs against the threshold of the others; one list per data set.
 
     Runs judged by the baseline and by targets are calibrated apart.
 
     Args:
-        runs: give the floors.
+        runs: give the thresholds.
         rate: allowed share of good runs stopped.
         until: share of the run after which nothing is looked at.
         judged: kind of goal that is counted; all of them if empty.
-        variant: how a run is scored, and how scores make a floor.
+        variant: how a run is scored, and how scores make a threshold.
         new: the runs that are judged, `runs` themselves if None.
     """
-    score, floor_of = variant
+    score, threshold_of = variant
     per_group = []
     for group in sorted({run.group for run in runs}):
         held: Judged = []
         for targets in (False, True):
             alike = [run for run in runs if (run.judged != "baseline") == targets]
             known = [run for run in calibrating(alike) if run.group != group]
-            floor = floor_of(
+            threshold = threshold_of(
                 [float(score(r).min(initial=1.0)) for r in known], [r.group for r in known], rate
             )
             for run in runs if new is None else new:
@@ -195,7 +195,7 @@ def held_out(
                     continue
                 kinds = ("", run.judged, TARGETS if targets else "")
                 if run.group == group and judged in kinds:
-                    held.append((run.good, stopped_by_packaged(run, score(run), floor, until)))
+                    held.append((run.good, stopped_by_packaged(run, score(run), threshold, until)))
         per_group.append(held)
     return per_group
 
@@ -259,11 +259,11 @@ def write_scores(file: Path) -> None:
     file.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
-def floor_table() -> str:
-    """The packaged floors in use: which goals they judge, and what was measured of them."""
+def threshold_table() -> str:
+    """The packaged thresholds in use: which goals they judge, and what was measured of them."""
     lines = [
-        "| goals | allowed | good runs behind it | data sets | floor set for | floor of scores "
-        "| good runs below it on data sets left out |",
+        "| goals | allowed | good runs behind it | data sets | threshold set for "
+        "| threshold of scores | good runs below it on data sets left out |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, goal in USED_FOR.items():

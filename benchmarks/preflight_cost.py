@@ -246,7 +246,7 @@ def tables(results: dict[str, Any]) -> str:
         *(_overhead_row(*item) for item in results.get("overhead", {}).items()),
         "",
         "Memory: the snapshot, what the process grew by when a second probe was opened (its "
-        "copies of weights and optimiser state), and the time to take the snapshot and to put "
+        "copies of weights and optimizer state), and the time to take the snapshot and to put "
         "everything back.",
         "",
         "| method | all weights | snapshot | growth by the second probe | taking | putting back |",

@@ -213,7 +213,7 @@ def real_runs(found: Mapping[str, Sequence[seeds.Cell]]) -> str:
     blocks = []
     titles = {
         "regression": "Forecast: least squares on last and best value, evaluation and training "
-        "loss, learnt from the cell's other 49 runs",
+        "loss, learned from the cell's other 49 runs",
         "package": "Forecast: `Forecaster.default`, given the cell's other 49 runs as history",
     }
     for name, cells in found.items():
@@ -236,7 +236,7 @@ def real_runs(found: Mapping[str, Sequence[seeds.Cell]]) -> str:
         )
     prior = RiskPrior.from_tasks([cell.fit for cell in found["regression"]])
     blocks.append(
-        "Prior learnt from these six cells and the default as a seventh (`RiskPrior.from_tasks`): "
+        "Prior learned from these six cells and the default as a seventh (`RiskPrior.from_tasks`): "
         f"log odds of the share {prior.share_mean:.2f} +- {prior.share_sd:.2f}, log alpha "
         f"{prior.alpha_log_mean:.2f} +- {prior.alpha_log_sd:.2f}, log b {prior.tail_log_mean:.2f} "
         f"+- {prior.tail_log_sd:.2f}, weights "

@@ -19,8 +19,8 @@ from benchmarks.bad_start import bad_start_table
 from benchmarks.forecasting.held_out import held_out_forecaster
 from benchmarks.other_people import outside_table
 from benchmarks.other_tasks import (
-    floor_table,
     held_out_table,
+    threshold_table,
     variant_table,
     write_scores,
 )
@@ -28,7 +28,7 @@ from benchmarks.run_tables import Run, bert_seeds
 from benchmarks.watched import Judged, Watched, share_of, stopped_at, watch, write_table
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import StoppingRule
-from hf_ftrisk.policy.calibration import conformal_floor
+from hf_ftrisk.policy.calibration import conformal_threshold
 from hf_ftrisk.policy.packaged import SCORES_FILE
 from hf_ftrisk.record import RunRecord
 
@@ -43,22 +43,22 @@ Rule = Callable[[Sequence[Watched], float], Stop]
 
 
 def ours(known: Sequence[Watched], rate: float) -> Stop:
-    """The stopping rule: the score below the conformal floor, over all looks."""
+    """The stopping rule: the score below the conformal threshold, over all looks."""
     scores = [float(run.scores.min(initial=1.0)) for run in known if run.good]
-    floor = conformal_floor(scores, [str(i) for i in range(len(scores))], rate)
-    return lambda run: stopped_at(run, run.scores, floor)
+    threshold = conformal_threshold(scores, [str(i) for i in range(len(scores))], rate)
+    return lambda run: stopped_at(run, run.scores, threshold)
 
 
 def last_value(known: Sequence[Watched], rate: float) -> Stop:
-    """Stopped at 30 % of the run when the last value lies below the same floor of last values."""
+    """Stopped at 30 % of the run when the last value lies below the same threshold of those."""
 
     def at_depth(run: Watched) -> float:
         seen = run.last[run.progress <= 0.3]
         return float(seen[-1]) if seen.size and np.isfinite(seen[-1]) else -np.inf
 
     scores = [at_depth(run) for run in known if run.good]
-    floor = conformal_floor(scores, [str(i) for i in range(len(scores))], rate)
-    return lambda run: 0.3 if floor is not None and at_depth(run) < floor else None
+    threshold = conformal_threshold(scores, [str(i) for i in range(len(scores))], rate)
+    return lambda run: 0.3 if threshold is not None and at_depth(run) < threshold else None
 
 
 def patience(evaluations: int) -> Rule:
@@ -133,9 +133,9 @@ def _warm_row(cell: str, runs: Sequence[Run], rate: float) -> str:
         history = [runs[i].record for i in known]
         goal = runs[0].goal
         rule = StoppingRule.from_runs(history, goal, warm(history), rate, fit=warm)
-        floor = rule.threshold_score
+        threshold = rule.threshold_score
         held_out = [watch(runs[i], rule.forecaster, [("", goal)])[0] for i in new]
-        results.append([(run.good, stopped_at(run, run.scores, floor)) for run in held_out])
+        results.append([(run.good, stopped_at(run, run.scores, threshold)) for run in held_out])
     return _result_row(
         cell, f"the rule, forecasts from the 40 ({WARM_SPLITS} splits)", rate, results
     )
@@ -166,7 +166,7 @@ def split_table() -> str:
 
 
 TABLES = {
-    "floors": floor_table,
+    "thresholds": threshold_table,
     "splits": split_table,
     "variants": variant_table,
     "held-out": held_out_table,

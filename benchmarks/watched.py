@@ -12,7 +12,7 @@ from benchmarks.run_tables import Run
 from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.forecast.features import began_far_below
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.calibration import LEAST_PROB, look_forecasts, look_scores
+from hf_ftrisk.policy.calibration import MIN_PROB, look_forecasts, look_scores
 from hf_ftrisk.policy.rule import POOR_PROBABILITY
 
 BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
@@ -49,7 +49,7 @@ class Watched:
     @property
     def relative(self) -> np.ndarray:
         """P(good) as a share of P(good) before the run, (n_looks,); at most 1, as it was then."""
-        prob, before = (np.maximum(p, LEAST_PROB) for p in (self.prob, self.before))
+        prob, before = (np.maximum(p, MIN_PROB) for p in (self.prob, self.before))
         return np.asarray(np.minimum(prob / before, 1.0))
 
     @property
@@ -86,28 +86,28 @@ def watch(run: Run, forecaster: Predictor, goals: Iterable[tuple[str, Goal]]) ->
 
 
 def stopped_at(
-    run: Watched, scores: np.ndarray, floor: float | None, until: float = 1.0
+    run: Watched, scores: np.ndarray, threshold: float | None, until: float = 1.0
 ) -> float | None:
     """Share of the run at its first look that would end it, None if none does.
 
     Args:
         run: the run.
         scores: (n_looks,) scores of its looks.
-        floor: score strictly below which a run predicted to be poor is stopped.
+        threshold: score strictly below which a run predicted to be poor is stopped.
         until: share of the run after which nothing is looked at.
     """
-    if floor is None:
+    if threshold is None:
         return None
-    poor = (scores < floor) & (run.prob < POOR_PROBABILITY) & (run.progress <= until)
+    poor = (scores < threshold) & (run.prob < POOR_PROBABILITY) & (run.progress <= until)
     found = np.flatnonzero(poor)
     return float(run.progress[found[0]]) if found.size else None
 
 
 def stopped_by_packaged(
-    run: Watched, scores: np.ndarray, floor: float | None, until: float = 1.0
+    run: Watched, scores: np.ndarray, threshold: float | None, until: float = 1.0
 ) -> float | None:
-    """`stopped_at` by the floor of runs of other tasks."""
-    return None if run.far_below else stopped_at(run, scores, floor, until)
+    """`stopped_at` by the threshold of runs of other tasks."""
+    return None if run.far_below else stopped_at(run, scores, threshold, until)
 
 
 def share_of(flags: Sequence[bool]) -> float:

@@ -50,7 +50,7 @@ class Loop:
         return prepared
 
     def step(self, batch: Any) -> dict[str, Any]:
-        """One optimiser step."""
+        """One optimizer step."""
         self.model.train()
         loss = self.model(**batch).loss
         self.accelerator.backward(loss)

@@ -1,4 +1,4 @@
-"""The words a judgement is given in: verdict and diagnosis."""
+"""The words a judgment is given in: verdict and diagnosis."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ LAYERS: tuple[dict[str, Package], ...] = (
         "jsonfile": Package("JSON files from outside, read within bounds"),
         "atomic": Package("files that a reader sees whole"),
         "text": Package("text that may be printed: one clean line, nothing that commands"),
-        "verdict": Package("`Verdict`, `Diagnosis`: the words a judgement is given in"),
+        "verdict": Package("`Verdict`, `Diagnosis`: the words a judgment is given in"),
         "goal": Package("`Goal`: metric, direction, target, baselines; what names and values say"),
     },
     {

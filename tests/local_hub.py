@@ -194,7 +194,7 @@ class _RefusedError(Exception):
 class _Handler(BaseHTTPRequestHandler):
     hub: LocalHub
     protocol_version = "HTTP/1.1"
-    # Else each answer waits 40 ms for the client's delayed acknowledgement of its head.
+    # Else each answer waits 40 ms for the client's delayed acknowledgment of its head.
     disable_nagle_algorithm = True
     wbufsize = -1
 

@@ -80,7 +80,7 @@ _PURE = (
 
 
 def test_the_pure_rooms_import_neither_torch_nor_transformers() -> None:
-    imports = "\n".join(f"import hf_ftrisk.{room}" for room in _PURE)
+    imports = "\n".join(f"import hf_ftrisk.{package}" for package in _PURE)
     check = "import sys; print([m for m in ('torch', 'transformers') if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", f"{imports}\n{check}"], capture_output=True, text=True, check=True

@@ -16,7 +16,7 @@ from hf_ftrisk.policy.parts import part_names
 from hf_ftrisk.policy.preflight_rule import PreflightRule
 
 # What a unit of a part is taken to be worth before any pair is seen, in log odds: each part alone,
-# at its worst, makes a good end unlikely.
+# at its worst, makes a good outcome unlikely.
 PRIOR = {
     "signal": 2.0,
     "reach": 1.0,

@@ -18,8 +18,8 @@ from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS, with_training_loss
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
-LEAST_EVALUATIONS = 5
-LEAST_LOGS = 20
+MIN_EVALUATIONS = 5
+MIN_LOGS = 20
 # A run whose last evaluation lies before this share of its plan did not end by plan.
 _ENDS = 0.95
 _FIRST = (
@@ -103,7 +103,7 @@ def cases() -> list[Case]:
 def _usable(run: Completed) -> Completed | None:
     goal, _ = run.record.goal_scale(run.goal)
     steps, values = evaluations(run.record, goal)
-    if steps.size < LEAST_EVALUATIONS or steps[-1] < _ENDS * run.record.max_steps:
+    if steps.size < MIN_EVALUATIONS or steps[-1] < _ENDS * run.record.max_steps:
         return None
     if (
         np.ptp(values) == 0
@@ -125,10 +125,10 @@ def _case(run: Completed, family: str) -> Case:
 
 def _training(run: Completed) -> list[Case]:
     steps, loss = run.record.train_curve()
-    if steps.size < LEAST_LOGS or steps[-1] < _ENDS * run.record.max_steps or loss.min() <= 0:
+    if steps.size < MIN_LOGS or steps[-1] < _ENDS * run.record.max_steps or loss.min() <= 0:
         return []
     record = with_training_loss(run.record)
-    if record.eval_step.size < LEAST_EVALUATIONS:
+    if record.eval_step.size < MIN_EVALUATIONS:
         return []
     return [Case(run.table, run.source, run.run, "train_loss", record, TRAIN_LOSS)]
 

@@ -20,7 +20,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
 GOOD_TABLES = ("public", "plm", "bert_seeds", "peft_metamath")
-LEAST_LOGS = 6
+MIN_LOGS = 6
 PLANTED = 200
 CHECKS = 50
 
@@ -30,7 +30,7 @@ def runs() -> Iterator[tuple[str, RunRecord, bool | None]]:
     seen: set[tuple[str, str]] = set()
     for one in completed():
         steps, loss = one.record.train_curve()
-        if (one.table, one.run) in seen or steps.size < LEAST_LOGS or loss[0] <= 0:
+        if (one.table, one.run) in seen or steps.size < MIN_LOGS or loss[0] <= 0:
             continue
         seen.add((one.table, one.run))
         good: bool | None = True if one.table in GOOD_TABLES else None

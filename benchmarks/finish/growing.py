@@ -15,7 +15,7 @@ from hf_ftrisk.forecast.gain.trees import LEAF, BoostedTrees
 # A source's weight is the root of its number of runs, and less where runs are short or of one kind.
 TABLE_WEIGHT = {"plm": 1.0, "public": 1.0}
 OTHER_WEIGHT = 0.3
-ROUNDS, DEPTH, RATE, LEAST_LEAF, RIDGE, BINS, COLUMNS_SHARE = 200, 3, 0.05, 30, 5.0, 64, 0.5
+ROUNDS, DEPTH, RATE, MIN_LEAF, RIDGE, BINS, COLUMNS_SHARE = 200, 3, 0.05, 30, 5.0, 64, 0.5
 # Rows at other tolerances, or with fewer evaluations, that are kept; they repeat what others say.
 KEPT_COPIES = 0.45
 RISING = ("gain_1", "gain_2", "gain_3", "gain_5", "gain_10", "gain_from_quarter", "gain_from_half",
@@ -48,7 +48,7 @@ def grow(looks: Looks, weight: np.ndarray, kept: np.ndarray, seed: int = 0) -> B
         max_iter=ROUNDS,
         max_depth=DEPTH,
         learning_rate=RATE,
-        min_samples_leaf=LEAST_LEAF,
+        min_samples_leaf=MIN_LEAF,
         l2_regularization=RIDGE,
         max_bins=BINS,
         max_features=COLUMNS_SHARE,

@@ -1,7 +1,7 @@
-"""The finishing rule on runs of sources held out: floors from the other sources' runs alone.
+"""The finishing rule on runs of sources held out: thresholds from the other sources' runs alone.
 
-For a fold of sources the classifier is fitted to the other folds; the floor comes from the runs of
-those, each by a classifier that knew neither its own fold nor the one held out.
+For a fold of sources the classifier is fitted to the other folds; the threshold comes from the runs
+of those, each by a classifier that knew neither its own fold nor the one held out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.finish.growing import grow, weights
 from benchmarks.finish.looks import Looks
 from benchmarks.finish.rules import MORE, Ended, ended_below
 from hf_ftrisk.forecast.gain.model import averaged
-from hf_ftrisk.policy.finish import EASING, MOST_CHANCE, floor_of
+from hf_ftrisk.policy.finish import EASING, MAX_CHANCE, threshold_of
 
 # Sources whose runs calibrate: real runs, not the short reference runs.
 CALIBRATES = ("plm", "public", "bert_seeds")
@@ -75,9 +75,9 @@ class Trial:
             return float("inf")
         return float((self.chances[held][harmful] / self.at[harmful] ** EASING).min())
 
-    def ended(self, held: Held, floor: float | None, most: float = MOST_CHANCE) -> Ended:
-        floors = np.minimum((floor or 0.0) * self.at**EASING, most)
-        return ended_below(self.chances[held], self.at, self.gains, floors)
+    def ended(self, held: Held, threshold: float | None, most: float = MAX_CHANCE) -> Ended:
+        thresholds = np.minimum((threshold or 0.0) * self.at**EASING, most)
+        return ended_below(self.chances[held], self.at, self.gains, thresholds)
 
 
 def trials(looks: Looks, n_cases: int, chances: Mapping[Held, np.ndarray]) -> list[Trial]:
@@ -100,7 +100,7 @@ def held_out(
     fold: np.ndarray,
     tried: Sequence[Trial],
     rate: float,
-    most: float = MOST_CHANCE,
+    most: float = MAX_CHANCE,
 ) -> list[Ended]:
     """What the rule at an allowed rate comes to on every case, its fold held out.
 
@@ -109,19 +109,19 @@ def held_out(
         fold: (n_cases,) fold of each.
         tried: one of each case.
         rate: allowed share of runs that lose more than the tolerance.
-        most: no floor is higher.
+        most: no threshold is higher.
     """
     found = [Ended()] * len(cases)
     for k in range(FOLDS):
         for family in ("score", "loss", "train_loss"):
-            floor = _floor(cases, fold, tried, k, family, rate)
+            threshold = _threshold(cases, fold, tried, k, family, rate)
             for i, case in enumerate(cases):
                 if fold[i] == k and case.family == family and tried[i].at.size:
-                    found[i] = tried[i].ended((k,), floor, most)
+                    found[i] = tried[i].ended((k,), threshold, most)
     return found
 
 
-def _floor(
+def _threshold(
     cases: Sequence[Case],
     fold: np.ndarray,
     tried: Sequence[Trial],
@@ -136,4 +136,4 @@ def _floor(
         held = (min(k, int(fold[i])), max(k, int(fold[i])))
         scores.append(tried[i].score(held) if tried[i].at.size else float("inf"))
         groups.append(case.source)
-    return floor_of(scores, groups, rate)
+    return threshold_of(scores, groups, rate)

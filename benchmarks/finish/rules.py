@@ -71,17 +71,17 @@ def ended_by(case: Case, stop: Stop) -> Ended:
 
 
 def ended_below(
-    chances: np.ndarray, at: np.ndarray, gains: np.ndarray, floors: np.ndarray
+    chances: np.ndarray, at: np.ndarray, gains: np.ndarray, thresholds: np.ndarray
 ) -> Ended:
-    """What ending at the first look whose chance (n,) is below the floor (n,) there comes to.
+    """What ending at the first look whose chance (n,) is below the threshold (n,) there comes to.
 
     Args:
         chances: (n,) of the looks.
         at: (n,) shares of the run.
         gains: (n,) of the rest, in tolerances.
-        floors: (n,).
+        thresholds: (n,).
     """
-    below = np.flatnonzero(chances < floors)
+    below = np.flatnonzero(chances < thresholds)
     if not below.size:
         return Ended()
     return Ended(1.0 - float(at[below[0]]), float(gains[below[0]]))

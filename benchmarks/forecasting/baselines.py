@@ -55,7 +55,7 @@ def plain_features(record: RunRecord, goal: Goal) -> np.ndarray:
 
 
 def ridge(known: Sequence[Prefix], new: Sequence[Prefix]) -> np.ndarray:
-    """Ridge on standardised plain features of k known runs; (n_new,)."""
+    """Ridge on standardized plain features of k known runs; (n_new,)."""
     X = np.array([plain_features(p.record, p.goal) for p in known])
     Z = np.array([plain_features(p.record, p.goal) for p in new])
     y = np.array([p.outcome for p in known])

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.forecasting.examples import LEAST_EVALUATIONS, Examples
+from benchmarks.forecasting.examples import MIN_EVALUATIONS, Examples
 from benchmarks.forecasting.fitting import (
     PACKAGED,
     Choices,
@@ -31,7 +31,7 @@ from hf_ftrisk.forecast.conformal import DEPTHS, DepthCalibration
 from hf_ftrisk.record import RunRecord
 
 DEPTHS_BEFORE = (0.0, 0.02, 0.05, 0.1, 0.15, 0.25)
-MOST_CHANGE = 10.0
+MAX_CHANGE = 10.0
 
 
 def rows_before(runs: Iterable[Completed]) -> Examples:
@@ -51,7 +51,7 @@ def _rows(run: Completed) -> list[tuple]:
     record = _trained_only(run.record)
     goal, _ = record.goal_scale(run.goal)
     steps, values = record.finite(goal.metric)
-    if values.size < LEAST_EVALUATIONS or steps[-1] < 0.85 * record.max_steps:
+    if values.size < MIN_EVALUATIONS or steps[-1] < 0.85 * record.max_steps:
         return []
     found = []
     for depth in DEPTHS_BEFORE:
@@ -76,7 +76,7 @@ def fit_before_model(all_rows: Examples, choices: Choices = PACKAGED) -> BeforeM
     """Model of one family of metrics from the rows of its runs."""
     rows = sampled(all_rows, choices.seed)
     weight = weights_of(rows)
-    change = np.clip(rows.end - rows.last, -MOST_CHANGE, MOST_CHANGE)
+    change = np.clip(rows.end - rows.last, -MAX_CHANGE, MAX_CHANGE)
     grown = grow(
         rows.features,
         change,

@@ -13,7 +13,7 @@ from hf_ftrisk.forecast.features import seen
 from hf_ftrisk.forecast.scale import Scale
 
 DEPTHS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-LEAST_EVALUATIONS = 3
+MIN_EVALUATIONS = 3
 _ENDS_BEFORE = 0.85  # a last evaluation earlier than this share of the run is no outcome
 
 
@@ -84,7 +84,7 @@ def _rows(run: Completed, *, relative: bool) -> list[tuple]:
     steps, values = record.curve(goal.metric)
     steps, values = steps[np.isfinite(values)], values[np.isfinite(values)]
     lost = record.nan_steps.get(goal.metric, np.empty(0))
-    if values.size < LEAST_EVALUATIONS or steps[-1] < _ENDS_BEFORE * record.max_steps:
+    if values.size < MIN_EVALUATIONS or steps[-1] < _ENDS_BEFORE * record.max_steps:
         return []
     if lost.size and lost[-1] > steps[-1]:
         return []  # diverged: no value to forecast

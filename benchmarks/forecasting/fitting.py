@@ -1,6 +1,6 @@
 """What the package learns from completed runs, one family of metrics at a time.
 
-1. *Rows*: at most `MOST_RUNS` runs of a source, two metrics of a run, half of the depths, drawn
+1. *Rows*: at most `MAX_RUNS` runs of a source, two metrics of a run, half of the depths, drawn
    once. Sources weigh alike, within one runs, within one depths; scores by the root of what a unit
    of z is worth at their level.
 2. *Size*: weighted ridge of the log of the absolute change on `change_model.size_terms`.
@@ -37,16 +37,16 @@ from hf_ftrisk.forecast.conformal import (
     interval_score,
 )
 
-MOST_RUNS, MOST_METRICS, SHARE_OF_DEPTHS = 25, 2, 0.5
+MAX_RUNS, MAX_METRICS, SHARE_OF_DEPTHS = 25, 2, 0.5
 OWN_RUNS = 40  # of a data set of the project's own: their settings differ
 SIZE_RIDGE = 0.02
-MOST_CHANGE = 6.0
+MAX_CHANGE = 6.0
 DRAWS = 200
 KEPT = (0.0, 0.25, 0.5, 0.75, 1.0)
 FACTOR_RANGE = (0.4, 8.0)
 # Rows that calibrate a depth: those at most this far from it.
 NEAR = {0.0: 0.06, 0.1: 0.055, 0.2: 0.055, 0.3: 0.105, 0.5: 0.105, 0.7: 0.105, 0.9: 0.105}
-LEAST_SLOPE = 0.02
+MIN_SLOPE = 0.02
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ SMALL = Choices(trees=50)
 
 
 def sampled(rows: Examples, seed: int = 0) -> Examples:
-    """The rows a model is grown on: no source more than `MOST_RUNS` runs."""
+    """The rows a model is grown on: no source more than `MAX_RUNS` runs."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(rows))
     runs: dict[str, set[str]] = {}
@@ -76,12 +76,12 @@ def sampled(rows: Examples, seed: int = 0) -> Examples:
     for i in order.tolist():
         source, run, metric = str(rows.source[i]), str(rows.run[i]), str(rows.metric[i])
         of_source = runs.setdefault(source, set())
-        limit = OWN_RUNS if source.startswith("own ") else MOST_RUNS
+        limit = OWN_RUNS if source.startswith("own ") else MAX_RUNS
         if run not in of_source and len(of_source) >= limit:
             continue
         of_source.add(run)
         of_run = metrics.setdefault((source, run), set())
-        if metric not in of_run and len(of_run) >= MOST_METRICS:
+        if metric not in of_run and len(of_run) >= MAX_METRICS:
             continue
         of_run.add(metric)
         kept[i] = True
@@ -101,7 +101,7 @@ def weights_of(rows: Examples) -> np.ndarray:
 
 def worth(rows: Examples) -> np.ndarray:
     """What a unit of z is worth (n,): 1 for losses, up to 1 for scores (the slope over 1/4)."""
-    return np.where(rows.family == "score", 4.0 * np.maximum(rows.slope, LEAST_SLOPE), 1.0)
+    return np.where(rows.family == "score", 4.0 * np.maximum(rows.slope, MIN_SLOPE), 1.0)
 
 
 def fit_size(rows: Examples, weight: np.ndarray) -> Size:
@@ -131,7 +131,7 @@ def fit_change_model(all_rows: Examples, choices: Choices = PACKAGED) -> ChangeM
         size = Size(size.mean, size.sd, 0.0 * size.weights, 0.0)
     unit = size.of(rows.features)
     change = {
-        ending: np.clip(still_to_come(rows, ending) / unit, -MOST_CHANGE, MOST_CHANGE)
+        ending: np.clip(still_to_come(rows, ending) / unit, -MAX_CHANGE, MAX_CHANGE)
         for ending in ENDINGS
     }
     grown = grow(

@@ -1,4 +1,4 @@
-"""Growing a `Forest`: extremely randomised trees, each on some of the sources only.
+"""Growing a `Forest`: extremely randomized trees, each on some of the sources only.
 
 Geurts, Ernst and Wehenkel 2006. Each tree is grown on a random part of the *sources* (families of
 runs, data sets), the whole of each: what all sources agree on is found by most trees, and the trees

@@ -17,7 +17,7 @@ class Scored:
 
     Args:
         groups: (n,) cell, repository or data set.
-        outcomes: (n,) what came true.
+        outcomes: (n,) the outcome.
         points: (n,) point forecasts.
         low: (n,) lower end of the 90 % interval; NaN for a method without one.
         high: (n,) upper end.

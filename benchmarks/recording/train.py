@@ -105,7 +105,7 @@ def _classification(setting: RunSetting, folder: str) -> _Planned:
         source.n_labels,
         salt,
     )
-    train_rows = _tokenise(train, setting)
+    train_rows = _tokenize(train, setting)
     eval_rows = _eval_rows(setting.dataset, setting.eval_rows)
     trainer = Trainer(
         model=models.minilm_classifier(setting.method, source.n_labels, setting.seed),
@@ -160,7 +160,7 @@ def _arguments(setting: RunSetting, folder: str) -> TrainingArguments:
     )
 
 
-def _tokenise(rows: list[tuple[str, int]], setting: RunSetting) -> Rows:
+def _tokenize(rows: list[tuple[str, int]], setting: RunSetting) -> Rows:
     limit = _MORE_TOKENS.get(setting.dataset, MAX_TOKENS["minilm"])
     encoded = models.minilm_tokenizer()(
         [text for text, _ in rows], truncation=True, max_length=limit
@@ -177,7 +177,7 @@ def _tokenise(rows: list[tuple[str, int]], setting: RunSetting) -> Rows:
 def _eval_rows(dataset: str, size: int) -> Rows:
     """The fixed evaluation rows of a data set, by length: less padding, the same metrics."""
     test = data.classification(dataset).test
-    rows = _tokenise(
+    rows = _tokenize(
         data.subset(test, min(size, len(test)), f"{dataset} test"), RunSetting(dataset)
     )
     return sorted(rows, key=lambda row: len(row["input_ids"]))  # type: ignore[arg-type]

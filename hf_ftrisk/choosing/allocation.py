@@ -26,7 +26,7 @@ DECAY = 3.0
 # it takes more, some are never looked at: they are believed to be like those that were.
 FIRST_LOOKS = 0.6
 # Candidates that are looked at before anything is believed of the others.
-_LEAST_SEEN = 3
+_MIN_SEEN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ def next_move(standings: Sequence[Standing], left: float, budget: float) -> Move
     alive = [s for s in standings if not s.failed]
     unseen = [s for s in alive if s.open and not s.seen]
     firsts = sum(_step_cost(s, float(s.shares[0])) for s in alive)
-    if firsts <= FIRST_LOOKS * budget or len(alive) - len(unseen) < _LEAST_SEEN:
+    if firsts <= FIRST_LOOKS * budget or len(alive) - len(unseen) < _MIN_SEEN:
         for standing in sorted(unseen, key=lambda s: _step_cost(s, float(s.shares[0]))):
             cost = _step_cost(standing, float(standing.shares[0]))
             if cost <= purse:

@@ -22,7 +22,7 @@ from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 
 _TAIL = float(norm.ppf(0.95))
-_LEAST_SPREAD = 1e-6
+_MIN_SPREAD = 1e-6
 # Runs' worth of "forecasts of this pool are not off in common", against the candidates that show
 # by how much they are.
 _SHIFT_RUNS = 4.0
@@ -55,7 +55,7 @@ class Belief:
     def spread(self) -> float:
         """Standard deviation of the normal distribution with the same central 90 % interval."""
         low, high = np.quantile(self.samples, [0.05, 0.95])
-        return max(float(high - low) / (2.0 * _TAIL), _LEAST_SPREAD)
+        return max(float(high - low) / (2.0 * _TAIL), _MIN_SPREAD)
 
     def moved(self, by: float) -> Belief:
         """The same belief, shifted."""

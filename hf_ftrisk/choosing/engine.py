@@ -75,7 +75,7 @@ def rank(
         engine: ``"local"``: this process; ``"ray"``: tasks of a Ray cluster.
         folder: where checkpoints and the state of the ranking are kept. A ranking that was
             interrupted goes on from there.
-        unit: what costs are counted in. ``"steps"``: optimiser steps, alike for all candidates,
+        unit: what costs are counted in. ``"steps"``: optimizer steps, alike for all candidates,
             and deterministic; ``"time"``: measured seconds, evaluations included; ``"money"``:
             the same at `price_per_hour`.
         price_per_hour: price of an hour, of all candidates or of each.

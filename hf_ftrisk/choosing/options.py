@@ -19,7 +19,7 @@ class RankOptions:
     Args:
         goal: what candidates are judged by.
         budget: share of the cost of all full runs that may be spent, in (0, 1].
-        unit: what costs are counted in: optimiser steps, measured time, or money.
+        unit: what costs are counted in: optimizer steps, measured time, or money.
         price_per_hour: price of an hour, of all candidates or of each; for ``"money"``.
         currency: unit of the price.
         at_once: candidates that are trained side by side.

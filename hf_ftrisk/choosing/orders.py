@@ -20,7 +20,7 @@ class Order:
     Args:
         name: the candidate.
         goal: what is measured.
-        target: optimiser step to train to; 0: survey it, and train nothing.
+        target: optimizer step to train to; 0: survey it, and train nothing.
         folder: where its checkpoints go.
         checkpoint: folder to continue from; None: from the beginning.
         looked: step -> metrics of earlier looks, which its own log does not hold.
@@ -60,7 +60,7 @@ class Reached:
     Args:
         name: the candidate.
         record: its run so far; None where it could not even be built.
-        step: optimiser steps trained in all.
+        step: optimizer steps trained in all.
         seconds: wall time of the training and its evaluations.
         checkpoint: folder its run continues from.
         looked: step -> metrics of the looks so far.

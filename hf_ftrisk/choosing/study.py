@@ -43,7 +43,7 @@ class Candidate:
     Args:
         name: its name.
         surveyed: its plan is known.
-        looks: (n_looks,) optimiser steps at which it was looked at.
+        looks: (n_looks,) optimizer steps at which it was looked at.
         latest: what was reported last.
         seconds: wall time of its training so far.
         static: static signals, name -> value.
@@ -63,7 +63,7 @@ class Candidate:
 
     @property
     def max_steps(self) -> int:
-        """Optimiser steps of its full run; 0 while not known."""
+        """Optimizer steps of its full run; 0 while not known."""
         return 0 if self.latest.record is None else self.latest.record.max_steps
 
     @property
@@ -149,7 +149,7 @@ class Study:
     # --- costs ------------------------------------------------------------------------------------
 
     def rate(self, name: str) -> float:
-        """Cost of one optimiser step of a candidate, in the study's unit."""
+        """Cost of one optimizer step of a candidate, in the study's unit."""
         if self.options.unit == "steps":
             return 1.0
         return self._step_seconds(name) * self.options.price_of_second(name)

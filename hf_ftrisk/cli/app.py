@@ -1,4 +1,4 @@
-"""The command `hf-ftrisk`. Commands parse and print; the work is done in the rooms they import."""
+"""The command `hf-ftrisk`. Commands parse and print; other packages do the work."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from hf_ftrisk.replay.replay import (
     default_goal,
     find_states,
     replay_run,
-    summarise,
+    summarize,
 )
 from hf_ftrisk.replay.text import replay_text, summary_text
 from hf_ftrisk.text import visible
@@ -117,7 +117,7 @@ def run_replay(
     if not replays:
         why = "; ".join(reason for _, reason in refused[:3]) or "it holds no JSON file"
         raise ValueError(f"no run to replay in {path}: {why}")
-    summary = summarise(replays)
+    summary = summarize(replays)
     if as_json:
         return _json(
             {

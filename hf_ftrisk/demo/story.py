@@ -31,7 +31,7 @@ SEEDS = 3
 
 @dataclass(frozen=True)
 class Ending:
-    """What was predicted of one setting, and what came true.
+    """What was predicted of one setting, and its outcome.
 
     Args:
         setting: the setting.
@@ -82,7 +82,7 @@ def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> li
         place = folder if number == 0 else folder / setting.name
         endings.append(_tell(task, setting, place, history, console))
     console.rule("Predicted and true", align="left")
-    console.print("90 % intervals of the final metric, and the truth; steps spent and saved:")
+    console.print("90 % intervals of the final metric, and the outcome; steps spent and saved:")
     console.print(ending_table(endings, Goal.parse(task.goal)))
     console.print(f"Reports, model cards and figures: {folder}")
     return endings
@@ -123,14 +123,14 @@ def _tell(
     if watched.stopped_at is not None:
         console.print(f"Stopped at step {watched.stopped_at}. To see whether that was right, the")
         console.print("run now goes on from its checkpoint, unwatched:")
-        watched = replace(watched, outcome=_true_end(trainer, callback, watched.goal))
+        watched = replace(watched, outcome=_outcome_of(trainer, callback, watched.goal))
     watched = watched.after(before)
     _leave_files(task, trainer, watched, folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return Ending(setting, before, watched)
 
 
-def _true_end(trainer: Trainer, callback: FineTuneRiskCallback, goal: Goal) -> float:
+def _outcome_of(trainer: Trainer, callback: FineTuneRiskCallback, goal: Goal) -> float:
     """The goal's metric at the end of a stopped run, by letting it go on unwatched."""
     trainer.remove_callback(callback)
     trainer.train(resume_from_checkpoint=True)
@@ -152,9 +152,9 @@ def _leave_files(task: Task, trainer: Trainer, report: RiskReport, folder: Path)
 
 
 def ending_table(endings: list[Ending], goal: Goal) -> Table:
-    """What was predicted of each setting, what came true, steps spent and saved; 80 columns."""
+    """What was predicted of each setting, its outcome, steps spent and saved; 80 columns."""
     table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
-    for column in ("setting", "before the run", "in the run", "truth", "spent", "saved"):
+    for column in ("setting", "before the run", "in the run", "outcome", "spent", "saved"):
         table.add_column(column, justify="left" if column == "setting" else "right", no_wrap=True)
     for ending in endings:
         cost = ending.watched.cost

@@ -126,7 +126,7 @@ def on_non_finite(record: RunRecord) -> str:
     )
 
 
-def on_poor_end(record: RunRecord, rates: GoodRates | None = None) -> str:
+def on_poor_outcome(record: RunRecord, rates: GoodRates | None = None) -> str:
     """What to change where no diagnosis names the fault."""
     peak = peak_rate(record)
     if peak is None:

@@ -20,7 +20,7 @@ from hf_ftrisk.verdict import Diagnosis
 
 # Consecutive logged values that must agree before a failure is called certain.
 PERSISTENT_LOGS = 3
-# Consecutive evaluations of a loss goal that were not finite before no good end is left.
+# Consecutive evaluations of a loss goal that were not finite before no good outcome is left.
 PERSISTENT_EVALUATIONS = 3
 # A fp16 scaler starts at 2**16 and halves once a skipped step: below scale 1 after 17 steps.
 # Gradients that are still not finite after this many steps in a row are not the scaler's search.
@@ -31,7 +31,7 @@ _SAME = 1e-6
 
 
 def certain_failure(record: RunRecord, goal: Goal | None = None) -> Diagnosis | None:
-    """The failure that makes a good end impossible, None while there is none.
+    """The failure that makes a good outcome impossible, None while there is none.
 
     Certain are: a loss that is NaN or infinite in consecutive logs; gradients that stay
     non-finite (also where the Trainer's ``logging_nan_inf_filter`` shows the loss as 0.0 or as a

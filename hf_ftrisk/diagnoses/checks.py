@@ -82,7 +82,7 @@ CHECKS: tuple[Check, ...] = (
         "diverging",
         "training loss",
         "windowed training loss above its start, after it had been lower by more than noise; or "
-        "far above its first value throughout; or nothing learnt at a rate hardly any run holds",
+        "far above its first value throughout; or nothing learned at a rate hardly any run holds",
         "spikes and bumps that pass, steps at epoch boundaries, policy-gradient losses",
         divergence.diverging,
         unless=_LOST,

@@ -59,14 +59,14 @@ def _rising(record: RunRecord) -> _Found:
     window = max(WINDOW, loss.size // 20)
     stride = max(1, window // WINDOW)
     views = np.lib.stride_tricks.sliding_window_view(loss, window)[::-stride][::-1]
-    centres = np.lib.stride_tricks.sliding_window_view(steps, window)[::-stride][::-1, window // 2]
+    centers = np.lib.stride_tricks.sliding_window_view(steps, window)[::-stride][::-1, window // 2]
     medians = np.median(views, axis=1)
     first, lowest, last = float(medians[0]), float(medians.min()), float(medians[-1])
     noise = spread(loss) / window**0.5
     drop = max(first - lowest, 0.0)
     if last <= first or last - lowest <= max(6.0 * noise, 0.5 * drop, 0.1 * abs(lowest)):
         return None
-    at = int(centres[int(np.argmin(medians))])
+    at = int(centers[int(np.argmin(medians))])
     message = (
         f"The training loss rose from {lowest:.3g} at step {at} to {last:.3g} at step "
         f"{int(steps[-1])}; it began at {first:.3g}."
@@ -95,7 +95,7 @@ def _thrown_up(record: RunRecord) -> _Found:
 
 
 def _never_held(evidence: Evidence) -> _Found:
-    """Losses far above the first one, or a run that has learnt nothing at a rate none holds."""
+    """Losses far above the first one, or a run that has learned nothing at a rate none holds."""
     record = evidence.record
     steps, loss = record.finite_losses()
     if loss.size < 2 * WINDOW or record.progress < MIN_PROGRESS:
@@ -104,8 +104,8 @@ def _never_held(evidence: Evidence) -> _Found:
     above = float(np.mean(loss[1:] > _THROWN * first))
     if first > 0 and recent > _THROWN * first and above >= _MOST:
         said = f"{above:.0%} of the training losses lie above {_THROWN:g} times the first"
-    elif too_high(record) and not _learnt(evidence, first, recent):
-        said = "nothing has been learnt, at a learning rate that hardly any fine-tune holds"
+    elif too_high(record) and not _learned(evidence, first, recent):
+        said = "nothing has been learned, at a learning rate that hardly any fine-tune holds"
     else:
         return None
     message = f"The training loss is {recent:.3g} up to step {int(steps[-1])}, {first:.3g} at its "
@@ -113,7 +113,7 @@ def _never_held(evidence: Evidence) -> _Found:
     return f"{message}first: {said}.", numbers
 
 
-def _learnt(evidence: Evidence, first: float, recent: float) -> bool:
+def _learned(evidence: Evidence, first: float, recent: float) -> bool:
     """Whether the run is better than where it began, or than its trivial predictor."""
     record, goal = evidence.record, evidence.goal
     _, values = record.curve(goal.metric)

@@ -15,7 +15,7 @@ from hf_ftrisk.record import RunRecord
 
 # Logged values a window needs at least before its median says anything about the loss.
 WINDOW = 5
-# Share of the run that must be seen before "it has not learnt" means anything.
+# Share of the run that must be seen before "it has not learned" means anything.
 MIN_PROGRESS = 0.1
 # Relative fall of an evaluation loss that shows a model on its way.
 _LOSS_GAIN = 0.03

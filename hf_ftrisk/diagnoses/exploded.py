@@ -27,7 +27,7 @@ _COARSE = 0.02
 # Ratios are at least so many standard deviations of single logs above 1: a first batch may be easy.
 _DEVIATIONS = 3.0
 _NOISE_LOGS = 500
-_LEAST_STEPS = 10
+_MIN_STEPS = 10
 
 
 def exploded_loss(record: RunRecord) -> Diagnosis | None:
@@ -57,7 +57,7 @@ def _above_beginning(record: RunRecord, steps: np.ndarray, loss: np.ndarray) -> 
     for ratio, share in sorted(ALLOWED.items(), reverse=True):
         level = start * max(ratio, least)
         since = _since(steps, loss, level)
-        allowed = max(share * record.max_steps, _LEAST_STEPS)
+        allowed = max(share * record.max_steps, _MIN_STEPS)
         if since is not None and steps[-1] - since >= allowed:
             recent = float(np.median(loss[-_WINDOW:]))
             return _diagnosis(record, recent, start, since, steps[-1], "it began at")
@@ -72,7 +72,7 @@ def _above_untrained(record: RunRecord, steps: np.ndarray, loss: np.ndarray) -> 
         return None
     level = ABOVE_UNTRAINED * known
     since = _since(steps, loss, level * max(1.0, math.exp(_DEVIATIONS * _noise(loss)) / 1.5))
-    allowed = max(ALLOWED[1.5] * record.max_steps, _LEAST_STEPS)
+    allowed = max(ALLOWED[1.5] * record.max_steps, _MIN_STEPS)
     if since is None or not values[-1] > level or steps[-1] - since < allowed:
         return None
     recent = float(np.median(loss[-_WINDOW:]))

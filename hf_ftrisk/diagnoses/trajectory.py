@@ -130,7 +130,7 @@ def overfitting(evidence: Evidence) -> Diagnosis | None:
 def noisy_labels(evidence: Evidence) -> Diagnosis | None:
     """Training loss of a classifier that has stalled well above its evaluation loss.
 
-    What both sets share was learnt; what the training rows have besides is not learnable. Noise
+    What both sets share was learned; what the training rows have besides is not learnable. Noise
     that the evaluation labels have as well cannot be seen this way.
     """
     record = evidence.record
@@ -149,9 +149,9 @@ def noisy_labels(evidence: Evidence) -> Diagnosis | None:
     )
     held_out = float(np.median(loss[-2:]))
     gap, noise = last - held_out, spread(train) / quarter**0.5
-    learnt = first - last > max(3.0 * noise, 0.1 * first)
+    learned = first - last > max(3.0 * noise, 0.1 * first)
     stalled = before - last < 0.5 * gap
-    if not learnt or not stalled or gap < max(NOISE_GAP, 0.1 * held_out, 3.0 * noise):
+    if not learned or not stalled or gap < max(NOISE_GAP, 0.1 * held_out, 3.0 * noise):
         return None
     return Diagnosis(
         name="noisy_labels",
@@ -159,6 +159,6 @@ def noisy_labels(evidence: Evidence) -> Diagnosis | None:
         f"{held_out:.3g}: the training labels are harder to fit than the evaluation's. Label noise "
         "does this; label smoothing, strong dropout or augmentation would too.",
         advice="Check by hand 50 training rows on which the model is confident and wrong; drop or "
-        "correct what is mislabelled.",
+        "correct what is mislabeled.",
         evidence={"train_loss": last, "eval_loss": held_out, "gap": gap},
     )

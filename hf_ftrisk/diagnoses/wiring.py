@@ -23,7 +23,7 @@ from hf_ftrisk.verdict import Diagnosis
 MASKED_WARNING = 0.05
 CUT_WARNING = 0.05
 CUT_FATAL = 0.5
-MOST_LABELS = 500_000
+MAX_LABELS = 500_000
 
 
 def check_wiring(
@@ -217,7 +217,7 @@ def check_masking(sample: DataSample) -> Diagnosis | None:
 def _label_column(trainer: Any) -> np.ndarray | None:
     """(n_rows,) class labels of the whole training set where it keeps them in a column."""
     rows = length_of(trainer.train_dataset)
-    if rows is None or rows > MOST_LABELS:
+    if rows is None or rows > MAX_LABELS:
         return None
     return class_labels(trainer.train_dataset, list(trainer.label_names or []))
 

@@ -5,7 +5,7 @@
 2. *Forest* (`forest`): completed runs that were in a like state, weighted; their changes in units
    of their own size, times the new run's size, are the forecast's distribution.
 3. *Shrinkage*: the share of the median change that proved right at this depth.
-4. *Calibration* (`conformal`): the distribution stretched so that its intervals hold over sources.
+4. *Calibration* (`conformal`): the distribution inflated so that its intervals hold over sources.
 5. *Guard*: no farther from the last value than any source ever went at that depth.
 
 All constants are fitted by `benchmarks/forecasting/fitting.py`, 3 to 5 on runs of sources that the
@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from hf_ftrisk.forecast.conformal import DEPTHS, DepthCalibration, stretch
+from hf_ftrisk.forecast.conformal import DEPTHS, DepthCalibration, inflate
 from hf_ftrisk.forecast.features import FEATURES
 from hf_ftrisk.forecast.forest import Forest
 from hf_ftrisk.forecast.scale import Scale
@@ -34,7 +34,7 @@ Ending = Literal["end", "best"]
 ENDINGS: tuple[Ending, ...] = ("end", "best")
 
 _SIZE_FLOOR, _SIZE_CAP = 0.007, 2.7
-_MOST_SIZES = 10.0
+_MAX_SIZES = 10.0
 _SMALL = 0.02
 # Features that the forest also gets in units of the size.
 _RELATIVE = (
@@ -117,7 +117,7 @@ class Size:
 def columns(values: np.ndarray, size: np.ndarray) -> np.ndarray:
     """What the forest is asked with, (n, n_columns): features (n, n_features), also relative."""
     x = np.atleast_2d(values)
-    relative = np.clip(x[:, _RELATIVE_COLUMNS] / size[:, None], -_MOST_SIZES, _MOST_SIZES)
+    relative = np.clip(x[:, _RELATIVE_COLUMNS] / size[:, None], -_MAX_SIZES, _MAX_SIZES)
     return np.column_stack([x, np.log(size), relative])
 
 
@@ -128,7 +128,7 @@ class Outcomes:
     Args:
         change: (n_cases,) change still to come, in units of each case's size.
         kept: (n_depths,) share of the median change to expect, at `conformal.DEPTHS`.
-        calibration: stretch of the distribution.
+        calibration: inflation of the distribution.
         reach: (n_depths, 2) least and greatest change of z ever seen from that depth on.
     """
 
@@ -189,10 +189,10 @@ def spread(weights: np.ndarray, change: np.ndarray, n: int) -> np.ndarray:
 
 
 def adjusted(draws: np.ndarray, known: Outcomes, progress: float) -> np.ndarray:
-    """Ascending draws (n,) of a change: shrunk, stretched, and kept within what was ever seen."""
+    """Ascending draws (n,) of a change: shrunk, inflated, and kept within what was ever seen."""
     kept = float(np.interp(progress, DEPTHS, known.kept))
     shrunk = draws - (1.0 - kept) * float(np.median(draws))
-    wide = stretch(shrunk, known.calibration.at(progress))
+    wide = inflate(shrunk, known.calibration.at(progress))
     low, high = known.reach[max(int(np.searchsorted(DEPTHS, progress, side="right")) - 1, 0)]
     return np.asarray(np.clip(wide, low, high))
 

@@ -1,7 +1,7 @@
 """Conformal calibration of forecasts, by depth, with the finite-sample correction.
 
 The score of a forecast is how far the outcome lies from its median, as a share of the distance
-from the median to the end of the central interval on that side. The interval is stretched by the
+from the median to the end of the central interval on that side. The interval is inflated by the
 conformal quantile of the scores of completed runs at the same depth (Mondrian conformal
 prediction, Vovk et al. 2005), each of several levels by its own, since forecasts that are too sure
 of their tails need not be of their middle. Runs cluster by task: with groups the new run comes
@@ -65,7 +65,7 @@ def interval_score(samples: np.ndarray, outcome: float, level: float = LEVEL) ->
 
     Args:
         samples: (n,) draws of the forecast.
-        outcome: what came true, on the same scale.
+        outcome: the outcome, on the same scale.
         level: level of the central interval.
     """
     low, middle, high = np.quantile(samples, [(1 - level) / 2, 0.5, (1 + level) / 2])
@@ -73,7 +73,7 @@ def interval_score(samples: np.ndarray, outcome: float, level: float = LEVEL) ->
     return float(abs(outcome - middle) / max(reach, 1e-12))
 
 
-def stretch(samples: np.ndarray, factors: Sequence[float] | np.ndarray) -> np.ndarray:
+def inflate(samples: np.ndarray, factors: Sequence[float] | np.ndarray) -> np.ndarray:
     """Draws moved away from (factor > 1) or towards their median, sorted.
 
     Args:
@@ -94,7 +94,7 @@ def stretch(samples: np.ndarray, factors: Sequence[float] | np.ndarray) -> np.nd
 
 @dataclass(frozen=True)
 class DepthCalibration:
-    """Factors by which forecasts of each depth are stretched.
+    """Factors by which forecasts of each depth are inflated.
 
     Args:
         factors: (n_depths, n_levels) for `DEPTHS` and `LEVELS`.

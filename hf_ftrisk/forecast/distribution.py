@@ -120,7 +120,7 @@ class Forecast:
         return float(1.0 - share_below if goal.greater_is_better else share_below)
 
     def with_chance(self, goal: Goal, baseline: float | None, chance: float) -> Forecast:
-        """The same forecast with another probability of a good end, known from elsewhere.
+        """The same forecast with another probability of a good outcome, known from elsewhere.
 
         Draws on either side of the goal's threshold keep their own distribution. A side without
         any draw is put at the threshold, the least that the chance says of it.

@@ -70,7 +70,7 @@ _HIGH = np.array([high for _, high in RANGES.values()])
 _TINY = 1e-8
 _RECENT = 5
 _FAR_BELOW = 1.0  # in units of z
-_MOST_DOUBLINGS = 6.0
+_MAX_DOUBLINGS = 6.0
 _MANY_EPOCHS = 1e4  # beyond: max_steps alone was set, and the count of epochs says nothing
 
 
@@ -283,7 +283,7 @@ def _doubling(at: np.ndarray, z: np.ndarray) -> float:
     quarter, half = np.interp([done / 4, done / 2], at, z)
     last, before = float(z[-1] - half), float(half - quarter)
     share = min(max(last / before, 0.0), 1.0) if abs(before) > _TINY else 0.0
-    doublings = min(-math.log2(max(done, _TINY)), _MOST_DOUBLINGS)
+    doublings = min(-math.log2(max(done, _TINY)), _MAX_DOUBLINGS)
     if share == 1.0:
         return last * doublings
     return float(last * share * (1.0 - share**doublings) / (1.0 - share))

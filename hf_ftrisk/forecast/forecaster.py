@@ -1,7 +1,7 @@
 """From what is known of a run to the predictive distribution of its final metric.
 
 Cold, a run is forecast from what runs of other sources did from a like state (`change_model`).
-With completed runs of the same task the forecast is theirs and the cold one together (`peers`),
+With completed runs of the same task the forecast is theirs and the cold one together (`related`),
 calibrated on their held-out errors.
 """
 
@@ -17,11 +17,11 @@ from hf_ftrisk.forecast.change_model import ChangeModel, Family, family_of, load
 from hf_ftrisk.forecast.cold import cold_values, keeps_best, within
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.features import seen
-from hf_ftrisk.forecast.related.peers import (
+from hf_ftrisk.forecast.related.runs import (
     DIP_RECOVERS,
     ColdMedian,
     Known,
-    Peers,
+    RelatedRuns,
     from_units,
     in_units,
 )
@@ -32,7 +32,7 @@ from hf_ftrisk.record import RunRecord
 
 _SAMPLES = 1000
 # Before anything was evaluated no rate is forecast nearer to 0 or 1 than by 0.2 %.
-_MOST_BEFORE = 5.0
+_MAX_BEFORE = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Forecaster:
     models: Mapping[Family, ChangeModel] | None = None
     before: Mapping[Family, BeforeModel] | None = None
     _known: Known = field(default_factory=Known, repr=False)
-    _peers: dict[tuple[str | None, int, Goal], Peers] = field(
+    _related: dict[tuple[str | None, int, Goal], RelatedRuns] = field(
         default_factory=dict, repr=False, init=False
     )
     _fractions: dict[str, Forecaster] = field(default_factory=dict, repr=False, init=False)
@@ -85,29 +85,29 @@ class Forecaster:
             found = self._of_fractions(goal).predict(run, as_fractions(goal))
             return replace(found, samples=goal.unit * found.samples)
         samples, source = self._cold(record, goal)
-        peers = self._peers_of(record, goal)
-        if peers is not None:
-            units = self._with_peers(peers, record, goal, samples)
+        related = self._related_to(record, goal)
+        if related is not None:
+            units = self._with_related(related, record, goal, samples)
             samples = _at_least_reached(from_units(units, goal), record, goal)
-            n = peers.outcomes.size
+            n = related.outcomes.size
             source = (
                 f"{n} completed run{'s' if n > 1 else ''} of the same task and runs of "
                 "other tasks; calibrated on their held-out errors"
             )
         return Forecast(samples, step=record.last_step, source=source)
 
-    def _with_peers(
-        self, peers: Peers, record: RunRecord, goal: Goal, cold: np.ndarray
+    def _with_related(
+        self, related: RelatedRuns, record: RunRecord, goal: Goal, cold: np.ndarray
     ) -> np.ndarray:
         """Draws (n,) of a run whose task is known; a dip of one evaluation mostly recovers."""
-        before = peers.before_dip(record)
+        before = related.before_dip(record)
         if before is None:
-            return peers.samples(record, in_units(cold, goal), _SAMPLES)
+            return related.samples(record, in_units(cold, goal), _SAMPLES)
         recovers = round(DIP_RECOVERS * _SAMPLES)
         of_before = in_units(self._cold(before, goal)[0], goal)
         parts = [
-            peers.samples(before, of_before, recovers),
-            peers.samples(record, in_units(cold, goal), _SAMPLES - recovers),
+            related.samples(before, of_before, recovers),
+            related.samples(record, in_units(cold, goal), _SAMPLES - recovers),
         ]
         return np.concatenate(parts)
 
@@ -141,7 +141,7 @@ class Forecaster:
         model = load_before_model(name) if self.before is None else self.before[name]
         z = model.ends(known, record.progress, _SAMPLES)
         if name == "score":
-            z = np.clip(z, -_MOST_BEFORE, _MOST_BEFORE)
+            z = np.clip(z, -_MAX_BEFORE, _MAX_BEFORE)
         values = within(known.scale.inverse(z), known.scale, goal, np.empty(0))
         return values, (
             f"no evaluation yet: what {model.runs} runs of {model.sources} sources came to from "
@@ -151,18 +151,18 @@ class Forecaster:
     def _model(self, name: Family) -> ChangeModel:
         return load_change_model(name) if self.models is None else self.models[name]
 
-    def _peers_of(self, record: RunRecord, goal: Goal) -> Peers | None:
+    def _related_to(self, record: RunRecord, goal: Goal) -> RelatedRuns | None:
         """Completed runs comparable to a record; None if there are none."""
         if not self.history:
             return None
         bare = Goal(goal.metric, greater_is_better=goal.greater_is_better, kind=goal.kind)
         key = (record.task, record.max_steps, bare)
-        if key not in self._peers:
-            self._peers[key] = Peers.of(
+        if key not in self._related:
+            self._related[key] = RelatedRuns.of(
                 record, self.history, bare, self._cold_median(bare), self._known
             )
-        peers = self._peers[key]
-        return peers if peers.outcomes.size else None
+        related = self._related[key]
+        return related if related.outcomes.size else None
 
     def _cold_median(self, goal: Goal) -> ColdMedian:
         def median(record: RunRecord) -> float:

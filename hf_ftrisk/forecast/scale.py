@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.goal.metric_names import MOST_ERRORS_PER_WORD, metric_facts
+from hf_ftrisk.goal.metric_names import MAX_ERRORS_PER_WORD, metric_facts
 
 Shape = Literal["rate", "error", "loss", "correlation", "real"]
 
@@ -24,7 +24,7 @@ RATE_EDGE = 0.005
 _LOSS_FLOOR = 1e-6
 _FAR = 690.0  # e to this is the end of the floating numbers, a hundredfold aside
 _HUGE = 1e300
-_LEAST_EDGE, _MOST_EDGE = 1e-4, 0.1
+_MIN_EDGE, _MAX_EDGE = 1e-4, 0.1
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Scale:
             rows: rows of the evaluation set, None if unknown.
         """
         sign = 1.0 if goal.greater_is_better else -1.0
-        edge = RATE_EDGE if rows is None else min(max(0.5 / rows, _LEAST_EDGE), _MOST_EDGE)
+        edge = RATE_EDGE if rows is None else min(max(0.5 / rows, _MIN_EDGE), _MAX_EDGE)
         if goal.kind in ("rate", "percent"):
             return cls("rate", sign, goal.unit, edge=edge)
         if goal.kind == "correlation":
             return cls("correlation", sign, edge=edge)
         if goal.kind == "loss" and _per_word(goal.metric):
-            percent = float(np.max(values, initial=goal.target or 0.0)) > MOST_ERRORS_PER_WORD
+            percent = float(np.max(values, initial=goal.target or 0.0)) > MAX_ERRORS_PER_WORD
             return cls("error", sign, 100.0 if percent else 1.0, edge=edge)
         return cls("loss", sign) if goal.kind == "loss" else cls.relative(goal, values)
 

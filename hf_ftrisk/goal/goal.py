@@ -1,4 +1,4 @@
-"""What a run is judged by: one metric, its direction, and what counts as a good end.
+"""What a run is judged by: one metric, its direction, and what counts as a good outcome.
 
 Pure Python and numpy. A goal without a target means "beat the trivial baseline", the usual
 definition of a run that did not fail (Mosbach et al. 2021, section 3).
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hf_ftrisk.goal.metric_names import (
-    MOST_ERRORS_PER_WORD,
+    MAX_ERRORS_PER_WORD,
     MetricKind,
     infer_greater_is_better,
     metric_facts,
@@ -188,7 +188,7 @@ class Goal:
         facts = metric_facts(self.metric)
         if facts is None or facts.mostly_below is None:
             return None
-        percent = self.target is not None and self.target > MOST_ERRORS_PER_WORD
+        percent = self.target is not None and self.target > MAX_ERRORS_PER_WORD
         return (0.0, facts.mostly_below * (100.0 if percent else 1.0))
 
     def is_better(self, value: float, than: float) -> bool:
@@ -200,7 +200,7 @@ class Goal:
         return value > than if self.greater_is_better else value < than
 
     def threshold(self, baseline: float | None = None) -> float | None:
-        """Value that separates a good end from a poor one: the target, else the baseline.
+        """Value that separates a good outcome from a poor one: the target, else the baseline.
 
         None when there is neither: then no run can be called poor.
         """

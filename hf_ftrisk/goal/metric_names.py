@@ -106,7 +106,7 @@ _TABLE: dict[str, MetricFacts] = {
     **{name: MetricFacts("real", True) for name in _REALS_UP},
 }
 # An error per word above this is one in percent: no more than a few insertions fit to a word.
-MOST_ERRORS_PER_WORD = 3.0
+MAX_ERRORS_PER_WORD = 3.0
 # Values of these say nothing about how good a model is, whatever metric they belong to:
 # thresholds that were chosen, spreads, counts, what it took.
 _NOT_A_SCORE = _names("""

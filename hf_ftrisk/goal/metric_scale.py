@@ -15,18 +15,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hf_ftrisk.goal.goal import Goal
-from hf_ftrisk.goal.metric_names import MOST_ERRORS_PER_WORD, MetricKind, metric_facts, metric_kind
+from hf_ftrisk.goal.metric_names import MAX_ERRORS_PER_WORD, MetricKind, metric_facts, metric_kind
 
 # Rounding, as a share of the scale's end: a fraction of 1.00001 is one. And of a loss of 0.
 _ROUNDING = 1e-4
 _ROUNDING_OF_ZERO = 1e-6
 # A target in percent and values between this and 1: those are fractions. Below, a first value in
 # percent may lie there too.
-_LEAST_FRACTION = 0.02
+_MIN_FRACTION = 0.02
 # Percentages have at least one value of this size; less than that above 1 is no fraction either.
-_LEAST_PERCENT = 2.0
+_MIN_PERCENT = 2.0
 # Errors per word all below this are no percentages, where the target is one.
-_MOST_FRACTION = 1.5
+_MAX_FRACTION = 1.5
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _kind(goal: Goal, seen: _Seen) -> MetricKind:
     low, high = goal.bounds
     if seen.within(low, high):
         return kind
-    if kind in ("rate", "correlation") and seen.within(0.0, 100.0) and seen.high >= _LEAST_PERCENT:
+    if kind in ("rate", "correlation") and seen.within(0.0, 100.0) and seen.high >= _MIN_PERCENT:
         return "percent"
     return "real" if seen.low < 0 or goal.greater_is_better else "loss"
 
@@ -117,7 +117,7 @@ def _is_fraction_after_all(goal: Goal, seen: _Seen) -> bool:
     """Whether only the target spoke of percent, and the values are fractions."""
     if not goal.kind_inferred or metric_kind(goal.metric) == "percent" or seen.low < 0:
         return False
-    return _LEAST_FRACTION <= seen.high <= 1.0
+    return _MIN_FRACTION <= seen.high <= 1.0
 
 
 def _factor(goal: Goal, kind: MetricKind, seen: _Seen) -> float:
@@ -128,14 +128,14 @@ def _factor(goal: Goal, kind: MetricKind, seen: _Seen) -> float:
         return 0.01
     fraction = abs(goal.target) <= 1.0
     if goal.kind in ("rate", "correlation") and seen.within(-100.0, 100.0) and fraction:
-        return 100.0 if kind in ("percent", "real") and seen.high >= _LEAST_PERCENT else 1.0
+        return 100.0 if kind in ("percent", "real") and seen.high >= _MIN_PERCENT else 1.0
     facts = metric_facts(goal.metric)
     if kind != "loss" or not goal.kind_inferred or facts is None or facts.mostly_below is None:
         return 1.0
-    if fraction and seen.high > MOST_ERRORS_PER_WORD:
+    if fraction and seen.high > MAX_ERRORS_PER_WORD:
         return 100.0
-    fractions = 0.0 < seen.high <= _MOST_FRACTION
-    return 0.01 if goal.target > MOST_ERRORS_PER_WORD and fractions else 1.0
+    fractions = 0.0 < seen.high <= _MAX_FRACTION
+    return 0.01 if goal.target > MAX_ERRORS_PER_WORD and fractions else 1.0
 
 
 def _tolerance(goal: Goal, kind: MetricKind, factor: float) -> float | None:

@@ -1,4 +1,4 @@
-"""The prediction, and later the truth, in the model card."""
+"""The prediction, and later the outcome, in the model card."""
 
 from hf_ftrisk.hub.attach import attach_card
 from hf_ftrisk.hub.clean import clean_report

@@ -53,7 +53,7 @@ class RiskScheduler(FIFOScheduler):
         self._rate = checked_rate(false_stop_rate)
         self._judge: TrialJudge | None = None
         self._values: dict[str, dict[int, float]] = {}
-        self._ends: dict[str, float] = {}
+        self._outcomes: dict[str, float] = {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Take metric and mode as told to Tune; False where they were given here already."""
@@ -68,13 +68,13 @@ class RiskScheduler(FIFOScheduler):
             return str(TrialScheduler.CONTINUE)
         values = self._values.setdefault(trial.trial_id, {})
         values[int(result[self._time_attr])] = float(result[self._metric])
-        lost = self._judge_of().is_lost(values, self._max_t, list(self._ends.values()))
+        lost = self._judge_of().is_lost(values, self._max_t, list(self._outcomes.values()))
         return str(TrialScheduler.STOP if lost else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """A trial came to its own end; one that was stopped here did not."""
         if self._metric in result and self._time_attr in result:
-            self._ends[trial.trial_id] = float(result[self._metric])
+            self._outcomes[trial.trial_id] = float(result[self._metric])
 
     def _judge_of(self) -> TrialJudge:
         if self._judge is None:
@@ -89,4 +89,4 @@ class RiskScheduler(FIFOScheduler):
 
     def debug_string(self) -> str:
         """What Tune shows in its status."""
-        return f"RiskScheduler: {len(self._ends)} complete trials, best is the target"
+        return f"RiskScheduler: {len(self._outcomes)} complete trials, best is the target"

@@ -17,14 +17,14 @@ from hf_ftrisk.verdict import Verdict
 
 @dataclass
 class TrialJudge:
-    """Judges trials by the stopping rule, with the best end so far as the target.
+    """Judges trials by the stopping rule, with the best outcome so far as the target.
 
     The chance that a trial which would have reached that target is ended is held to
     `false_stop_rate`, over all its looks, as for any run (docs/evidence/policy.md): by the rule
     that was measured on packaged runs of other tasks, since the trials of a search are all of
     different settings. A trial that would reach the target at its present pace goes on anyway.
-    Where that rule knows no floor, as for losses with a target, nothing is ended but trials whose
-    metric is no longer a number.
+    Where that rule knows no threshold, as for losses with a target, nothing is ended but trials
+    whose metric is no longer a number.
 
     Args:
         goal: metric and direction.
@@ -35,13 +35,15 @@ class TrialJudge:
     false_stop_rate: float
     _rules: dict[float, StoppingRule] = field(default_factory=dict, init=False, repr=False)
 
-    def is_lost(self, values: Mapping[int, float], max_steps: int, ends: Sequence[float]) -> bool:
+    def is_lost(
+        self, values: Mapping[int, float], max_steps: int, outcomes: Sequence[float]
+    ) -> bool:
         """Whether a trial is to be ended.
 
         Args:
             values: step -> metric, as reported so far.
             max_steps: steps of the full trial.
-            ends: ends of the trials that were trained to theirs.
+            outcomes: outcomes of the trials that were trained to theirs.
         """
         steps = np.array(sorted(step for step in values if step > 0), dtype=np.float64)
         if not steps.size:
@@ -49,7 +51,7 @@ class TrialJudge:
         seen = np.array([values[int(step)] for step in steps])
         if not math.isfinite(seen[-1]):
             return True
-        finite = [end for end in ends if math.isfinite(end)]
+        finite = [outcome for outcome in outcomes if math.isfinite(outcome)]
         if not finite or steps[-1] >= max_steps:
             return False
         record = RunRecord(

@@ -1,4 +1,4 @@
-"""Scores of completed runs, and the floor they put under a new run's P(good).
+"""Scores of completed runs, and the threshold they put under a new run's P(good).
 
 The score of a good run is the smallest over all its looks of P(good) / `easing`: early in a run,
 where forecasts err most, a low P(good) counts for a little less.
@@ -17,15 +17,15 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.grid import FIRST_SHARE, first_evaluation, look_steps
 from hf_ftrisk.record import RunRecord
 
-# More runs than this add nothing to the floor but the time of forecasting them. Forecasts take a
-# millisecond or two each: so many of them are worth a second or two before a training.
+# More runs than this add nothing to the threshold but the time of forecasting them. Forecasts take
+# a millisecond or two each: so many of them are worth a second or two before a training.
 MAX_CALIBRATION_RUNS = 100
 MAX_CALIBRATION_FORECASTS = 1000
 # Times as many good runs as the rule needs at least are kept, however many looks they have.
 _SPARE = 1.3
 # What a forecast of 1,000 draws, none of them good, says P(good) is: half a draw.
-LEAST_PROB = 5e-4
-# Power of the share of the run that is done by which floors rise; chosen on the packaged runs
+MIN_PROB = 5e-4
+# Power of the share of the run that is done by which thresholds rise; chosen on the packaged runs
 # (docs/evidence/policy.md). It keeps one good run that looks lost at its start from letting every
 # lost run go on to its end.
 EASING = 0.25
@@ -45,13 +45,13 @@ def look_forecasts(
 
 
 def easing(progress: np.ndarray | float) -> np.ndarray:
-    """Factor in (0, 1] of the floor at a share `progress` of the run, of the same shape."""
+    """Factor in (0, 1] of the threshold at a share `progress` of the run, of the same shape."""
     return np.asarray(np.clip(progress, FIRST_SHARE, 1.0) ** EASING)
 
 
 def look_scores(prob_good: np.ndarray | float, progress: np.ndarray | float) -> np.ndarray:
     """Scores of looks at a share `progress` of the run, lower is worse, of the same shape."""
-    return np.asarray(np.maximum(prob_good, LEAST_PROB) / easing(progress))
+    return np.asarray(np.maximum(prob_good, MIN_PROB) / easing(progress))
 
 
 def score_of(record: RunRecord, goal: Goal, forecaster: Predictor) -> float:
@@ -115,7 +115,7 @@ def cross_fitted_scores(
     return scores
 
 
-def conformal_floor(
+def conformal_threshold(
     scores: Sequence[float], groups: Sequence[str], false_stop_rate: float
 ) -> float | None:
     """Largest score x such that a new good run scores below x with probability <= the rate.
@@ -130,7 +130,7 @@ def conformal_floor(
         false_stop_rate: allowed chance, in (0, 1).
 
     Returns:
-        The floor, None when there are too few groups for any: fewer than 1 / rate - 1.
+        The threshold, None when there are too few groups for any: fewer than 1 / rate - 1.
     """
     quantile = conformal_quantile([-score for score in scores], 1.0 - false_stop_rate, groups)
     return None if math.isinf(quantile) else -quantile

@@ -33,7 +33,7 @@ _WRONG = {
 
 
 # The pairs had all parts, or nearly all: of fewer than this the rule knows nothing.
-_LEAST_PARTS = 5
+_MIN_PARTS = 5
 # Movement of a schedule that brings less than a three-hundredth of the fall that is needed.
 _STILL = -4.99
 
@@ -77,7 +77,7 @@ def decide(
     if not probes:
         raise ValueError("a pre-flight is judged by its probes: got none")
     seen = [read_parts(probe, goal, baseline) for probe in probes]
-    if min(parts.measured for parts in seen) < _LEAST_PARTS:
+    if min(parts.measured for parts in seen) < _MIN_PARTS:
         return None
     # The pairs are of classifiers: of other tasks only a schedule that moves nothing is judged.
     like_pairs = all(classifies_rows(probe.static) for probe in probes)
@@ -97,23 +97,23 @@ def decide(
             None,
         )
     part = decisive_part(seen[worst], rule)
-    floor = rule.no_go(false_stop_rate)
-    if prob < floor:
-        verdict, held = Verdict.NO_GO, f"below the {floor:.2g} of a NO_GO"
+    threshold = rule.no_go(false_stop_rate)
+    if prob < threshold:
+        verdict, held = Verdict.NO_GO, f"below the {threshold:.2g} of a NO_GO"
     else:
         verdict = Verdict.UNDECIDED
-        held = f"between the {floor:.2g} of a NO_GO and the {min(rule.go, 1.0):.2g} of a GO"
+        held = f"between the {threshold:.2g} of a NO_GO and the {min(rule.go, 1.0):.2g} of a GO"
     if verdict is Verdict.UNDECIDED and not wrong_parts(seen[worst]):
         reason = (
             f"{said}, {held}. No part speaks against it; {probes[worst].last_step:.0f} of "
             f"{probes[worst].max_steps} steps show too little for a GO: a larger budget shows more."
         )
-        return Decision(Ruling(verdict, reason, prob_good=prob, floor=floor), None)
+        return Decision(Ruling(verdict, reason, prob_good=prob, threshold=threshold), None)
     found = finding(part, probes[worst], goal, baseline)
     reason = f"{found.message} {found.advice} {said}, {held}."
     if verdict is Verdict.UNDECIDED:
         reason = f"{said}, {held}. What speaks against it most: {found.message} {found.advice}"
-    return Decision(Ruling(verdict, reason, prob_good=prob, floor=floor), found)
+    return Decision(Ruling(verdict, reason, prob_good=prob, threshold=threshold), found)
 
 
 def decisive_part(parts: Parts, rule: PreflightRule) -> str:

@@ -21,7 +21,7 @@ from hf_ftrisk.verdict import Diagnosis
 
 # The rates that are suggested bring, to first order, once to ten times the fall that is needed:
 # most sound recordings lie there.
-_LEAST_GAIN, _MOST_GAIN = 1.0, 10.0
+_MIN_GAIN, _MAX_GAIN = 1.0, 10.0
 # Part -> stable name of what is wrong with a run that it speaks against.
 NAMES = {
     "signal": "no_signal",
@@ -135,10 +135,10 @@ def _rates(run: _Run) -> tuple[float, float, float, float] | None:
 
 
 def _suggestion(rate: float, needed: float, factor: float) -> str:
-    low, high = rate * factor * _LEAST_GAIN, rate * factor * _MOST_GAIN
+    low, high = rate * factor * _MIN_GAIN, rate * factor * _MAX_GAIN
     return (
-        f"{_one_digit(low)} to {_one_digit(high)} would move it by {needed * _LEAST_GAIN:.2g} to "
-        f"{needed * _MOST_GAIN:.2g}"
+        f"{_one_digit(low)} to {_one_digit(high)} would move it by {needed * _MIN_GAIN:.2g} to "
+        f"{needed * _MAX_GAIN:.2g}"
     )
 
 
@@ -172,7 +172,7 @@ def _heat(run: _Run) -> tuple[str, str]:
 def _cooler(run: _Run, rate: float) -> str:
     """A range below `rate`, by what the schedule then moves; a tenth where that lies above."""
     known = _rates(run)
-    if known is None or known[3] * _MOST_GAIN >= 1.0:
+    if known is None or known[3] * _MAX_GAIN >= 1.0:
         return f"Lower the learning rate, to {_one_digit(rate / 10.0)} to begin with."
     return f"Lower the learning rate: {_suggestion(rate, known[2], known[3])}."
 

@@ -1,12 +1,12 @@
 """The rule where there is no history: calibrated on the packaged runs of other tasks.
 
 Runs of other tasks are not exchangeable with a new one, so no theorem bounds the false stops. The
-rate is measured instead: each data set's good runs against the floor that the *other* data sets
+rate is measured instead: each data set's good runs against the threshold that the *other* data sets
 give, every run forecast without its own data set. The rule is used only where that measured rate
-is within the allowed one, and for the kinds of goals for which the floor has also held on runs of
-other people. Runs judged by the trivial baseline and by targets set higher are calibrated apart:
-how far a run will get is harder to say than whether it learns at all. The floor is set for half of
-the allowed rate, or less where that is measured to stop too many.
+is within the allowed one, and for the kinds of goals for which the threshold has also held on runs
+of other people. Runs judged by the trivial baseline and by targets set higher are calibrated apart:
+how far a run will get is harder to say than whether it learns at all. The threshold is set for half
+of the allowed rate, or less where that is measured to stop too many.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import numpy as np
 from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import MetricKind
-from hf_ftrisk.policy.calibration import conformal_floor
+from hf_ftrisk.policy.calibration import conformal_threshold
 from hf_ftrisk.policy.rule import StoppingRule
 
 SCORES_FILE = Path(__file__).parent.parent / "reference" / "stopping.json"
-# The floor is set for the allowed rate divided by the first of these that keeps the measured rate
-# within it.
+# The threshold is set for the allowed rate divided by the first of these that keeps the measured
+# rate within it.
 CAUTIONS = (2.0, 3.0, 4.0, 5.0, 6.0, 9.0)
 # Fewer data sets than this say nothing about one more.
 MIN_DATA_SETS = 8
@@ -66,29 +66,32 @@ class ReferenceScores:
         )
 
     def caution(self, false_stop_rate: float) -> float | None:
-        """What the allowed rate is divided by for the floor; None when the scores support none."""
+        """What the allowed rate is divided by for the threshold; None: the scores support none."""
         for caution in CAUTIONS:
             level = false_stop_rate / caution
-            if pooled_floor(self.scores, level) and self.held_out_rate(level) <= false_stop_rate:
+            if (
+                pooled_threshold(self.scores, level)
+                and self.held_out_rate(level) <= false_stop_rate
+            ):
                 return caution
-        return None  # no floor, one of 0 that nothing falls below, or too many good runs below
+        return None  # no threshold, one of 0 that nothing falls below, or too many good runs below
 
     def held_out_rate(self, level: float) -> float:
-        """Share of good runs below the floor that the other data sets give, data sets in turn.
+        """Share of good runs below the threshold that the other data sets give, data sets in turn.
 
         The mean over data sets, so that a data set with many runs does not speak for the others,
         and of the kind of goal with the largest: a hard target is what people set. Data sets with
         fewer than `FEW_RUNS` good runs, whose rate can only be far off, count together as one.
 
         Args:
-            level: share of the others' good runs that the floor is set for.
+            level: share of the others' good runs that the threshold is set for.
         """
         scores, groups, judged = (np.array(x) for x in (self.scores, self.groups, self.judged))
         below = np.zeros(scores.size, dtype=bool)
         for group in set(self.groups):
-            floor = pooled_floor(scores[groups != group].tolist(), level)
-            if floor is not None:
-                below[groups == group] = scores[groups == group] < floor
+            threshold = pooled_threshold(scores[groups != group].tolist(), level)
+            if threshold is not None:
+                below[groups == group] = scores[groups == group] < threshold
         rates = []
         for kind in set(self.judged):
             own = [below[(judged == kind) & (groups == group)] for group in set(self.groups)]
@@ -104,9 +107,9 @@ def family(kind: MetricKind | None) -> str:
     return "loss" if kind == "loss" else "score"
 
 
-def pooled_floor(scores: tuple[float, ...] | list[float], level: float) -> float | None:
-    """Floor that a share `level` of good runs falls below, each run counted on its own."""
-    return conformal_floor(scores, [str(i) for i in range(len(scores))], level)
+def pooled_threshold(scores: tuple[float, ...] | list[float], level: float) -> float | None:
+    """Threshold that a share `level` of good runs falls below, each run counted on its own."""
+    return conformal_threshold(scores, [str(i) for i in range(len(scores))], level)
 
 
 @cache
@@ -132,7 +135,7 @@ def reference_rule(
 
     They support one for rates and correlations, and for losses judged by their trivial baseline,
     with at least `MIN_DATA_SETS` data sets, where the measured share of good runs stopped on data
-    sets left out is within the allowed one. Not for losses with a target: the floor held on the
+    sets left out is within the allowed one. Not for losses with a target: the threshold held on the
     packaged data sets, but not on the longer runs of other people (docs/evidence/policy.md).
     """
     if goal.kind == "real" or (goal.kind == "loss" and goal.target is not None):

@@ -19,19 +19,19 @@ from hf_ftrisk.record import RunRecord
 
 # A goal without a target is met by any value better than the trivial one; a little of the way from
 # there to the best possible one stands for it.
-_LEAST_SKILL = 0.05
-_LEAST_FALL = 0.25
+_MIN_SKILL = 0.05
+_MIN_FALL = 0.25
 # Standard errors from which on a language model is taken to use its inputs.
 _USED = 3.0
 # log10 of the share of the trivial loss that a step may change it by without a stir.
 _CALM = math.log10(0.05)
 _EVAL_LOSS = "eval_loss"
 # Share of a gradient that batches are taken to agree on at least: the estimate is noisy.
-_LEAST_AGREED = 0.03
+_MIN_AGREED = 0.03
 # What twice the rows add to the log odds of a probe's skill: 0.2 to 0.6 from 40 to 640 rows of
 # trec6, sst2, snips and tweet_emotion; fine-tunes end where some 0.4 leads to.
 _PER_DOUBLING = 0.4
-_MOST_DOUBLINGS = 5.0
+_MAX_DOUBLINGS = 5.0
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,10 @@ def skill(goal: Goal, baseline: float | None, value: float) -> float | None:
 
 
 def skill_asked(goal: Goal, baseline: float | None) -> float | None:
-    """Skill at which the goal is met, at least `_LEAST_SKILL`."""
+    """Skill at which the goal is met, at least `_MIN_SKILL`."""
     threshold = goal.threshold(baseline)
     asked = None if threshold is None else skill(goal, baseline, threshold)
-    return None if asked is None else max(asked, _LEAST_SKILL)
+    return None if asked is None else max(asked, _MIN_SKILL)
 
 
 def trivial_loss(probe: RunRecord) -> float | None:
@@ -173,7 +173,7 @@ def needed_fall(probe: RunRecord, goal: Goal, asked: float | None) -> float | No
         return max(untrained - goal.target, 1e-3)
     if trivial is None or asked is None:
         return None
-    share = _cut(asked, _LEAST_FALL, 1.0)
+    share = _cut(asked, _MIN_FALL, 1.0)
     return max((untrained or trivial) - trivial, 0.0) + share * trivial
 
 
@@ -183,7 +183,7 @@ def expected_gain(static: Mapping[str, float]) -> float | None:
     whole = static.get("gradient_l1")
     if gain is None or not whole:
         return gain
-    agreed = max(static.get("gradient_l1_agreed", whole) / whole, _LEAST_AGREED)
+    agreed = max(static.get("gradient_l1_agreed", whole) / whole, _MIN_AGREED)
     return gain * math.sqrt(min(agreed, 1.0))
 
 
@@ -254,7 +254,7 @@ def probe_log_odds(probe: RunRecord, goal: Goal) -> float | None:
     fitted, rows = static.get("signal_rows"), rows_seen(probe)
     if not fitted or rows is None or has <= 0.0:
         return _log_odds(has)
-    doublings = _cut(math.log2(max(rows, 1.0) / fitted), 0.0, _MOST_DOUBLINGS)
+    doublings = _cut(math.log2(max(rows, 1.0) / fitted), 0.0, _MAX_DOUBLINGS)
     return _log_odds(has) + _PER_DOUBLING * doublings
 
 

@@ -1,4 +1,4 @@
-"""Patience on the forecast: a run is ended when one evaluation after another foretells a poor end.
+"""Patience on the forecast: several evaluations in a row that foretell a poor outcome end a run.
 
 The simplest rule on a forecast, and the example of how to write one: a class with the members of
 `hf_ftrisk.policy.protocol.Rule`, a function that makes it, and a name in
@@ -29,7 +29,8 @@ class PatienceRule:
     Args:
         goal: what a run is judged by.
         forecaster: predicts its end.
-        evaluations: how many in a row have to foretell a poor end, P(good) below 0.5; at least 1.
+        evaluations: how many in a row have to foretell a poor outcome, P(good) below 0.5; at least
+            1.
 
     Raises:
         ValueError: fewer than 1 evaluation.
@@ -42,8 +43,8 @@ class PatienceRule:
     def __post_init__(self) -> None:
         if self.evaluations < 1:
             raise ValueError(
-                "evaluations must be 1 or more, those in a row that have to foretell a poor end, "
-                f"got {self.evaluations!r}"
+                "evaluations must be 1 or more, those in a row that have to foretell a poor "
+                f"outcome, got {self.evaluations!r}"
             )
 
     @property
@@ -72,7 +73,9 @@ class PatienceRule:
             verdict = Verdict.NO_GO
         else:
             verdict = Verdict.GO if prob >= GO_PROBABILITY else Verdict.UNDECIDED
-        return Ruling(verdict, reason, prob_good=prob, floor=POOR_PROBABILITY, forecast=forecast)
+        return Ruling(
+            verdict, reason, prob_good=prob, threshold=POOR_PROBABILITY, forecast=forecast
+        )
 
     def why_silent(self, record: RunRecord) -> str | None:
         """Without a threshold nothing is poor."""
@@ -80,7 +83,7 @@ class PatienceRule:
         return None if known else no_threshold(self.goal)
 
     def _poor_in_a_row(self, record: RunRecord) -> int:
-        """The latest evaluations, up to `evaluations` of them, that all foretold a poor end."""
+        """The latest evaluations, up to `evaluations` of them, that all foretold a poor outcome."""
         steps, _ = record.finite(self.goal.metric)
         trained = steps[steps > 0]
         for count, step in enumerate(trained[::-1][: self.evaluations].tolist()):

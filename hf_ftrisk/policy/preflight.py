@@ -9,7 +9,7 @@ import numpy as np
 from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.calibration import LEAST_PROB
+from hf_ftrisk.policy.calibration import MIN_PROB
 from hf_ftrisk.policy.protocol import Rule
 from hf_ftrisk.policy.rule import (
     GO_PROBABILITY,
@@ -43,13 +43,13 @@ def judge_preflight(
         forecasts: forecasts of the full run's end, one for each probe that has one.
         probes: trajectories of the probes, (n_seeds,).
         goal: what the run is judged by.
-        rule: says which run is poor: a `StoppingRule` by the floor under its mean P(good), any
+        rule: says which run is poor: a `StoppingRule` by the threshold under its mean P(good), any
             other where it would end every probe.
         baseline: trivial baseline of the goal's metric.
 
     Returns:
-        NO_GO when every probe failed for certain, or the mean P(good) is below the rule's floor;
-        GO when it reaches `GO_PROBABILITY`; UNDECIDED otherwise.
+        NO_GO when every probe failed for certain, or the mean P(good) is below the rule's
+        threshold; GO when it reaches `GO_PROBABILITY`; UNDECIDED otherwise.
 
     Raises:
         ValueError: no probe to judge by.
@@ -96,7 +96,7 @@ def _by_every_probe(probs: Sequence[float], probes: Sequence[RunRecord], rule: R
 def _judged_apart(
     rule: StoppingRule, probes: Sequence[RunRecord], goal: Goal, baseline: float | None
 ) -> float:
-    """Mean over the probes of the P(good) that the rule holds against its floor."""
+    """Mean over the probes of the P(good) that the rule holds against its threshold."""
     probs = [0.0] * len(probes)
     for index, probe in enumerate(probes):
         if certain_failure(probe, goal) is None:
@@ -113,8 +113,8 @@ def _ruling(
     what: str,
 ) -> Ruling:
     # One probe that the rule cannot judge is enough.
-    shown = next((probe for probe in probes if rule.floor(probe) is None), probes[0])
-    mean, floor = float(np.mean(probs)), rule.floor(shown)
+    shown = next((probe for probe in probes if rule.threshold(probe) is None), probes[0])
+    mean, threshold = float(np.mean(probs)), rule.threshold(shown)
     said = (
         f"{what} = {mean:.3f}, mean over {len(probs)} probes "
         f"(from {min(probs):.3f} to {max(probs):.3f})"
@@ -123,10 +123,10 @@ def _ruling(
         said += f", {apart:.3f} without the history"
     if failures:
         said += f"; {len(failures)} of {len(probes)} probes failed: {failures[0].message[:-1]}"
-    judged = max(mean if apart is None else apart, LEAST_PROB)
-    if floor is not None and judged < floor - _ROUNDING and mean < POOR_PROBABILITY:
+    judged = max(mean if apart is None else apart, MIN_PROB)
+    if threshold is not None and judged < threshold - _ROUNDING and mean < POOR_PROBABILITY:
         verdict = Verdict.NO_GO
-        held = f"below the floor of {floor:.2g} ({rule.source})"
+        held = f"below the threshold of {threshold:.2g} ({rule.source})"
     elif mean >= GO_PROBABILITY - _ROUNDING:
         verdict = Verdict.GO
         held = f"at least the {GO_PROBABILITY:g} that a GO asks for"
@@ -135,7 +135,7 @@ def _ruling(
         held = f"below the {GO_PROBABILITY:g} that a GO asks for, and "
         held += (
             rule.cannot_stop(shown)
-            if floor is None
-            else f"not below the floor of {floor:.2g} of a stop"
+            if threshold is None
+            else f"not below the threshold of {threshold:.2g} of a stop"
         )
-    return Ruling(verdict, f"{said}; {held}.", prob_good=mean, floor=floor)
+    return Ruling(verdict, f"{said}; {held}.", prob_good=mean, threshold=threshold)

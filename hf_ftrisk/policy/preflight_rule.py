@@ -54,12 +54,12 @@ class PreflightRule:
     data_sets: int
 
     def log_odds(self, parts: Parts) -> float:
-        """Log odds of a good end."""
+        """Log odds of a good outcome."""
         weights = np.array([self.weights[name] for name in part_names()])
         return float(self.intercept + weights @ parts.values(self.missing))
 
     def prob_good(self, parts: Parts) -> float:
-        """Probability of a good end, never 0 or 1."""
+        """Probability of a good outcome, never 0 or 1."""
         return 1.0 / (1.0 + math.exp(-min(max(self.log_odds(parts), -30.0), 30.0)))
 
     def deficits(self, parts: Parts) -> dict[str, float]:
@@ -76,7 +76,7 @@ class PreflightRule:
         The floor(rate / 1.5 (n + 1))-th smallest of the good pairs' (split conformal prediction):
         one more good run of the kind falls below it with a chance of at most `rate`. Divided by
         1.5, since a new data set is not quite of their kind: without it, 4 of 60 good long runs
-        of data sets that were left out fell below the floor of 5 %.
+        of data sets that were left out fell below the threshold of 5 %.
 
         Args:
             rate: share of good runs that NO_GO is allowed to meet, in (0, 1).

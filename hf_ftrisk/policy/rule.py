@@ -23,9 +23,9 @@ from hf_ftrisk.forecast.distribution import Forecast, Predictor
 from hf_ftrisk.forecast.features import began_far_below
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import (
-    LEAST_PROB,
+    MIN_PROB,
     Fit,
-    conformal_floor,
+    conformal_threshold,
     cross_fitted_scores,
     drawn,
     easing,
@@ -52,11 +52,11 @@ class StoppingRule:
         scores: (n_good,) scores of the good calibration runs, see `hf_ftrisk.policy.calibration`.
         groups: (n_good,) the task of each, when they are of different tasks; empty: runs of one
             task, each a group of its own.
-        caution: the floor is set for false_stop_rate / caution, where the calibration runs are not
-            exchangeable with the new one; at least 1.
+        caution: the threshold is set for false_stop_rate / caution, where the calibration runs are
+            not exchangeable with the new one; at least 1.
         source: what the calibration rests on, in words for the report.
-        judged_by: predicts the P(good) that is held against the floor, where the calibration runs
-            were forecast in another way than the run is; None: `forecaster` does. A run is
+        judged_by: predicts the P(good) that is held against the threshold, where the calibration
+            runs were forecast in another way than the run is; None: `forecaster` does. A run is
             stopped only where `forecaster` predicts it to be poor, too.
 
     Raises:
@@ -132,7 +132,7 @@ class StoppingRule:
     @cached_property
     def threshold_score(self) -> float | None:
         """Score strictly below which a run is stopped, None when there are too few runs."""
-        return conformal_floor(self.scores, self.groups, self.false_stop_rate / self.caution)
+        return conformal_threshold(self.scores, self.groups, self.false_stop_rate / self.caution)
 
     @property
     def can_stop(self) -> bool:
@@ -150,7 +150,7 @@ class StoppingRule:
         needed = math.ceil(self.caution / self.false_stop_rate - 1e-9) - 1
         return max(0, needed - self.n_groups)
 
-    def floor(self, record: RunRecord) -> float | None:
+    def threshold(self, record: RunRecord) -> float | None:
         """P(good) strictly below which this run is stopped, None while the rule cannot stop it.
 
         Never above `POOR_PROBABILITY`: where every good run was forecast surely good, calibration
@@ -180,7 +180,7 @@ class StoppingRule:
         return self._rule(record)
 
     def judged_forecast(self, record: RunRecord) -> Forecast:
-        """The forecast whose P(good) is held against the floor."""
+        """The forecast whose P(good) is held against the threshold."""
         return (self.judged_by or self.forecaster).predict(record, self.goal)
 
     def decide(self, record: RunRecord) -> Verdict:
@@ -192,7 +192,7 @@ class StoppingRule:
         judged = self.judged_forecast(record)
         forecast = judged if self.judged_by is None else None
         prob = judged.prob_meets(self.goal, baseline)
-        floor = self.floor(record)
+        threshold = self.threshold(record)
         low, high = judged.interval(0.9)
         said = (
             f"{chance(self.goal, baseline)} = {prob:.3f} at step {judged.step}, forecast "
@@ -200,7 +200,7 @@ class StoppingRule:
         )
         if self.judged_by is not None:
             said += " without the history"
-        below = floor is not None and max(prob, LEAST_PROB) < floor
+        below = threshold is not None and max(prob, MIN_PROB) < threshold
         evaluated = first_evaluation(record, self.goal.metric) is not None
         poor = below and evaluated
         if poor and forecast is None:  # `forecaster`, where it is not the judge, has to agree
@@ -209,25 +209,30 @@ class StoppingRule:
         if poor:
             rate = f"at most {self.false_stop_rate:.0%} of good runs"
             held = f"under which {rate} ever fall" if self.caution == 1.0 else f"set for {rate}"
-            reason = f"{said}; below {floor:.2g}, {held} ({self.source})."
-            return Ruling(Verdict.NO_GO, reason, prob_good=prob, floor=floor, forecast=forecast)
-        if floor is None:
+            reason = f"{said}; below {threshold:.2g}, {held} ({self.source})."
+            return Ruling(
+                Verdict.NO_GO, reason, prob_good=prob, threshold=threshold, forecast=forecast
+            )
+        if threshold is None:
             held = self.cannot_stop(record)
         elif below and evaluated:
-            held = f"below the floor of {floor:.2g}, but completed runs of this task promise more"
+            held = (
+                f"below the threshold of {threshold:.2g}, but completed runs of this task promise "
+                "more"
+            )
         elif below:
             held = (
-                f"below the floor of {floor:.2g}, but {self.goal.metric} of this run has not been "
-                "evaluated yet: nothing is stopped for its plan alone"
+                f"below the threshold of {threshold:.2g}, but {self.goal.metric} of this run has "
+                "not been evaluated yet: nothing is stopped for its plan alone"
             )
         else:
-            held = f"not below the floor of {floor:.2g} ({self.source})"
+            held = f"not below the threshold of {threshold:.2g} ({self.source})"
         likely = prob >= GO_PROBABILITY
         if likely and not evaluated:
             held = f"but {self.goal.metric} of this run has not been evaluated yet"
         verdict = Verdict.GO if likely and evaluated else Verdict.UNDECIDED
         reason = f"{said}; {held}."
-        return Ruling(verdict, reason, prob_good=prob, floor=floor, forecast=forecast)
+        return Ruling(verdict, reason, prob_good=prob, threshold=threshold, forecast=forecast)
 
     def why_silent(self, record: RunRecord) -> str | None:
         """Why the rule could stop this run at no look, None when it could have."""
@@ -238,8 +243,8 @@ class StoppingRule:
     def _unlike_packaged(self, record: RunRecord) -> str | None:
         """Why runs of other tasks say nothing about this look; None where they do, or are not used.
 
-        They were looked at later, and those that set the floor began near their trivial predictor:
-        runs with many classes may begin far below.
+        They were looked at later, and those that set the threshold began near their trivial
+        predictor: runs with many classes may begin far below.
         """
         if self.caution == 1.0:
             return None

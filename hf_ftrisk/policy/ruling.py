@@ -15,8 +15,8 @@ class Ruling:
     Args:
         verdict: GO, NO_GO or UNDECIDED.
         reason: one paragraph for a person, with the numbers.
-        prob_good: forecast probability of a good end, None when it could not be computed.
-        floor: probability below which a run is stopped, None when the rule cannot stop yet.
+        prob_good: forecast probability of a good outcome, None when it could not be computed.
+        threshold: probability below which a run is stopped, None when the rule cannot stop yet.
         certain: the failure is certain (non-finite loss, nothing trainable, ...), not a forecast.
         forecast: the forecaster's forecast that it rests on, where one was made.
     """
@@ -24,6 +24,6 @@ class Ruling:
     verdict: Verdict
     reason: str
     prob_good: float | None = None
-    floor: float | None = None
+    threshold: float | None = None
     certain: bool = False
     forecast: Forecast | None = field(default=None, compare=False)

@@ -14,7 +14,7 @@ FORWARD_SHARE = 1 / 3
 # Of what a probe may cost, the share that is planned for its evaluations: steps tell more.
 EVAL_SHARE = 0.2
 # Shallower probes than this show little: rather fewer seeds.
-LEAST_DEPTH_OF_MANY = 3
+MIN_DEPTH_OF_MANY = 3
 # Share of the run up to which one deep probe tells more than several shallow ones; another seed
 # is worth as much again.
 SHARE_OF_A_PROBE = 0.1
@@ -24,7 +24,7 @@ _SPENT = 0.15
 _ROWS_OF_A_LOOK = 4
 MAX_DEPTHS = 5
 # Rows of the smallest evaluation that is worth anything.
-LEAST_ROWS = 16
+MIN_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class EvalSize:
     @property
     def least_rows(self) -> int:
         """Rows of the smallest evaluation that is done."""
-        least = min(self.batch, LEAST_ROWS) if self.generates else LEAST_ROWS
+        least = min(self.batch, MIN_ROWS) if self.generates else MIN_ROWS
         return least if self.rows is None else min(least, self.rows)
 
 
@@ -76,7 +76,7 @@ def allowed_steps(budget: float, max_steps: int) -> float:
     allowed = budget * max_steps
     if allowed < 1:
         raise ValueError(
-            f"budget={budget:g} of {max_steps} optimiser steps is less than one step: "
+            f"budget={budget:g} of {max_steps} optimizer steps is less than one step: "
             f"give at least {math.ceil(1000 / max_steps) / 1000:g}"
         )
     return allowed
@@ -90,7 +90,7 @@ def check_budget(budget: float) -> None:
     """
     if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget <= 1:
         raise ValueError(
-            f"budget is the share of the full run's optimiser steps to spend, in (0, 1], "
+            f"budget is the share of the full run's optimizer steps to spend, in (0, 1], "
             f"such as 0.05; got {budget!r}"
         )
 
@@ -110,7 +110,7 @@ def check_depths(depths: Sequence[int], max_steps: int) -> tuple[int, ...]:
     wanted = tuple(sorted(set(depths)))
     if not wanted or any(int(d) != d or not 1 <= d <= max_steps for d in wanted):
         raise ValueError(
-            f"depths must be whole optimiser steps between 1 and {max_steps}, got {list(depths)!r}"
+            f"depths must be whole optimizer steps between 1 and {max_steps}, got {list(depths)!r}"
         )
     return tuple(int(d) for d in wanted)
 
@@ -137,7 +137,7 @@ def make_plan(
     """Seeds, depths and evaluation time that `allowed` steps pay for.
 
     One deep probe first: another seed from where each has `SHARE_OF_A_PROBE` of the run, and can be
-    probed `LEAST_DEPTH_OF_MANY` steps deep with an evaluation. One evaluation more is planned for
+    probed `MIN_DEPTH_OF_MANY` steps deep with an evaluation. One evaluation more is planned for
     the model before its first step.
 
     Args:
@@ -160,7 +160,7 @@ def make_plan(
             grid, look = _own_grid(each, count, least_look, most_look, max_steps)
         else:
             grid, look = _given_grid(each, wanted, least_look, most_look)
-        if grid and (count == 1 or wanted is not None or grid[-1] >= LEAST_DEPTH_OF_MANY):
+        if grid and (count == 1 or wanted is not None or grid[-1] >= MIN_DEPTH_OF_MANY):
             return Plan(count, grid, look, _fewer(count, seeds, allowed))
     return Plan(1, (), least_look, _fewer(1, seeds, allowed))
 

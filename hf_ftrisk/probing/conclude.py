@@ -16,7 +16,7 @@ from hf_ftrisk.policy.preflight_rule import packaged_rule
 from hf_ftrisk.policy.rule import no_threshold
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.probing.cost import full_cost
-from hf_ftrisk.probing.evidence import LITTLE_LEARNT, learnt_share
+from hf_ftrisk.probing.evidence import LITTLE_LEARNED, learned_share
 from hf_ftrisk.probing.session import Session
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
@@ -41,8 +41,8 @@ def conclude(session: Session) -> RiskReport:
     scale = () if session.scale_note is None else (session.scale_note,)
     cost = full_cost(
         session.facts,
-        session.account,
-        session.meter,
+        session.ledger,
+        session.usage,
         eval_rows=session.eval_rows,
         seconds=session.seconds,
         prices=session.options.prices,
@@ -94,7 +94,7 @@ def _decide(session: Session, records: tuple[RunRecord, ...]) -> Decision:
 
 
 def _forecast(session: Session, decision: Decision) -> Forecast | None:
-    """The probes' forecast, with the chance of a good end that the verdict rests on.
+    """The probes' forecast, with the chance of a good outcome that the verdict rests on.
 
     On recorded pairs that the rule did not know, its chance halved the log loss of the forecast's
     own, and the forecast's median erred by 0.106 in place of 0.170 after 5 % of the run.
@@ -117,7 +117,7 @@ def _certain(session: Session, records: tuple[RunRecord, ...]) -> Ruling | None:
     if len(failures) == len(records):
         reason = f"{len(failures)} of {len(records)} probes failed: {failures[0].message}"
         return Ruling(Verdict.NO_GO, f"{reason} {failures[0].advice}", certain=True)
-    if session.looks is None:
+    if session.evaluations is None:
         return Ruling(
             Verdict.UNDECIDED,
             "There is no evaluation set, so nothing says how the run will end: pass "
@@ -170,7 +170,7 @@ def _diagnoses(
 
 def _scope(session: Session) -> list[str]:
     """How far the numbers can be trusted: rows, depth, and what the budget does not count."""
-    notes, facts, account = [], session.facts, session.account
+    notes, facts, ledger = [], session.facts, session.ledger
     if session.options.history is not None and not session.known_runs:
         notes.append(
             f"The history holds no completed run of this task, {session.task!r}: forecast by "
@@ -185,8 +185,8 @@ def _scope(session: Session) -> list[str]:
             note += f": a value of {half:g} is known to +-{half / math.sqrt(rows):.2g} there"
         notes.append(f"{note}.")
     deepest = max((item.probe.step for item in session.probed), default=0)
-    behind = learnt_share(facts, deepest)
-    if deepest and behind is not None and behind < LITTLE_LEARNT:
+    behind = learned_share(facts, deepest)
+    if deepest and behind is not None and behind < LITTLE_LEARNED:
         notes.append(
             f"The probes end at step {deepest} of {facts.max_steps}, with {behind:.1%} of the "
             "run's learning rate behind them: the forecast is mostly what is usual for such "
@@ -203,8 +203,8 @@ def _scope(session: Session) -> list[str]:
         )
         if "regime" in risk.reasons:
             notes.append(f"No regime: {risk.reasons['regime']}.")
-    step = account.step_seconds
-    if step is not None and session.signal_seconds > 0.1 * account.allowed * step:
+    step = ledger.step_seconds
+    if step is not None and session.signal_seconds > 0.1 * ledger.allowed * step:
         notes.append(
             f"Static signals took {session.signal_seconds:.0f} s besides, as long as "
             f"{session.signal_seconds / step:.0f} steps; signal_seconds=0 leaves them out."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hf_ftrisk.probing.workload import Facts, Meter
+from hf_ftrisk.probing.workload import Facts, Usage
 from hf_ftrisk.report import Cost
 
 
@@ -43,8 +43,8 @@ class _Evaluation:
 
 
 @dataclass
-class Account:
-    """The budget's account, in optimizer steps.
+class Ledger:
+    """The budget's ledger, in optimizer steps.
 
     A step costs 1. An evaluation costs its own seconds over the mean seconds of the steps timed
     before it; that price stays, so that a machine that becomes faster or slower later on does not
@@ -135,8 +135,8 @@ class Account:
 
 def full_cost(
     facts: Facts,
-    account: Account,
-    meter: Meter,
+    ledger: Ledger,
+    usage: Usage,
     *,
     eval_rows: int | None,
     seconds: float,
@@ -146,29 +146,29 @@ def full_cost(
 
     Args:
         facts: steps and evaluations of the full run.
-        account: measured times.
-        meter: operations and memory of the probes.
+        ledger: measured times.
+        usage: operations and memory of the probes.
         eval_rows: rows of the evaluation sample.
         seconds: wall time of the whole pre-flight.
         prices: the user's price and power.
     """
-    step = account.step_seconds
-    evaluation = _full_eval_seconds(facts, account, eval_rows)
+    step = ledger.step_seconds
+    evaluation = _full_eval_seconds(facts, ledger, eval_rows)
     full = None
     if step is not None and (evaluation is not None or facts.evaluations == 0):
         full = facts.max_steps * step + facts.evaluations * (evaluation or 0.0)
-    count = account.steps
+    count = ledger.steps
     hours = None if full is None else full / 3600
     priced = hours is not None and prices.per_hour is not None
     return Cost(
         full_steps=facts.max_steps,
-        spent_steps=account.spent,
+        spent_steps=ledger.spent,
         spent_seconds=seconds,
         seconds_per_step=step,
         seconds_per_eval=evaluation,
         full_seconds=full,
-        peak_memory_bytes=meter.peak_memory_bytes,
-        full_flops=meter.flops / count * facts.max_steps if count and meter.flops else None,
+        peak_memory_bytes=usage.peak_memory_bytes,
+        full_flops=usage.flops / count * facts.max_steps if count and usage.flops else None,
         full_energy_kwh=(
             hours * prices.watts / 1000 if hours is not None and prices.watts is not None else None
         ),
@@ -177,15 +177,15 @@ def full_cost(
     )
 
 
-def _full_eval_seconds(facts: Facts, account: Account, eval_rows: int | None) -> float | None:
+def _full_eval_seconds(facts: Facts, ledger: Ledger, eval_rows: int | None) -> float | None:
     """Seconds of one evaluation of the whole set, scaled up from the sample by its rows."""
-    if not account.eval_seconds or facts.eval is None:
+    if not ledger.eval_seconds or facts.eval is None:
         return None
     if facts.eval.rows is None:
-        return account.eval_seconds[-1] if eval_rows is None else None
+        return ledger.eval_seconds[-1] if eval_rows is None else None
     # The first, smallest evaluation pays for warming up: it counts only where it is the only one.
-    per_row = account.seconds_per_row(eval_rows or facts.eval.rows)
-    if len(account.eval_seconds) > 1 and per_row is not None:
+    per_row = ledger.seconds_per_row(eval_rows or facts.eval.rows)
+    if len(ledger.eval_seconds) > 1 and per_row is not None:
         return per_row * facts.eval.rows
-    rough = account.seconds_per_row(1)
+    rough = ledger.seconds_per_row(1)
     return None if rough is None else rough * facts.eval.rows

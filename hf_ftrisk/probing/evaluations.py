@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.probing.budget import FORWARD_SHARE, EvalSize
-from hf_ftrisk.probing.cost import Account
+from hf_ftrisk.probing.cost import Ledger
 from hf_ftrisk.probing.workload import Evaluation, Probe, Ranks, Workload
 
 # Planned evaluations are taken to cost this much more than measured: clocks are noisy.
@@ -22,13 +22,13 @@ class Probed:
     evals: dict[int, Mapping[str, float]]
 
 
-class Looks:
+class Evaluations:
     """Evaluates probes within the budget, always on the same rows.
 
     Args:
         workload: what is evaluated.
         ranks: the processes in lockstep; all take rank 0's times.
-        account: the budget.
+        ledger: the budget.
         size: the evaluation set.
         rows_per_step: training rows of one optimizer step, None if unknown.
         metric: what every evaluation has to give.
@@ -40,7 +40,7 @@ class Looks:
         self,
         workload: Workload,
         ranks: Ranks,
-        account: Account,
+        ledger: Ledger,
         *,
         size: EvalSize,
         rows_per_step: float | None,
@@ -50,7 +50,7 @@ class Looks:
     ) -> None:
         self._workload = workload
         self._ranks = ranks
-        self._account = account
+        self._ledger = ledger
         self._size = size
         self._rows_per_step = rows_per_step
         self._metric = metric
@@ -60,7 +60,7 @@ class Looks:
         # Metrics of the untrained model on the whole sample.
         self.untrained: Mapping[str, float] = {}
         # The evaluation that was done to see whether evaluating works.
-        self.rehearsed: Evaluation | None = None
+        self.dry_run_result: Evaluation | None = None
         self._planned = 0.0
         self._looked = False
 
@@ -75,17 +75,17 @@ class Looks:
     @property
     def guessed_step_seconds(self) -> float | None:
         """Time of a step, judged by that of the first evaluation."""
-        if self.rehearsed is None:
+        if self.dry_run_result is None:
             return None
-        return self.rehearsed.seconds / self.guessed_cost
+        return self.dry_run_result.seconds / self.guessed_cost
 
     @property
     def _measured(self) -> float | None:
         """Measured cost of the smallest evaluation, steps; None before it was measured."""
-        step = self._account.step_seconds
-        if self.rehearsed is None or step is None:
+        step = self._ledger.step_seconds
+        if self.dry_run_result is None or step is None:
             return None
-        return self.rehearsed.seconds / step * _NOISE
+        return self.dry_run_result.seconds / step * _NOISE
 
     @property
     def least_cost(self) -> float:
@@ -101,13 +101,13 @@ class Looks:
     @property
     def next_cost(self) -> float:
         """What the next evaluation is expected to cost, steps."""
-        last = self._account.last_eval_cost
+        last = self._ledger.last_eval_cost
         return last * _NOISE if self._looked and last is not None else self._planned
 
     @property
     def barely_fits(self) -> bool:
         """Whether what is left does for the smallest evaluation, without reserve for the clock."""
-        return self._account.left >= self.least_cost / _NOISE
+        return self._ledger.left >= self.least_cost / _NOISE
 
     def _most_rows(self) -> int | None:
         """Rows of the evaluation sample at most; None: a set of unknown length, all of it."""
@@ -116,18 +116,18 @@ class Looks:
 
     # --- evaluating -----------------------------------------------------------------------------
 
-    def rehearse(self, probe: Probe) -> None:
+    def dry_run(self, probe: Probe) -> None:
         """One small evaluation before any step: a goal without its metric is found here.
 
         Left out where the budget reaches one evaluation only: that one comes after a step.
         """
-        if self._account.allowed < 1 + 2 * self.guessed_cost:
+        if self._ledger.allowed < 1 + 2 * self.guessed_cost:
             return
         self._set_rows(self._size.least_rows)
         # Of a set without a length one batch is taken.
         limit = 0.0 if self._size.rows is None else None
         evaluation = self._workload.evaluate_untrained(probe, limit)
-        self.rehearsed = self._post(evaluation)
+        self.dry_run_result = self._post(evaluation)
         self._check(evaluation.metrics)
 
     def plan(self, cost: float) -> None:
@@ -135,9 +135,9 @@ class Looks:
         self._planned = cost
         self._set_rows(self._most_rows())
 
-    def take(self, item: Probed) -> None:
+    def measure(self, item: Probed) -> None:
         """Evaluate a probe where it stands, within what is left."""
-        left = self._account.left
+        left = self._ledger.left
         # Before the first look only the smallest one's cost is known, and it fixes the rows.
         least = (self.next_cost if self._looked else self._measured or 0.0) / _NOISE
         if left < least:
@@ -149,7 +149,7 @@ class Looks:
         limit = min(left, 2 * least) if self._looked else min(left, max(least, self.next_cost))
         if not self._looked:
             self._fit_rows(limit / least if least else float("inf"))
-        seconds = limit * (self._account.step_seconds or 0.0)
+        seconds = limit * (self._ledger.step_seconds or 0.0)
         evaluation = self._post(item.probe.evaluate(seconds))
         self._check(evaluation.metrics)
         item.evals[item.probe.step] = evaluation.metrics
@@ -162,7 +162,7 @@ class Looks:
             self._set_rows(evaluation.rows)
         self._looked = True
 
-    def take_untrained(self, item: Probed, reserve: float) -> None:
+    def measure_untrained(self, item: Probed, reserve: float) -> None:
         """Evaluate the model as it is, if that leaves `reserve` looks' and steps' worth.
 
         Args:
@@ -171,23 +171,23 @@ class Looks:
         """
         if not self._looked or self.untrained:
             return
-        if self.rehearsed is not None and self.rehearsed.rows == self.rows:
-            self.untrained = item.evals[0] = self.rehearsed.metrics
+        if self.dry_run_result is not None and self.dry_run_result.rows == self.rows:
+            self.untrained = item.evals[0] = self.dry_run_result.metrics
             return
         cost = self.next_cost
-        if cost + reserve > self._account.left:
+        if cost + reserve > self._ledger.left:
             self._note(
                 "The untrained model was not evaluated on the whole sample: the budget went into "
                 "steps."
             )
             return
-        limit = 2 * cost * (self._account.step_seconds or 0.0)
+        limit = 2 * cost * (self._ledger.step_seconds or 0.0)
         evaluation = self._post(self._workload.evaluate_untrained(item.probe, limit))
         self.untrained = item.evals[0] = evaluation.metrics
 
     def untrained_value(self) -> float | None:
         """The goal's metric of the untrained model; without a look at the whole sample, roughly."""
-        rough = self.rehearsed.metrics if self.rehearsed is not None else {}
+        rough = self.dry_run_result.metrics if self.dry_run_result is not None else {}
         return (self.untrained or rough).get(self._metric)
 
     def _fit_rows(self, ratio: float) -> None:
@@ -207,7 +207,7 @@ class Looks:
     def _post(self, evaluation: Evaluation) -> Evaluation:
         """Enter an evaluation as rank 0 timed it."""
         seconds, rows = self._ranks.from_main((evaluation.seconds, evaluation.rows))
-        self._account.post_evaluation(seconds, rows)
+        self._ledger.post_evaluation(seconds, rows)
         return replace(evaluation, seconds=seconds, rows=rows)
 
     def _check(self, metrics: Mapping[str, float]) -> None:

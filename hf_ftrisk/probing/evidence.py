@@ -19,12 +19,12 @@ from hf_ftrisk.risk import RiskPrior, fit_risk_curve, probe_risk
 from hf_ftrisk.risk.decomposition import RiskDecomposition
 from hf_ftrisk.risk.regimes import regime_probabilities
 
-_LEAST_DEPTHS = 2  # with fewer there is no curve to fit
+_MIN_DEPTHS = 2  # with fewer there is no curve to fit
 # Share of the run's summed learning rate below which a probe has hardly begun. What is uncertain
 # then is the forecast, not the run: no split into intrinsic and reducible risk can be told.
-LITTLE_LEARNT = 0.05
+LITTLE_LEARNED = 0.05
 # Factor by which the data must raise a regime's odds for it to be named: from even odds to 0.8.
-LEAST_SUPPORT = 4.0
+MIN_SUPPORT = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ def known_baseline(goal: Goal, facts: Facts, untrained: float | None) -> float |
     return trivial_baseline(goal, labels=facts.labels, untrained=untrained)
 
 
-def weigh(
+def summarize(
     probes: Sequence[RunRecord],
     goal: Goal,
     facts: Facts,
@@ -140,7 +140,7 @@ def weigh(
     )
 
 
-def learnt_share(facts: Facts, depth: int) -> float | None:
+def learned_share(facts: Facts, depth: int) -> float | None:
     """Share of the run's summed learning rate that lies behind `depth`; None if not planned."""
     if facts.schedule is None or not facts.schedule.sum() > 0:
         return None
@@ -164,17 +164,17 @@ def _fit(
         (float(depth), float(risk), float(runs))
         for depth, risk, runs in zip(estimate.depths, estimate.risks, estimate.runs, strict=True)
     )
-    if len(depths) < _LEAST_DEPTHS:
+    if len(depths) < _MIN_DEPTHS:
         notes.append(
             "No risk curve, c* or regime: the probes were evaluated at one depth, a curve needs "
             "two. A larger budget buys more."
         )
         return None, curve, None
-    behind = learnt_share(facts, depths[-1])
-    if behind is not None and behind < LITTLE_LEARNT:
+    behind = learned_share(facts, depths[-1])
+    if behind is not None and behind < LITTLE_LEARNED:
         notes.append(
             f"No risk curve, c* or regime: {behind:.1%} of the run's learning rate lies behind the "
-            f"deepest look, {LITTLE_LEARNT:.0%} is the least that shows how the risk falls."
+            f"deepest look, {LITTLE_LEARNED:.0%} is the least that shows how the risk falls."
         )
         return None, curve, None
     if estimate.runs.max() == 1:
@@ -200,7 +200,7 @@ def told_by_the_data(decomposition: RiskDecomposition) -> RiskDecomposition:
 
     A few shallow looks leave open which part of a risk is intrinsic. Where the whole risk is large
     against the tolerance, nearly any split of it is then called noise-dominant: before the data,
-    by the prior alone. A regime is kept when the data made its odds `LEAST_SUPPORT` times as great.
+    by the prior alone. A regime is kept when the data made its odds `MIN_SUPPORT` times as great.
     What is already known at the shallowest look needs no split.
     """
     regime, tolerance = decomposition.regime, decomposition.tolerance
@@ -210,7 +210,7 @@ def told_by_the_data(decomposition: RiskDecomposition) -> RiskDecomposition:
     drawn = RiskPrior().sample(level.size, "power", np.random.default_rng(0))["share"]
     before = regime_probabilities(level * (1.0 - drawn), level, tolerance)
     p, q = decomposition.regime_probabilities[regime], before[regime]
-    if p * (1.0 - q) >= LEAST_SUPPORT * q * (1.0 - p):
+    if p * (1.0 - q) >= MIN_SUPPORT * q * (1.0 - p):
         return decomposition
     why = (
         f"the looks do not tell which part of the risk more depth would remove: {regime} has a "

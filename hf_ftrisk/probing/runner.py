@@ -35,7 +35,7 @@ class PreflightRunner:
     Args:
         trainer: the user's Trainer, which has not to be prepared in any way.
         goal: what the run is judged by: a `Goal`, or text such as ``"eval_accuracy>=0.85"``.
-        budget: hard cap on the share of the full run's optimiser steps to spend, in (0, 1].
+        budget: hard cap on the share of the full run's optimizer steps to spend, in (0, 1].
             Evaluations count at their measured cost.
         seeds: probes at most, with different data order, dropout, and where untouched a fresh
             head and fresh adapters. One deep probe comes first; each has a tenth of the run at
@@ -44,7 +44,7 @@ class PreflightRunner:
             task are used; None: packaged runs.
         task: name under which runs are comparable; None: made from model and data, as
             `FineTuneRiskCallback` does when it adds a run.
-        depths: optimiser steps to look at; None: a doubling grid as deep as the budget goes.
+        depths: optimizer steps to look at; None: a doubling grid as deep as the budget goes.
         eval_samples: rows of the evaluation set to measure on at most, always the same ones;
             None: all.
         snapshot: where copies of trainable weights are kept: ``"cpu"``, ``"pinned"`` host memory,
@@ -147,17 +147,17 @@ class PreflightRunner:
 
         Args:
             goal: what the run is judged by: a `Goal`, or text such as ``"eval_accuracy>=0.85"``.
-            step: makes one optimiser step, gradient accumulation included, and returns its loss,
+            step: makes one optimizer step, gradient accumulation included, and returns its loss,
                 or a dict with ``loss`` and, if known, ``grad_norm`` and ``learning_rate``. It is
                 given the next of `batches`, or nothing when there are none.
             evaluate: metrics on the first so many rows of the evaluation set, in an order that
                 is always the same; called with the number of rows. ``accuracy`` and
                 ``eval_accuracy`` are the same metric.
-            state_dict: all that a step changes: model (with adapters: theirs alone), optimiser,
+            state_dict: all that a step changes: model (with adapters: theirs alone), optimizer,
                 scheduler, scaler; nested dicts and lists of tensors and plain values. Without
                 `batches` also the position in the data.
             load_state_dict: brings back what `state_dict` gave. Tried before the first step.
-            max_steps: optimiser steps of the full run.
+            max_steps: optimizer steps of the full run.
             eval_rows: rows of the evaluation set.
             batches: what one epoch's `step` calls are given, in the order of this seed; begun
                 anew at each epoch's end. Return a new loader for each call.
@@ -165,8 +165,8 @@ class PreflightRunner:
                 called for the first probe, which is the run as it stands.
             learning_rates: (max_steps,) planned learning rates; without them the risk curve
                 cannot use the schedule.
-            steps_per_epoch: optimiser steps in one pass over the data.
-            rows_per_step: training rows of one optimiser step over all processes.
+            steps_per_epoch: optimizer steps in one pass over the data.
+            rows_per_step: training rows of one optimizer step over all processes.
             eval_batch_size: rows of one evaluation batch over all processes.
             evaluations: evaluations of the whole set that the full run will do, for its cost.
             eval_labels: class indices of the evaluation set, for the majority baseline.

@@ -25,18 +25,18 @@ from hf_ftrisk.probing.budget import (
     make_plan,
     many_probes,
 )
-from hf_ftrisk.probing.cost import Account
-from hf_ftrisk.probing.evaluations import Looks, Probed
-from hf_ftrisk.probing.evidence import Evidence, known_baseline, weigh
+from hf_ftrisk.probing.cost import Ledger
+from hf_ftrisk.probing.evaluations import Evaluations, Probed
+from hf_ftrisk.probing.evidence import Evidence, known_baseline, summarize
 from hf_ftrisk.probing.options import SIGNAL_SECONDS, Options
-from hf_ftrisk.probing.workload import Facts, Meter, Ranks, Workload
+from hf_ftrisk.probing.workload import Facts, Ranks, Usage, Workload
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Diagnosis
 
 T = TypeVar("T")
 
 # A deeper look has to be at least this much deeper than the last one to be worth its evaluation.
-_LEAST_DEEPENING = 4 / 3
+_MIN_DEEPENING = 4 / 3
 # Steps that tell what a step costs, before the rest is planned: the first is slow.
 _TIMED_STEPS = 2
 # Static signals may take this share of the time that the budget is worth, if that is more than the
@@ -76,7 +76,7 @@ class Session:
         self._progress = progress
         self._start = time.perf_counter()
         self.facts: Facts = workload.facts()
-        self.account = Account(allowed_steps(options.budget, self.facts.max_steps))
+        self.ledger = Ledger(allowed_steps(options.budget, self.facts.max_steps))
         if options.depths is not None:
             check_depths(options.depths, self.facts.max_steps)
         self.plan: Plan | None = None
@@ -87,7 +87,7 @@ class Session:
         self.evidence = Evidence()
         self.notes: list[str] = list(self.facts.notes)
         self.first = self._first_rate()
-        self.looks = self._own_looks()
+        self.evaluations = self._own_evaluations()
 
     def _first_rate(self) -> int:
         """Step of the schedule that the probes begin at: its peak, where the warm-up is long."""
@@ -96,25 +96,25 @@ class Session:
             return 0
         peak = int(schedule.argmax())
         probes = many_probes(self.options.seeds, self.options.budget)
-        if peak <= _LONG_WARMUP * self.account.allowed / probes:
+        if peak <= _LONG_WARMUP * self.ledger.allowed / probes:
             return 0
         self.notes.append(
             f"The probes begin at step {peak} of the schedule, its peak: the warm-up before it is "
             "longer than they are."
-            if peak >= self.account.allowed
+            if peak >= self.ledger.allowed
             else f"The probes begin at step {peak} of the schedule, its peak: the warm-up before "
             "it would take most of them."
         )
         return peak
 
-    def _own_looks(self) -> Looks | None:
+    def _own_evaluations(self) -> Evaluations | None:
         """Evaluations of the probes; None where nothing can be evaluated."""
         goal, size = self.options.goal, self.facts.eval
         if size is not None:
-            return Looks(
+            return Evaluations(
                 self._workload,
                 self._ranks,
-                self.account,
+                self.ledger,
                 size=size,
                 rows_per_step=self.facts.rows_per_step,
                 metric=goal.metric,
@@ -150,14 +150,14 @@ class Session:
         return time.perf_counter() - self._start
 
     @property
-    def meter(self) -> Meter:
+    def usage(self) -> Usage:
         """What was measured on all probes."""
-        return sum((item.probe.meter for item in self.probed), Meter())
+        return sum((item.probe.usage for item in self.probed), Usage())
 
     @property
     def eval_rows(self) -> int | None:
         """Rows of the evaluation sample."""
-        return None if self.looks is None else self.looks.rows
+        return None if self.evaluations is None else self.evaluations.rows
 
     def on_main(self, compute: Callable[[], T]) -> T:
         """What rank 0 computes, on every rank."""
@@ -168,33 +168,33 @@ class Session:
     # --- stages ---------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """All stages: wiring, rehearsal, static signals, probes."""
+        """All stages: wiring, dry run, static signals, probes."""
         self.faults = self._workload.faults()
         if any(fault.severity == "fatal" for fault in self.faults):
             return
         self._open()
-        if self.looks is None:
+        if self.evaluations is None:
             self._signals(None)
             self._train_blindly()
             return
-        self._rehearse(self.looks)
-        self._signals(self.looks.guessed_step_seconds)
-        self._probe(self.looks)
+        self._dry_run(self.evaluations)
+        self._signals(self.evaluations.guessed_step_seconds)
+        self._probe(self.evaluations)
 
     def _open(self) -> Probed:
         item = Probed(self._workload.open(len(self.probed), self.first), {})
         self.probed.append(item)
         return item
 
-    def _rehearse(self, looks: Looks) -> None:
-        looks.rehearse(self.probed[0].probe)
+    def _dry_run(self, evaluations: Evaluations) -> None:
+        evaluations.dry_run(self.probed[0].probe)
         self._show()
 
     def _signals(self, step_seconds: float | None) -> None:
         """Static signals, in the time they are given."""
         wanted = self.options.signal_seconds
         if wanted is None:
-            worth = 0.0 if step_seconds is None else self.account.allowed * step_seconds
+            worth = 0.0 if step_seconds is None else self.ledger.allowed * step_seconds
             wanted = max(SIGNAL_SECONDS, _SIGNAL_SHARE * worth)
         if wanted == 0:
             return
@@ -207,101 +207,101 @@ class Session:
     def _train_blindly(self) -> None:
         """One probe of a few steps: without evaluations more of them would tell nothing more."""
         deepest = max(self.options.depths or (_BLIND_STEPS,))
-        self._advance(self.probed[0], min(deepest, math.floor(self.account.allowed)))
+        self._advance(self.probed[0], min(deepest, math.floor(self.ledger.allowed)))
 
-    def _probe(self, looks: Looks) -> None:
-        if self.account.allowed < 1 + looks.guessed_cost:
-            self._no_room(looks.guessed_cost)
+    def _probe(self, evaluations: Evaluations) -> None:
+        if self.ledger.allowed < 1 + evaluations.guessed_cost:
+            self._no_room(evaluations.guessed_cost)
             return
-        self._time_a_step(looks)
-        self.plan = self._own_plan(looks)
+        self._time_a_step(evaluations)
+        self.plan = self._own_plan(evaluations)
         if not self.plan.depths:
-            self._no_room(looks.least_cost)
+            self._no_room(evaluations.least_cost)
             return
         target: int | None = self.plan.depths[0]
         seeds = self.plan.seeds
         while target is not None:
-            seeds = self._level(looks, target, seeds)
-            self.evidence = self._weigh()
-            target = self._next(looks, self.plan, target, seeds)
+            seeds = self._advance_all(evaluations, target, seeds)
+            self.evidence = self._summarize()
+            target = self._next(evaluations, self.plan, target, seeds)
 
     def _no_room(self, look: float) -> None:
         share = (1 + look) / self.facts.max_steps
         self.notes.append(
-            f"The budget of {self.account.allowed:.3g} steps does not reach one step with one "
+            f"The budget of {self.ledger.allowed:.3g} steps does not reach one step with one "
             f"evaluation: give budget={min(1.0, share):.2g} or more."
         )
 
     def _show(self) -> None:
-        self._progress(self.account.spent)
+        self._progress(self.ledger.spent)
 
     # --- probing --------------------------------------------------------------------------------
 
-    def _time_a_step(self, looks: Looks) -> None:
+    def _time_a_step(self, evaluations: Evaluations) -> None:
         """The first steps of the first probe, as many as leave room for an evaluation."""
         wanted = min(_TIMED_STEPS, self.facts.max_steps, *(self.options.depths or ()))
         for target in range(1, wanted + 1):
             # Only the first step is taken on a guess: it prices what was evaluated before.
-            if target > 1 and not self._affords(1 + looks.least_cost):
+            if target > 1 and not self._affords(1 + evaluations.least_cost):
                 return
             self._advance(self.probed[0], target)
 
-    def _own_plan(self, looks: Looks) -> Plan:
-        item, account = self.probed[0], self.account
+    def _own_plan(self, evaluations: Evaluations) -> Plan:
+        item, ledger = self.probed[0], self.ledger
         plan = make_plan(
-            account.left + account.steps,
+            ledger.left + ledger.steps,
             max_steps=self.facts.max_steps,
             seeds=self.options.seeds,
-            least_look=looks.least_cost,
-            most_look=looks.most_cost,
+            least_look=evaluations.least_cost,
+            most_look=evaluations.most_cost,
             depths=self.options.depths,
         )
         depths = plan.depths
-        if not depths and looks.barely_fits:
+        if not depths and evaluations.barely_fits:
             depths = (item.probe.step,)
         depths = tuple(sorted({max(depth, item.probe.step) for depth in depths}))
         self.notes += plan.notes
-        looks.plan(plan.look_cost)
+        evaluations.plan(plan.look_cost)
         return replace(plan, depths=depths)
 
     def _advance(self, item: Probed, target: int) -> None:
-        before = len(item.probe.meter.step_seconds)
+        before = len(item.probe.usage.step_seconds)
         item.probe.advance(target)
-        seconds = self._ranks.from_main(item.probe.meter.step_seconds[before:])
-        self.account.post_steps(seconds, opening=before == 0)
+        seconds = self._ranks.from_main(item.probe.usage.step_seconds[before:])
+        self.ledger.post_steps(seconds, opening=before == 0)
         self._show()
 
-    def _level(self, looks: Looks, target: int, seeds: int) -> int:
+    def _advance_all(self, evaluations: Evaluations, target: int, seeds: int) -> int:
         """Take every probe to depth `target`; the number of probes that the budget carries on."""
         for index in range(seeds):
             if index == len(self.probed):
-                cost = target + looks.next_cost
+                cost = target + evaluations.next_cost
                 if not self._affords(cost):
-                    self._tell_fewer(index, seeds, target, cost)
+                    self._note_fewer(index, seeds, target, cost)
                     return index
                 self._open()
             item = self.probed[index]
             if item.probe.diverged:
                 continue
-            if not self._affords(target - item.probe.step + looks.next_cost) and index > 0:
+            if not self._affords(target - item.probe.step + evaluations.next_cost) and index > 0:
                 return index
             self._workload.activate(item.probe)
             self._advance(item, target)
             if not item.probe.diverged:
-                looks.take(item)
+                evaluations.measure(item)
                 self._show()
             if index == 0:
-                looks.take_untrained(item, (seeds - 1) * (target + looks.next_cost))
+                evaluations.measure_untrained(item, (seeds - 1) * (target + evaluations.next_cost))
                 self._show()
         return seeds
 
     def _affords(self, cost: float) -> bool:
-        return cost <= self.account.left
+        return cost <= self.ledger.left
 
-    def _tell_fewer(self, kept: int, seeds: int, target: int, cost: float) -> None:
+    def _note_fewer(self, kept: int, seeds: int, target: int, cost: float) -> None:
         self.notes.append(
             f"{kept} of {seeds} seeds probed: one probe to step {target} costs {cost:.1f} steps "
-            f"with its evaluation, {max(0.0, self.account.left):.1f} were left."
+            f"with its evaluation, {max(0.0, self.ledger.left):.1f} were left."
         )
 
     # --- what to do next ------------------------------------------------------------------------
@@ -319,14 +319,14 @@ class Session:
     def _goal_and_scale(self) -> tuple[Goal, str | None]:
         asked = self.options.goal
         known = [metrics for item in self.probed for metrics in item.evals.values()]
-        if self.looks is not None and self.looks.untrained:
-            known.append(self.looks.untrained)
+        if self.evaluations is not None and self.evaluations.untrained:
+            known.append(self.evaluations.untrained)
         return goal_for_values(asked, [m[asked.metric] for m in known if asked.metric in m])
 
     def records(self) -> tuple[RunRecord, ...]:
         """Trajectories of the probes, with the trivial baseline in them."""
         baseline = self.baseline()
-        untrained = self.looks.untrained if self.looks is not None else {}
+        untrained = self.evaluations.untrained if self.evaluations is not None else {}
         records = []
         for item in self.probed:
             evals = dict(item.evals)
@@ -340,13 +340,13 @@ class Session:
 
     def baseline(self) -> float | None:
         """Trivial baseline of the goal's metric."""
-        untrained = self.looks.untrained_value() if self.looks is not None else None
+        untrained = self.evaluations.untrained_value() if self.evaluations is not None else None
         return known_baseline(self.goal, self.facts, untrained)
 
-    def _weigh(self) -> Evidence:
+    def _summarize(self) -> Evidence:
         records = self.records()
         return self.on_main(
-            lambda: weigh(
+            lambda: summarize(
                 records,
                 self.goal,
                 self.facts,
@@ -359,7 +359,7 @@ class Session:
     def money(self) -> dict[str, Any]:
         """The price of probing in money, where the user gave one."""
         prices, value = self.options.prices, self.options.run_value
-        seconds = self.account.step_seconds
+        seconds = self.ledger.step_seconds
         if value is None or prices.per_hour is None or seconds is None:
             return {}
         return {
@@ -368,7 +368,7 @@ class Session:
             "value": value,
         }
 
-    def _next(self, looks: Looks, plan: Plan, depth: int, seeds: int) -> int | None:
+    def _next(self, evaluations: Evaluations, plan: Plan, depth: int, seeds: int) -> int | None:
         """The next depth, None when deeper does not pay or cannot be paid.
 
         It does not pay from c* on, the depth that minimizes the expected risk and its price over
@@ -385,14 +385,14 @@ class Session:
             )
             return None
         # The looks of all probes that go on, and as many steps as are left for each.
-        extra = int(self.account.left / len(alive) - looks.next_cost)
+        extra = int(self.ledger.left / len(alive) - evaluations.next_cost)
         planned = _after(depth, plan.depths)
         if self.options.depths is not None:
             return planned if planned is not None and planned - depth <= extra else None
         limit = min(depth + extra, self.facts.max_steps)
         if best is not None:
             limit = min(limit, math.ceil(best))
-        if limit < max(depth + 1, _LEAST_DEEPENING * depth):
+        if limit < max(depth + 1, _MIN_DEEPENING * depth):
             return None
         return min(planned or 2 * depth, limit)
 

@@ -18,7 +18,7 @@ DIVERGED_AFTER = 3
 
 
 @dataclass(frozen=True)
-class Meter:
+class Usage:
     """What was measured on one probe, or on all of them, besides metrics.
 
     Args:
@@ -31,9 +31,9 @@ class Meter:
     flops: float = 0.0
     peak_memory_bytes: int | None = None
 
-    def __add__(self, other: Meter) -> Meter:
+    def __add__(self, other: Usage) -> Usage:
         peaks = [m.peak_memory_bytes for m in (self, other) if m.peak_memory_bytes is not None]
-        return Meter(
+        return Usage(
             self.step_seconds + other.step_seconds,
             self.flops + other.flops,
             max(peaks, default=None),
@@ -129,7 +129,7 @@ class Probe(Protocol):
         """Whether the loss or the gradient has stopped being a number."""
 
     @property
-    def meter(self) -> Meter:
+    def usage(self) -> Usage:
         """Times and counts so far."""
 
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 # Rates of a planned schedule that are kept: those of every step, or of so many evenly spread ones.
-MOST_RATES = 4096
+MAX_RATES = 4096
 
 
 class FrozenDict(dict[str, Any]):
@@ -44,9 +44,9 @@ def frozen_column(values: Any) -> np.ndarray:
 def schedule_steps(max_steps: int) -> np.ndarray:
     """Steps (n_rates,), from 0, whose planned learning rates a record keeps.
 
-    All of them, or the middles of `MOST_RATES` equal parts of a longer run.
+    All of them, or the middles of `MAX_RATES` equal parts of a longer run.
     """
-    kept = min(max_steps, MOST_RATES)
+    kept = min(max_steps, MAX_RATES)
     return np.asarray((np.arange(kept) + 0.5) * (max_steps / kept), dtype=np.int64)
 
 
@@ -56,7 +56,7 @@ def kept_schedule(schedule: np.ndarray, max_steps: int) -> np.ndarray:
     Raises:
         ValueError: another number of rates.
     """
-    kept, rates = min(max_steps, MOST_RATES), np.asarray(schedule)
+    kept, rates = min(max_steps, MAX_RATES), np.asarray(schedule)
     if rates.shape == (max_steps,) and max_steps > kept:
         rates = rates[schedule_steps(max_steps)]
     if rates.shape != (kept,):

@@ -40,7 +40,7 @@ from hf_ftrisk.record.trainer_log import (
 Status = Literal["finished", "running", "stopped"]
 
 # Beyond this a step is no longer told from the next one by a float.
-_MOST_STEPS = 2**53
+_MAX_STEPS = 2**53
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class RunRecord:
         nan_steps: name (``loss``, ``grad_norm``, ``eval_...``) -> (n,) steps at which NaN itself
             was logged: the columns alone cannot tell that from "not logged".
         schedule: (n_rates,) planned learning rate of every step, or of the `schedule_steps` of a
-            run of more than `columns.MOST_RATES` steps; None if unknown. A longer one is thinned.
+            run of more than `columns.MAX_RATES` steps; None if unknown. A longer one is thinned.
         steps_per_epoch: optimizer steps in one pass over the data, None if unknown.
         status: ``"finished"`` reached its planned end, ``"running"`` still goes on (or is cut
             off without saying why), ``"stopped"`` ended early on purpose.
@@ -95,7 +95,7 @@ class RunRecord:
 
     def __post_init__(self) -> None:
         planned = number(self.max_steps)
-        if planned is None or not planned.is_integer() or not 0 < planned <= _MOST_STEPS:
+        if planned is None or not planned.is_integer() or not 0 < planned <= _MAX_STEPS:
             raise ValueError(
                 f"max_steps must be a whole number above 0 and below 2**53, got {self.max_steps!r}"
             )

@@ -68,8 +68,8 @@ def _finished(record: RunRecord, rule: FinishRule) -> ReplayFinish:
     indices, chances = load_gain_model().look_chances(record, goal, rule.tolerance)
     for i, chance in zip(indices, chances.tolist(), strict=True):
         seen = record.prefix(float(steps[i]))
-        floor = rule.floor(seen)
-        if floor is None or chance >= floor:
+        threshold = rule.threshold(seen)
+        if threshold is None or chance >= threshold:
             continue
         ruling: FinishRuling = rule.judge(seen)
         later = float(better[i + 1 :].max(initial=better[: i + 1].max()))

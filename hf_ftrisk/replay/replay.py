@@ -30,8 +30,8 @@ from hf_ftrisk.verdict import Diagnosis, Verdict
 
 STATE_FILE = "trainer_state.json"
 # Depths that are shown, and measured in a summary, when none are asked for.
-_MOST_CHECKS = 200
-_LEAST_RATIO = min(ALLOWED)
+_MAX_CHECKS = 200
+_MIN_RATIO = min(ALLOWED)
 SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 
 
@@ -64,7 +64,7 @@ class Replay:
         diagnoses: named failures of the whole trajectory.
         goal_inferred: nobody gave a goal, it was chosen from the metrics in the log.
         finish: where it would have been finished for want of gain; None: nobody asked.
-        notes: what was learnt about the goal's scale, one sentence each.
+        notes: what was learned about the goal's scale, one sentence each.
     """
 
     name: str
@@ -183,7 +183,7 @@ def replay_run(
     goal_inferred: bool = False,
     notes: Sequence[str] = (),
 ) -> Replay:
-    """Forecasts on the way, the stop, and what came true.
+    """Forecasts on the way, the stop, and the outcome.
 
     Args:
         record: a finished, stopped or running run.
@@ -217,13 +217,13 @@ def replay_run(
         reason=reason,
         certain=certain,
         outcome=record.outcome(goal) if record.has_outcome(goal) else None,
-        diagnoses=diagnose(record, goal, forecaster=rule.forecaster, runs=_peers(record, rule)),
+        diagnoses=diagnose(record, goal, forecaster=rule.forecaster, runs=_related(record, rule)),
         goal_inferred=goal_inferred,
         notes=tuple(notes),
     )
 
 
-def _peers(record: RunRecord, rule: Rule) -> Sequence[RunRecord]:
+def _related(record: RunRecord, rule: Rule) -> Sequence[RunRecord]:
     """Completed runs of the record's task that the rule's forecaster knows."""
     forecaster = rule.forecaster
     return of_task(forecaster.history, record.task) if isinstance(forecaster, Forecaster) else ()
@@ -285,7 +285,7 @@ def _first_stop(record: RunRecord, rule: Rule) -> tuple[int | None, str | None, 
 def _first_failure(record: RunRecord, goal: Goal) -> tuple[int | None, Diagnosis | None]:
     """First logged step with a certain failure, as a watcher would have seen it."""
     steps, loss = record.finite_losses()
-    level = _LEAST_RATIO * beginning(steps, loss, record.max_steps) if loss.size else math.inf
+    level = _MIN_RATIO * beginning(steps, loss, record.max_steps) if loss.size else math.inf
     risen = bool((loss > level).any())
     suspicious = (
         risen
@@ -298,7 +298,7 @@ def _first_failure(record: RunRecord, goal: Goal) -> tuple[int | None, Diagnosis
     logged = np.union1d(record.train_step, record.eval_step).astype(int).tolist()
     if risen and not record.nan_steps:
         # A loss that has risen is looked at as a watcher looks, not at every log.
-        logged = logged[:: max(1, len(logged) // _MOST_CHECKS)]
+        logged = logged[:: max(1, len(logged) // _MAX_CHECKS)]
     for step in logged if suspicious else ():
         failure = certain_failure(record.prefix(step), goal)
         if failure is not None:
@@ -359,7 +359,7 @@ class Summary:
         return {**vars(self), "depths": [dict(vars(depth)) for depth in self.depths]}
 
 
-def summarise(replays: Iterable[Replay]) -> Summary:
+def summarize(replays: Iterable[Replay]) -> Summary:
     """Summary over runs: forecast errors by depth, stops and what they would have saved."""
     runs = list(replays)
     judged = [run.good for run in runs if run.good is not None]
@@ -383,10 +383,10 @@ def summarise(replays: Iterable[Replay]) -> Summary:
 _ERROR_CAP = math.log(2.0)
 
 
-def _error(goal: Goal, value: float, truth: float) -> float:
-    if goal.kind == "loss" and value > 0 and truth > 0:
-        return min(abs(math.log(value / truth)), _ERROR_CAP)
-    return abs(value - truth)
+def _error(goal: Goal, value: float, outcome: float) -> float:
+    if goal.kind == "loss" and value > 0 and outcome > 0:
+        return min(abs(math.log(value / outcome)), _ERROR_CAP)
+    return abs(value - outcome)
 
 
 def _at_depth(runs: Sequence[Replay], kind: str, share: float) -> DepthSummary | None:

@@ -17,7 +17,7 @@ _NAME = 44
 
 
 def replay_text(replay: Replay) -> str:
-    """One run: what was known, the forecasts by depth, the stop, the truth, the diagnoses."""
+    """One run: what was known, the forecasts by depth, the stop, the outcome, the diagnoses."""
     record = replay.record
     lines = [
         f"{replay.name}: {_how_far(record)}",
@@ -38,7 +38,7 @@ def replay_text(replay: Replay) -> str:
     lines += _entry("stopped", stop)
     if replay.finish is not None:
         lines += _entry("finished", _finish_words(replay.finish, replay))
-    lines += _entry("came true", _truth_words(replay))
+    lines += _entry("outcome", _outcome_words(replay))
     for diagnosis in replay.diagnoses:
         lines += _entry(diagnosis.name, f"{diagnosis.message} {diagnosis.advice}")
     for note in _notes(replay):
@@ -101,7 +101,7 @@ def _never_evaluated(replay: Replay) -> bool:
 def summary_text(replays: Sequence[Replay], summary: Summary) -> str:
     """A folder: one line for each run, then errors by depth and what the stops would have saved."""
     rows: list[tuple[str, ...]] = [
-        ("run", "goal", "steps", "at 30 %", "came true", "good", "stopped at")
+        ("run", "goal", "steps", "at 30 %", "outcome", "good", "stopped at")
     ]
     rows += [_run_row(replay) for replay in replays]
     lines = [*_aligned(rows, left=2), ""]
@@ -156,7 +156,7 @@ def _look_row(replay: Replay, look: ReplayLook) -> tuple[str, ...]:
     )
 
 
-def _truth_words(replay: Replay) -> str:
+def _outcome_words(replay: Replay) -> str:
     if replay.outcome is None and _never_evaluated(replay):
         return f"not known, {replay.goal.metric} was never evaluated"
     if replay.outcome is None:

@@ -129,7 +129,7 @@ class Finish:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Everything known about one fine-tune: prediction, and later the truth.
+    """Everything known about one fine-tune: prediction, and later the outcome.
 
     Args:
         goal: what the run is judged by.

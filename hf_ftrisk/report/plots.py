@@ -83,7 +83,7 @@ def _draw_trajectory(axes: Axes, report: RiskReport) -> None:
             zorder=5,
         )
     if report.outcome is not None:
-        axes.plot([full], [report.outcome], "*", color=_RISK, ms=12, label="true end", zorder=6)
+        axes.plot([full], [report.outcome], "*", color=_RISK, ms=12, label="outcome", zorder=6)
     threshold = goal.threshold(report.baseline)
     if threshold is not None:
         name = "target" if goal.target is not None else "trivial baseline"

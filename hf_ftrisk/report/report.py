@@ -30,7 +30,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class RiskReport(Findings):
-    """Everything known about one fine-tune: prediction, and later the truth.
+    """Everything known about one fine-tune: prediction, and later the outcome.
 
     Its fields are those of `Findings`: goal, verdict, reasons, cost, stage, forecast,
     decomposition, diagnoses, baseline, looks, probes, run, risk_curve, optimal_depth, outcome,

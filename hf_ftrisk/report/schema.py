@@ -19,18 +19,18 @@ from hf_ftrisk.risk.decay import Form
 from hf_ftrisk.risk.regimes import NamedRegime
 from hf_ftrisk.verdict import Diagnosis
 
-_MOST_VALUES = 1_000_000
-_MOST_TEXT = 100_000
+_MAX_VALUES = 1_000_000
+_MAX_TEXT = 100_000
 
 Step = Annotated[int, Field(ge=0, le=1 << 53)]
 Number = Annotated[float, Field(ge=-1e300, le=1e300)]
 Count = Annotated[float, Field(ge=0, le=1e300)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Text = Annotated[str, Field(max_length=_MOST_TEXT)]
+Text = Annotated[str, Field(max_length=_MAX_TEXT)]
 Texts = Annotated[list[Text], Field(max_length=10_000)]
 # A number as a record stores it: null for NaN, words for infinities.
 Cell = float | None | Literal["inf", "-inf"]
-Cells = Annotated[list[Cell], Field(max_length=_MOST_VALUES)]
+Cells = Annotated[list[Cell], Field(max_length=_MAX_VALUES)]
 # What is not finite is null in a report.
 Numbers = dict[str, Number | None]
 
@@ -93,7 +93,7 @@ class _Forecast(_Part):
     source: Text
     mean: Number
     std: Count
-    samples: Annotated[list[Number], Field(min_length=1, max_length=_MOST_VALUES)]
+    samples: Annotated[list[Number], Field(min_length=1, max_length=_MAX_VALUES)]
 
 
 class _Energy(_Part):
@@ -119,7 +119,7 @@ class _Decay(_Part):
 class _Draws(_Part):
     decay: _Decay
     forms: Annotated[list[Form], Field(min_length=1, max_length=4)]
-    form: Annotated[list[Step], Field(min_length=1, max_length=_MOST_VALUES)]
+    form: Annotated[list[Step], Field(min_length=1, max_length=_MAX_VALUES)]
     intrinsic: list[Count]
     amplitude: list[Count]
     exponent: list[Number]
@@ -202,7 +202,7 @@ class _Report(BaseModel):
     diagnoses: Annotated[list[_DIAGNOSIS], Field(max_length=10_000)]  # type: ignore[valid-type]
     cost: _COST  # type: ignore[valid-type]
     baseline: Number | None
-    looks: Annotated[list[_LOOK], Field(max_length=_MOST_VALUES)]  # type: ignore[valid-type]
+    looks: Annotated[list[_LOOK], Field(max_length=_MAX_VALUES)]  # type: ignore[valid-type]
     probes: Annotated[list[_Record], Field(max_length=10_000)]
     run: _Record | None
     risk_curve: list[Annotated[list[Count], Field(min_length=3, max_length=3)]]

@@ -15,18 +15,18 @@ from hf_ftrisk.report.report import RiskReport
 from hf_ftrisk.text import printable
 from hf_ftrisk.verdict import Verdict
 
-_COLOURS = {Verdict.GO: "green", Verdict.NO_GO: "red", Verdict.UNDECIDED: "yellow"}
+_COLORS = {Verdict.GO: "green", Verdict.NO_GO: "red", Verdict.UNDECIDED: "yellow"}
 
 
 # Characters of one reason, note or diagnosis, and number of them, that are shown at most.
-_MOST_TEXT = 4000
-_MOST_ITEMS = 200
+_MAX_TEXT = 4000
+_MAX_ITEMS = 200
 
 
 def _bullets(title: str, items: list[str]) -> list[RenderableType]:
     if not items:
         return []
-    shown = [Text(f"- {printable(item, _MOST_TEXT)}") for item in items[:_MOST_ITEMS]]
+    shown = [Text(f"- {printable(item, _MAX_TEXT)}") for item in items[:_MAX_ITEMS]]
     return [Text(f"\n{title}", style="bold"), *shown]
 
 
@@ -36,8 +36,8 @@ def render_report(report: RiskReport, title: str | None = None) -> RenderableTyp
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     for label, text in report_text.rows(report):
-        style = _COLOURS[report.verdict] if label == "Verdict" else ""
-        table.add_row(label, Text(printable(text, _MOST_TEXT), style=style))
+        style = _COLORS[report.verdict] if label == "Verdict" else ""
+        table.add_row(label, Text(printable(text, _MAX_TEXT), style=style))
     parts: list[RenderableType] = [table]
     parts += _bullets("Why", list(report.reasons))
     parts += _bullets(

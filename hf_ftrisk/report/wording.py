@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hf_ftrisk.goal import Goal
     from hf_ftrisk.report.findings import Findings
 
-_MOST_TEXT = 4000  # characters of one item in the Markdown form
+_MAX_TEXT = 4000  # characters of one item in the Markdown form
 _VERDICT_WORDS = {
     "GO": "go",
     "NO_GO": "no go",
@@ -101,7 +101,7 @@ def forecast_words(report: Findings) -> str:
 
 
 def goal_words(report: Findings) -> str:
-    """What counts as a good end."""
+    """What counts as a good outcome."""
     if report.goal.target is not None:
         return str(report.goal)
     if report.baseline is None:
@@ -121,7 +121,7 @@ def regime_words(report: Findings) -> str:
 
 
 def uncertainty_words(report: Findings) -> str:
-    """Intrinsic limit and optimisation spread left at the forecast's depth, as standard deviations.
+    """Intrinsic limit and optimization spread left at the forecast's depth, as standard deviations.
 
     Both in units of the goal metric.
     """
@@ -142,7 +142,7 @@ def uncertainty_words(report: Findings) -> str:
     if depth > 0:
         left = float(decomposition.optimization(depth))
         parts.append(
-            f"optimisation noise left after step {depth}: {value(math.sqrt(left), report.goal)}"
+            f"optimization noise left after step {depth}: {value(math.sqrt(left), report.goal)}"
         )
     return "; ".join(parts)
 
@@ -217,7 +217,7 @@ def rows(report: Findings) -> list[tuple[str, str]]:
 
 def _escape(text: str) -> str:
     """Text safe inside one Markdown table cell or list item."""
-    flat = printable(text, _MOST_TEXT)
+    flat = printable(text, _MAX_TEXT)
     for character in "\\`*_{}[]<>|#":
         flat = flat.replace(character, f"\\{character}")
     return flat

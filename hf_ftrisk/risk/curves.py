@@ -154,7 +154,7 @@ class CurveDraws:
                 shape = self.decay.shape(name, depth, exponent[curve])
                 return np.asarray(amplitude[curve] * shape)
 
-            best[mine] = stopping.minimise_each(risk, charged, start, mine.size)
+            best[mine] = stopping.minimize_each(risk, charged, start, mine.size)
         return best
 
     def thinned(self, n: int) -> CurveDraws:

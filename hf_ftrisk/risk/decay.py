@@ -32,7 +32,7 @@ FORMS: tuple[Form, ...] = ("power", "horizon", "tail", "tail_power")
 ALPHA_FORMS: tuple[Form, ...] = ("power", "horizon")
 TAIL_FORMS: tuple[Form, ...] = ("tail", "tail_power")
 
-_MOST_KNOTS = 64
+_MAX_KNOTS = 64
 _KNOT_ERROR = 5e-4
 _LARGEST_LOG = 700.0  # exp of it is still finite
 
@@ -128,7 +128,7 @@ class TailEnergy:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: as few knots as keep S(c)/S(0) to 0.0005, at most 64."""
         kept = [0, self.depths.size - 1]
-        while len(kept) < _MOST_KNOTS:
+        while len(kept) < _MAX_KNOTS:
             error = np.abs(self.share - np.interp(self.depths, self.depths[kept], self.share[kept]))
             worst = int(error.argmax())
             if error[worst] < _KNOT_ERROR:

@@ -178,7 +178,7 @@ class RiskDecomposition:
         budget = Budget(price, cost, price_per_hour, seconds_per_step, value)
         if not self.level > 0:
             return 0.0
-        return stopping.minimise(
+        return stopping.minimize(
             self.draws.mean_optimization,
             budget.charge(self.level, self.horizon),
             stopping.candidate_depths(self.shallowest, self._search_limit(budget), _FIRST_DEPTHS),
@@ -345,7 +345,7 @@ class RiskDecomposition:
 def _depths(c: ArrayLike) -> Floats:
     depth = np.asarray(c, dtype=np.float64)
     if not np.all(np.isfinite(depth)) or np.any(depth < 0):
-        raise ValueError(f"depths must be finite and not below 0 optimiser steps, got {c!r}")
+        raise ValueError(f"depths must be finite and not below 0 optimizer steps, got {c!r}")
     return depth
 
 

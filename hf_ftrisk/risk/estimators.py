@@ -135,7 +135,7 @@ def probe_risk(forecasts_by_depth: Mapping[float, Sequence[Forecast]]) -> RiskEs
 def _check_depths(depths: Sequence[float]) -> Floats:
     at = np.asarray(depths, dtype=np.float64)
     if at.ndim != 1 or at.size == 0 or not np.all(np.isfinite(at)) or np.any(at < 0):
-        raise ValueError(f"depths must be a list of optimiser steps, none below 0, got {depths!r}")
+        raise ValueError(f"depths must be a list of optimizer steps, none below 0, got {depths!r}")
     return at
 
 

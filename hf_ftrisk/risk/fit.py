@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import fdtrc
 
-from hf_ftrisk.record.columns import MOST_RATES
+from hf_ftrisk.record.columns import MAX_RATES
 from hf_ftrisk.risk.curves import HOMES, CurveDraws
 from hf_ftrisk.risk.decay import ALPHA_FORMS, TAIL_FORMS, Decay, Floats, Form, TailEnergy
 from hf_ftrisk.risk.decomposition import RiskDecomposition
@@ -18,10 +18,10 @@ from hf_ftrisk.risk.regimes import NamedRegime, check_tolerance, regime_probabil
 
 # The rule of `identified`, stated in docs/concepts/risk.md.
 BAYES_FACTOR = 100.0  # evidence of a decay that K, alpha and b need
-LEAST_WEIGHT = 0.1  # posterior weight the family of forms with the parameter needs
+MIN_WEIGHT = 0.1  # posterior weight the family of forms with the parameter needs
 WIDEST = {"intrinsic": 4.0, "K": 10.0, "alpha": 3.0, "b": 3.0}  # high / low of the 90 % interval
-LEAST_DEPTHS = 3
-LEAST_DOF = 2.0  # degrees of freedom of the level that a regime needs: three runs at one depth
+MIN_DEPTHS = 3
+MIN_DOF = 2.0  # degrees of freedom of the level that a regime needs: three runs at one depth
 
 
 def fit_risk_curve(
@@ -52,7 +52,7 @@ def fit_risk_curve(
             probe was evaluated on. See `rate_floor` and `mean_floor`.
         prior: None for the documented weak default.
         learning_rates: (T,) learning rate of every step of the full run, or, of a run of more than
-            `MOST_RATES` steps, (MOST_RATES,) of equal parts; enables the tail energy.
+            `MAX_RATES` steps, (MAX_RATES,) of equal parts; enables the tail energy.
         tolerance: delta of the regimes, units of R; None leaves the regime unidentified. So do
             fewer than three runs: the variance of two is open by orders of magnitude.
         same_runs: whether the same runs stand behind every depth, as in `replay_risk` and
@@ -89,7 +89,7 @@ def _measurements(
         raise ValueError(
             f"depths and risks must be equally long and not empty, got {c.shape} and {risk.shape}"
         )
-    _refuse("depths", c, ~np.isfinite(c) | (c <= 0), "finite optimiser steps above 0")
+    _refuse("depths", c, ~np.isfinite(c) | (c <= 0), "finite optimizer steps above 0")
     _refuse("risks", risk, ~np.isfinite(risk) | (risk < 0), "finite and not negative")
     order = np.argsort(c, kind="stable")
     if counts is None:
@@ -115,7 +115,7 @@ def _refuse(name: str, values: Floats, bad: np.ndarray, expected: str) -> None:
 def _decay(c: Floats, horizon: float | None, learning_rates: ArrayLike | None) -> Decay:
     energy = None
     if learning_rates is not None:
-        thinned = horizon is not None and horizon > np.size(learning_rates) == MOST_RATES
+        thinned = horizon is not None and horizon > np.size(learning_rates) == MAX_RATES
         energy = TailEnergy.from_learning_rates(learning_rates, horizon if thinned else None)
     if horizon is not None:
         if not (math.isfinite(horizon) and horizon > 0):
@@ -171,7 +171,7 @@ def _assemble(
     draws = posterior.draws
     reasons = unidentified(posterior, n_depths=int(np.unique(evidence.depths).size))
     identified = {name: name not in reasons for name in _names(draws.forms)}
-    if evidence.level_dof < LEAST_DOF:
+    if evidence.level_dof < MIN_DOF:
         reasons["regime"] = "fewer than three runs: their variance says too little"
     middle = {
         name: float(np.median(draws.parameter(name))) for name in ("K", "alpha") if identified[name]
@@ -211,8 +211,8 @@ def unidentified(posterior: Posterior, n_depths: int) -> dict[str, str]:
 def _why_open(posterior: Posterior, name: str, n_depths: int) -> str | None:
     """Why the data do not determine one parameter; None when they do."""
     if name != "intrinsic":
-        if n_depths < LEAST_DEPTHS:
-            return f"{n_depths} depths measured, {LEAST_DEPTHS} needed"
+        if n_depths < MIN_DEPTHS:
+            return f"{n_depths} depths measured, {MIN_DEPTHS} needed"
         if posterior.log_bayes_decay < math.log(BAYES_FACTOR):
             return (
                 "the evidence of any decay is too weak: Bayes factor "
@@ -221,10 +221,8 @@ def _why_open(posterior: Posterior, name: str, n_depths: int) -> str | None:
         # The tail energy itself is the power b = 1 of it.
         family = ALPHA_FORMS if name in ("K", "alpha") else TAIL_FORMS
         weight = sum(posterior.weights.get(form, 0.0) for form in family)
-        if weight < LEAST_WEIGHT:
-            return (
-                f"the forms it belongs to carry a weight of {weight:.2g}, {LEAST_WEIGHT:g} needed"
-            )
+        if weight < MIN_WEIGHT:
+            return f"the forms it belongs to carry a weight of {weight:.2g}, {MIN_WEIGHT:g} needed"
         if not posterior.draws.has(name):
             return f"no weight is left for {', '.join(HOMES[name])}"
     low, high = np.quantile(posterior.draws.parameter(name), (0.05, 0.95))

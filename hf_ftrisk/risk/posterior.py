@@ -163,7 +163,7 @@ def _log_likelihood(evidence: Evidence, prior: RiskPrior, g: Floats, share: Floa
     return np.asarray(loglik[0] if loglik.shape[0] == 1 else logsumexp(loglik, axis=0))
 
 
-def _centres(n: int) -> Floats:
+def _centers(n: int) -> Floats:
     return (np.arange(n) + 0.5) / n
 
 
@@ -185,7 +185,7 @@ def _share_grid(
     high = np.full(rows, prior.share_mean + _PRIOR_REACH * prior.share_sd)
     for round_ in range(_ROUNDS):
         width = (high - low) / _CELLS
-        odds = low[:, None] + (high - low)[:, None] * _centres(_CELLS)
+        odds = low[:, None] + (high - low)[:, None] * _centers(_CELLS)
         share = np.asarray(expit(odds))
         log_mass = _log_likelihood(evidence, prior, _curve(share, shape[:, None, :]), share)
         log_mass = log_mass + _log_normal_density(odds, prior.share_mean, prior.share_sd)
@@ -206,7 +206,7 @@ def _form_grid(evidence: Evidence, prior: RiskPrior, decay: Decay, form: Form) -
     start, end = mean - _PRIOR_REACH * sd, mean + _PRIOR_REACH * sd
     for round_ in range(_ROUNDS):
         row_width = (end - start) / _ROWS
-        log_exponent = start + (end - start) * _centres(_ROWS)
+        log_exponent = start + (end - start) * _centers(_ROWS)
         shape = decay.shape(form, evidence.depths, np.exp(log_exponent)[:, None])
         low, width, log_mass = _share_grid(evidence, prior, shape)
         row_mass = _log_normal_density(log_exponent, mean, sd) + np.log(row_width)
@@ -261,7 +261,7 @@ def _draw(
 ) -> CurveDraws:
     mass = np.concatenate([(g.log_mass + w).ravel() for g, w in zip(grids, log_prior, strict=True)])
     cumulative = np.cumsum(np.exp(mass - logsumexp(mass)))
-    cell = np.searchsorted(cumulative, _centres(n) * cumulative[-1])
+    cell = np.searchsorted(cumulative, _centers(n) * cumulative[-1])
     cell = np.minimum(cell, mass.size - 1)
     ends = np.cumsum([g.log_mass.size for g in grids])
     form = np.searchsorted(ends, cell, side="right")

@@ -122,11 +122,12 @@ class RiskPrior:
     def from_tasks(
         cls, decompositions: Iterable[RiskDecomposition], base: RiskPrior | None = None
     ) -> RiskPrior:
-        """Prior learnt from the risk curves of reference tasks.
+        """Prior learned from the risk curves of reference tasks.
 
         Every task counts once with its whole posterior (what it leaves open stays open), and `base`
         counts as one task more, so that few tasks never make a narrow prior. The level is not
-        learnt: other tasks have other units. The reducible share belongs to the shallowest measured
+        learned: other tasks have other units. The reducible share belongs to the shallowest
+            measured
         depth, so measure the tasks from about the depth the new one will be measured from.
 
         Args:

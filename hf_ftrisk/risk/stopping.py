@@ -17,8 +17,8 @@ from hf_ftrisk.risk.decay import Floats, TailEnergy
 Charge = Callable[[float], float]
 
 _COARSE = 129
-_MOST_OPEN = 20_000  # intervals of one curve
-_MOST_OPEN_EACH = 1_000_000  # intervals of many cheap curves together
+_MAX_OPEN = 20_000  # intervals of one curve
+_MAX_OPEN_EACH = 1_000_000  # intervals of many cheap curves together
 
 
 def power_law_optimum(
@@ -59,14 +59,14 @@ def tail_energy_optimum(k: Floats | float, energy: TailEnergy, price: float) -> 
 def tail_power_optimum(k: Floats, b: Floats, energy: TailEnergy, price: float) -> Floats:
     """Depths (n,) that minimize K (S(c)/S(0))^b + price c, for K and b of shape (n,).
 
-    In closed form for b = 1; for the others the best whole step, by `minimise_each`.
+    In closed form for b = 1; for the others the best whole step, by `minimize_each`.
     """
     best = np.empty(k.shape)
     plain = b == 1.0
     best[plain] = tail_energy_optimum(k[plain], energy, price)
     if not plain.all():
         scale, power = k[~plain], b[~plain]
-        best[~plain] = minimise_each(
+        best[~plain] = minimize_each(
             lambda curve, depth: scale[curve] * energy.at(depth) ** power[curve],
             lambda depth: price * depth,
             np.linspace(0.0, energy.horizon, _COARSE),
@@ -90,7 +90,7 @@ def candidate_depths(anchor: float, limit: float, n: int = _COARSE) -> Floats:
     return np.unique(np.concatenate([even, np.geomspace(min(anchor, limit) / 64.0, limit, n)]))
 
 
-def minimise(risk: Callable[[Floats], Floats], charge: Charge, start: Floats) -> float:
+def minimize(risk: Callable[[Floats], Floats], charge: Charge, start: Floats) -> float:
     """Whole step that minimizes risk(c) + charge(c).
 
     Args:
@@ -101,8 +101,8 @@ def minimise(risk: Callable[[Floats], Floats], charge: Charge, start: Floats) ->
     Raises:
         ValueError: a charge that is not finite or that falls.
     """
-    found = minimise_each(
-        lambda _, depth: risk(depth), CheckedCharge(charge), start, 1, most_open=_MOST_OPEN
+    found = minimize_each(
+        lambda _, depth: risk(depth), CheckedCharge(charge), start, 1, most_open=_MAX_OPEN
     )
     return float(found[0])
 
@@ -148,12 +148,12 @@ class CheckedCharge:
             )
 
 
-def minimise_each(
+def minimize_each(
     risk: Callable[[np.ndarray, Floats], Floats],
     charge: Callable[[Floats], Floats],
     start: Floats,
     n_curves: int,
-    most_open: int = _MOST_OPEN_EACH,
+    most_open: int = _MAX_OPEN_EACH,
 ) -> Floats:
     """Whole step that minimizes risk + charge, for each of several curves.
 

@@ -220,7 +220,7 @@ class Training:
             history=self._options.open_history(),
             rule=self._options.rule,
             report_dir=self._folder(),
-            aside=True,
+            to_stderr=True,
             goal_chosen=not self._options.goals,
             baseline=None if before is None else before.baseline,
         )

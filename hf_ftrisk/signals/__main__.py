@@ -48,7 +48,7 @@ _PARTS = (
         label_signal,
         "`label_signal`: the representation is what the head is given, found by hooks, beside the "
         "mean over tokens of the last hidden state where the body trains; of token classification "
-        "at most 4 labelled tokens a row. What it finds is a lower bound of what a sound fine-tune "
+        "at most 4 labeled tokens a row. What it finds is a lower bound of what a sound fine-tune "
         "reaches. What it does not find may be there all the same: entailment, and whether a "
         "sentence is grammatical, are in no linear function of MiniLM's.",
     ),
@@ -68,7 +68,7 @@ _PARTS = (
         "A run so far",
         dynamics,
         "`dynamics_signals(record.prefix(step))`. Gradient norms are those before clipping, and "
-        "losses those of whole optimiser steps, also under gradient accumulation. `update_ratio` "
+        "losses those of whole optimizer steps, also under gradient accumulation. `update_ratio` "
         "and `step_consistency` need the weights and gradients of each step: `StepMeter` measures "
         "them on 100,000 numbers at most, spread over the parameters, which take 4 MB whatever the "
         "size of the model. A pre-flight does so in its probes; its report holds the mean over the "

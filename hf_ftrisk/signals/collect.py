@@ -326,7 +326,7 @@ def trainer_signals(
 
 
 def first_update(trainer: Any) -> Update | None:
-    """What the optimiser's first step follows: the gradient, its sign, or None if unknown."""
+    """What the optimizer's first step follows: the gradient, its sign, or None if unknown."""
     given = trainer.optimizer
     if given is None:
         return update_of(str(getattr(trainer.args.optim, "value", trainer.args.optim)))

@@ -58,7 +58,7 @@ JACCARD = 0.8
 PERMUTATIONS = 128
 SEGMENT = 1000
 NGRAM = 4
-MOST_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 1_000_000
 
 
 def dataset_signals(
@@ -284,7 +284,7 @@ def language_signals(
             repeated.append(_repetition(row))
     if repeated:
         signals["repetition"] = float(np.mean(repeated))
-    characters = "".join(texts or ())[:MOST_CHARACTERS]
+    characters = "".join(texts or ())[:MAX_CHARACTERS]
     if characters:
         special = sum(not (c.isalnum() or c.isspace()) for c in characters)
         signals["special_character_share"] = special / len(characters)

@@ -52,7 +52,7 @@ class Deadline:
 
 
 class Pace:
-    """How long work on batches takes, learnt as it goes on and carried to the next kind of work.
+    """How long work on batches takes, learned as it goes on and carried to the next kind of work.
 
     Batches should grow from few rows: then the first piece of work, whose time nobody knows, is
     small.

@@ -7,7 +7,7 @@ points | loss | >= 0 | - |
 | ``loss_drop`` | 1 - loss_last / loss_first | share | <= 1 | - |
 | ``loss_slope`` | least-squares slope of log loss over log step: -b of loss ~ step^-b | - | any | \
 Hestness et al. 2017 |
-| ``loss_noise`` | standard deviation of the differences between neighbouring log losses, over \
+| ``loss_noise`` | standard deviation of the differences between neighboring log losses, over \
 sqrt 2: noise without trend | log loss | >= 0 | von Neumann 1941 |
 | ``loss_nonfinite_share`` | logged losses that are infinite | share | [0, 1] | - |
 | ``grad_norm_mean``, ``grad_norm_std`` | of the gradient norm before clipping | gradient norm | \
@@ -19,11 +19,11 @@ sqrt 2: noise without trend | log loss | >= 0 | von Neumann 1941 |
 Pascanu et al. 2013 |
 | ``update_ratio`` | median over steps of a step's norm / the weights' norm | - | >= 0 | \
 You et al. 2017 (LARS) |
-| ``step_consistency`` | mean cosine between the gradients of neighbouring steps | - | [-1, 1] | \
+| ``step_consistency`` | mean cosine between the gradients of neighboring steps | - | [-1, 1] | \
 Sankararaman et al. 2020 (gradient confusion) |
 | ``overfitting_gap`` | last evaluation loss - training loss around it | loss | any | - |
 | ``eval_loss_rise`` | last evaluation loss / lowest one before or at it - 1 | share | >= 0 | \
-Prechelt 1998 (generalisation loss) |
+Prechelt 1998 (generalization loss) |
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def dynamics_signals(
     Args:
         record: the run so far.
         update_ratio: (n_steps,) update-to-weight ratios, as a `StepMeter` measures them.
-        gradient_cosine: (n_steps - 1,) cosines between neighbouring gradients, the same.
+        gradient_cosine: (n_steps - 1,) cosines between neighboring gradients, the same.
     """
     signals: dict[str, float] = {}
     if update_ratio is not None and np.isfinite(update_ratio).any():

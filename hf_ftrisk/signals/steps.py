@@ -14,18 +14,18 @@ MAX_COORDINATES = 100_000
 
 
 class StepMeter:
-    """Measures the steps of an optimiser, on a sample of coordinates.
+    """Measures the steps of an optimizer, on a sample of coordinates.
 
     At each step: the update-to-weight ratio ``|w_after - w_before| / |w_before|``, and the cosine
     between this step's gradient and the last one's. Global-norm clipping scales a gradient and so
     leaves the cosine alone. A step whose gradient is not finite is left out: a loss scaler skips
-    it. The optimiser, its state and the random states are not changed.
+    it. The optimizer, its state and the random states are not changed.
 
-    Used as a context, it measures every step the optimiser makes meanwhile. A loop of one's own may
-    call `before_step` and `after_step` instead; then nothing is hooked into the optimiser.
+    Used as a context, it measures every step the optimizer makes meanwhile. A loop of one's own may
+    call `before_step` and `after_step` instead; then nothing is hooked into the optimizer.
 
     Args:
-        optimizer: a torch optimiser, or accelerate's wrapper of one.
+        optimizer: a torch optimizer, or accelerate's wrapper of one.
         max_coordinates: numbers looked at, spread over the parameters in proportion to their size
             and the same at every step. They stay on the parameters' device: at most 40 bytes for
             each, whatever the size of the model.
@@ -71,7 +71,7 @@ class StepMeter:
         self._hooks = []
 
     def before_step(self) -> None:
-        """The gradients are there, the optimiser has not stepped."""
+        """The gradients are there, the optimizer has not stepped."""
         gradient, last = self._gradients(), self._gradient
         if last is not None:
             norms = gradient.norm() * last.norm()
@@ -79,7 +79,7 @@ class StepMeter:
         self._gradient, self._before = gradient, self._weights()
 
     def after_step(self) -> None:
-        """The optimiser has stepped."""
+        """The optimizer has stepped."""
         assert self._before is not None
         assert self._gradient is not None
         change, size = (self._weights() - self._before).norm(), self._before.norm()

@@ -15,7 +15,7 @@ from hf_ftrisk.record import ModelSelection
 from hf_ftrisk.record.columns import schedule_steps
 from hf_ftrisk.record.settings import declared
 
-_MOST_SIMULATED = 50_000  # steps of a scheduler that can only be stepped through
+_MAX_SIMULATED = 50_000  # steps of a scheduler that can only be stepped through
 
 
 def scheduler_rates(scheduler: Any, max_steps: int, first: int = 0) -> np.ndarray | None:
@@ -40,7 +40,7 @@ def scheduler_rates(scheduler: Any, max_steps: int, first: int = 0) -> np.ndarra
         scheduler, plateau
     ):
         return None
-    if max_steps > _MOST_SIMULATED or scheduler.last_epoch != first:
+    if max_steps > _MAX_SIMULATED or scheduler.last_epoch != first:
         return None
     dummy = _optimizer_like(scheduler.optimizer)
     # Every reference to the optimizer, nested schedulers' too, becomes one to the dummy.

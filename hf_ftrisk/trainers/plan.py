@@ -23,7 +23,7 @@ from hf_ftrisk.trainers.facts import (
 )
 
 # Labels read for the majority rate; more would not change it by what matters.
-_MOST_LABELS = 100_000
+_MAX_LABELS = 100_000
 _POLICY_GRADIENT = ("GRPO", "RLOO", "PPO")
 
 
@@ -196,8 +196,8 @@ def _labels(goal: Goal, trainer: Any | None) -> Any:
         return None
     data = parts[0]
     size = length_of(data)
-    if size is not None and size > _MOST_LABELS and isinstance(data, Dataset):
-        data = data.select(range(0, size, -(-size // _MOST_LABELS)))
+    if size is not None and size > _MAX_LABELS and isinstance(data, Dataset):
+        data = data.select(range(0, size, -(-size // _MAX_LABELS)))
     return class_labels(data, list(trainer.label_names or []))
 
 

@@ -1,6 +1,6 @@
-"""A private stand-in for the user's Trainer: same methods, same model, nothing else shared.
+"""A private shadow copy of the user's Trainer: same methods, same model, nothing else shared.
 
-The stand-in is a shallow copy, so that an overridden `compute_loss`, `training_step` or
+The shadow is a shallow copy, so that an overridden `compute_loss`, `training_step` or
 `create_optimizer` is the user's own. What such methods write to (running metrics, state, control,
 callbacks, optimizer, arguments, a collator's random generator) is private to the copy.
 """
@@ -73,7 +73,7 @@ def private_object(value: Any) -> Any:
     return duplicate
 
 
-def stand_in(trainer: Any, output_dir: str) -> Any:
+def shadow_copy(trainer: Any, output_dir: str) -> Any:
     """A private shallow copy of `trainer` for one probe.
 
     Args:

@@ -18,7 +18,7 @@ def check_trainer(trainer: Any) -> None:
     Raises:
         TypeError: no transformers Trainer.
         PreflightUnsupportedError: DeepSpeed, FSDP, models sharded at load time, layer-wise
-            optimisers, SageMaker or XLA.
+            optimizers, SageMaker or XLA.
         ValueError: a Trainer without training data.
     """
     from transformers import Trainer

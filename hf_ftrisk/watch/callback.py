@@ -62,7 +62,7 @@ class FineTuneRiskCallback(TrainerCallback):
             (`hf_ftrisk.policy.PatienceRule`, which bounds no rate), or a
             `hf_ftrisk.policy.RuleMaker` of your own.
         task: name under which runs are comparable; None: made from model and data.
-        check_steps: optimiser steps between two checks for certain failures; the device is waited
+        check_steps: optimizer steps between two checks for certain failures; the device is waited
             for once in so many steps.
         save_on_stop: whether a stop asks for a checkpoint; None: if the run saves any. Weights
             that a certain failure has ruined are never saved.
@@ -73,7 +73,7 @@ class FineTuneRiskCallback(TrainerCallback):
             (docs/evidence/finishing.md).
         tolerance: gain that is not worth the rest of a run, in the metric's units; None: one
             point of a rate, 2 % of a loss.
-        aside: speak on standard error: for programs that do not know of this callback.
+        to_stderr: write to standard error: for programs that do not know of this callback.
         log_history: also write the forecasts into ``state.log_history``, and tell every callback
             of them, not the trackers alone.
         goal_chosen: nobody asked for the goal: where the evaluations do not report its metric, the
@@ -107,7 +107,7 @@ class FineTuneRiskCallback(TrainerCallback):
         save_on_stop: bool | None = None,
         finish: FinishWay | None = None,
         tolerance: float | None = None,
-        aside: bool = False,
+        to_stderr: bool = False,
         log_history: bool = False,
         goal_chosen: bool = False,
         baseline: float | None = None,
@@ -124,7 +124,7 @@ class FineTuneRiskCallback(TrainerCallback):
             save_on_stop=save_on_stop,
             finish=finish,
             tolerance=tolerance,
-            aside=aside,
+            to_stderr=to_stderr,
             log_history=log_history,
             goal_chosen=goal_chosen,
             baseline=baseline,
@@ -361,7 +361,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._keep_report(session, session.status(state))
         assert self._report is not None
         self._speak()
-        show(self._report, sys.stderr if self._options.aside else sys.stdout)
+        show(self._report, sys.stderr if self._options.to_stderr else sys.stdout)
         session.remember(self._report)
         if self._options.report_dir is not None:
             self._write(self._options.report_dir)
@@ -383,7 +383,7 @@ class FineTuneRiskCallback(TrainerCallback):
     def _speak(self) -> None:
         if self._session is not None:
             for line in self._session.messages():
-                say(line, sys.stderr if self._options.aside else sys.stdout)
+                say(line, sys.stderr if self._options.to_stderr else sys.stdout)
 
 
 def say(line: str, file: TextIO) -> None:

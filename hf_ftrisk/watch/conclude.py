@@ -25,7 +25,7 @@ class Progress:
     """How far the watched run has come.
 
     Args:
-        step: optimiser steps done.
+        step: optimizer steps done.
         status: of the run.
         stopped_at: step at which the callback stopped it.
         finish: how the callback ended it for want of gain.
@@ -55,12 +55,12 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         clock: where the time went.
         progress: how far the run has come.
     """
-    record = _with_best_as_end(watcher.trace.record(progress.status), watcher.goal, progress)
+    record = _with_best_as_outcome(watcher.trace.record(progress.status), watcher.goal, progress)
     if progress.finish is not None and watcher.forecasts:
         record = marked(record, watcher.goal, progress.finish)
     goal, last = watcher.goal, watcher.failure or watcher.last
     looked = watcher.last
-    at_goal = looked is not None and not looked.stand_in
+    at_goal = looked is not None and not looked.of_train_loss
     risk = watcher.risk(anew=progress.status != "running") if at_goal else None
     outcome = record.outcome(goal) if record.has_outcome(goal) else None
     verdict = last.ruling.verdict if last is not None else Verdict.UNDECIDED
@@ -90,7 +90,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         )
         or _hints(watcher),
         baseline=record.baseline(goal),
-        looks=tuple(one.look for one in watcher.judged if one.look and not one.stand_in),
+        looks=tuple(one.look for one in watcher.judged if one.look and not one.of_train_loss),
         run=record,
         risk_curve=risk.curve if risk is not None else (),
         optimal_depth=risk.optimal_depth if risk is not None else None,
@@ -114,7 +114,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
     )
 
 
-def _with_best_as_end(record: RunRecord, goal: Goal, progress: Progress) -> RunRecord:
+def _with_best_as_outcome(record: RunRecord, goal: Goal, progress: Progress) -> RunRecord:
     """The record of a run that ended early by itself and kept its best checkpoint.
 
     That checkpoint is what came of it (`EarlyStoppingCallback` with ``load_best_model_at_end``).
@@ -142,9 +142,9 @@ def _hints(watcher: Watcher) -> tuple[Diagnosis, ...]:
 
 
 def _training_loss(watcher: Watcher, progress: Progress) -> dict[str, float]:
-    """The last forecast of the training loss at the end, where nothing is evaluated; its truth."""
+    """The last forecast of the final training loss, and that, where nothing is evaluated."""
     last = watcher.last
-    if last is None or not last.stand_in or last.look is None:
+    if last is None or not last.of_train_loss or last.look is None:
         return {}
     found = {
         "train_loss_forecast": last.look.mean,
@@ -184,7 +184,7 @@ def _notes(
         notes.append(text)
     if at_goal and not has_risk:
         notes.append(
-            "No optimisation variance and no c*: they need 8 completed runs of this task in the "
+            "No optimization variance and no c*: they need 8 completed runs of this task in the "
             "history, or 3 looks."
         )
     silent = watcher.rule.why_silent(watcher.trace.plan)

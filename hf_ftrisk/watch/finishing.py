@@ -19,7 +19,7 @@ from hf_ftrisk.verdict import Diagnosis
 # Forecast chance with which a target that is reached must be kept.
 KEEPS_TARGET = 0.9
 # Completed runs of the task that calibrate the rule at most.
-_MOST_RUNS = 100
+_MAX_RUNS = 100
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Finisher:
     def _rule_for(self, goal: Goal) -> FinishRule:
         if self._rule is None or self._rule.goal != goal:
             # A hint is not worth the time that calibrating on known runs takes.
-            runs = list(self.runs)[-_MOST_RUNS:] if self.way is not None else []
+            runs = list(self.runs)[-_MAX_RUNS:] if self.way is not None else []
             if goal.metric == TRAIN_LOSS.metric:
                 runs = [with_training_loss(run) for run in runs]
             asked = None if goal.metric == TRAIN_LOSS.metric else self.tolerance

@@ -34,7 +34,7 @@ class Options:
     task: str | None = None
     check_steps: int = 20
     save_on_stop: bool | None = None
-    aside: bool = False
+    to_stderr: bool = False
     log_history: bool = False
     goal_chosen: bool = False
     finish: FinishWay | None = None
@@ -57,6 +57,6 @@ class Options:
             )
         if self.check_steps < 1:
             raise ValueError(
-                f"check_steps must be at least 1, the optimiser steps between two checks for "
+                f"check_steps must be at least 1, the optimizer steps between two checks for "
                 f"certain failures, got {self.check_steps!r}"
             )

@@ -16,10 +16,10 @@ from hf_ftrisk.risk import RiskDecomposition, fit_risk_curve, replay_risk
 
 # Completed runs from which their forecast errors say more than the run's own forecasts: the
 # relative standard error of a variance from 8 runs is 53 %.
-LEAST_RUNS = 8
-MOST_RUNS = 30
+MIN_RUNS = 8
+MAX_RUNS = 30
 # Depths of a curve that has two parts and a shape.
-LEAST_DEPTHS = 3
+MIN_DEPTHS = 3
 _REPLAYED_DEPTHS = 6
 
 
@@ -46,7 +46,7 @@ def risk_of_history(
     """Risk as the squared forecast errors of completed runs of the task, each left out in turn.
 
     Args:
-        runs: completed runs of the same task; None is returned for fewer than `LEAST_RUNS`.
+        runs: completed runs of the same task; None is returned for fewer than `MIN_RUNS`.
         goal: what the run is judged by.
         plan: the watched run before its first step.
         forecaster: the watched run's forecaster, refitted without each run in turn.
@@ -57,8 +57,8 @@ def risk_of_history(
         if run.max_steps == plan.max_steps
         and run.has_outcome(goal)
         and math.isfinite(run.outcome(goal))
-    ][-MOST_RUNS:]
-    if len(ended) < LEAST_RUNS:
+    ][-MAX_RUNS:]
+    if len(ended) < MIN_RUNS:
         return None
     looks = look_steps(plan.max_steps)
     chosen = np.unique(looks[np.linspace(0, looks.size - 1, _REPLAYED_DEPTHS).astype(int)])
@@ -89,7 +89,7 @@ def risk_of_looks(
     # The square of what an exploding metric reaches may be infinite.
     kept = [(step, variance) for step, variance in variances if step > 0 and variance < math.inf]
     rows = [(float(step), variance, 1.0) for step, variance in kept]
-    if len(rows) < LEAST_DEPTHS:
+    if len(rows) < MIN_DEPTHS:
         return None
     source = "variance of this run's own forecasts"
     return _fitted(tuple(rows), goal, plan, source, counted=False)

@@ -141,7 +141,7 @@ class Session:
             self.say(f"[ftrisk] {fault[0].lower()}{fault[1:]}")
 
     def _tell_scale(self) -> None:
-        """What the watcher has learnt about the goal's scale, once."""
+        """What the watcher has learned about the goal's scale, once."""
         for note in self.watcher.notes[self._told_scale :]:
             self.say(f"[ftrisk] {note}")
         self._told_scale = len(self.watcher.notes)
@@ -160,7 +160,7 @@ class Session:
     # --- events ---------------------------------------------------------------------------------
 
     def before_optimizer(self, optimizer: Any) -> None:
-        """The gradients are there, the optimiser has not stepped."""
+        """The gradients are there, the optimizer has not stepped."""
         if self.tap is not None:
             self.tap.before_optimizer(optimizer)
 
@@ -173,7 +173,7 @@ class Session:
         control.should_save = control.should_save or saves_any(self.args)
 
     def end_step(self, state: Any) -> None:
-        """An optimiser step is over."""
+        """An optimizer step is over."""
         self.clock.end_step()
         self._steps_done = state.global_step
         if self.tap is not None:
@@ -191,7 +191,9 @@ class Session:
         names = ("loss", "grad_norm", "learning_rate")
         values = {name: float(logs[name]) for name in names if isinstance(logs.get(name), float)}
         self.watcher.trace.add_step(state.global_step, **values)
-        self._weigh(Step(state.global_step, values.get("loss", 0.0), values.get("grad_norm"), None))
+        self._note_step(
+            Step(state.global_step, values.get("loss", 0.0), values.get("grad_norm"), None)
+        )
 
     def saved(self) -> None:
         """A checkpoint was written."""
@@ -268,9 +270,9 @@ class Session:
             return
         for step in self.tap.fetch(self.ranks.mean):
             self.watcher.trace.add_step(step.step, step.loss, step.grad_norm, step.learning_rate)
-            self._weigh(step)
+            self._note_step(step)
 
-    def _weigh(self, step: Step) -> None:
+    def _note_step(self, step: Step) -> None:
         """Whether a step gives reason to look for a certain failure, or to warn at once."""
         norm = step.grad_norm
         lost = not math.isfinite(step.loss)

@@ -71,7 +71,7 @@ class Trace:
         grad_norm: float | None = None,
         learning_rate: float | None = None,
     ) -> None:
-        """One optimiser step's training values; None: not known. A step seen before is skipped."""
+        """One optimizer step's training values; None: not known. A step seen before is skipped."""
         if self._steps and step <= self._steps[-1]:
             return
         self._steps.append(step)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_ftrisk.diagnoses.advice import on_poor_end
+from hf_ftrisk.diagnoses.advice import on_poor_outcome
 from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.diagnoses.checks import diagnose
 from hf_ftrisk.diagnoses.rates import GoodRates
@@ -34,7 +34,7 @@ _RISK_SHARE = 0.002
 
 # A failure is certain when it has lasted. Policies count logs, and here every step is one: a few
 # batches without a label, or a spike, would do.
-LEAST_STEPS = 10
+MIN_STEPS = 10
 
 # What is forecast when nothing is evaluated.
 TRAIN_LOSS = Goal("train_loss")
@@ -55,7 +55,7 @@ class Judged:
         forecast: the forecast itself, likewise.
         risk: optimization variance and optimal depth; None while unknown.
         advice: one concrete change, for a run that is stopped.
-        stand_in: the forecast is of the training loss, as nothing is evaluated.
+        of_train_loss: the forecast is of the training loss, as nothing is evaluated.
         finish: the run has nothing more to gain; None: it has, or that is not known.
     """
 
@@ -65,7 +65,7 @@ class Judged:
     forecast: Forecast | None = None
     risk: Risk | None = None
     advice: str | None = None
-    stand_in: bool = False
+    of_train_loss: bool = False
     finish: Finish | None = None
 
     @property
@@ -95,7 +95,7 @@ class Judged:
             left = float(self.risk.decomposition.optimization(self.step))
             values["optimization_std_left"] = math.sqrt(left)
             values["optimal_depth"] = self.risk.optimal_depth
-        prefix = "ftrisk/train_loss_" if self.stand_in else "ftrisk/"
+        prefix = "ftrisk/train_loss_" if self.of_train_loss else "ftrisk/"
         return {
             f"{prefix}{name}": float(value)
             for name, value in values.items()
@@ -106,7 +106,7 @@ class Judged:
         """The look in one short line."""
         assert self.look is not None
         look = self.look
-        metric = "training loss" if self.stand_in else goal.metric
+        metric = "training loss" if self.of_train_loss else goal.metric
         text = f"[ftrisk {self.step}/{max_steps}] {metric} at the end: {look.mean:.4g}"
         text += f" ({look.low:.4g} to {look.high:.4g})"
         if look.prob_good is not None:
@@ -130,7 +130,7 @@ class Watcher:
         runs: completed runs of the same task.
         forecasts: whether the goal's metric is measured on the way at all.
         forecaster: built from `runs`.
-        notes: what was learnt about the goal's scale, one sentence each.
+        notes: what was learned about the goal's scale, one sentence each.
         finisher: says when it has nothing more to gain.
     """
 
@@ -313,7 +313,9 @@ class Watcher:
         advice = None if failure is None else failure.advice
         asked = self.finisher is not None and self.finisher.way is not None
         finish = self._finish(record, None) if asked and failure is None else None
-        return Judged(step, ruling, look, forecast, advice=advice, stand_in=True, finish=finish)
+        return Judged(
+            step, ruling, look, forecast, advice=advice, of_train_loss=True, finish=finish
+        )
 
     def training_loss(self, step: int, record: RunRecord) -> RunRecord | None:
         """The record with the mean training loss before each look as its evaluations.
@@ -372,7 +374,7 @@ class Watcher:
         return [
             (one.step, one.forecast.std**2)
             for one in self.judged
-            if one.forecast is not None and not one.stand_in
+            if one.forecast is not None and not one.of_train_loss
         ]
 
     def _risk_so_far(self, seen: Sequence[tuple[int, float]]) -> Risk | None:
@@ -397,7 +399,7 @@ class Watcher:
         found = diagnose(record, self.goal, forecaster=self.forecaster, runs=self.runs)
         if found:
             return found[0].advice
-        return on_poor_end(record, GoodRates.of(self.runs, self.goal))
+        return on_poor_outcome(record, GoodRates.of(self.runs, self.goal))
 
 
 def _value_at(step: int, steps: np.ndarray, values: np.ndarray) -> float | None:
@@ -406,7 +408,7 @@ def _value_at(step: int, steps: np.ndarray, values: np.ndarray) -> float | None:
 
 
 def lasting_failure(record: RunRecord, goal: Goal | None = None) -> Diagnosis | None:
-    """A certain failure that has lasted for `LEAST_STEPS` steps, or half of a shorter run.
+    """A certain failure that has lasted for `MIN_STEPS` steps, or half of a shorter run.
 
     Args:
         record: the run so far.
@@ -417,4 +419,4 @@ def lasting_failure(record: RunRecord, goal: Goal | None = None) -> Diagnosis | 
         return failure  # evaluations are far apart: they have lasted
     since = failure.evidence.get("since_step", float(record.train_step[0]))
     lasted = float(record.train_step[-1]) - since + 1
-    return failure if lasted >= min(LEAST_STEPS, record.max_steps / 2) else None
+    return failure if lasted >= min(MIN_STEPS, record.max_steps / 2) else None

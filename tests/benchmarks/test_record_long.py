@@ -77,8 +77,8 @@ def test_two_thirds_of_the_single_settings_are_sound_and_the_first_ones_are_broa
     assert len({setting.recipe for setting in first}) >= 12
 
 
-def test_every_planned_data_set_has_a_licence():
-    assert {setting.dataset for setting in plan()} <= set(data.licences())
+def test_every_planned_data_set_has_a_license():
+    assert {setting.dataset for setting in plan()} <= set(data.licenses())
 
 
 def test_a_setting_whose_last_step_is_not_evaluated_is_refused():

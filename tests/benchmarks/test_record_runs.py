@@ -100,8 +100,8 @@ def test_missing_text_folder_is_named(monkeypatch, tmp_path):
         data.text_folder()
 
 
-def test_every_planned_data_set_has_a_licence():
-    assert {setting.dataset for setting in plan()} <= set(data.licences())
+def test_every_planned_data_set_has_a_license():
+    assert {setting.dataset for setting in plan()} <= set(data.licenses())
 
 
 # --- shards -------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_the_table_replaces_what_stands_between_its_markers(tmp_path):
 
 @pytest.fixture(scope="module")
 def text_data(tmp_path_factory):
-    """A folder of the benchmark's form with one tiny data set that can be learnt."""
+    """A folder of the benchmark's form with one tiny data set that can be learned."""
     import pyarrow as pa
 
     folder = tmp_path_factory.mktemp("bench")

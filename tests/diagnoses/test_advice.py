@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from hf_ftrisk.diagnoses.advice import on_poor_end
+from hf_ftrisk.diagnoses.advice import on_poor_outcome
 from hf_ftrisk.diagnoses.checks import diagnose
 from hf_ftrisk.diagnoses.rates import GoodRates
 from hf_ftrisk.goal import Goal
@@ -116,7 +116,7 @@ def test_the_advice_that_a_stop_quotes_has_the_direction_of_the_report(rate, out
 
 @pytest.mark.parametrize("rate", RATES)
 def test_where_no_diagnosis_names_the_fault_the_direction_is_right_too(rate):
-    advice = on_poor_end(_run(rate, "stands still"))
+    advice = on_poor_outcome(_run(rate, "stands still"))
     if rate <= 1e-7:
         assert _UP.search(advice)
         assert not _DOWN.search(advice)
@@ -146,19 +146,19 @@ KNOWN = GoodRates.of([_poor(1e-4, 0.9), _poor(3e-4, 0.85), _poor(1e-2, 0.2)], GO
 
 
 def test_a_rate_below_those_of_good_runs_is_held_against_them() -> None:
-    advice = on_poor_end(_poor(1e-7, 0.2), KNOWN)
+    advice = on_poor_outcome(_poor(1e-7, 0.2), KNOWN)
     assert "1e-07 here" in advice
     assert "from 0.0001 to 0.0003 in the 2 good runs" in advice
 
 
 def test_a_rate_above_those_of_good_runs_is_held_against_them() -> None:
-    assert "0.01 here" in on_poor_end(_poor(1e-2, 0.2), KNOWN)
+    assert "0.01 here" in on_poor_outcome(_poor(1e-2, 0.2), KNOWN)
 
 
 def test_a_rate_like_those_of_good_runs_is_to_be_lowered() -> None:
-    assert "peak learning rate of 5e-05" in on_poor_end(_poor(1.5e-4, 0.2), KNOWN)
+    assert "peak learning rate of 5e-05" in on_poor_outcome(_poor(1.5e-4, 0.2), KNOWN)
 
 
 def test_without_known_rates_none_is_named() -> None:
     record = RunRecord(max_steps=10)
-    assert on_poor_end(record, KNOWN).endswith("a third of the learning rate.")
+    assert on_poor_outcome(record, KNOWN).endswith("a third of the learning rate.")

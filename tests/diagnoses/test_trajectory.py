@@ -162,7 +162,7 @@ def known(*peaks: float, end: float = 0.9) -> list[RunRecord]:
         (1e-3, "Lower the learning rate: its peak is 0.001 here, and from 1e-05 to", "labels"),
     ],
 )
-def test_a_rate_with_which_other_runs_learnt_is_not_to_be_changed(peak, says, not_said):
+def test_a_rate_with_which_other_runs_learned_is_not_to_be_changed(peak, says, not_said):
     """Such as where the labels were shuffled: the data are looked at instead."""
     runs = known(1e-5, 5e-5) + known(1e-6, 1e-3, end=0.4)
     (found,) = diagnose(with_peak(FLAT, peak), ACCURACY, runs=runs)
@@ -326,7 +326,7 @@ def test_a_training_loss_that_stalls_above_the_evaluation_loss_is_noisy_labels()
             id="label smoothing",
         ),
         pytest.param(
-            run(noisy(np.full(100, 0.9)), RISING, np.full(10, 0.5)), id="nothing was learnt"
+            run(noisy(np.full(100, 0.9)), RISING, np.full(10, 0.5)), id="nothing was learned"
         ),
     ],
 )

@@ -10,8 +10,8 @@ from hf_ftrisk.forecast.conformal import (
     LEVELS,
     DepthCalibration,
     conformal_quantile,
+    inflate,
     interval_score,
-    stretch,
 )
 
 
@@ -53,14 +53,14 @@ def test_covers_at_least_the_level_among_exchangeable_scores(n, level):
 def test_stretching_by_the_scores_puts_the_outcome_on_the_interval_end():
     samples = np.random.default_rng(0).gamma(2.0, size=4001)
     for outcome in (0.05, 9.0):
-        wider = stretch(samples, [interval_score(samples, outcome)] * len(LEVELS))
+        wider = inflate(samples, [interval_score(samples, outcome)] * len(LEVELS))
         ends = np.quantile(wider, [0.05, 0.95])
         assert np.abs(ends - outcome).min() < 1e-6
 
 
 def test_each_level_is_stretched_by_its_own_factor():
     samples = np.linspace(-1.0, 1.0, 4001)
-    wider = stretch(samples, [0.5, 1.0, 3.0])
+    wider = inflate(samples, [0.5, 1.0, 3.0])
     for level, factor in zip(LEVELS, (0.5, 1.0, 3.0), strict=True):
         end = np.quantile(wider, (1 + level) / 2)
         assert end == pytest.approx(factor * level, rel=5e-3)
@@ -70,7 +70,7 @@ def test_each_level_is_stretched_by_its_own_factor():
 @given(st.lists(st.floats(0.3, 12.0), min_size=len(LEVELS), max_size=len(LEVELS)))
 def test_stretching_keeps_the_median_and_the_order(factors):
     samples = np.random.default_rng(2).normal(size=501)
-    wider = stretch(samples, factors)
+    wider = inflate(samples, factors)
     assert np.all(np.diff(wider) >= 0)
     assert np.median(wider) == pytest.approx(np.median(samples))
 
@@ -88,7 +88,7 @@ def test_overconfident_forecasts_cover_after_calibration():
     ]
     for level in LEVELS:
         ends = [(1 - level) / 2, (1 + level) / 2]
-        wider = np.array([np.quantile(stretch(f, factors), ends) for f in forecasts[1]])
+        wider = np.array([np.quantile(inflate(f, factors), ends) for f in forecasts[1]])
         covered = np.mean((truth[1] >= wider[:, 0]) & (truth[1] <= wider[:, 1]))
         assert level - 0.04 < covered < level + 0.04
 

@@ -1,4 +1,4 @@
-"""A forecast with a chance of a good end that is known from elsewhere."""
+"""A forecast with a chance of a good outcome that is known from elsewhere."""
 
 import numpy as np
 import pytest

@@ -11,7 +11,7 @@ import pytest
 from hf_ftrisk import Forecaster, Goal, RunRecord, fit_risk_curve
 from hf_ftrisk.diagnoses.steps import at_budget
 from hf_ftrisk.forecast.schedule import clocks
-from hf_ftrisk.record.columns import MOST_RATES, schedule_steps
+from hf_ftrisk.record.columns import MAX_RATES, schedule_steps
 
 
 @pytest.mark.parametrize("planned", [True, False])
@@ -40,7 +40,7 @@ def test_a_budget_stretches_the_schedule_of_a_long_run_as_that_of_a_short_one():
             other = at_budget(run, factor)
             assert other.max_steps == steps * factor
             assert other.schedule is not None
-            assert other.schedule.size == min(other.max_steps, MOST_RATES)
+            assert other.schedule.size == min(other.max_steps, MAX_RATES)
             assert other.schedule[0] == pytest.approx(1.0, abs=0.01)
             assert other.schedule[-1] == pytest.approx(0.0, abs=0.01)
 

@@ -1,4 +1,4 @@
-"""Runs for the tests of this room."""
+"""Runs for the tests of this package."""
 
 import math
 

@@ -37,7 +37,7 @@ def make_report(decomposition):
         defaults = {
             "goal": Goal("accuracy", target=0.85),
             "verdict": Verdict.GO,
-            "reasons": ("The chance of a good end is 0.83, above the floor of 0.2.",),
+            "reasons": ("The chance of a good outcome is 0.83, above the threshold of 0.2.",),
             "cost": Cost(full_steps=1000, spent_steps=120, spent_seconds=33.0),
             "forecast": Forecast(samples, step=120, source="curve, 40 reference runs"),
             "decomposition": decomposition,

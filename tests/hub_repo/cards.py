@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-# Top-level pairs of a front matter, in styles that a re-serialisation would lose.
+# Top-level pairs of a front matter, in styles that a re-serialization would lose.
 _PAIRS = {
     "license": ["license: mit", "license: apache-2.0   # checked", "'license':  \"mit\""],
     "language": ["language:\n- en\n- zh", "language: [en,  'no']", "language:   de"],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_ftrisk.policy.calibration import conformal_floor
+from hf_ftrisk.policy.calibration import conformal_threshold
 
 SCORED = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.9]), st.sampled_from("abcdefg")))
 
@@ -23,16 +23,16 @@ def test_the_threshold_is_the_largest_score_with_little_enough_mass_below(scored
         return weight + sum(weight / sizes[group] for group in below)
 
     fitting = [score for score in scores if mass_below(score) <= rate + 1e-9]
-    assert conformal_floor(scores, groups, rate) == max(fitting, default=None)
+    assert conformal_threshold(scores, groups, rate) == max(fitting, default=None)
 
 
 def test_too_few_groups_give_no_threshold():
-    assert conformal_floor([0.5] * 100, ["a"] * 100, 0.05) is None
-    assert conformal_floor([], [], 0.5) is None
+    assert conformal_threshold([0.5] * 100, ["a"] * 100, 0.05) is None
+    assert conformal_threshold([], [], 0.5) is None
 
 
 @pytest.mark.parametrize(("runs", "smallest"), [(19, 1), (39, 2), (59, 3)])
 def test_of_runs_that_are_groups_of_their_own_it_is_the_kth_smallest(runs, smallest):
     scores = [i / 100 for i in range(1, runs + 1)]
-    floor = conformal_floor(scores, [str(i) for i in range(runs)], 0.05)
-    assert floor == smallest / 100
+    threshold = conformal_threshold(scores, [str(i) for i in range(runs)], 0.05)
+    assert threshold == smallest / 100

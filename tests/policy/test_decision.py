@@ -146,7 +146,7 @@ def test_what_was_not_measured_counts_as_the_mean_pair():
     assert set(RULE.deficits(Parts()).values()) == {0.0}
 
 
-def test_the_floor_of_a_no_go_is_the_conformal_one():
+def test_the_threshold_of_a_no_go_is_the_conformal_one():
     rule = replace(RULE, good=[k / 30 for k in range(1, 30)])
     assert rule.no_go(0.05) == pytest.approx(1 / 30)  # 30 x 0.05 / 1.5: the smallest of 29
     assert rule.no_go(0.1) == pytest.approx(2 / 30)

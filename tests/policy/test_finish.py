@@ -1,4 +1,4 @@
-"""The finishing rule: what its floor guarantees, and when it says a run may end."""
+"""The finishing rule: what its threshold guarantees, and when it says a run may end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_ftrisk.forecast.gain.model import LADDER, look_indices
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.finish import (
     EASING,
-    MOST_CHANCE,
+    MAX_CHANCE,
     FinishRule,
     finish_rule,
     harmful_score,
@@ -75,12 +75,12 @@ chances = st.lists(st.floats(0.0, 0.29), min_size=12, max_size=12)
 
 
 @given(curves, chances, st.floats(0.0, 0.29))
-def test_a_run_loses_more_than_the_tolerance_exactly_where_the_floor_lies_above_its_score(
+def test_a_run_loses_more_than_the_tolerance_exactly_where_the_threshold_lies_above_its_score(
     values: list[float], said: list[float], threshold: float
 ):
     record, model = run(values), Told(tuple(said))
     rule = FinishRule(ACCURACY, scores=(threshold,) * 19, model=model)  # type: ignore[arg-type]
-    assert rule.threshold == threshold
+    assert rule.threshold_score == threshold
     i = ended_at(record, rule)
     lost = i is not None and max(values[i + 1 :]) - max(values[: i + 1]) > 0.01
     score = harmful_score(record, ACCURACY, model=model)  # type: ignore[arg-type]
@@ -106,12 +106,12 @@ def test_at_most_the_allowed_share_of_exchangeable_runs_lose_more():
     assert np.mean(lost) <= 0.1 + 2 * math.sqrt(0.09 / 150)
 
 
-def test_floors_rise_over_the_run_and_never_above_the_most():
+def test_thresholds_rise_over_the_run_and_never_above_the_most():
     rule = FinishRule(ACCURACY, scores=(0.2,) * 19)
     record = run([0.1, 0.2, 0.3, 0.4])
-    floors = [rule.floor(record.prefix(step)) for step in (10, 20, 30)]
-    assert floors == pytest.approx([0.2 * share**EASING for share in (0.25, 0.5, 0.75)])
-    assert FinishRule(ACCURACY, scores=(math.inf,) * 19).floor(record) == MOST_CHANCE
+    thresholds = [rule.threshold(record.prefix(step)) for step in (10, 20, 30)]
+    assert thresholds == pytest.approx([0.2 * share**EASING for share in (0.25, 0.5, 0.75)])
+    assert FinishRule(ACCURACY, scores=(math.inf,) * 19).threshold(record) == MAX_CHANCE
 
 
 def test_too_few_known_runs_finish_nothing_and_say_how_many_are_missing():
@@ -145,7 +145,9 @@ def test_packaged_scores_come_from_enough_tasks(kind: str):
     known = packaged_scores(kind)
     assert len(known.scores) == len(known.groups)
     assert len(set(known.groups)) >= 19
-    assert FinishRule(ACCURACY, scores=known.scores, groups=known.groups).threshold is not None
+    assert (
+        FinishRule(ACCURACY, scores=known.scores, groups=known.groups).threshold_score is not None
+    )
 
 
 def test_looks_are_the_first_evaluation_of_each_fiftieth_and_none_before_the_second():

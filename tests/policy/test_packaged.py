@@ -11,7 +11,7 @@ import pytest
 from hf_ftrisk import Forecaster, Goal, RunRecord
 from hf_ftrisk.policy import default_rule
 from hf_ftrisk.policy import packaged as module
-from hf_ftrisk.policy.packaged import ReferenceScores, pooled_floor, reference_rule
+from hf_ftrisk.policy.packaged import ReferenceScores, pooled_threshold, reference_rule
 from hf_ftrisk.verdict import Verdict
 
 GOAL = Goal("accuracy", target=0.8)
@@ -59,17 +59,17 @@ def record(value: float, step: int = 30) -> RunRecord:
     )
 
 
-def test_the_floor_is_one_that_a_share_of_good_runs_falls_below():
+def test_the_threshold_is_one_that_a_share_of_good_runs_falls_below():
     values = np.arange(1, 100) / 100
-    assert pooled_floor(values.tolist(), 0.05) == 0.05  # the 5th smallest of 99: 0.05 x 100
-    assert pooled_floor([0.5] * 18, 0.05) is None  # 1 / 19 > 0.05
-    assert pooled_floor([0.5] * 19, 0.05) == 0.5
+    assert pooled_threshold(values.tolist(), 0.05) == 0.05  # the 5th smallest of 99: 0.05 x 100
+    assert pooled_threshold([0.5] * 18, 0.05) is None  # 1 / 19 > 0.05
+    assert pooled_threshold([0.5] * 19, 0.05) == 0.5
 
 
-def test_the_floor_is_set_for_half_the_allowed_rate_or_less_where_that_stops_too_many():
+def test_the_threshold_is_set_for_half_the_allowed_rate_or_less_where_that_stops_too_many():
     assert alike(12).caution(0.1) == 2.0
-    # Left out, the low data set lies wholly below the floor of the others once that is 0.9: from a
-    # level of 7 / 121 on.
+    # Left out, the low data set lies wholly below the threshold of the others once that is 0.9:
+    # from a level of 7 / 121 on.
     low, high = [0.1] * 40, [0.05] * 2 + [0.9] * 38
     odd = scores(low, high, high, high)
     assert odd.held_out_rate(0.2 / 3.0) == pytest.approx((1 + 3 * 2 / 40) / 4)
@@ -80,7 +80,7 @@ def test_the_floor_is_set_for_half_the_allowed_rate_or_less_where_that_stops_too
 
 def test_the_measured_rate_is_that_of_data_sets_left_out():
     low, high = [0.1] * 40, [0.9] * 40
-    # Left out, the low one lies wholly below the floor of the high ones; the others never do.
+    # Left out, the low one lies wholly below the threshold of the high ones; the others never do.
     assert scores(low, high, high, high).held_out_rate(0.05) == pytest.approx(0.25)
     assert alike(12).held_out_rate(0.05) == pytest.approx(0.05, abs=0.03)
 
@@ -94,7 +94,7 @@ def test_the_measured_rate_is_that_of_the_kind_of_goal_it_is_worst_for():
         *(getattr(easy, name) + getattr(hard, name) for name in ("scores", "groups", "judged")),
         runs=410,
     )
-    # The ten low scores are 2.4 % of all: the floor for 5 % lies above them.
+    # The ten low scores are 2.4 % of all: the threshold for 5 % lies above them.
     assert easy.held_out_rate(0.05) < 0.1
     assert both.held_out_rate(0.05) == 1.0
 
@@ -158,10 +158,10 @@ def test_nothing_is_stopped_earlier_than_the_packaged_runs_were_looked_at(packag
     early = RunRecord(max_steps=1000, eval_step=[40], evals={"eval_accuracy": [0.1]})
     ruling = rule.judge(early)
     assert ruling.verdict is Verdict.UNDECIDED
-    assert ruling.floor is None
+    assert ruling.threshold is None
     assert "judged from 5% of a run on" in ruling.reason
-    assert rule.floor(early.prefix(40)) is None
-    assert rule.floor(replace(early, max_steps=800)) is not None
+    assert rule.threshold(early.prefix(40)) is None
+    assert rule.threshold(replace(early, max_steps=800)) is not None
 
 
 def test_a_run_that_began_far_below_its_baseline_is_not_judged_by_packaged_ones(package):
@@ -170,10 +170,10 @@ def test_a_run_that_began_far_below_its_baseline_is_not_judged_by_packaged_ones(
     rule = default_rule(BASELINE, Forecaster.default(), None, 0.1)
     ruling = rule.judge(many_classes)
     assert ruling.verdict is Verdict.UNDECIDED
-    assert ruling.floor is None
+    assert ruling.threshold is None
     assert "this one began far below 0.2" in ruling.reason
-    assert replace(rule, caution=1.0).floor(many_classes) is not None
-    assert rule.floor(replace(many_classes, baselines={"eval_accuracy": 0.02})) is not None
+    assert replace(rule, caution=1.0).threshold(many_classes) is not None
+    assert rule.threshold(replace(many_classes, baselines={"eval_accuracy": 0.02})) is not None
 
 
 def test_enough_history_of_the_task_comes_first(package):
@@ -215,11 +215,11 @@ def test_a_history_of_poor_runs_does_not_end_a_run_that_packaged_ones_would_let_
     run = record(0.47, step=10)
     rule = default_rule(BASELINE, forecaster, history, 0.1)
     assert rule.judged_by is not None
-    # By the history alone it would be below the floor.
-    assert forecaster.predict(run, BASELINE).prob_meets(BASELINE, 0.5) < rule.floor(run)
+    # By the history alone it would be below the threshold.
+    assert forecaster.predict(run, BASELINE).prob_meets(BASELINE, 0.5) < rule.threshold(run)
     ruling = rule.judge(run)
     assert ruling.verdict is Verdict.UNDECIDED
-    assert ruling.prob_good > rule.floor(run)
+    assert ruling.prob_good > rule.threshold(run)
     assert "without the history; not below" in ruling.reason
 
 

@@ -91,10 +91,10 @@ def test_a_target_of_the_loss_itself_is_what_the_schedule_has_to_reach():
 
 
 def test_what_the_recipe_makes_of_it():
-    learnt = parts([0.7, 0.6, 0.5, 0.4, 0.35, 0.3], accuracy=0.75, loss=0.35)
-    assert learnt.learning == pytest.approx(0.5)  # 0.35 in the last steps and the evaluation
-    assert learnt.progress == pytest.approx(1.0)
-    assert learnt.stability == 0.0
+    learned = parts([0.7, 0.6, 0.5, 0.4, 0.35, 0.3], accuracy=0.75, loss=0.35)
+    assert learned.learning == pytest.approx(0.5)  # 0.35 in the last steps and the evaluation
+    assert learned.progress == pytest.approx(1.0)
+    assert learned.stability == 0.0
 
 
 def test_losses_that_rose_or_are_no_numbers_are_unstable():

@@ -25,8 +25,8 @@ def rule(*scores: float, rate: float = 0.25, **settings) -> StoppingRule:
     return StoppingRule(GOAL, Unused(), rate, scores=scores, **settings)
 
 
-# k = floor(0.25 * 8) = 2: the floor is 0.2, at 5 % of the run 0.2 x 0.05^(1/4).
-FLOOR = 0.2 * 0.05**0.25
+# k = floor(0.25 * 8) = 2: the threshold is 0.2, at 5 % of the run 0.2 x 0.05^(1/4).
+THRESHOLD = 0.2 * 0.05**0.25
 CALIBRATED = rule(0.4, 0.1, 0.3, 0.2, 0.5, 0.6, 0.7)
 UNCALIBRATED = rule(0.4)
 
@@ -56,7 +56,7 @@ def judged(probs, probes=None, *, by=CALIBRATED, goal=GOAL, baseline=None):
     [
         ([0.9, 0.9, 0.6], Verdict.GO),  # mean 0.8
         ([0.9, 0.9, 0.57], Verdict.UNDECIDED),
-        ([0.1, 0.1, 0.1], Verdict.UNDECIDED),  # just above the floor of 0.0946
+        ([0.1, 0.1, 0.1], Verdict.UNDECIDED),  # just above the threshold of 0.0946
         ([0.2, 0.04, 0.04], Verdict.NO_GO),  # mean 0.0933
     ],
 )
@@ -64,7 +64,7 @@ def test_the_mean_over_the_probes_decides(probs, verdict):
     ruling = judged(probs)
     assert ruling.verdict is verdict
     assert ruling.prob_good == pytest.approx(np.mean(probs))
-    assert ruling.floor == pytest.approx(FLOOR)
+    assert ruling.threshold == pytest.approx(THRESHOLD)
     assert f"mean over 3 probes (from {min(probs):.3f} to {max(probs):.3f})" in ruling.reason
 
 

@@ -22,9 +22,9 @@ class LastValue:
 
     def predict(self, record: RunRecord, goal: Goal) -> Forecast:
         _, values = record.curve(goal.metric)
-        centre = values[-1] if values.size else 0.5
+        center = values[-1] if values.size else 0.5
         spread = np.linspace(-2.0, 2.0, 201) * 0.1
-        return Forecast(centre + spread, step=record.last_step)
+        return Forecast(center + spread, step=record.last_step)
 
 
 def walk(seed: int, drift: float = 0.0, looks: int = 10) -> RunRecord:
@@ -38,9 +38,9 @@ def walk(seed: int, drift: float = 0.0, looks: int = 10) -> RunRecord:
     )
 
 
-def test_the_floor_is_the_kth_smallest_score():
+def test_the_threshold_is_the_kth_smallest_score():
     rule = StoppingRule(GOAL, LastValue(), 0.25, scores=(0.4, 0.1, 0.3, 0.2, 0.5, 0.6, 0.7))
-    assert rule.floor(walk(0)) == 0.2  # k = floor(0.25 * 8) = 2
+    assert rule.threshold(walk(0)) == 0.2  # k = floor(0.25 * 8) = 2
 
 
 @pytest.mark.parametrize(("delta", "needed"), [(0.05, 19), (0.1, 9), (0.3, 3), (0.5, 1)])
@@ -82,7 +82,7 @@ def test_good_runs_are_stopped_at_most_as_often_as_allowed():
 
 
 class PlanFirst(LastValue):
-    """As `LastValue`, but sure of a poor end while nothing has been evaluated after step 0."""
+    """As `LastValue`, but sure of a poor outcome while nothing has been evaluated after step 0."""
 
     def predict(self, record: RunRecord, goal: Goal) -> Forecast:
         if first_evaluation(record, goal.metric) is None:
@@ -105,17 +105,17 @@ def begun(run: RunRecord) -> RunRecord:
 def test_nothing_is_stopped_before_its_first_evaluation(step: int):
     rule = StoppingRule(GOAL, PlanFirst(), 0.25, scores=(0.4,) * 8)
     ruling = rule.judge(begun(walk(0)).prefix(step))
-    assert ruling.prob_good == 0.0 < ruling.floor
+    assert ruling.prob_good == 0.0 < ruling.threshold
     assert ruling.verdict is Verdict.UNDECIDED
     assert "nothing is stopped for its plan alone" in ruling.reason
     poor = begun(walk(0, drift=-0.4)).prefix(10)
     assert rule.judge(poor).verdict is Verdict.NO_GO
 
 
-def test_the_floor_rises_with_the_share_of_the_run_that_is_done():
+def test_the_threshold_rises_with_the_share_of_the_run_that_is_done():
     rule = StoppingRule(GOAL, LastValue(), 0.25, scores=(0.4,) * 8)
-    floors = [rule.floor(walk(0).prefix(step)) for step in (1, 10, 100)]
-    assert floors == pytest.approx([0.4 * 0.05**0.25, 0.4 * 0.1**0.25, 0.4])
+    thresholds = [rule.threshold(walk(0).prefix(step)) for step in (1, 10, 100)]
+    assert thresholds == pytest.approx([0.4 * 0.05**0.25, 0.4 * 0.1**0.25, 0.4])
 
 
 def test_a_run_scores_as_at_its_worst_look_an_early_one_counting_less():
@@ -139,7 +139,7 @@ def test_no_draw_that_meets_the_goal_counts_as_half_a_draw_of_a_thousand():
     assert StoppingRule(GOAL, LastValue(), 0.25, (5e-4,) * 8).decide(hopeless) is not Verdict.NO_GO
 
 
-def test_looks_that_cannot_stop_do_not_lower_the_floor():
+def test_looks_that_cannot_stop_do_not_lower_the_threshold():
     runs = [begun(walk(s, drift=0.2)) for s in range(12)]
     with_plan, without = (
         StoppingRule.from_runs(runs, GOAL, forecaster, 0.2)
@@ -165,9 +165,9 @@ def test_looks_cover_evaluations_and_a_geometric_grid_but_not_the_end():
 
 
 def test_a_run_is_stopped_only_when_it_is_predicted_to_be_poor():
-    """Good runs that never looked anything but good put the floor near 1."""
+    """Good runs that never looked anything but good put the threshold near 1."""
     rule = StoppingRule(GOAL, LastValue(), 0.25, scores=(0.99,) * 8)
-    assert rule.floor(walk(0)) == 0.5
+    assert rule.threshold(walk(0)) == 0.5
     doubtful = RunRecord(max_steps=100, eval_step=[10], evals={"eval_accuracy": [0.51]})
     assert 0.5 < rule.judge(doubtful).prob_good < 0.99
     assert rule.decide(doubtful) is not Verdict.NO_GO

@@ -1,4 +1,4 @@
-"""Settings of this room's tests."""
+"""Settings of this package's tests."""
 
 from __future__ import annotations
 

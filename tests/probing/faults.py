@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from transformers import Trainer
 
-from hf_ftrisk.probing.cost import Account
+from hf_ftrisk.probing.cost import Ledger
 from hf_ftrisk.probing.trainer.bounded import EvalClock
 
 
 def even_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Evaluations cost one step each and end by themselves: the same calls in every pre-flight."""
-    monkeypatch.setattr(Account, "_price", lambda self, entry: 1.0)
+    monkeypatch.setattr(Ledger, "_price", lambda self, entry: 1.0)
     monkeypatch.setattr(EvalClock, "ends", lambda self, seconds: False)
 
 
@@ -64,7 +64,7 @@ def _failing(name: str) -> Any:
     return method
 
 
-# A list: stand-ins of the trainer share its one element.
+# A list: shadow copies of the trainer share its one element.
 FaultyTrainer = type(
     "FaultyTrainer",
     (Trainer,),

@@ -1,4 +1,4 @@
-"""Tiny real models, data and trainers for the tests of this room."""
+"""Tiny real models, data and trainers for the tests of this package."""
 
 from __future__ import annotations
 

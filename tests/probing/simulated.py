@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_ftrisk.probing.budget import EvalSize
-from hf_ftrisk.probing.workload import Evaluation, Facts, Meter
+from hf_ftrisk.probing.workload import Evaluation, Facts, Usage
 from hf_ftrisk.record import RunRecord
 
 
@@ -29,8 +29,8 @@ class SimulatedProbe:
     seconds: list[float] = field(default_factory=list)
 
     @property
-    def meter(self) -> Meter:
-        return Meter(tuple(self.seconds))
+    def usage(self) -> Usage:
+        return Usage(tuple(self.seconds))
 
     def advance(self, step: int) -> None:
         while self.step < step:

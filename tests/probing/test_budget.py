@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.probing.budget import EvalSize, allowed_steps, depth_grid, make_plan
-from hf_ftrisk.probing.cost import Account
+from hf_ftrisk.probing.cost import Ledger
 from hf_ftrisk.probing.options import Options
 from hf_ftrisk.probing.session import Session
 from tests.probing.simulated import OneRank, SimulatedSetup
@@ -21,14 +21,14 @@ def _no_forecasting(monkeypatch):
     from hf_ftrisk.probing import session
     from hf_ftrisk.probing.evidence import Evidence
 
-    monkeypatch.setattr(session, "weigh", lambda *args, **kwargs: Evidence())
+    monkeypatch.setattr(session, "summarize", lambda *args, **kwargs: Evidence())
 
 
 def probed(setup: SimulatedSetup, budget: float, **options) -> Session:
     session = Session(setup, OneRank(), Options(Goal("eval_accuracy"), budget, **options))
     session._open()
-    session._rehearse(session.looks)
-    session._probe(session.looks)
+    session._dry_run(session.evaluations)
+    session._probe(session.evaluations)
     return session
 
 
@@ -58,12 +58,12 @@ def test_no_more_than_the_budget_is_spent_beyond_one_unforeseeable_batch(
         opening=opening,
         seed=seed,
     )
-    account = probed(setup, budget, seeds=seeds).account
+    ledger = probed(setup, budget, seeds=seeds).ledger
     # The smallest evaluation of unknown cost is done before a step; after it a batch may last
     # longer than any before.
-    first = account._price(account._evaluations[0]) if account._evaluations else 0.0
-    slack = max(first, setup.slowest_batch / account.step_seconds) if account.steps else 0.0
-    assert account.spent <= account.allowed + slack + 1e-9
+    first = ledger._price(ledger._evaluations[0]) if ledger._evaluations else 0.0
+    slack = max(first, setup.slowest_batch / ledger.step_seconds) if ledger.steps else 0.0
+    assert ledger.spent <= ledger.allowed + slack + 1e-9
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -78,9 +78,9 @@ def test_on_an_even_clock_nothing_beyond_the_budget_is_spent(
     budget, max_steps, row_share, batch, seeds
 ):
     setup = SimulatedSetup(max_steps=max_steps, row_seconds=row_share, size=EvalSize(400, batch))
-    account = probed(setup, budget, seeds=seeds).account
-    if account.allowed >= 1 + 2 * 16 * row_share:
-        assert account.spent <= account.allowed + 1e-9
+    ledger = probed(setup, budget, seeds=seeds).ledger
+    if ledger.allowed >= 1 + 2 * 16 * row_share:
+        assert ledger.spent <= ledger.allowed + 1e-9
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -113,7 +113,7 @@ def test_a_budget_of_three_steps_is_one_probe_with_an_evaluation():
     setup = SimulatedSetup(max_steps=60)
     session = probed(setup, 0.05)
     assert trained_looks(setup) == [(0, 2, 16)]
-    assert session.account.spent == pytest.approx(2 + 2 / 3)
+    assert session.ledger.spent == pytest.approx(2 + 2 / 3)
     assert any("1 of 3 seeds" in note for note in session.notes)
 
 
@@ -121,11 +121,11 @@ def test_a_budget_without_room_for_a_step_and_an_evaluation_says_what_would_do()
     setup = SimulatedSetup(max_steps=100)
     session = probed(setup, 0.012)
     assert setup.evaluations == []
-    assert session.account.spent == 0
+    assert session.ledger.spent == 0
     assert "budget=0.013 or more" in session.notes[-1]
 
 
-def test_a_small_budget_does_without_the_rehearsal_for_the_sake_of_the_evaluation():
+def test_a_small_budget_does_without_the_dry_run_for_the_sake_of_the_evaluation():
     setup = SimulatedSetup(max_steps=100)
     probed(setup, 0.015)
     assert setup.evaluations == [(0, 1, 16)]
@@ -152,7 +152,7 @@ def test_an_expensive_evaluation_leaves_fewer_seeds_not_fewer_looks():
     setup = SimulatedSetup(max_steps=100, row_seconds=0.25)
     session = probed(setup, 0.2)
     assert {seed for seed, *_ in trained_looks(setup)} == {0}
-    assert session.account.spent <= 20
+    assert session.ledger.spent <= 20
 
 
 def test_the_given_depths_are_the_ones_looked_at():
@@ -166,7 +166,7 @@ def test_an_unknown_metric_is_refused_before_a_step():
     session = Session(setup, OneRank(), Options(Goal("eval_f1"), 0.1))
     with pytest.raises(ValueError, match=r"gives no 'eval_f1'; it gives eval_accuracy"):
         session.run()
-    assert session.account.steps == 0
+    assert session.ledger.steps == 0
 
 
 @pytest.mark.parametrize(("budget", "probes"), [(0.05, 1), (0.1, 1), (0.2, 2), (0.3, 3), (0.9, 3)])
@@ -176,7 +176,7 @@ def test_one_deep_probe_comes_before_another_seed(budget, probes):
     assert {seed for seed, *_ in trained_looks(setup)} == set(range(probes))
     deepest = max(step for seed, step, _ in trained_looks(setup) if seed == 0)
     if probes == 1:  # the steps get most of it
-        assert deepest >= 0.7 * session.account.allowed
+        assert deepest >= 0.7 * session.ledger.allowed
 
 
 @pytest.mark.parametrize(
@@ -210,33 +210,33 @@ def test_static_signals_get_the_time_asked_for_or_one_in_proportion(step_seconds
     assert setup.signal_limits == [pytest.approx(given)]
 
 
-# --- the account --------------------------------------------------------------------------------
+# --- the ledger --------------------------------------------------------------------------------
 
 
 def test_an_evaluation_costs_its_seconds_over_those_of_a_step():
-    account = Account(allowed=10)
-    account.post_steps([9.0, 2.0, 2.0, 2.0], opening=True)
-    account.post_evaluation(5.0, 16)
-    assert account.spent == 4 + 2.5
-    assert account.left == 3.5
+    ledger = Ledger(allowed=10)
+    ledger.post_steps([9.0, 2.0, 2.0, 2.0], opening=True)
+    ledger.post_evaluation(5.0, 16)
+    assert ledger.spent == 4 + 2.5
+    assert ledger.left == 3.5
 
 
 def test_what_was_paid_stays_paid_when_steps_become_faster():
-    account = Account(allowed=10)
-    account.post_steps([2.0] * 4, opening=True)
-    account.post_evaluation(4.0, 16)
-    account.post_steps([0.1] * 50, opening=False)
-    assert account.spent == 54 + 2
+    ledger = Ledger(allowed=10)
+    ledger.post_steps([2.0] * 4, opening=True)
+    ledger.post_evaluation(4.0, 16)
+    ledger.post_steps([0.1] * 50, opening=False)
+    assert ledger.spent == 54 + 2
 
 
 def test_an_evaluation_before_the_first_step_is_priced_by_the_first_steps():
-    account = Account(allowed=10)
-    account.post_evaluation(4.0, 16)
-    assert account.last_eval_cost is None
-    account.post_steps([8.0], opening=True)
-    assert account.spent == 1.5
-    account.post_steps([2.0, 2.0, 2.0], opening=False)
-    assert account.spent == 4 + 2.0
+    ledger = Ledger(allowed=10)
+    ledger.post_evaluation(4.0, 16)
+    assert ledger.last_eval_cost is None
+    ledger.post_steps([8.0], opening=True)
+    assert ledger.spent == 1.5
+    ledger.post_steps([2.0, 2.0, 2.0], opening=False)
+    assert ledger.spent == 4 + 2.0
 
 
 # --- the plan -----------------------------------------------------------------------------------

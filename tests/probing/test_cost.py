@@ -5,24 +5,24 @@ from __future__ import annotations
 import pytest
 
 from hf_ftrisk.probing.budget import EvalSize
-from hf_ftrisk.probing.cost import Account, Prices, full_cost
-from hf_ftrisk.probing.workload import Facts, Meter
+from hf_ftrisk.probing.cost import Ledger, Prices, full_cost
+from hf_ftrisk.probing.workload import Facts, Usage
 
 
-def account() -> Account:
+def ledger() -> Ledger:
     """4 steps of 2 s after a slow first one; evaluations of 16 rows in 1.6 s and of 100 in 5 s."""
-    found = Account(allowed=20)
+    found = Ledger(allowed=20)
     found.post_evaluation(1.6, 16)
     found.post_steps([9.0, 2.0, 2.0, 2.0, 2.0], opening=True)
     found.post_evaluation(5.0, 100)
     return found
 
 
-def cost(facts: Facts, prices: Prices | None = None, meter: Meter | None = None):
+def cost(facts: Facts, prices: Prices | None = None, usage: Usage | None = None):
     return full_cost(
         facts,
-        account(),
-        meter or Meter(flops=50.0, peak_memory_bytes=7),
+        ledger(),
+        usage or Usage(flops=50.0, peak_memory_bytes=7),
         eval_rows=100,
         seconds=30.0,
         prices=prices or Prices(),
@@ -63,9 +63,7 @@ def test_a_set_without_a_length_leaves_the_time_of_evaluations_open() -> None:
 
 
 def test_nothing_measured_is_nothing_said() -> None:
-    found = full_cost(
-        Facts(10), Account(1.0), Meter(), eval_rows=None, seconds=0.1, prices=Prices()
-    )
+    found = full_cost(Facts(10), Ledger(1.0), Usage(), eval_rows=None, seconds=0.1, prices=Prices())
     assert found.full_seconds is None
     assert found.full_flops is None
     assert found.spent_steps == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.probing.evidence import told_by_the_data, weigh
+from hf_ftrisk.probing.evidence import summarize, told_by_the_data
 from hf_ftrisk.probing.workload import Facts
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.risk import fit_risk_curve
@@ -30,7 +30,7 @@ def probe(seed: int, depths: list[int]) -> RunRecord:
 
 
 def evidence(n_probes: int, depths: list[int]):
-    return weigh(
+    return summarize(
         [probe(seed, depths) for seed in range(n_probes)],
         GOAL,
         Facts(max_steps=STEPS, schedule=linear_schedule(STEPS)),
@@ -97,7 +97,7 @@ def test_looks_within_the_first_of_the_learning_rate_give_no_split_of_the_risk()
         )
         for seed in range(3)
     ]
-    evidence = weigh(records, Goal("eval_accuracy"), facts, history=None, baseline=0.5)
+    evidence = summarize(records, Goal("eval_accuracy"), facts, history=None, baseline=0.5)
     assert evidence.decomposition is None
     assert evidence.optimal_depth is None
     assert len(evidence.risk_curve) == 2

@@ -79,7 +79,7 @@ _STAGES = (
     (trainer_workload, "trainer_facts"),
     (trainer_workload, "check_wiring"),
     (trainer_workload, "trainer_signals"),
-    (trainer_workload, "stand_in"),
+    (trainer_workload, "shadow_copy"),
     (trainer_workload, "redraw_fresh"),
     (trainer_workload, "eval_sample"),
     (snapshot, "keep_tensor"),
@@ -87,7 +87,7 @@ _STAGES = (
     (StepMeter, "after_step"),
     (session, "make_plan"),
     (session, "known_baseline"),
-    (session, "weigh"),
+    (session, "summarize"),
     (runner, "conclude"),
 )
 

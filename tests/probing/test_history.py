@@ -12,7 +12,7 @@ from transformers import Trainer
 from hf_ftrisk import Forecaster, Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.policy import default_rule
-from hf_ftrisk.probing.budget import LEAST_ROWS
+from hf_ftrisk.probing.budget import MIN_ROWS
 from hf_ftrisk.probing.runner import preflight
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.trainers.facts import task_name
@@ -45,8 +45,8 @@ def trainer_of(folder: Path) -> Trainer:
     return bert_trainer(
         folder,
         max_steps=STEPS,
-        eval_dataset=classification_data(LEAST_ROWS, seed=2),
-        per_device_eval_batch_size=LEAST_ROWS,
+        eval_dataset=classification_data(MIN_ROWS, seed=2),
+        per_device_eval_batch_size=MIN_ROWS,
     )
 
 
@@ -99,8 +99,12 @@ def test_the_rule_is_not_calibrated_on_another_tasks_good_runs(tmp_path, own) ->
     report = probed(tmp_path, history=of_both(own))
     packaged = default_rule(Goal("eval_accuracy", target=0.8), Forecaster.default())
     probe = report.probes[0]
-    floor = packaged.floor(probe)
-    held = packaged.cannot_stop(probe) if floor is None else f"not below the floor of {floor:.2g}"
+    threshold = packaged.threshold(probe)
+    held = (
+        packaged.cannot_stop(probe)
+        if threshold is None
+        else f"not below the threshold of {threshold:.2g}"
+    )
     assert held in report.reasons[0]
 
 

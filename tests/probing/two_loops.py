@@ -26,7 +26,7 @@ TIMEOUT = 10.0
 
 
 class ShardedLoop(PlainLoop):
-    """Parameters and optimiser state sharded over the ranks by FSDP2, and no accelerator."""
+    """Parameters and optimizer state sharded over the ranks by FSDP2, and no accelerator."""
 
     def __init__(self) -> None:
         torch.manual_seed(0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hf_ftrisk import Goal, RunRecord
-from hf_ftrisk.record.columns import MOST_RATES, schedule_steps
+from hf_ftrisk.record.columns import MAX_RATES, schedule_steps
 
 
 def _state(**changes) -> dict:
@@ -102,9 +102,9 @@ def test_a_metric_measured_once_after_training_is_the_outcome():
 
 
 def test_the_schedule_of_a_long_run_is_kept_at_evenly_spread_steps():
-    short = RunRecord(max_steps=MOST_RATES, schedule=np.linspace(1, 0, MOST_RATES))
+    short = RunRecord(max_steps=MAX_RATES, schedule=np.linspace(1, 0, MAX_RATES))
     assert short.schedule is not None
-    assert short.schedule.size == MOST_RATES
+    assert short.schedule.size == MAX_RATES
     steps = 100_000
     rates = np.linspace(1.0, 0.0, steps)
     long = RunRecord(max_steps=steps, schedule=rates)
@@ -115,10 +115,10 @@ def test_the_schedule_of_a_long_run_is_kept_at_evenly_spread_steps():
         RunRecord(max_steps=steps, schedule=rates[:-1])
 
 
-@pytest.mark.parametrize("steps", [1, 7, MOST_RATES, MOST_RATES + 1, 10**8, 2**53])
+@pytest.mark.parametrize("steps", [1, 7, MAX_RATES, MAX_RATES + 1, 10**8, 2**53])
 def test_the_kept_steps_increase_and_lie_in_the_run(steps):
     kept = schedule_steps(steps)
-    assert kept.size == min(steps, MOST_RATES)
+    assert kept.size == min(steps, MAX_RATES)
     assert kept[0] >= 0
     assert kept[-1] < steps
     assert np.all(np.diff(kept) > 0)

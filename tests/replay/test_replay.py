@@ -17,7 +17,7 @@ from hf_ftrisk import Forecast, Goal, RunHistory, RunRecord
 from hf_ftrisk.cli.replay import run_replay
 from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.policy import packaged as reference_rule
-from hf_ftrisk.replay.replay import default_goal, find_states, replay_run, summarise
+from hf_ftrisk.replay.replay import default_goal, find_states, replay_run, summarize
 from hf_ftrisk.replay.text import replay_text
 
 GOAL = Goal("accuracy", target=0.7)
@@ -28,8 +28,8 @@ class LastValue:
 
     def predict(self, record: RunRecord, goal: Goal) -> Forecast:
         _, values = record.curve(goal.metric)
-        centre = values[-1] if values.size else 0.7
-        return Forecast(centre + np.linspace(-0.1, 0.1, 101), step=record.last_step)
+        center = values[-1] if values.size else 0.7
+        return Forecast(center + np.linspace(-0.1, 0.1, 101), step=record.last_step)
 
 
 def rule(scores=(), rate=0.1) -> StoppingRule:
@@ -74,7 +74,7 @@ def test_the_outcome_is_told_and_judged():
     assert "(good)" in replay_text(replay)
 
 
-def test_a_run_is_stopped_at_the_first_look_below_the_floor():
+def test_a_run_is_stopped_at_the_first_look_below_the_threshold():
     replay = replay_run(RunRecord.from_trainer_state(state(FALLING)), rule(scores=(0.2,) * 9))
     # P(good) is (x + 0.1 - 0.7) / 0.2 for a last value x: 0.3 at step 20, 0.1 at step 30.
     assert replay.stopped_at == 30
@@ -166,7 +166,7 @@ def test_a_checkpoint_folder_is_one_run(tmp_path):
 def test_the_summary_counts_stops_and_errors():
     records = [RunRecord.from_trainer_state(state(values)) for values in (RISING, FALLING)]
     replays = [replay_run(record, rule(scores=(0.2,) * 9), shares=[0.5]) for record in records]
-    summary = summarise(replays)
+    summary = summarize(replays)
     assert (summary.runs, summary.finished, summary.good) == (2, 2, 1)
     assert summary.stopped >= 1
     saved = sum(replay.saved_share for replay in replays) / 2
@@ -328,7 +328,7 @@ def test_the_command_prints_a_table_and_exits_with_0(file):
     done = run_command(str(file), "--goal", "eval_accuracy>=0.7", "--at", "0.3")
     assert done.returncode == 0, done.stderr
     assert "30 %" in done.stdout
-    assert "came true: 0.770 (good)" in done.stdout
+    assert "outcome: 0.770 (good)" in done.stdout
 
 
 def test_the_command_replays_another_rule(file):

@@ -60,9 +60,9 @@ def test_what_commands_a_terminal_is_not_printed(full_report: RiskReport) -> Non
     )
     plain = io.StringIO()
     show_report(report, console=Console(file=plain, width=100))
-    coloured = io.StringIO()
-    show_report(report, console=Console(file=coloured, width=100, force_terminal=True))
-    shown = re.sub("\x1b\\[[0-9;]*m", "", coloured.getvalue())  # rich's own colours
+    colored = io.StringIO()
+    show_report(report, console=Console(file=colored, width=100, force_terminal=True))
+    shown = re.sub("\x1b\\[[0-9;]*m", "", colored.getvalue())  # rich's own colors
     for text in (plain.getvalue(), shown, report.to_markdown()):
         assert not [c for c in text if unicodedata.category(c)[0] == "C" and c != "\n"]
         assert "good over" in text

@@ -102,7 +102,7 @@ def test_runs_without_an_outcome_are_passed_over():
 
 @pytest.mark.parametrize("depths", [[], [-1.0], [float("nan")], [[1.0, 2.0]]])
 def test_depths_that_cannot_be_are_refused(depths):
-    with pytest.raises(ValueError, match="depths must be a list of optimiser steps"):
+    with pytest.raises(ValueError, match="depths must be a list of optimizer steps"):
         replay_risk([run([0.5, 0.6]), run([0.5, 0.7])], LastValue(), depths, GOAL)
 
 

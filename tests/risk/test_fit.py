@@ -168,11 +168,11 @@ def test_reference_tasks_sharpen_the_prior():
         fit_risk_curve(DEPTHS, measured(0.1 + 30 * DEPTHS**-0.6, 1500, seed), counts=1500)
         for seed in range(10)
     ]
-    learnt = RiskPrior.from_tasks(tasks)
-    assert learnt.alpha_log_sd < 0.5 * RiskPrior().alpha_log_sd
+    learned = RiskPrior.from_tasks(tasks)
+    assert learned.alpha_log_sd < 0.5 * RiskPrior().alpha_log_sd
     risks = measured(0.1 + 30 * DEPTHS**-0.6, 8, seed=99)
     weak = fit_risk_curve(DEPTHS, risks, counts=8).interval("alpha")
-    sharp = fit_risk_curve(DEPTHS, risks, counts=8, prior=learnt).interval("alpha")
+    sharp = fit_risk_curve(DEPTHS, risks, counts=8, prior=learned).interval("alpha")
     assert weak[0] < sharp[0] < 0.6 < sharp[1] < weak[1]
 
 

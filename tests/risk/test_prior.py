@@ -96,24 +96,24 @@ def tasks(n: int, alpha: float = 0.6):
 
 def test_reference_tasks_move_the_prior_towards_them():
     given = tasks(9)
-    learnt = RiskPrior.from_tasks(given)
-    assert learnt.alpha_log_mean == pytest.approx(
+    learned = RiskPrior.from_tasks(given)
+    assert learned.alpha_log_mean == pytest.approx(
         0.1 * math.log(0.7) + 0.9 * math.log(0.6), abs=0.1
     )
     # Each task once, the default (log odds 0) as the tenth.
     odds = [np.log(task.draws.amplitude / task.draws.intrinsic) for task in given]
-    assert learnt.share_mean == pytest.approx(0.9 * np.mean(odds))
+    assert learned.share_mean == pytest.approx(0.9 * np.mean(odds))
     spread = np.mean([RiskPrior().share_sd ** 2, *(o.var() for o in odds)])
     between = np.var([0.0, *(o.mean() for o in odds)])
-    assert learnt.share_sd == pytest.approx(np.sqrt(spread + between))
-    assert learnt.form_weights["power"] > 0.5
-    assert sum(learnt.form_weights.values()) == pytest.approx(1.0)
+    assert learned.share_sd == pytest.approx(np.sqrt(spread + between))
+    assert learned.form_weights["power"] > 0.5
+    assert sum(learned.form_weights.values()) == pytest.approx(1.0)
 
 
 def test_one_task_alone_leaves_the_prior_wide():
-    learnt, base = RiskPrior.from_tasks(tasks(1)), RiskPrior()
-    assert learnt.alpha_log_sd > 0.6 * base.alpha_log_sd
-    assert learnt.share_sd > 0.6 * base.share_sd
+    learned, base = RiskPrior.from_tasks(tasks(1)), RiskPrior()
+    assert learned.alpha_log_sd > 0.6 * base.alpha_log_sd
+    assert learned.share_sd > 0.6 * base.share_sd
 
 
 def test_tasks_that_differ_make_a_wide_prior():

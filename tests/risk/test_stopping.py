@@ -7,7 +7,7 @@ from hf_ftrisk.risk import RiskPrior, TailEnergy, fit_risk_curve
 from hf_ftrisk.risk.stopping import (
     CheckedCharge,
     candidate_depths,
-    minimise,
+    minimize,
     power_law_optimum,
     stopping_learning_rate,
     tail_energy_optimum,
@@ -100,7 +100,7 @@ def test_a_flat_sum_ends_the_search_early_at_no_loss():
         asked.append(c)
         return c / steps
 
-    best = minimise(risk, charge, candidate_depths(10.0, steps))
+    best = minimize(risk, charge, candidate_depths(10.0, steps))
     assert risk(best) + charge(best) == pytest.approx(1.0)
     assert len(asked) < 100_000
 
@@ -130,7 +130,7 @@ def test_averaged_curves_and_any_cost_are_within_one_step_of_brute_force():
             return scale * (c + jump * np.floor(c / jump))
 
         total = risk(depth) + np.array([charge(c) for c in depth])
-        best = minimise(risk, charge, candidate_depths(20.0, steps))
+        best = minimize(risk, charge, candidate_depths(20.0, steps))
         found = float(risk(np.array([best]))[0] + charge(best))
         floor = max(int(best) - 1, 0)
         one_step = float(risk(np.array([floor]))[0] - risk(np.array([floor + 2.0]))[0])

@@ -74,7 +74,7 @@ def test_unbiased_within_is_unbiased():
     assert np.mean(found) == pytest.approx(4.0, rel=0.03)
 
 
-def test_simulated_prefixes_give_the_optimisation_variance():
+def test_simulated_prefixes_give_the_optimization_variance():
     # A random walk of 8 steps, grouped by its sign pattern so far: 8 - c of its variance is left.
     random = np.random.default_rng(2)
     signs = random.choice([-1.0, 1.0], size=(20_000, 8))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import Trainer
 
-from hf_ftrisk.signals import deadline as room
+from hf_ftrisk.signals import deadline
 from hf_ftrisk.signals.collect import collated_sample, trainer_signals
 from hf_ftrisk.signals.dataset import dataset_signals
 from hf_ftrisk.signals.deadline import Deadline, Pace
@@ -31,7 +31,7 @@ class Clock:
 def clock():
     with pytest.MonkeyPatch.context() as monkeypatch:
         found = Clock()
-        monkeypatch.setattr(room, "time", found)
+        monkeypatch.setattr(deadline, "time", found)
         yield found
 
 
@@ -69,7 +69,7 @@ def test_no_more_time_is_taken_than_allowed_but_for_the_first_row(
 
     parts = [{"x": torch.ones(n)} for n in sizes(batches, largest)]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(room, "time", clock)
+        monkeypatch.setattr(deadline, "time", clock)
         compatibility_signals(Line(), parts, parts, loss=loss, deadline=Deadline(limit))
     assert clock.now <= max(limit, row_seconds) + 1e-6
 

@@ -43,7 +43,7 @@ def test_nothing_is_measured_after_it_is_closed():
     assert len(meter.columns()["update_ratio"]) == 1
 
 
-def test_the_optimiser_under_accelerates_wrapper_is_measured():
+def test_the_optimizer_under_accelerates_wrapper_is_measured():
     w = torch.nn.Parameter(torch.ones(2))
     optimizer = Accelerator(cpu=True).prepare(torch.optim.SGD([w], lr=0.5))
     with StepMeter(optimizer) as meter:

@@ -28,11 +28,11 @@ def refused(trainer, error, message, **settings):
         ({"goal": "eval_f1>=0.8"}, "no 'eval_f1'; it gives eval_accuracy, eval_loss"),
         ({"goal": "eval_accuracy<=0.8"}, "wrong direction: a greater eval_accuracy is better"),
         ({"goal": "eval_accuracy>=800"}, "must lie in"),
-        ({"budget": 5}, r"share of the full run's optimiser steps .* got 5"),
+        ({"budget": 5}, r"share of the full run's optimizer steps .* got 5"),
         ({"budget": 0.001}, "less than one step: give at least 0.025"),
         ({"seeds": 0}, "seeds must be a whole number of 1 or more, got 0"),
-        ({"depths": [100]}, r"whole optimiser steps between 1 and 40, got \[100\]"),
-        ({"depths": []}, "whole optimiser steps between 1 and 40"),
+        ({"depths": [100]}, r"whole optimizer steps between 1 and 40, got \[100\]"),
+        ({"depths": []}, "whole optimizer steps between 1 and 40"),
         ({"eval_samples": 0}, "eval_samples must be 1 or more rows"),
         ({"timeout": 0}, "timeout must be above 0 seconds"),
         ({"signal_seconds": -1}, "signal_seconds must be a finite number"),
@@ -83,7 +83,7 @@ def test_sharded_training_is_refused(tmp_path, flag, why) -> None:
     refused(trainer, PreflightUnsupportedError, f"{why}.*FineTuneRiskCallback.*from_loop")
 
 
-def test_layerwise_optimisers_are_refused(tmp_path) -> None:
+def test_layerwise_optimizers_are_refused(tmp_path) -> None:
     trainer = bert_trainer(tmp_path, kind=FaultyTrainer)
     trainer.args.optim = "galore_adamw_layerwise"  # whose package is not installed here
     refused(trainer, PreflightUnsupportedError, "steps inside backward hooks")

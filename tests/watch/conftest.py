@@ -1,4 +1,4 @@
-"""Settings of this room."""
+"""Settings of this package."""
 
 from __future__ import annotations
 

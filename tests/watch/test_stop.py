@@ -57,7 +57,7 @@ def test_a_poor_run_is_stopped_by_the_rule_and_leaves_a_checkpoint(tmp_path: Pat
     assert (report.cost.spent_steps, report.cost.saved_steps) == (10, 30)
     assert report.run.status == "stopped"
     assert report.outcome is None
-    # One paragraph: probability, forecast, floor, and one change.
+    # One paragraph: probability, forecast, threshold, and one change.
     said = next(
         line for line in capsys.readouterr().out.splitlines() if "stopping this run" in line
     )
@@ -73,7 +73,7 @@ def test_a_poor_run_is_stopped_by_the_rule_and_leaves_a_checkpoint(tmp_path: Pat
 
 
 def test_a_learning_rate_alone_stops_nothing(tmp_path: Path):
-    """With a history in which the rate decides, P(good) is below the floor from the start."""
+    """With a history in which the rate decides, P(good) is below the threshold from the start."""
     good, rates = good_runs(20), np.linspace(1.0, 0.0, 40, endpoint=False)
     poor = [replace(run, evals={"eval_accuracy": [0.5] * 4}) for run in good_runs(20)]
     history = [replace(run, schedule=5e-3 * rates) for run in good]

@@ -19,7 +19,7 @@ _BLOCK = 32768  # of LevelDB's log format, in which wandb writes a run
 
 
 def trackio_rows(folder: Path) -> Rows:
-    """Optimiser step -> what was logged there."""
+    """Optimizer step -> what was logged there."""
     (file,) = folder.rglob("*.db")
     with sqlite3.connect(file) as connection:
         logged = connection.execute("SELECT metrics FROM metrics ORDER BY id").fetchall()

@@ -8,7 +8,7 @@ import numpy as np
 
 from hf_ftrisk.forecast.features import eval_rows
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.goal.metric_names import MOST_ERRORS_PER_WORD, metric_facts
+from hf_ftrisk.goal.metric_names import MAX_ERRORS_PER_WORD, metric_facts
 from hf_ftrisk.record import RunRecord
 
 _POINT = 0.01
@@ -49,7 +49,7 @@ def tolerance_of(goal: Goal, record: RunRecord, asked: float | None = None) -> f
         return max(_POINT * goal.unit, _standard_error(goal, record, best))
     facts = metric_facts(goal.metric)
     if facts is not None and facts.mostly_below is not None:
-        return _POINT * (100.0 if values.max() > MOST_ERRORS_PER_WORD else 1.0)
+        return _POINT * (100.0 if values.max() > MAX_ERRORS_PER_WORD else 1.0)
     size = abs(best) if goal.kind == "loss" else float(np.abs(values).max())
     return max(_SHARE_OF_A_LOSS * size, _LEAST)
 

@@ -107,7 +107,7 @@ class LearnedPredictor:
         self._background = np.empty((0, 0))
 
     def fit(self, X: Any, y: Any) -> LearnedPredictor:
-        """Choose the regressor on held-out folds and keep what was learnt.
+        """Choose the regressor on held-out folds and keep what was learned.
 
         Args:
             X: (n_rows, n_features) features of completed runs: a DataFrame, an array or a list of

@@ -47,7 +47,7 @@ def shifted(values: np.ndarray, value: float, outcomes: np.ndarray, prior_runs: 
     Args:
         values: (n,) the other forecast for each known run.
         value: and for the new one.
-        outcomes: (n,) what came true.
+        outcomes: (n,) the outcome.
         prior_runs: number of runs that "no error" counts for.
     """
     errors = outcomes - values
@@ -58,7 +58,7 @@ def shifted(values: np.ndarray, value: float, outcomes: np.ndarray, prior_runs: 
     )
 
 
-def standardised(known: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def standardized(known: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Features (n, p) and (p,) on the known runs' scale, those that say nothing left out.
 
     A new run beyond the known runs counts as three standard deviations away at most.
@@ -76,7 +76,7 @@ def ridge(known: np.ndarray, new: np.ndarray, outcomes: np.ndarray) -> Estimate:
     """Ridge regression on standardized features, its penalty chosen by leaving one out.
 
     Args:
-        known: (n, p) features of the known runs, centred; n >= 2.
+        known: (n, p) features of the known runs, centerd; n >= 2.
         new: (p,) features of the new run.
         outcomes: (n,) outcomes of the known runs.
     """
@@ -140,7 +140,7 @@ def _resamples(n: int) -> np.ndarray:
     return np.random.default_rng(0).dirichlet(np.ones(n), size=_RESAMPLES)
 
 
-def closeness(known: np.ndarray, new: np.ndarray) -> np.ndarray:
+def kernel_weights(known: np.ndarray, new: np.ndarray) -> np.ndarray:
     """Weights (n,) of the known runs by how near their features (n, p) lie to the new run's (p,).
 
     Half of the weight is shared evenly: nearness never silences a run.

@@ -3,25 +3,25 @@
 from hf_ftrisk.policy.finish.rule import (
     EASING,
     LOST_RATE,
-    MOST_CHANCE,
+    MAX_CHANCE,
     FinishRule,
     FinishRuling,
     finish_rule,
-    floor_of,
     harmful_score,
     is_look,
     packaged_scores,
+    threshold_of,
 )
 
 __all__ = [
     "EASING",
     "LOST_RATE",
-    "MOST_CHANCE",
+    "MAX_CHANCE",
     "FinishRule",
     "FinishRuling",
     "finish_rule",
-    "floor_of",
     "harmful_score",
     "is_look",
     "packaged_scores",
+    "threshold_of",
 ]

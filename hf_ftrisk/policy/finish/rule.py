@@ -2,15 +2,15 @@
 
 At every look the gain still to come is predicted (`forecast.gain`): how likely the best of the rest
 exceeds the best so far by more than the tolerance. A run is finished when that chance falls below a
-floor. For a completed run let s be the lowest chance, eased early in the run, over those of its
+threshold. For a completed run let s be the lowest chance, eased early in the run, over those of its
 looks after which more than the tolerance was in fact still gained: the run loses more than the
-tolerance if, and only if, the floor lies above s, since what is still to come never grows. So the
-floor is a quantile of s over completed runs, as in `policy.rule`: over all looks of a new,
+tolerance if, and only if, the threshold lies above s, since what is still to come never grows. So
+the threshold is a quantile of s over completed runs, as in `policy.rule`: over all looks of a new,
 exchangeable run at most `lost_rate` lose more than the tolerance.
 
 With enough completed runs of the task they calibrate the rule. Otherwise runs of other tasks do,
 task by task (hierarchical conformal prediction: tasks are exchangeable, and weigh alike). How often
-the floor that other tasks give was wrong on tasks left out is measured in
+the threshold that other tasks give was wrong on tasks left out is measured in
 docs/evidence/finishing.md.
 """
 
@@ -32,13 +32,14 @@ from hf_ftrisk.forecast.gain import (
 )
 from hf_ftrisk.forecast.gain.model import MODEL_FILE, look_indices
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.calibration import conformal_floor
+from hf_ftrisk.policy.calibration import conformal_threshold
 from hf_ftrisk.record import RunRecord
 
-# Of the run before which nothing is finished, and the power of the share done by which floors rise.
+# Of the run before which nothing is finished, and the power of the share done by which thresholds
+# rise.
 EASING = 0.25
 # No run is finished that gains more than the tolerance with a greater chance than this.
-MOST_CHANCE = 0.3
+MAX_CHANCE = 0.3
 # A gain of exactly the tolerance, but for the rounding of its numbers, is none above it.
 _ROUNDING = 1.0 + 1e-6
 # Above every eased chance: the score of a run that loses nothing, as a number.
@@ -55,14 +56,14 @@ class FinishRuling:
         finish: the run may end here.
         reason: one sentence with the numbers.
         chance: of a gain above the tolerance, None while that cannot be said.
-        floor: chance below which the run is finished, None where there is no floor.
+        threshold: chance below which the run is finished, None where there is no threshold.
         gain: what is expected of the rest; for a run that may end.
     """
 
     finish: bool
     reason: str
     chance: float | None = None
-    floor: float | None = None
+    threshold: float | None = None
     gain: Gain | None = None
 
 
@@ -98,16 +99,16 @@ class FinishRule:
             checked_tolerance(self.tolerance, self.goal)
 
     @cached_property
-    def threshold(self) -> float | None:
+    def threshold_score(self) -> float | None:
         """Eased chance below which a run is finished, None where there are too few known runs."""
         groups = self.groups or tuple(str(i) for i in range(len(self.scores)))
-        return floor_of(self.scores, groups, self.lost_rate)
+        return threshold_of(self.scores, groups, self.lost_rate)
 
-    def floor(self, record: RunRecord) -> float | None:
+    def threshold(self, record: RunRecord) -> float | None:
         """Chance of a gain strictly below which this run is finished here."""
-        if self.threshold is None:
+        if self.threshold_score is None:
             return None
-        return min(self.threshold * float(record.progress**EASING), MOST_CHANCE)
+        return min(self.threshold_score * float(record.progress**EASING), MAX_CHANCE)
 
     def judge(self, record: RunRecord) -> FinishRuling:
         """Ruling on a run at this look.
@@ -116,26 +117,28 @@ class FinishRule:
             record: the run so far; `is_look` says at which evaluations to ask, as in calibration.
         """
         model = self.model or load_gain_model()
-        chance, floor = model.chance(record, self.goal, self.tolerance), self.floor(record)
+        chance, threshold = model.chance(record, self.goal, self.tolerance), self.threshold(record)
         if chance is None:
             return FinishRuling(False, f"{self.goal.metric} has been evaluated less than twice.")
-        if floor is None:
+        if threshold is None:
             return FinishRuling(False, self.why_silent() or "", chance)
-        if chance >= floor:
-            reason = f"The rest still gains with a chance of {chance:.1%}, not below {floor:.1%}."
-            return FinishRuling(False, reason, chance, floor)
+        if chance >= threshold:
+            reason = (
+                f"The rest still gains with a chance of {chance:.1%}, not below {threshold:.1%}."
+            )
+            return FinishRuling(False, reason, chance, threshold)
         gain = model.gain(record, self.goal, self.tolerance)
         assert gain is not None
         reason = (
             f"The rest of the run gains more than {gain.tolerance:.3g} with a chance of "
-            f"{chance:.1%}, below {floor:.1%}: set so that at most {self.lost_rate:.0%} of runs "
-            f"lose more ({self.source})."
+            f"{chance:.1%}, below {threshold:.1%}: set so that at most {self.lost_rate:.0%} of "
+            f"runs lose more ({self.source})."
         )
-        return FinishRuling(True, reason, chance, floor, gain)
+        return FinishRuling(True, reason, chance, threshold, gain)
 
     def why_silent(self) -> str | None:
         """Why the rule finishes no run, None when it can."""
-        if self.threshold is not None:
+        if self.threshold_score is not None:
             return None
         needed = math.ceil(1.0 / self.lost_rate - 1e-9) - 1
         return (
@@ -144,9 +147,9 @@ class FinishRule:
         )
 
 
-def floor_of(scores: Sequence[float], groups: Sequence[str], lost_rate: float) -> float | None:
+def threshold_of(scores: Sequence[float], groups: Sequence[str], lost_rate: float) -> float | None:
     """Eased chance that a share `lost_rate` of runs with these scores (n,) lies below."""
-    return conformal_floor([min(score, _NEVER) for score in scores], groups, lost_rate)
+    return conformal_threshold([min(score, _NEVER) for score in scores], groups, lost_rate)
 
 
 def is_look(record: RunRecord, goal: Goal) -> bool:

@@ -15,7 +15,7 @@ from hf_ftrisk.errors import PreflightError
 from hf_ftrisk.probing.budget import EvalSize
 from hf_ftrisk.probing.loop.loop import Loop, named_metrics, step_entry
 from hf_ftrisk.probing.loop.state import difference, kept_state, state_bytes
-from hf_ftrisk.probing.workload import DIVERGED_AFTER, Evaluation, Facts, Meter
+from hf_ftrisk.probing.workload import DIVERGED_AFTER, Evaluation, Facts, Usage
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.trainers.memory import peak_memory
@@ -68,9 +68,9 @@ class LoopProbe:
         return self._non_finite >= DIVERGED_AFTER
 
     @property
-    def meter(self) -> Meter:
+    def usage(self) -> Usage:
         """Times so far."""
-        return Meter(tuple(self._seconds), 0.0, self._peak)
+        return Usage(tuple(self._seconds), 0.0, self._peak)
 
     def suspend(self) -> None:
         """Put the loop's state and the random numbers aside for another probe's turn."""

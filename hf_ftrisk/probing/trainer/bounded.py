@@ -19,7 +19,7 @@ class EvalClock:
     """Times one evaluation of a Trainer and says when it has to end.
 
     Args:
-        trainer: the stand-in that evaluates.
+        trainer: the shadow copy that evaluates.
         limit: seconds it may take; None: any.
         from_main: gives every rank what rank 0 passes to it.
     """

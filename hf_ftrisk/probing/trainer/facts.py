@@ -26,7 +26,7 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
     """Facts of the full run.
 
     Args:
-        shadow: stand-in of the user's Trainer; its loader and scheduler are built here.
+        shadow: shadow copy of the user's Trainer; its loader and scheduler are built here.
         eval_sets: the evaluation set, or the named ones that the goal needs.
         notes: what the probes do differently from the run.
     """

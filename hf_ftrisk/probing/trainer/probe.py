@@ -20,7 +20,7 @@ from torch import nn
 
 from hf_ftrisk.errors import PreflightError
 from hf_ftrisk.probing.trainer.bounded import EvalClock
-from hf_ftrisk.probing.workload import DIVERGED_AFTER, Evaluation, Facts, Meter
+from hf_ftrisk.probing.workload import DIVERGED_AFTER, Evaluation, Facts, Usage
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.signals.steps import StepMeter
 from hf_ftrisk.trainers.memory import peak_memory
@@ -32,7 +32,7 @@ class Engine:
     """What a probe trains with, all of it private to the probe except the model.
 
     Args:
-        shadow: stand-in of the user's Trainer.
+        shadow: shadow copy of the user's Trainer.
         wrapped: the model as the training step sees it (DDP, compiled, ...).
         loader: training data loader in this probe's order.
         epochs: (updates per epoch, batches per epoch).
@@ -97,10 +97,10 @@ class TrainerProbe:
         return self._non_finite >= DIVERGED_AFTER
 
     @property
-    def meter(self) -> Meter:
+    def usage(self) -> Usage:
         """Times and counts so far."""
         log = self._log
-        return Meter(tuple(log.step_seconds), log.flops, log.peak)
+        return Usage(tuple(log.step_seconds), log.flops, log.peak)
 
     # --- leaving and resuming -------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from hf_ftrisk.probing.workload import Evaluation, Facts
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.signals.collect import trainer_signals
 from hf_ftrisk.trainers.facts import begin_at, goal_sets
-from hf_ftrisk.trainers.shadow import clone_optimizer, clone_scheduler, stand_in
+from hf_ftrisk.trainers.shadow import clone_optimizer, clone_scheduler, shadow_copy
 from hf_ftrisk.trainers.state import (
     AccelerateSnapshot,
     RngState,
@@ -91,8 +91,8 @@ class TrainerWorkload:
         return [*trainable_tensors(self._trainer.model), *buffers]
 
     def shadow(self) -> Any:
-        """A stand-in of the trainer on the untouched model."""
-        return stand_in(self._trainer, self._folder)
+        """A shadow copy of the trainer on the untouched model."""
+        return shadow_copy(self._trainer, self._folder)
 
     def facts(self) -> Facts:
         """What is known of the full run."""
@@ -114,7 +114,7 @@ class TrainerWorkload:
         return self._untouched(lambda shadow: trainer_signals(shadow, seconds=seconds, rates=rates))
 
     def _untouched(self, look: Callable[[Any], T]) -> T:
-        """What `look` finds on a stand-in of the trainer with the weights from before."""
+        """What `look` finds on a shadow copy of the trainer with the weights from before."""
         active = self._active
         self._leave()
         shadow = self.shadow()
@@ -260,7 +260,7 @@ class TrainerWorkload:
             )
 
     def evaluate_untrained(self, probe: TrainerProbe, limit: float | None = None) -> Evaluation:
-        """The untouched model on the sample; `probe` lends its stand-in."""
+        """The untouched model on the sample; `probe` lends its shadow copy."""
         self._leave()
         probe.enter()
         evaluation = probe.evaluate(limit, untrained=True)

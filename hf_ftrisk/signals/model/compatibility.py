@@ -71,7 +71,7 @@ from hf_ftrisk.signals.model.transfer import (
 from hf_ftrisk.signals.sample import IGNORED_LABEL
 
 # Rows whose features are looked at: more would cost more than they tell.
-MOST_FEATURES = 512
+MAX_FEATURES = 512
 
 
 def compatibility_signals(
@@ -96,7 +96,7 @@ def compatibility_signals(
             of either list should grow from few rows: see `Pace`.
         loss: loss of a model on a batch; default: the one the model returns.
         learning_rate: peak learning rate, for predicted_gain.
-        update: first step of the optimiser, ``"sign"`` (Adam and its kin) or ``"gradient"`` (SGD);
+        update: first step of the optimizer, ``"sign"`` (Adam and its kin) or ``"gradient"`` (SGD);
             None: unknown.
         train_tokens: tokens of the whole training set, for lora_parameters_per_token.
         max_gradient_batches: batches of either list the gradient is taken on.
@@ -221,15 +221,15 @@ def feature_signals(
     linear probe on the pooled last hidden states.
     """
     deadline, pace = deadline or Deadline(), pace or Pace()
-    train = represented(model, train_batches, MOST_FEATURES, deadline.part(0.6), pace)
-    if train.labelled is None:
+    train = represented(model, train_batches, MAX_FEATURES, deadline.part(0.6), pace)
+    if train.labeled is None:
         return {}
-    held_out = represented(model, eval_batches, MOST_FEATURES, deadline.part(0.6), pace)
+    held_out = represented(model, eval_batches, MAX_FEATURES, deadline.part(0.6), pace)
     signals: dict[str, float] = {}
-    seen = train.labelled
+    seen = train.labeled
     columns = np.unique(seen.targets).size if seen.targets.ndim == 1 else seen.targets.shape[1]
     if deadline.allows(label_signal_seconds(len(seen), columns)):
-        signals |= label_signal(seen, held_out.labelled)
+        signals |= label_signal(seen, held_out.labeled)
     return signals | _transfer_signals(train, held_out, deadline)
 
 

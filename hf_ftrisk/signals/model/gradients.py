@@ -91,7 +91,7 @@ def batch_gradients(
     rows: list[float] = []
     for batch in pace.over(batches, deadline, batch_rows, GRADIENT_PASSES):
         rows.append(float(batch_rows(batch)))
-        # autograd.grad, not backward: .grad stays as it is, and hooks that step an optimiser in
+        # autograd.grad, not backward: .grad stays as it is, and hooks that step an optimizer in
         # the backward pass do not fire.
         with torch.enable_grad():
             value = loss(model, on_device(dict(batch), device)).float().mean()
@@ -147,7 +147,7 @@ def gradient_signals(
         evaluation: gradients of evaluation batches, of the same coordinates.
         batch_size: rows of a training batch.
         learning_rate: peak learning rate; None leaves predicted_gain out.
-        update: direction of the optimiser's first step; None, if unknown, leaves it out as well.
+        update: direction of the optimizer's first step; None, if unknown, leaves it out as well.
     """
     train = None if train is None else train.of_whole_batches()
     if train is None or not bool(torch.isfinite(train.vectors).all()):

@@ -47,7 +47,7 @@ _SLOW = 1e10
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class Labeled:
     """Rows (or tokens) as the head sees them, with what it should say of them.
 
     Args:
@@ -66,7 +66,7 @@ class Labelled:
         return int(self.targets.shape[0])
 
 
-def label_signal(train: Labelled, held_out: Labelled | None) -> dict[str, float]:
+def label_signal(train: Labeled, held_out: Labeled | None) -> dict[str, float]:
     """Signals of the module's table; empty where rows are too few or all targets equal.
 
     Args:
@@ -116,7 +116,7 @@ class _Encoder:
     classes: np.ndarray
 
     @classmethod
-    def of(cls, train: Labelled) -> _Encoder:
+    def of(cls, train: Labeled) -> _Encoder:
         classes = np.unique(train.targets) if train.kind in ("class", "token") else np.empty(0)
         return cls(train.kind, classes)
 
@@ -161,7 +161,7 @@ def _fitted(
 ) -> Iterator[np.ndarray]:
     """For each penalty the matrix (n_others, n) from the rows' targets to predictions of others.
 
-    Features are standardised by the rows that are fitted; the intercept is not penalised.
+    Features are standardized by the rows that are fitted; the intercept is not penalized.
     """
     n = features.shape[0]
     center, scale = features.mean(axis=0), features.std(axis=0)
@@ -172,7 +172,7 @@ def _fitted(
     cross = (z @ x.T) @ vectors
     for penalty in penalties:
         part = (cross / (np.maximum(values, 0.0) + penalty)) @ vectors.T
-        # Targets are centred by their mean, which is added again.
+        # Targets are centerd by their mean, which is added again.
         yield (part - part.mean(axis=1, keepdims=True) + 1.0 / n).astype(np.float32)
 
 
@@ -207,7 +207,7 @@ def _permuted(
 
 
 def _on_evaluation(
-    train: Labelled, held_out: Labelled, encoded: _Encoder, penalty: float
+    train: Labeled, held_out: Labeled, encoded: _Encoder, penalty: float
 ) -> dict[str, float]:
     y, truth = encoded(train.targets), encoded(held_out.targets)
     (smoother,) = _fitted(train.features, held_out.features, (penalty,))

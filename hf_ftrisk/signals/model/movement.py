@@ -13,7 +13,7 @@ the part of the 1-norm that is not noise | gradient norm | any | Balles and Henn
 | ``schedule_rates`` | sum of the planned learning rates | - | >= 0 | - |
 | ``schedule_gain`` | fall of the training loss by the whole schedule, to first order: \
 schedule_rates times gradient_l1 (Adam, AdamW, Adafactor, Lion, RMSprop), or times the squared \
-norm after clipping (SGD); absent for other optimisers | nats | >= 0 | Taylor expansion; Kunstner \
+norm after clipping (SGD); absent for other optimizers | nats | >= 0 | Taylor expansion; Kunstner \
 et al. 2023 (sign descent) |
 """
 
@@ -30,7 +30,7 @@ _UNKNOWN = ("lomo", "galore", "apollo", "schedulefree", "schedule_free")
 
 
 def update_of(optimizer: str) -> Update | None:
-    """What a first step of an optimiser follows: the gradient, or its sign; None if unknown.
+    """What a first step of an optimizer follows: the gradient, or its sign; None if unknown.
 
     Args:
         optimizer: its class, or its name among TrainingArguments' ``optim``.

@@ -23,7 +23,7 @@ from hf_ftrisk.signals.deadline import Deadline, Pace
 from hf_ftrisk.signals.model.batches import Batch, device_of
 from hf_ftrisk.signals.sample import IGNORED_LABEL
 
-MOST_ROWS = 64
+MAX_ROWS = 64
 # Rows shown at once, each with its own and another input: large vocabularies make large logits.
 _ROWS_AT_ONCE = 2
 _FEWEST_ROWS = 8
@@ -57,7 +57,7 @@ def input_signals(
     read = _reader(model)
     if read is None:
         return {}
-    rows = [row for batch in batches for row in read(batch)][:MOST_ROWS]
+    rows = [row for batch in batches for row in read(batch)][:MAX_ROWS]
     if len(rows) < _FEWEST_ROWS:
         return {}
     losses = _seq2seq_losses if _is_encoder_decoder(model) else _causal_losses

@@ -11,7 +11,7 @@ import torch
 
 from hf_ftrisk.signals.deadline import Deadline, Pace
 from hf_ftrisk.signals.model.batches import Batch, batch_rows, device_of, on_device, row_classes
-from hf_ftrisk.signals.model.label_signal import Kind, Labelled
+from hf_ftrisk.signals.model.label_signal import Kind, Labeled
 from hf_ftrisk.signals.sample import IGNORED_LABEL
 
 # Tokens whose labels are looked at: about as many as there are rows of a sequence task, each row
@@ -27,12 +27,12 @@ class Represented:
         pooled: (n_rows, n_dims) mean over tokens of the last hidden state, of rows with a class;
             empty for models that give no hidden states.
         classes: (n_rows,) their classes.
-        labelled: what the head sees and should say; None where the model has no such head.
+        labeled: what the head sees and should say; None where the model has no such head.
     """
 
     pooled: np.ndarray
     classes: np.ndarray
-    labelled: Labelled | None
+    labeled: Labeled | None
 
 
 def represented(
@@ -70,7 +70,7 @@ def represented(
 class _Part:
     pooled: np.ndarray | None
     classes: np.ndarray | None
-    labelled: Labelled | None
+    labeled: Labeled | None
 
 
 def _of_a_head(model: torch.nn.Module, batches: Sequence[Batch]) -> Sequence[Batch]:
@@ -103,18 +103,18 @@ def _look(model: torch.nn.Module, batch: Batch, first_row: int) -> _Part | None:
     head = hook.input_of(logits)
     if kind == "token":
         seen = head if head is not None and head.ndim == 3 else hidden
-        labelled = None if seen is None else _tokens(seen, batch["labels"], first_row)
-        return _Part(None, None, labelled)
+        labeled = None if seen is None else _tokens(seen, batch["labels"], first_row)
+        return _Part(None, None, labeled)
     if head is not None and head.ndim == 3:
         head = _mean_over_places(head, mask)
     # A body that does not train stays as it is: then the head sees what it is given, no more.
     body = pooled if _body_trains(model) or head is None else None
-    labelled = _rows(body, head, batch, kind, first_row)
+    labeled = _rows(body, head, batch, kind, first_row)
     classes = row_classes(batch)
     if pooled is None or classes is None:
-        return _Part(None, None, labelled)
+        return _Part(None, None, labeled)
     kept = (classes >= 0).numpy(force=True)
-    return _Part(pooled.float().numpy(force=True)[kept], classes.numpy(force=True)[kept], labelled)
+    return _Part(pooled.float().numpy(force=True)[kept], classes.numpy(force=True)[kept], labeled)
 
 
 class _HeadHook:
@@ -214,7 +214,7 @@ def _rows(
     batch: Batch,
     kind: Kind,
     first_row: int,
-) -> Labelled | None:
+) -> Labeled | None:
     """What the head sees, beside the mean over tokens that a fine-tune can make it see."""
     parts = [part for part in (pooled, head) if part is not None and part.ndim == 2]
     if not parts:
@@ -229,11 +229,11 @@ def _rows(
         targets = batch["labels"].float().reshape(features.shape[0], -1).numpy(force=True)
         kept = np.isfinite(targets).all(axis=1)
     groups = first_row + np.arange(features.shape[0])
-    return Labelled(features[kept], targets[kept], groups[kept], kind)
+    return Labeled(features[kept], targets[kept], groups[kept], kind)
 
 
-def _tokens(seen: torch.Tensor, labels: torch.Tensor, first_row: int) -> Labelled | None:
-    """At most a few labelled tokens of each row, evenly spread over it."""
+def _tokens(seen: torch.Tensor, labels: torch.Tensor, first_row: int) -> Labeled | None:
+    """At most a few labeled tokens of each row, evenly spread over it."""
     if seen.shape[:2] != labels.shape:
         return None
     features, targets, groups = [], [], []
@@ -245,7 +245,7 @@ def _tokens(seen: torch.Tensor, labels: torch.Tensor, first_row: int) -> Labelle
         features.append(states[places.to(states.device)].float().numpy(force=True))
         targets.append(tags[places].numpy(force=True))
         groups.append(np.full(places.numel(), first_row + row))
-    return Labelled(
+    return Labeled(
         np.concatenate(features), np.concatenate(targets), np.concatenate(groups), "token"
     )
 
@@ -253,15 +253,15 @@ def _tokens(seen: torch.Tensor, labels: torch.Tensor, first_row: int) -> Labelle
 def _joined(parts: Sequence[_Part]) -> Represented:
     pooled = [part.pooled for part in parts if part.pooled is not None]
     classes = [part.classes for part in parts if part.classes is not None]
-    seen = [part.labelled for part in parts if part.labelled is not None]
-    labelled = None
+    seen = [part.labeled for part in parts if part.labeled is not None]
+    labeled = None
     if seen and len({part.kind for part in seen}) == 1:
-        labelled = Labelled(
+        labeled = Labeled(
             np.concatenate([part.features for part in seen]),
             np.concatenate([part.targets for part in seen]),
             np.concatenate([part.groups for part in seen]),
             seen[0].kind,
         )
     if not pooled:
-        return Represented(np.empty((0, 0)), np.empty(0, dtype=int), labelled)
-    return Represented(np.concatenate(pooled), np.concatenate(classes), labelled)
+        return Represented(np.empty((0, 0)), np.empty(0, dtype=int), labeled)
+    return Represented(np.concatenate(pooled), np.concatenate(classes), labeled)

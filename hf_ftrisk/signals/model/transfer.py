@@ -7,7 +7,7 @@ import numpy as np
 _MAX_ITERATIONS = 100
 _TOLERANCE = 1e-6
 _PROBE_ITERATIONS = 300
-_PROBE_STRENGTH = 0.1  # C: with more dimensions than rows the unregularised fit separates anything
+_PROBE_STRENGTH = 0.1  # C: with more dimensions than rows the unregularized fit separates anything
 # Operations a second that any processor does.
 _SLOW = 2e9
 
@@ -33,7 +33,7 @@ def fit_seconds(features: np.ndarray, n_classes: int) -> float:
 
 
 def log_me(features: np.ndarray, labels: np.ndarray) -> float:
-    """LogME: log evidence per row of a Bayesian linear model on the features, maximised.
+    """LogME: log evidence per row of a Bayesian linear model on the features, maximized.
 
     For classes, the mean over classes of the evidence of the one-against-rest 0/1 target; for
     real targets, of the targets. In nats per row, any real number, higher is better (You et al.
@@ -125,7 +125,7 @@ def h_score(features: np.ndarray, labels: np.ndarray) -> float:
 def linear_probe_accuracy(
     features: np.ndarray, labels: np.ndarray, eval_features: np.ndarray, eval_labels: np.ndarray
 ) -> float:
-    """Accuracy in [0, 1], on evaluation rows, of logistic regression on standardised features.
+    """Accuracy in [0, 1], on evaluation rows, of logistic regression on standardized features.
 
     Alain and Bengio 2017. The regression is fitted on the training rows alone.
 

@@ -182,7 +182,7 @@ def test_without_lightgbm_boosting_is_that_of_scikit_learn(monkeypatch):
         (pd.DataFrame({"model": ["bert"] * 12}), np.zeros(12), "'model' holds 'bert'"),
     ],
 )
-def test_a_table_that_cannot_be_learnt_from_is_refused(X, y, message):
+def test_a_table_that_cannot_be_learned_from_is_refused(X, y, message):
     with pytest.raises(ValueError, match=message):
         LearnedPredictor().fit(X, y)
 

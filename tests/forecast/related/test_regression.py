@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from hf_ftrisk.forecast.related.regression import (
     Estimate,
     averaged,
-    closeness,
+    kernel_weights,
     mean_of_known,
     ridge,
     shifted,
-    standardised,
+    standardized,
 )
 
 OUTCOMES = np.array([0.1, 0.5, 0.4, 0.9, 0.7])
@@ -38,7 +38,7 @@ def test_shift_leaves_each_run_out():
 
 def test_ridge_finds_a_planted_line_and_its_held_out_errors_are_those_of_refits():
     rng = np.random.default_rng(0)
-    known, new = standardised(rng.normal(size=(30, 3)), rng.normal(size=3))
+    known, new = standardized(rng.normal(size=(30, 3)), rng.normal(size=3))
     slope = np.array([0.5, -0.2, 0.0])
     outcomes = 1.0 + known @ slope + 0.01 * rng.normal(size=30)
     estimate = ridge(known, new, outcomes)
@@ -55,14 +55,14 @@ def test_ridge_finds_a_planted_line_and_its_held_out_errors_are_those_of_refits(
 
 def test_ridge_on_noise_alone_is_close_to_the_mean():
     rng = np.random.default_rng(1)
-    known, new = standardised(rng.normal(size=(200, 2)), np.array([1.0, -1.0]))
+    known, new = standardized(rng.normal(size=(200, 2)), np.array([1.0, -1.0]))
     outcomes = rng.normal(size=200)
     assert abs(ridge(known, new, outcomes).value - outcomes.mean()) < 0.2
 
 
 def test_features_that_are_missing_or_constant_are_left_out():
     known = np.array([[1.0, 5.0, np.nan, 2.0], [2.0, 5.0, 1.0, 3.0], [3.0, 5.0, 2.0, 7.0]])
-    standard, new = standardised(known, np.array([2.0, 6.0, 1.0, np.nan]))
+    standard, new = standardized(known, np.array([2.0, 6.0, 1.0, np.nan]))
     assert standard.shape == (3, 1)
     np.testing.assert_allclose(new, [0.0])
 
@@ -122,7 +122,7 @@ def test_the_better_estimator_is_followed_with_many_runs_and_less_with_few():
     assert values[-1] > 0.99
 
 
-def test_closeness_favours_similar_runs_and_silences_none():
-    weights = closeness(np.array([[0.0], [0.1], [3.0]]), np.array([0.0]))
+def test_closeness_favors_similar_runs_and_silences_none():
+    weights = kernel_weights(np.array([[0.0], [0.1], [3.0]]), np.array([0.0]))
     assert weights.sum() == pytest.approx(1.0)
     assert weights[0] > weights[2] > 0.1

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from hf_ftrisk.signals.model import label_signal as module
-from hf_ftrisk.signals.model.label_signal import PERMUTATIONS, Labelled, label_signal
+from hf_ftrisk.signals.model.label_signal import PERMUTATIONS, Labeled, label_signal
 
 
-def rows_of(targets: np.ndarray, features: np.ndarray, kind: str = "class") -> Labelled:
-    return Labelled(features, targets, np.arange(len(features)), kind)
+def rows_of(targets: np.ndarray, features: np.ndarray, kind: str = "class") -> Labeled:
+    return Labeled(features, targets, np.arange(len(features)), kind)
 
 
-def planted(n: int, gap: float, seed: int = 0, dims: int = 30, classes: int = 3) -> Labelled:
+def planted(n: int, gap: float, seed: int = 0, dims: int = 30, classes: int = 3) -> Labeled:
     rng = np.random.default_rng(seed)
     labels = rng.integers(classes, size=n)
     features = rng.standard_normal((n, dims))
@@ -85,7 +85,7 @@ def test_folds_do_not_cut_a_row():
     groups = np.repeat(np.arange(60), 4)
     features = rng.standard_normal((60, 40))[groups]
     labels = rng.integers(2, size=60)[groups]
-    signals = label_signal(Labelled(features, labels, groups, "token"), None)
+    signals = label_signal(Labeled(features, labels, groups, "token"), None)
     assert signals["signal_score"] < 0.65  # cut rows would give 1
 
 

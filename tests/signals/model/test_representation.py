@@ -52,16 +52,16 @@ def test_the_head_of_a_classifier_and_the_mean_over_tokens():
     with frozen(model), torch.no_grad():
         hidden = model(**batch, output_hidden_states=True).hidden_states[-1]
     hook.remove()
-    assert found.labelled.kind == "class"
-    assert found.labelled.targets.tolist() == [0, 2, 1, 1]
-    assert np.allclose(found.labelled.features[:, :16], hidden.mean(dim=1).numpy(), atol=1e-5)
-    assert np.allclose(found.labelled.features[:, 16:], given[0].detach().numpy(), atol=1e-5)
+    assert found.labeled.kind == "class"
+    assert found.labeled.targets.tolist() == [0, 2, 1, 1]
+    assert np.allclose(found.labeled.features[:, :16], hidden.mean(dim=1).numpy(), atol=1e-5)
+    assert np.allclose(found.labeled.features[:, 16:], given[0].detach().numpy(), atol=1e-5)
 
 
 def test_a_body_that_does_not_train_is_seen_as_the_head_sees_it():
     model = bert()
     model.bert.requires_grad_(False)
-    assert seen(model, text_batch(torch.tensor([0, 1]))).labelled.features.shape == (2, 16)
+    assert seen(model, text_batch(torch.tensor([0, 1]))).labeled.features.shape == (2, 16)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_body_that_does_not_train_is_seen_as_the_head_sees_it():
 )
 def test_heads_of_other_kinds(model):
     found = seen(model, text_batch(torch.tensor([0, 1, 1])))
-    assert found.labelled.features.shape == (3, 32)
+    assert found.labeled.features.shape == (3, 32)
 
 
 def test_images():
@@ -85,14 +85,14 @@ def test_images():
     )
     batch = {"pixel_values": torch.rand(4, 1, 8, 8), "labels": torch.tensor([0, 1, 0, 1])}
     found = seen(model, batch)
-    assert found.labelled.features.shape[0] == 4
+    assert found.labeled.features.shape[0] == 4
     assert found.classes.tolist() == [0, 1, 0, 1]
 
 
-def test_tokens_keep_their_rows_and_leave_out_what_is_not_labelled():
+def test_tokens_keep_their_rows_and_leave_out_what_is_not_labeled():
     model = BertForTokenClassification(BertConfig(**TEXT, num_labels=5))
     labels = torch.tensor([[-100, 1, 2, -100, -100, -100], [0, 1, 2, 3, 4, 0]])
-    found = seen(model, text_batch(labels)).labelled
+    found = seen(model, text_batch(labels)).labeled
     assert found.kind == "token"
     assert found.groups.tolist() == [0, 0, 1, 1, 1, 1]
     assert found.targets.tolist() == [1, 2, 0, 2, 3, 0]
@@ -100,17 +100,17 @@ def test_tokens_keep_their_rows_and_leave_out_what_is_not_labelled():
 
 def test_numbers_and_several_labels_a_row():
     regression = BertForSequenceClassification(BertConfig(**TEXT, num_labels=1))
-    assert seen(regression, text_batch(torch.tensor([0.5, 2.0]))).labelled.kind == "number"
+    assert seen(regression, text_batch(torch.tensor([0.5, 2.0]))).labeled.kind == "number"
     several = bert(num_labels=3)
     labels = torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
-    assert seen(several, text_batch(labels)).labelled.kind == "multilabel"
+    assert seen(several, text_batch(labels)).labeled.kind == "multilabel"
 
 
 def test_language_models_and_others_have_no_head_to_probe():
     batch = text_batch(torch.tensor([0, 1]))
     batch["labels"] = batch["input_ids"]
-    assert seen(llama(), batch).labelled is None
-    assert seen(torch.nn.Linear(3, 3), batch).labelled is None
+    assert seen(llama(), batch).labeled is None
+    assert seen(torch.nn.Linear(3, 3), batch).labeled is None
 
 
 def test_nothing_stays_hooked():
@@ -137,4 +137,4 @@ def test_a_model_that_generates_is_not_asked_for_a_head():
     # No decoder inputs: the model makes them from the labels, and fails without these.
     batch = {"input_ids": torch.tensor([[3, 4]]), "labels": torch.tensor([[4, 1]])}
     seen = represented(T5ForConditionalGeneration(config), [batch], 4)
-    assert seen.labelled is None
+    assert seen.labeled is None

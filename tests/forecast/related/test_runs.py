@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from hf_ftrisk.forecast.forecaster import Forecaster
-from hf_ftrisk.forecast.related.peers import (
+from hf_ftrisk.forecast.related.runs import (
     Known,
-    Peers,
+    RelatedRuns,
     comparable,
     features,
     from_units,
     in_units,
-    novelty,
+    out_of_support,
 )
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
@@ -79,16 +79,16 @@ def test_intervals_cover_new_runs_of_the_task_and_are_narrower_than_cold_ones():
     assert np.median(np.diff(found, axis=1)) < 0.5 * np.median(wide)
 
 
-@pytest.mark.parametrize(("n", "stretch"), [(2, 2.0), (10, 1.2)])
-def test_errors_of_few_known_runs_are_stretched(n, stretch):
+@pytest.mark.parametrize(("n", "factor"), [(2, 2.0), (10, 1.2)])
+def test_errors_of_few_known_runs_are_inflated(n, factor):
     history = planted(n)
     start = planted(1, seed=9)[0].prefix(0)  # nothing seen: the mean of the known runs is forecast
-    peers = Peers.of(start, history, GOAL, lambda record: float("nan"), Known())
+    related = RelatedRuns.of(start, history, GOAL, lambda record: float("nan"), Known())
     ends = np.array([r.outcome(GOAL) for r in history])
-    samples = peers.samples(start, np.full(100, ends.mean()), 1000)
+    samples = related.samples(start, np.full(100, ends.mean()), 1000)
     held_out = (ends - ends.mean()) * n / (n - 1)
-    assert samples.max() == pytest.approx(ends.mean() + stretch * held_out.max())
-    assert samples.min() == pytest.approx(ends.mean() + stretch * held_out.min())
+    assert samples.max() == pytest.approx(ends.mean() + factor * held_out.max())
+    assert samples.min() == pytest.approx(ends.mean() + factor * held_out.min())
 
 
 def test_a_task_whose_runs_work_or_collapse_gets_both_ends():
@@ -223,9 +223,9 @@ def test_a_peak_rate_is_the_planned_one_or_the_highest_so_far():
 
 def test_novelty_is_nothing_inside_the_known_range_and_near_one_far_out():
     known = np.array([0.5, 0.6, 0.7])
-    assert novelty(known, 0.55) == 0.0
-    assert novelty(known, 1.1) == pytest.approx(0.5)
-    assert novelty(known, 5.0) > 0.99
+    assert out_of_support(known, 0.55) == 0.0
+    assert out_of_support(known, 1.1) == pytest.approx(0.5)
+    assert out_of_support(known, 5.0) > 0.99
 
 
 def test_units_of_losses_are_logs_and_come_back():

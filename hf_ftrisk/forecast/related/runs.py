@@ -4,10 +4,10 @@ Three point forecasts of the new run's outcome are averaged, weighted by their e
 known runs: the cold one, corrected by its mean error on the known runs; a ridge regression on
 what the known runs had shown at this depth; their plain mean. The distribution around the average
 is that of its held-out errors, those of similar runs counting more, so that a task whose runs
-either work or collapse gets both. Errors of few runs are stretched, and one share in n + 1 is left
+either work or collapse gets both. Errors of few runs are inflated, and one share in n + 1 is left
 to the cold forecast's own spread: a new run may lie beyond all that n runs have shown, and with few
-known runs the forecast is nearly its own. And the end that hardly any of them had keeps a chance
-(`one_sided`).
+known runs the forecast is nearly its own. And the outcome that hardly any of them had keeps a
+chance (`missing_outcome`).
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_ftrisk.forecast.conformal import DEPTHS
-from hf_ftrisk.forecast.related.one_sided import hardly_shown
+from hf_ftrisk.forecast.related.missing_outcome import missing_outcome
 from hf_ftrisk.forecast.related.regression import (
     Estimate,
     averaged,
-    closeness,
+    kernel_weights,
     mean_of_known,
     ridge,
     shifted,
-    standardised,
+    standardized,
 )
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.tasks import of_task
 
-MAX_PEERS = 150
+MAX_RELATED = 150
 # Known runs needed before anything is regressed on them.
 _MIN_REGRESSED = 4
 # Chosen on the benchmark (docs/evidence/forecasting.md).
@@ -40,22 +40,23 @@ _SHIFT_RUNS = 4.0
 # The weights between estimators are themselves estimated: the fewer the runs, the more they favor
 # the plain mean.
 _MEAN_RUNS = 10.0
-# Errors of n runs are stretched by one plus this over n. For normal errors the 90 % range of a new
+# Errors of n runs are inflated by one plus this over n. For normal errors the 90 % range of a new
 # one is 1.25 times that of 10 known ones (Student's t).
-_STRETCH_RUNS = 2.0
+_INFLATION_RUNS = 2.0
 # Narrower ranges of the known runs than this, in units of the metric, count as this wide.
-_LEAST_RANGE = 0.03
+_MIN_RANGE = 0.03
 _LENGTH_RATIO = 2.0
 # A single evaluation far below the one before: by the run's end at least half of the fall was made
 # up for in this share of 225 cases, their 27 sources alike.
 DIP_RECOVERS = 0.65
-# Novelty from which a value lies outside what known runs had shown, and up to which inside.
+# Share out of support from which a value lies outside what known runs had shown, and up to which
+# inside.
 _FALLEN, _USUAL = 0.5, 0.1
 # Runs whose peak learning rates differ by more than 1 % have different settings.
 _SAME_RATE = 0.01
 
 # Values kept of completed runs; more are computed again.
-_MOST_KEPT = 50_000
+_MAX_KEPT = 50_000
 
 ColdMedian = Callable[[RunRecord], float]
 
@@ -109,17 +110,17 @@ def features(record: RunRecord, goal: Goal, share: float) -> np.ndarray:
     )
 
 
-def novelty(known: np.ndarray, new: float) -> float:
+def out_of_support(known: np.ndarray, new: float) -> float:
     """How little the known runs (n,) say about a new one, in [0, 1), from its value of one feature.
 
-    0 inside their range, which is at least `_LEAST_RANGE` wide; one half where the new run lies
+    0 inside their range, which is at least `_MIN_RANGE` wide; one half where the new run lies
     beyond it by twice its width, and steep there. A run that collapses where no known run did is
     not like them.
     """
     if known.size < 2 or not (np.isfinite(new) and np.isfinite(known).all()):
         return 0.0
     low, high = float(known.min()), float(known.max())
-    beyond = max(low - new, new - high, 0.0) / max(high - low, _LEAST_RANGE)
+    beyond = max(low - new, new - high, 0.0) / max(high - low, _MIN_RANGE)
     return float(beyond**4 / (16.0 + beyond**4))
 
 
@@ -161,14 +162,14 @@ class Known:
         """`features` of a completed run."""
         key = (record, goal, share)
         if key not in self._features:
-            if len(self._features) >= _MOST_KEPT:
+            if len(self._features) >= _MAX_KEPT:
                 self._features.clear()
             self._features[key] = features(record, goal, share)
         return self._features[key]
 
 
 @dataclass(frozen=True, eq=False)
-class Peers:
+class RelatedRuns:
     """Completed runs of one task.
 
     Args:
@@ -194,8 +195,8 @@ class Peers:
         goal: Goal,
         cold_median: ColdMedian,
         known: Known,
-    ) -> Peers:
-        """The runs of a history that are comparable to a record, the latest `MAX_PEERS`.
+    ) -> RelatedRuns:
+        """The runs of a history that are comparable to a record, the latest `MAX_RELATED`.
 
         Args:
             record: the new run.
@@ -206,7 +207,7 @@ class Peers:
         """
         task = of_task(history, record.task)
         found = tuple(r for r in task if comparable(record, r, goal))
-        found = found[-MAX_PEERS:]
+        found = found[-MAX_RELATED:]
         return cls(
             found,
             goal,
@@ -227,22 +228,22 @@ class Peers:
         share = record.progress
         raw = np.array([self.known.features(r, self.goal, share) for r in self.records])
         new_raw = features(record, self.goal, share)
-        known, new = standardised(raw, new_raw)
+        known, new = standardized(raw, new_raw)
         estimate = self._estimate(known, new, float(np.median(cold)), share)
-        errors = (self.outcomes - estimate.held_out) * (1.0 + _STRETCH_RUNS / k if k > 1 else 1.0)
-        like = 1.0 - novelty(raw[:, 0], float(new_raw[0]))
+        errors = (self.outcomes - estimate.held_out) * (1.0 + _INFLATION_RUNS / k if k > 1 else 1.0)
+        like = 1.0 - out_of_support(raw[:, 0], float(new_raw[0]))
         even = np.full(cold.size, 1.0 / cold.size)
         values = np.concatenate(
             [estimate.value + errors, cold - np.median(cold) + estimate.value, cold]
         )
         weights = np.concatenate(
             [
-                closeness(known, new) * like * k / (k + 1),
+                kernel_weights(known, new) * like * k / (k + 1),
                 even * like / (k + 1),
                 even * (1.0 - like),
             ]
         )
-        share, unlike = self._hardly_shown(record, cold, raw[:, -1], float(new_raw[-1]))
+        share, unlike = self._missing_outcome(record, cold, raw[:, -1], float(new_raw[-1]))
         return _weighted_quantiles(
             np.concatenate([values, unlike]),
             np.concatenate(
@@ -261,24 +262,26 @@ class Peers:
         if values.size < 2 or not self.goal.is_better(values[-2], values[-1]):
             return None
         before = record.prefix(steps[-1] - 0.5)
-        fallen, usual = self._novelty(record), self._novelty(before)
+        fallen, usual = self._out_of_support(record), self._out_of_support(before)
         return before if fallen > _FALLEN and usual < _USUAL else None
 
-    def _novelty(self, record: RunRecord) -> float:
+    def _out_of_support(self, record: RunRecord) -> float:
         known = [self.known.features(r, self.goal, record.progress)[0] for r in self.records]
-        return novelty(np.array(known), float(features(record, self.goal, record.progress)[0]))
+        return out_of_support(
+            np.array(known), float(features(record, self.goal, record.progress)[0])
+        )
 
-    def _hardly_shown(
+    def _missing_outcome(
         self, record: RunRecord, cold: np.ndarray, rates: np.ndarray, rate: float
     ) -> tuple[float, np.ndarray]:
-        """`one_sided.hardly_shown`, from log learning rates (n,); nothing without a baseline."""
+        """`missing_outcome`, from log learning rates (n,); nothing without a baseline."""
         baseline = record.baseline(self.goal)
         if baseline is None or not np.isfinite(baseline):
             return 0.0, cold[:0]
         trivial = float(in_units(baseline, self.goal))
         beats = np.greater if self.goal.greater_is_better else np.less
         other = bool((np.abs(rates - rate) > _SAME_RATE).any())  # where both are known
-        return hardly_shown(
+        return missing_outcome(
             beats(self.outcomes, trivial), cold, beats(cold, trivial), same_setting=not other
         )
 

@@ -1,9 +1,9 @@
-"""What a history whose runs nearly all ended alike leaves to the forecast without it.
+"""A history without both outcomes: the one it lacks keeps a chance.
 
 Known runs are exchangeable with a new one while nothing but the seed differs. But settings are
 changed, above all after failures, and runs that failed do not show how one that works goes, nor
-the other way round. So the end that the history hardly shows keeps a share of the new run's
-distribution: its chance without the history, against the odds of what is known.
+the other way round. So where nearly all known runs ended alike, the other outcome keeps a share of
+the new run's distribution: its chance without the history, against the odds of what is known.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 _POWER = 0.5
 
 
-def hardly_shown(
+def missing_outcome(
     works: np.ndarray, draws: np.ndarray, draws_work: np.ndarray, *, same_setting: bool
 ) -> tuple[float, np.ndarray]:
-    """Share of the new run's distribution that belongs to the end few known runs had.
+    """Share of the new run's distribution that belongs to the outcome that few known runs had.
 
     Args:
         works: (n_known,) whether each known run beat the trivial predictor.
@@ -28,7 +28,7 @@ def hardly_shown(
             a setting is kept, so they then leave nothing; after failures this is not trusted.
 
     Returns:
-        The share in [0, 1], and the draws (k,) of that end.
+        The share in [0, 1], and the draws (k,) of that outcome.
     """
     n_work, n = int(works.sum()), works.size
     mostly_poor = 2 * n_work < n

@@ -1,11 +1,11 @@
-"""What is left to the end that the known runs hardly show."""
+"""What is left to the outcome that few known runs had."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_ftrisk.forecast.related.one_sided import hardly_shown
+from hf_ftrisk.forecast.related.missing_outcome import missing_outcome
 
 DRAWS = np.linspace(0.0, 1.0, 10)
 
@@ -13,7 +13,7 @@ DRAWS = np.linspace(0.0, 1.0, 10)
 def share(n_work, n_failed, beyond=0.5, *, same_setting=False):
     """Share and draws where a draw works above `beyond`."""
     works = np.array([True] * n_work + [False] * n_failed)
-    return hardly_shown(works, DRAWS, beyond < DRAWS, same_setting=same_setting)
+    return missing_outcome(works, DRAWS, beyond < DRAWS, same_setting=same_setting)
 
 
 def test_after_failures_alone_the_chance_to_work_is_the_cold_one_against_the_root_of_their_odds():

@@ -1,10 +1,10 @@
 """Histories of one end only: does a forecast still see the other end coming?
 
-    python -m benchmarks.one_sided --write docs/evidence/forecasting.md
+    python -m benchmarks.missing_outcome --write docs/evidence/forecasting.md
 
 Each packaged classifier run is forecast with other runs of its data set as its history: the poor
 ones, the poor ones and three good ones, the good ones. In brackets what the same forecasts are
-without the share that `hf_ftrisk.forecast.related.one_sided` leaves to the forecast without a
+without the share that `hf_ftrisk.forecast.related.missing_outcome` leaves to the forecast without a
 history.
 """
 
@@ -27,13 +27,13 @@ from hf_ftrisk.goal import Goal
 
 DEPTHS = (0.1, 0.2, 0.3, 0.5)
 SOME = 3
-LEAST_CHANCE = 0.005
-USED = "hf_ftrisk.forecast.related.peers.hardly_shown"
+MIN_CHANCE = 0.005
+USED = "hf_ftrisk.forecast.related.runs.missing_outcome"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One forecast and what came true: good end, covered by the 90 % interval, P(good)."""
+    """One forecast and the outcome: good outcome, covered by the 90 % interval, P(good)."""
 
     good: bool
     covered: bool
@@ -97,7 +97,7 @@ def covered(found: Sequence[Outcome], good: bool) -> float:
 
 def log_loss(found: Sequence[Outcome]) -> float:
     chances = [one.prob if one.good else 1.0 - one.prob for one in found]
-    return -float(np.mean(np.log(np.clip(chances, LEAST_CHANCE, 1.0))))
+    return -float(np.mean(np.log(np.clip(chances, MIN_CHANCE, 1.0))))
 
 
 def table() -> str:
@@ -127,7 +127,7 @@ def main() -> None:
     text = table()
     print(text)
     if options.write:
-        write_table(options.write, "one-sided", text)
+        write_table(options.write, "missing-outcome", text)
 
 
 if __name__ == "__main__":
