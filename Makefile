@@ -6,7 +6,7 @@ INPUTS := pyproject.toml constraints.txt
 # torch first and alone: an unpinned torch pulls several gigabytes of CUDA packages.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo demo-lm test test-oldest fuzz check format clean bench-record
+.PHONY: help demo demo-lm docs test test-oldest fuzz check format clean bench-record
 
 help:
 	@echo "make demo     install into .venv and run the main job on a real model and real data"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-oldest  the tests of what rests on other packages, with the oldest allowed versions"
 	@echo "make fuzz     the property tests of hostile input, for 50 times as many examples"
 	@echo "make check    formatting, lint, types"
+	@echo "make docs     build the site into build/site; a broken link fails it"
 	@echo "make format   rewrite the code in the project's format"
 	@echo "make bench-record  record reference runs of real length that are planned (hours)"
 	@echo "make clean    remove .venv and caches"
@@ -45,6 +46,15 @@ $(VENV)/.dev: $(VENV)/.test
 	@echo "Installing the development tools ..."
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@
+
+$(VENV)/.docs: $(VENV)/.base $(INPUTS)
+	@echo "Installing what builds the site ..."
+	@$(INSTALL) --editable '.[docs]'
+	@touch $@
+
+# Warnings are errors (mkdocs.yml); links and anchors are checked.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --clean --quiet
 
 demo: $(VENV)/.demo
 	$(BIN)/hf-ftrisk demo

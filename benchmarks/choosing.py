@@ -3,7 +3,7 @@
     python -m benchmarks.choosing                          # all pools, printed
     python -m benchmarks.choosing peft_metamath            # some of them
     python -m benchmarks.choosing --quick                  # four pools a source, one order
-    python -m benchmarks.choosing --write docs/guides/choosing.md
+    python -m benchmarks.choosing --write docs/evidence/choosing.md
 
 Every method sees the same evaluations and pays for the same steps. Regret is the distance of the
 chosen run's outcome from the best one's in its pool: points, or percent of a loss. Sources weigh

@@ -1,6 +1,6 @@
 """The learned predictor on TuneAhead's released feature table, against its own regressor.
 
-    python -m benchmarks.learned --write docs/guides/learned.md
+    python -m benchmarks.learned --write docs/evidence/learned.md
 
 Five folds, three times dealt; each row is forecast by a predictor that never saw it. The table is
 an input/output check: eleven of its columns correlate above 0.95 with the label.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from hf_ftrisk.policy.calibration import MIN_PROB, look_forecasts, look_scores
 from hf_ftrisk.policy.rule import POOR_PROBABILITY
 
 BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
+# Tables longer than this go into a file; so many of their rows stay on the page.
+MOST_ROWS, SHOWN_ROWS = 40, 12
 # (good, progress at which it was stopped) of each run.
 Judged = list[tuple[bool, float | None]]
 
@@ -122,8 +125,26 @@ def measures(held: Judged) -> tuple[float, float, float]:
 
 
 def write_table(page: Path, name: str, table: str) -> None:
-    """Put a table between its marks on a page."""
+    """Put a table between its marks on a page; a long one into a file that the page links.
+
+    Args:
+        page: the page.
+        name: of the marks, and of the file ``tables/NAME.csv`` beside the page.
+        table: Markdown, the worst rows first.
+    """
     begin, end = BEGIN.format(name), END.format(name)
     before, rest = page.read_text(encoding="utf-8").split(begin)
     _, after = rest.split(end)
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    if len(rows) - 2 > MOST_ROWS:
+        _write_csv(page.parent / "tables" / f"{name}.csv", rows)
+        link = f"[All {len(rows) - 2} rows](tables/{name}.csv), the first {SHOWN_ROWS} here:"
+        table = "\n".join([link, "", *rows[: 2 + SHOWN_ROWS]])
     page.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
+
+
+def _write_csv(file: Path, rows: Sequence[str]) -> None:
+    file.parent.mkdir(exist_ok=True)
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    with file.open("w", encoding="utf-8", newline="") as target:
+        csv.writer(target, lineterminator="\n").writerows([cells[0], *cells[2:]])

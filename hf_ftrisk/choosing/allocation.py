@@ -19,7 +19,7 @@ import numpy as np
 from hf_ftrisk.choosing.beliefs import Belief, Pool, common_shift, value_of_looking
 
 # Share of the variance that is never resolved, and the exponent of the rest: how the errors of
-# forecasts within a pool fall on the project's own recordings (docs/guides/choosing.md).
+# forecasts within a pool fall on the project's own recordings (docs/evidence/choosing.md).
 INTRINSIC = 0.03
 DECAY = 3.0
 # All candidates are looked at first where that takes at most this share of what may be spent. Where

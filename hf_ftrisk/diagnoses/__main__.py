@@ -1,4 +1,4 @@
-"""``python -m hf_ftrisk.diagnoses``: the table of checks, as docs/evidence/policy.md has it."""
+"""``python -m hf_ftrisk.diagnoses``: the table of checks, as docs/reference/diagnoses.md has it."""
 
 from hf_ftrisk.diagnoses.checks import checks_table
 

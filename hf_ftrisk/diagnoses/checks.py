@@ -1,6 +1,6 @@
 """The list of checks: each with its name, what it needs, and when another finding replaces it.
 
-`diagnose` runs the list in order, docs/evidence/policy.md has it as a table (``python -m
+`diagnose` runs the list in order, docs/reference/diagnoses.md has it as a table (``python -m
 hf_ftrisk.diagnoses``).
 Data and wiring of a Trainer have checks of their own before a run (`diagnoses.wiring`).
 """
@@ -202,7 +202,7 @@ def diagnose(
 
 
 def checks_table() -> str:
-    """The checks as the Markdown table of docs/evidence/policy.md."""
+    """The checks as the Markdown table of docs/reference/diagnoses.md."""
     rows = ["| name | needs | fires on | stays silent on |", "| --- | --- | --- | --- |"]
     for check in CHECKS:
         names = ", ".join(f"`{name}`" for name in check.name.split(", "))

@@ -70,7 +70,7 @@ class FineTuneRiskCallback(TrainerCallback):
             than `tolerance`, so that at most 5 % of runs lose more; ``"goal"``: when its target
             holds and the forecast keeps it; ``"anneal"``: like ``"gain"``, but the learning rate
             first falls to zero over a tenth of the steps so far; None: it is only told
-            (docs/evidence/finishing.md).
+            (docs/guides/finishing.md).
         tolerance: gain that is not worth the rest of a run, in the metric's units; None: one
             point of a rate, 2 % of a loss.
         to_stderr: write to standard error: for programs that do not know of this callback.

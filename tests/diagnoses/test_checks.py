@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_has_the_table_of_the_list():
-    page = (ROOT / "docs" / "evidence" / "policy.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "diagnoses.md").read_text(encoding="utf-8")
     start, end = "<!-- diagnoses: start -->\n", "\n<!-- diagnoses: end -->"
     assert page[page.index(start) + len(start) : page.index(end)] == checks_table()
 

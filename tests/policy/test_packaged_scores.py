@@ -50,6 +50,6 @@ def test_scores_fit_the_forecaster_they_are_used_with(family, stored):
     ids=["accuracy", "accuracy target", "loss", "loss target"],
 )
 def test_packaged_thresholds_are_in_use_where_the_page_says_so(goal, used, rate):
-    """docs/evidence/policy.md, "Without a history": thresholds that stop too many are not used."""
+    """docs/concepts/guarantee.md, "Without a history": those that stop too many are not used."""
     rule = reference_rule(goal, Forecaster.default(), rate)
     assert (rule is not None and rule.can_stop) == used
