@@ -1,0 +1,1 @@
+"""Faults survived: campaigns of hostile input and killed processes."""
