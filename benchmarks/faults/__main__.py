@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.faults.cases import Campaign
 from benchmarks.faults.documents import changed_reports, changed_states
 from benchmarks.faults.histories import changed_parquet, damaged_histories, killed_writers
+from benchmarks.faults.ranks import killed_ranks
 from benchmarks.faults.signals import terminated_preflights
 from benchmarks.faults.texts import hidden_secrets, mixed_cards
 
@@ -32,44 +33,59 @@ CAMPAIGNS: dict[str, tuple[Campaign, int]] = {
     "cards with our marks and keys anywhere": (mixed_cards, 300),
     "texts with secrets": (hidden_secrets, 1000),
     "pre-flights terminated": (terminated_preflights, 4),
+    "one of two ranks killed": (killed_ranks, 20),
 }
 
 
-def table(seeds: list[int], share: float) -> tuple[list[str], int]:
-    """Rows of the page, and how much was lost."""
-    rows = [
-        "| what was tried | seed | how often | what became of it | lost |",
-        "|---|--:|--:|---|--:|",
-    ]
+HEAD = [
+    "| what was tried | seed | how often | what became of it | lost |",
+    "|---|--:|--:|---|--:|",
+]
+
+
+def measure(names: list[str], seeds: list[int], share: float) -> tuple[dict[str, list[str]], int]:
+    """Campaign -> its rows of the page, and how much was lost in all of them."""
+    rows: dict[str, list[str]] = {name: [] for name in names}
     lost = 0
-    for name, (campaign, cases) in CAMPAIGNS.items():
+    for name in names:
+        campaign, cases = CAMPAIGNS[name]
         for seed in seeds:
             outcome = campaign(random.Random(f"{name}{seed}"), max(2, round(cases * share)))
             became = ", ".join(f"{count:,} {word}" for word, count in outcome.became.most_common())
-            rows.append(f"| {name} | {seed} | {outcome.cases:,} | {became} | {len(outcome.lost)} |")
-            print(rows[-1], flush=True)
+            row = f"| {name} | {seed} | {outcome.cases:,} | {became} | {len(outcome.lost)} |"
+            print(row, flush=True)
             for item in outcome.lost[:5]:
                 print(f"  LOST {item}", file=sys.stderr)
+            rows[name].append(row)
             lost += len(outcome.lost)
     return rows, lost
 
 
+def with_rows(page: str, rows: dict[str, list[str]]) -> str:
+    """The page with these campaigns' rows; those of the others stay as they are."""
+    before, _, rest = page.partition(BEGIN)
+    old, _, after = rest.partition(END)
+    table = list(HEAD)
+    for name in CAMPAIGNS:
+        kept = [line for line in old.splitlines() if line.startswith(f"| {name} |")]
+        table += rows.get(name, kept)
+    return before + "\n".join([BEGIN, "", *table, "", END]) + after
+
+
 def main() -> None:
-    """Run every campaign with every seed."""
+    """Run the campaigns with every seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--seed", type=int, action="append", help="repeat for several; default 0, 1"
     )
     parser.add_argument("--share", type=float, default=1.0, help="of the number of cases")
-    parser.add_argument("--write", type=Path, help="page to put the table into")
+    parser.add_argument("--only", choices=CAMPAIGNS, action="append", help="repeat for several")
+    parser.add_argument("--write", type=Path, help="page whose rows of these campaigns to replace")
     given = parser.parse_args()
-    rows, lost = table(given.seed or [0, 1], given.share)
+    rows, lost = measure(given.only or list(CAMPAIGNS), given.seed or [0, 1], given.share)
     if given.write is not None:
         page = given.write.read_text(encoding="utf-8")
-        before, _, rest = page.partition(BEGIN)
-        after = rest.partition(END)[2]
-        text = "\n".join([BEGIN, "", *rows, "", END])
-        given.write.write_text(f"{before}{text}{after}", encoding="utf-8")
+        given.write.write_text(with_rows(page, rows), encoding="utf-8")
     sys.exit(1 if lost else 0)
 
 

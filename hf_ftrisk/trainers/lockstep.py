@@ -59,7 +59,12 @@ class Lockstep:
             _sessions += 1
             self._key = f"hf_ftrisk/preflight/{_sessions}/failed"
             self._default = dist.group.WORLD
-            self._group = dist.new_group(timeout=datetime.timedelta(seconds=self.timeout))
+            try:
+                self._group = _new_group(datetime.timedelta(seconds=self.timeout))
+            except (RuntimeError, ConnectionError) as error:
+                if not is_lost_peer(error):
+                    raise
+                raise _peer_failed(WENT_AWAY) from error
             _set_default_group(self._group)
         return self
 
@@ -124,6 +129,17 @@ class Lockstep:
         dist.broadcast_object_list(box, src=0, group=self._group)
         self.meet()
         return box[0]
+
+
+def _new_group(timeout: datetime.timedelta) -> Any:
+    """A group of all ranks, once all of them are there.
+
+    A new group waits out its whole timeout for a rank that is gone; the connections of a gloo
+    group that is there already tell at once.
+    """
+    if dist.get_backend() == dist.Backend.GLOO:
+        dist.monitored_barrier(timeout=timeout)
+    return dist.new_group(timeout=timeout)
 
 
 def _peer_failed(why: str) -> PeerFailedError:

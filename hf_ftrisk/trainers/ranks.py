@@ -20,21 +20,31 @@ T = TypeVar("T")
 # How gloo, NCCL and torch's store say that the process at the other end is not there any more.
 # Most of it is a plain RuntimeError: the words are all there is to tell it by.
 _LOST = re.compile(
-    r"gloo.*(?:closed|reset|refused|timed? ?out|pipe)|connection (?:closed|reset|refused)|"
+    r"gloo.*(?:closed|closure|reset|refused|timed? ?out|pipe)|connection (?:closed|reset|refused)|"
     r"broken pipe|socket timeout|failed to recv|remote process has exited|nccl.*(?:error|timeout)|"
-    r"store.*(?:timed? ?out|wait|recv)",
+    r"monitoredbarrier|store.*(?:timed? ?out|wait|recv)|wait timeout after",
     re.IGNORECASE | re.DOTALL,
 )
 # What is said of it, whoever says it.
 WENT_AWAY = (
-    "another rank went away without a word: it was killed, ran out of memory, or its machine or "
-    "the network between them is gone"
+    "another rank went away without a word: it was killed, ran out of memory, ended by an error "
+    "that stands in its own output, or its machine or the network between them is gone"
 )
 
 
 def is_lost_peer(error: BaseException) -> bool:
     """Whether a collective failed because the process at its other end is gone."""
+    if isinstance(error, PeerFailedError | dist.DistNetworkError | dist.DistStoreError):
+        return True
     return isinstance(error, RuntimeError | ConnectionError) and bool(_LOST.search(str(error)))
+
+
+def note_lost_peer(error: BaseException) -> None:
+    """Put the reason below a person's own error, where a collective of theirs failed over it."""
+    note = f"[ftrisk] {WENT_AWAY}."
+    known = getattr(error, "__notes__", ())
+    if not isinstance(error, PeerFailedError) and is_lost_peer(error) and note not in known:
+        error.add_note(note)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor
 
+from hf_ftrisk.trainers.ranks import note_lost_peer
+
 # A loss that is a view of something larger would keep that alive until it is fetched.
 _SMALL = 1024
 
@@ -62,6 +64,10 @@ class StepTap:
         self._wrap(self._trainer.accelerator, "clip_grad_norm_", self._take_norm)
         # A callback that raises ends the training, and no later event will come.
         self._wrap(self._trainer.callback_handler, "call_event", None)
+        # The other places where ranks wait for one another, so that a lost one is named there.
+        self._wrap(self._trainer, "get_batch_samples", None)
+        self._wrap(self._trainer, "store_flos", None)
+        self._wrap(self._trainer, "_maybe_log_save_evaluate", None)
 
     def close(self) -> None:
         """Stop listening and give the methods back."""
@@ -81,7 +87,8 @@ class StepTap:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
                 result = original(*args, **kwargs)
-            except BaseException:
+            except BaseException as error:
+                note_lost_peer(error)
                 self._guard(self.close)
                 raise
             if take is not None and listening[0]:

@@ -18,7 +18,7 @@ from rich.console import Console
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
-from hf_ftrisk.errors import WatchArgumentError
+from hf_ftrisk.errors import PeerFailedError, WatchArgumentError
 from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
@@ -188,11 +188,14 @@ class FineTuneRiskCallback(TrainerCallback):
         if self._fault is not None:
             return
         self._fault = error
-        _log.warning(
-            "[ftrisk] the watching ends here, the training goes on: %s: %s",
-            type(error).__name__,
-            error,
-        )
+        if isinstance(error, PeerFailedError):
+            _log.warning("[ftrisk] the watching ends here: %s", error)
+        else:
+            _log.warning(
+                "[ftrisk] the watching ends here, the training goes on: %s: %s",
+                type(error).__name__,
+                error,
+            )
         _log.debug("[ftrisk] fault in the watching", exc_info=error)
         session = self._session
         if session is not None and session.ranks.is_main:

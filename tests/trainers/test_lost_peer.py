@@ -1,9 +1,18 @@
 """A peer that is gone is told in our words; a fault of the user's own is not taken for one."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from benchmarks.faults.ranks import free_port, one_killed
 from hf_ftrisk.errors import PeerFailedError
-from hf_ftrisk.trainers.ranks import is_lost_peer, peers_present
+from hf_ftrisk.trainers.ranks import WENT_AWAY, is_lost_peer, note_lost_peer, peers_present
+from tests.trainers.one_goes import TIMEOUT
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -28,3 +37,45 @@ def test_a_fault_of_the_users_own_is_none_of_a_peer():
         assert not is_lost_peer(error)
         with pytest.raises(type(error)), peers_present():
             raise error
+
+
+def test_a_persons_own_error_over_a_lost_peer_is_given_the_reason_once():
+    error = RuntimeError("gloo/transport/tcp/pair.cc:553] Connection closed by peer")
+    for _ in range(2):
+        note_lost_peer(error)
+    assert error.__notes__ == [f"[ftrisk] {WENT_AWAY}."]
+
+
+def test_another_error_of_theirs_is_given_none():
+    error = RuntimeError("CUDA error: out of memory")
+    note_lost_peer(error)
+    assert not hasattr(error, "__notes__")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "victim"), [("before", 1), ("inside", 0)])
+def test_a_rank_that_is_killed_ends_the_lockstep_of_the_other_with_the_reason(moment, victim):
+    port = str(free_port())
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.trainers.one_goes", moment, str(victim)],
+            cwd=ROOT,
+            env=os.environ
+            | {"RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    heard = [rank.communicate(timeout=120)[0] for rank in ranks]
+    seconds, _, said = heard[1 - victim].partition(" ")
+    assert f"the pre-flight ended because {WENT_AWAY}" in said
+    assert float(seconds) < TIMEOUT / 2
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_in_a_watched_run_is_named_below_the_error_of_the_other():
+    seconds, said = one_killed("look 5", victim=1, later=0.05)
+    assert seconds is not None
+    assert WENT_AWAY in said
