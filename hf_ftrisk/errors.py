@@ -1,32 +1,34 @@
 """Every exception of the package, by name.
 
-What a user can cause is a ``ValueError`` (an argument, a file, a card), what the world can cause a
-``RuntimeError`` (the Hub, a failed probe); the messages say what to do.
+What a user can cause is a ``ValueError`` as well (an argument, a file, a card), what the world can
+cause a ``RuntimeError`` (the Hub, a failed probe); the messages say what to do.
 
-ValueError
-    HistoryError
-    CardError
-    PreflightArgumentError
-    WatchArgumentError
-    ScriptNotFoundError
-RuntimeError
-    HubError
+FtriskError
+    HistoryError (ValueError)
+    CardError (ValueError)
+    PreflightArgumentError (ValueError)
+    WatchArgumentError (ValueError)
+    ScriptNotFoundError (ValueError)
+    HubError (RuntimeError)
         ConflictError
         MissingRepositoryError
-    PreflightError
+    PreflightError (RuntimeError)
         PreflightUnsupportedError
         PeerFailedError
-ModuleNotFoundError
-    MissingExtraError
+    MissingExtraError (ModuleNotFoundError)
         MissingDemoPackageError
-UserWarning
-    DamagedHistoryWarning
+
+`DamagedHistoryWarning` is a ``UserWarning``.
 """
 
 from __future__ import annotations
 
 
-class HistoryError(ValueError):
+class FtriskError(Exception):
+    """Base of all of them: ``except FtriskError`` catches what this package raises on purpose."""
+
+
+class HistoryError(FtriskError, ValueError):
     """A history, or what should be added to it, cannot be used as it is; the message says why."""
 
 
@@ -34,11 +36,11 @@ class DamagedHistoryWarning(UserWarning):
     """A damaged history file, or row, was found; the message says where it is kept."""
 
 
-class WatchArgumentError(ValueError):
+class WatchArgumentError(FtriskError, ValueError):
     """The callback was given something it cannot work with; nothing has been trained."""
 
 
-class PreflightError(RuntimeError):
+class PreflightError(FtriskError, RuntimeError):
     """The pre-flight could not be carried out; the trainer is as it was before."""
 
 
@@ -50,7 +52,7 @@ class PeerFailedError(PreflightError):
     """Another rank failed, which ended the pre-flight on this one as well."""
 
 
-class PreflightArgumentError(ValueError):
+class PreflightArgumentError(FtriskError, ValueError):
     """The pre-flight was asked for something this trainer cannot give; it is as it was before.
 
     Attributes:
@@ -60,7 +62,7 @@ class PreflightArgumentError(ValueError):
     reported: tuple[str, ...] = ()
 
 
-class HubError(RuntimeError):
+class HubError(FtriskError, RuntimeError):
     """The Hub could not be used; the message says why and what to do."""
 
 
@@ -72,15 +74,15 @@ class MissingRepositoryError(HubError):
     """No such repository, or the token may not see it."""
 
 
-class CardError(ValueError):
+class CardError(FtriskError, ValueError):
     """A card that cannot be changed safely; the message says what is wrong with it."""
 
 
-class ScriptNotFoundError(ValueError):
+class ScriptNotFoundError(FtriskError, ValueError):
     """There is no such script or module to run."""
 
 
-class MissingExtraError(ModuleNotFoundError):
+class MissingExtraError(FtriskError, ModuleNotFoundError):
     """A package beyond the base install is missing; the message says what to type."""
 
 
