@@ -17,6 +17,7 @@ from hf_ftrisk._version import __version__
 from hf_ftrisk.errors import CardError
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.hub_repo.card import metadata
+from hf_ftrisk.report.wording import LEVEL
 from hf_ftrisk.text import printable
 from hf_ftrisk.verdict import Verdict, diagnosis_name
 
@@ -28,14 +29,9 @@ TAG = "ftrisk"
 CARD_FILE = "README.md"
 REPORT_FILE = "ftrisk/report.json"
 METADATA_VERSION = 1
-LEVEL = 0.9
 MAX_DIAGNOSES = 20
 
 _MAX_NAME = 120
-# A watched run's last forecast has seen nearly all of it. The one that is held against the outcome
-# is the first from this share of the run on, whichever way it turned out.
-_EARLY_SHARE = 0.1
-_LATE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -124,7 +120,7 @@ class CardMetadata:
     @classmethod
     def from_report(cls, report: RiskReport) -> CardMetadata:
         """What is told of a report; variances are given as standard deviations."""
-        early = early_look(report)
+        early = report.early_look
         risk = None
         if report.decomposition is not None:
             found = report.decomposition
@@ -239,23 +235,6 @@ class CardMetadata:
         return cls.from_dict(found)
 
 
-def early_look(report: RiskReport) -> Look | None:
-    """The forecast early in a watched run, where the last one came late in it."""
-    full = report.cost.full_steps
-    if report.forecast is None or report.forecast.step <= _LATE_SHARE * full:
-        return None
-    later = (look for look in report.looks if look.step >= _EARLY_SHARE * full)
-    first = next(later, None)
-    return first if first is not None and first.step < report.forecast.step else None
-
-
-def prob_good(report: RiskReport) -> float | None:
-    """Probability that the goal is met; None without a forecast, or target and baseline."""
-    if report.forecast is None or report.goal.threshold(report.baseline) is None:
-        return None
-    return report.forecast.prob_meets(report.goal, report.baseline)
-
-
 def read_card(card: str | Path, *, revision: str | None = None) -> str:
     """Text of a card that is given as `CardMetadata.from_card` takes it.
 
@@ -286,7 +265,7 @@ def _last_forecast(report: RiskReport) -> CardForecast | None:
     if forecast is None:
         return None
     low, high = forecast.interval(LEVEL)
-    return CardForecast(forecast.point, low, high, LEVEL, forecast.step, prob_good(report))
+    return CardForecast(forecast.point, low, high, LEVEL, forecast.step, report.prob_good)
 
 
 def _early_forecast(look: Look) -> CardForecast:

@@ -15,6 +15,11 @@ from hf_ftrisk.verdict import Diagnosis, Verdict
 Stage = Literal["preflight", "watch"]
 FinishWay = Literal["gain", "goal", "anneal"]
 
+# A watched run's last forecast has seen nearly all of it. The one that is held against the outcome
+# is the first from this share of the run on, whichever way it turned out.
+_EARLY_SHARE = 0.1
+_LATE_SHARE = 0.25
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -174,3 +179,20 @@ class Findings:
     signals: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def early_look(self) -> Look | None:
+        """The forecast early in a watched run, where the last one came late in it."""
+        full = self.cost.full_steps
+        if self.forecast is None or self.forecast.step <= _LATE_SHARE * full:
+            return None
+        later = (look for look in self.looks if look.step >= _EARLY_SHARE * full)
+        first = next(later, None)
+        return first if first is not None and first.step < self.forecast.step else None
+
+    @property
+    def prob_good(self) -> float | None:
+        """Probability that the goal is met; None without a forecast, or target and baseline."""
+        if self.forecast is None or self.goal.threshold(self.baseline) is None:
+            return None
+        return self.forecast.prob_meets(self.goal, self.baseline)

@@ -10,8 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from hf_ftrisk.report import wording as report_text
 from hf_ftrisk.report.report import RiskReport
+from hf_ftrisk.report.wording import rows
 from hf_ftrisk.text import printable
 from hf_ftrisk.verdict import Verdict
 
@@ -35,9 +35,9 @@ def render_report(report: RiskReport, title: str | None = None) -> RenderableTyp
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
-    for label, text in report_text.rows(report):
-        style = _COLORS[report.verdict] if label == "Verdict" else ""
-        table.add_row(label, Text(printable(text, _MAX_TEXT), style=style))
+    for row in rows(report):
+        style = _COLORS[report.verdict] if row.part == "verdict" else ""
+        table.add_row(row.label, Text(printable(row.text, _MAX_TEXT), style=style))
     parts: list[RenderableType] = [table]
     parts += _bullets("Why", list(report.reasons))
     parts += _bullets(

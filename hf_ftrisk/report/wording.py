@@ -1,9 +1,11 @@
-"""How a report's numbers are worded, on a terminal and in Markdown."""
+"""How a report is worded: on a terminal, in Markdown and on a model card."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from hf_ftrisk.text import printable
 
@@ -11,11 +13,19 @@ if TYPE_CHECKING:
     from hf_ftrisk.goal import Goal
     from hf_ftrisk.report.findings import Findings
 
+LEVEL = 0.9  # of every interval that is shown
 _MAX_TEXT = 4000  # characters of one item in the Markdown form
 _VERDICT_WORDS = {
     "GO": "go",
     "NO_GO": "no go",
     "UNDECIDED": "undecided",
+}
+_REGIMES = {
+    "noise-dominant": "the luck of a single run outweighs what can be known: probing deeper would "
+    "not narrow the forecast to the tolerance",
+    "static-sufficient": "the outcome is as good as known from the first steps",
+    "dynamic-critical": "the outcome becomes known only as the run goes on: probing deeper pays",
+    "unidentified": "too little was measured to tell which kind of run this is",
 }
 
 
@@ -88,82 +98,163 @@ def finish_words(report: Findings) -> str | None:
     return f"{text}; best {value(finish.best, goal)} at step {finish.best_step}"
 
 
-def forecast_words(report: Findings) -> str:
-    """The forecast of the final metric with its 90 % interval, or why there is none."""
-    forecast, goal = report.forecast, report.goal
-    if forecast is None:
-        return "none"
-    low, high = forecast.interval(0.9)
-    text = f"{value(forecast.point, goal)} (90 %: {value(low, goal)} to {value(high, goal)})"
-    if goal.threshold(report.baseline) is not None:
-        text += f", {share(forecast.prob_meets(goal, report.baseline))} sure to be good"
-    return text
+def forecast_words(
+    point: float, low: float, high: float, *, step: int, full: int, goal: Goal, level: float = LEVEL
+) -> str:
+    """A forecast of the final metric with its interval, and the steps it had seen."""
+    between = f"{value(low, goal)} to {value(high, goal)}"
+    return (
+        f"{value(point, goal)} after {step:,} of {full:,} steps ({share(level)} interval {between})"
+    )
 
 
-def goal_words(report: Findings) -> str:
+def goal_words(goal: Goal, baseline: float | None = None) -> str:
     """What counts as a good outcome."""
-    if report.goal.target is not None:
-        return str(report.goal)
-    if report.baseline is None:
-        return f"{report.goal.metric}, no target and no trivial baseline known"
-    return f"{report.goal.metric} better than the trivial {value(report.baseline, report.goal)}"
+    if goal.target is not None:
+        side = "at least" if goal.greater_is_better else "at most"
+        return f"{goal.metric} {side} {goal.target:g}"
+    if baseline is None:
+        return f"{goal.metric} better than the trivial baseline, which is not known"
+    return f"{goal.metric} better than the trivial baseline of {value(baseline, goal)}"
 
 
-def regime_words(report: Findings) -> str:
-    """The predictability regime with its posterior probability."""
-    decomposition = report.decomposition
-    if decomposition is None:
-        return "not estimated"
-    for name, probability in decomposition.regime_probabilities.items():
-        if name == decomposition.regime:
-            return f"{name} ({share(probability)})"
-    return str(decomposition.regime)
+def outcome_words(
+    outcome: float,
+    goal: Goal,
+    baseline: float | None,
+    forecasts: Iterable[tuple[int, float, float]],
+) -> str:
+    """The final value next to what was predicted of it.
 
-
-def uncertainty_words(report: Findings) -> str:
-    """Intrinsic limit and optimization spread left at the forecast's depth, as standard deviations.
-
-    Both in units of the goal metric.
+    Args:
+        outcome: the final value.
+        goal: what the run is judged by.
+        baseline: trivial baseline of the metric, None if unknown.
+        forecasts: (step, low, high) of each forecast that is held against it.
     """
-    decomposition = report.decomposition
-    if decomposition is None:
-        return "not estimated"
-    parts = []
-    if decomposition.identified.get("intrinsic", False):
-        low, high = decomposition.interval("intrinsic", 0.9)
-        parts.append(
-            f"intrinsic {value(math.sqrt(decomposition.intrinsic), report.goal)} "
-            f"(90 %: {value(math.sqrt(max(low, 0.0)), report.goal)} to "
-            f"{value(math.sqrt(max(high, 0.0)), report.goal)})"
-        )
+    parts = [value(outcome, goal)]
+    for step, low, high in forecasts:
+        where = "inside" if low <= outcome <= high else "outside"
+        parts.append(f"{where} the interval predicted after {step:,} steps")
+    if goal.threshold(baseline) is not None:
+        parts.append("goal met" if goal.meets(outcome, baseline) else "goal not met")
+    return ", ".join(parts)
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+Part = Literal["verdict", "prediction", "uncertainty", "cost"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a report. Terminal, Markdown and model card pick from the same ones.
+
+    Args:
+        part: what it is about.
+        label: what it says, in a few words.
+        text: the answer.
+        known: whether it is an answer, and not that there is none.
+    """
+
+    part: Part
+    label: str
+    text: str
+    known: bool = True
+
+
+def rows(report: Findings) -> list[Row]:
+    """The whole report as rows, in reading order; what does not apply is left out."""
+    return [
+        Row("verdict", "Verdict", verdict_words(report)),
+        *_prediction(report),
+        *_uncertainty(report),
+        *_cost(report),
+    ]
+
+
+def forecasts(report: Findings) -> list[tuple[int, float, float, float]]:
+    """(step, median, low, high) of the early forecast, if there is one apart, and the last one."""
+    found = []
+    early, last = report.early_look, report.forecast
+    if early is not None:
+        found.append((early.step, early.mean, early.low, early.high))
+    if last is not None:
+        found.append((last.step, last.point, *last.interval(LEVEL)))
+    return found
+
+
+def happened(report: Findings) -> str | None:
+    """`outcome_words` of a report, None while the outcome is not known."""
+    if report.outcome is None:
+        return None
+    held = [(step, low, high) for step, _, low, high in forecasts(report)]
+    return outcome_words(report.outcome, report.goal, report.baseline, held)
+
+
+def _prediction(report: Findings) -> Iterator[Row]:
+    goal, full = report.goal, report.cost.full_steps
+    yield Row("prediction", "Goal", goal_words(goal, report.baseline))
+    made = forecasts(report)
+    for number, (step, point, low, high) in enumerate(made):
+        label = "Forecast" if number == len(made) - 1 else "Early forecast"
+        text = forecast_words(point, low, high, step=step, full=full, goal=goal)
+        yield Row("prediction", label, text)
+    if not made:
+        yield Row("prediction", "Forecast", "none", known=False)
+    if report.prob_good is not None:
+        yield Row("prediction", "Chance to meet the goal", share(report.prob_good))
+    outcome = happened(report)
+    if outcome is not None:
+        yield Row("prediction", "Outcome", outcome)
+    if goal.target is not None and report.baseline is not None:
+        yield Row("prediction", "Trivial baseline", value(report.baseline, goal))
+    if report.stopped_at is not None:
+        yield Row("prediction", "Stopped", f"at step {report.stopped_at:,} of {full:,}")
+    finished = finish_words(report)
+    if finished is not None:
+        yield Row("prediction", "Ended early", finished)
+
+
+def _uncertainty(report: Findings) -> Iterator[Row]:
+    risk, goal = report.decomposition, report.goal
+    if risk is None:
+        yield Row("uncertainty", "Uncertainty", "not estimated", known=False)
+        return
+    regime = str(risk.regime)
+    chance = {str(name): p for name, p in risk.regime_probabilities.items()}.get(regime)
+    sure = "" if chance is None else f" ({share(chance)})"
+    yield Row("uncertainty", "Regime", f"{regime}{sure}: {_REGIMES[regime]}")
+    if risk.identified.get("intrinsic", False):
+        low, high = (_root(end) for end in risk.interval("intrinsic", LEVEL))
+        between = f"{share(LEVEL)} interval {value(low, goal)} to {value(high, goal)}"
+        limit = f"± {value(_root(risk.intrinsic), goal)} ({between}): no probing removes it"
     else:
-        parts.append("intrinsic part unidentified")
-    depth = report.forecast.step if report.forecast is not None else 0
-    if depth > 0:
-        left = float(decomposition.optimization(depth))
-        parts.append(
-            f"optimization noise left after step {depth}: {value(math.sqrt(left), report.goal)}"
-        )
-    return "; ".join(parts)
+        limit = "unidentified: the runs measured cannot tell it from the rest"
+    yield Row("uncertainty", "Irreducible spread", limit)
+    spent = report.forecast.step if report.forecast is not None else report.cost.spent_steps
+    if spent > 0:
+        left = value(_root(float(risk.optimization(spent))), goal)
+        text = f"± {left} after {spent:,.0f} steps: more of them would remove it"
+        yield Row("uncertainty", "Reducible spread", text)
+    if report.optimal_depth is not None:
+        part = share(report.optimal_depth / report.cost.full_steps)
+        depth = f"{report.optimal_depth:,.0f} steps ({part} of the run)"
+        yield Row("uncertainty", "Best probing depth c*", depth)
 
 
-def depth_words(report: Findings) -> str:
-    """Budget-optimal probing depth c*."""
-    if report.optimal_depth is None:
-        return "not estimated"
-    full = report.cost.full_steps
-    return f"{report.optimal_depth:.0f} steps ({share(report.optimal_depth / full)} of {full})"
-
-
-def spent_words(report: Findings) -> str:
-    """Compute spent and saved, in steps and shares of the full run."""
+def _cost(report: Findings) -> Iterator[Row]:
     cost = report.cost
-    text = f"{cost.spent_steps:.0f} of {cost.full_steps} steps ({share(cost.spent_share)})"
+    text = f"{cost.spent_steps:,.0f} of {cost.full_steps:,} steps ({share(cost.spent_share)})"
     if cost.spent_seconds is not None:
         text += f", {seconds(cost.spent_seconds)}"
+    yield Row("cost", "Spent", text)
     if cost.saved_steps:
-        text += f"; saved {cost.saved_steps} steps ({share(cost.saved_steps / cost.full_steps)})"
-    return text
+        part = share(cost.saved_steps / cost.full_steps)
+        yield Row("cost", "Saved", f"{cost.saved_steps:,} steps ({part})")
+    full = full_run_words(report)
+    if full is not None:
+        yield Row("cost", "Full run", full)
 
 
 def full_run_words(report: Findings) -> str | None:
@@ -183,36 +274,11 @@ def full_run_words(report: Findings) -> str | None:
     return ", ".join(parts) or None
 
 
-def outcome_words(report: Findings) -> str | None:
-    """The true final value next to the prediction, None while it is unknown."""
-    if report.outcome is None:
-        return None
-    text = value(report.outcome, report.goal)
-    if report.forecast is not None:
-        low, high = report.forecast.interval(0.9)
-        held = low <= report.outcome <= high
-        text += f" ({'inside' if held else 'outside'} the predicted 90 % interval)"
-    return text
+def _root(variance: float) -> float:
+    return math.sqrt(max(variance, 0.0))
 
 
-def rows(report: Findings) -> list[tuple[str, str]]:
-    """The report as (label, text) rows, in reading order; unknown optional rows are left out."""
-    optional = [
-        ("True final value", outcome_words(report)),
-        ("Full run", full_run_words(report)),
-        ("Finished early", finish_words(report)),
-    ]
-    return [
-        ("Verdict", verdict_words(report)),
-        ("Goal", goal_words(report)),
-        ("Forecast", forecast_words(report)),
-        *((label, text) for label, text in optional[:1] if text is not None),
-        ("Uncertainty", uncertainty_words(report)),
-        ("Regime", regime_words(report)),
-        ("Optimal depth c*", depth_words(report)),
-        ("Spent", spent_words(report)),
-        *((label, text) for label, text in optional[1:] if text is not None),
-    ]
+# --- Markdown -------------------------------------------------------------------------------------
 
 
 def _escape(text: str) -> str:
@@ -227,7 +293,7 @@ def markdown(report: Findings) -> str:
     """The whole report as Markdown."""
     lines = [f"# Fine-tuning risk: {_escape(verdict_words(report))}", ""]
     lines += ["| | |", "|---|---|"]
-    lines += [f"| {_escape(label)} | {_escape(text)} |" for label, text in rows(report)]
+    lines += [f"| {_escape(row.label)} | {_escape(row.text)} |" for row in rows(report)]
     sections = [
         ("Why", list(report.reasons)),
         ("Diagnoses", [f"{d.name}: {d.message} {d.advice}" for d in report.diagnoses]),

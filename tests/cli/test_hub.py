@@ -30,7 +30,7 @@ def saved(report, tmp_path):
 def test_report_shows_a_saved_report(run, saved):
     result = run("report", saved)
     assert result.exit_code == 0
-    assert "eval_accuracy>=0.85" in result.output
+    assert "eval_accuracy at least 0.85" in result.output
     assert run("report", saved, "--markdown").output == RiskReport.load(saved).to_markdown()
 
 

@@ -72,7 +72,7 @@ def test_a_training_that_pushes_its_checkpoints(hub, report, make_report, tmp_pa
     trainer.push_to_hub()
     card = remote_card(hub)
     assert card.count("ftrisk:begin") == 1
-    assert "What happened" in card
+    assert "| Outcome |" in card
     data = metadata(card)
     assert data["ftrisk"]["outcome"] == 0.871
     assert data["tags"] == ["generated_from_trainer", "ftrisk"]
@@ -102,7 +102,7 @@ def test_sft_with_lora_and_checkpoint_pushes(hub, report, make_report, tmp_path)
     card = remote_card(hub)
     assert card.count("ftrisk:begin") == 1
     assert "trained using [TRL]" in card
-    assert "What happened" in card
+    assert "| Outcome |" in card
     assert {"ftrisk", "sft", "trl"} <= set(metadata(card)["tags"])
 
 
@@ -152,7 +152,7 @@ def test_sentence_transformers_own_card(hub, report, make_report, tmp_path):
         assert {"mine", "ftrisk", "sentence-transformers"} <= set(data["tags"])
         assert remote_card(hub).count("Mine.\n\n## Model Details") == 1
         assert remote_card(hub).count("ftrisk:begin") == 1
-        assert "What happened" in remote_card(hub)
+        assert "| Outcome |" in remote_card(hub)
 
 
 def test_saving_elsewhere_does_not_touch_the_card(report, tmp_path):
@@ -223,7 +223,7 @@ def test_a_persons_edits_outlive_the_next_cards(report, make_report, tmp_path, n
     assert metadata(card)["tags"] == ["generated_from_trainer", "my-tag", "ftrisk"]
     # What the Trainer has learned since is there too.
     assert "### Training results" in card
-    assert "What happened" in card
+    assert "| Outcome |" in card
     assert card.count("ftrisk:begin") == 1
 
 

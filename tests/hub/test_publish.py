@@ -76,7 +76,7 @@ def test_the_truth_replaces_the_section_and_nothing_else(hub, report, make_repor
     hub.edit(REPO, "README.md", edited)
     publish(make_report(outcome=0.871), REPO, figure=False)
     after = hub.file(REPO, "README.md").decode()
-    assert "What happened" in after
+    assert "| Outcome |" in after
     assert after.endswith("Written later: \u00e9t\u00e9\r\n")
     assert metadata(after)["ftrisk"]["outcome"] == 0.871
 

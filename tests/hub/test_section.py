@@ -27,7 +27,7 @@ def test_the_prediction_stands_in_words_before_any_table(report):
         f"predicted, with 90 % probability between {low:.3f} and {high:.3f}."
     )
     assert "It is a prediction, not an evaluation result." in section
-    assert "What happened" not in section
+    assert "| Outcome |" not in section
 
 
 @pytest.mark.parametrize(
@@ -38,15 +38,13 @@ def test_the_prediction_stands_in_words_before_any_table(report):
         (0.95, "0.950, outside the interval predicted after 120 steps, goal met"),
     ],
 )
-def test_the_truth_stands_next_to_the_prediction(make_report, outcome, words):
+def test_the_outcome_stands_next_to_the_prediction(make_report, outcome, words):
     section = render_section(make_report(outcome=outcome))
     assert f"In the end it was {words}." in section
-    assert f"| What happened | {words} |" in section
+    assert f"| Outcome | {words} |" in section
     rows = [line for line in section.splitlines() if line.startswith("| ")]
     labels = [row.split(" | ")[0] for row in rows]
-    assert (
-        labels.index("| What happened") - labels.index("| Predicted after 120 of 1,000 steps") <= 2
-    )
+    assert labels.index("| Outcome") - labels.index("| Forecast") <= 2
 
 
 def watched(make_report, **fields):
@@ -57,15 +55,16 @@ def watched(make_report, **fields):
     return make_report(stage="watch", forecast=forecast, looks=looks, **fields)
 
 
-def test_the_truth_is_held_against_an_early_forecast_not_only_the_last(make_report):
+def test_the_outcome_is_held_against_an_early_forecast_not_only_the_last(make_report):
     section = render_section(watched(make_report, outcome=0.8801))
     assert section.split("\n\n")[1] == (
         "After 100 of 1,000 steps a final eval_accuracy of 0.820 was predicted, with 90 % "
         "probability between 0.700 and 0.860. In the end it was 0.880, outside the interval "
         "predicted after 100 steps, inside the interval predicted after 980 steps, goal met."
     )
-    assert "| Predicted after 100 of 1,000 steps | 0.820, 90 % interval 0.700 to 0.860 |" in section
-    assert "| Predicted after 980 of 1,000 steps | 0.880, " in section
+    early = "0.820 after 100 of 1,000 steps (90 % interval 0.700 to 0.860)"
+    assert f"| Early forecast | {early} |" in section
+    assert "| Forecast | 0.880 after 980 of 1,000 steps (" in section
     data = card_metadata(watched(make_report))
     assert data["early_forecast"]["step"] == 100
     assert data["forecast"]["step"] == 980
@@ -77,7 +76,7 @@ def test_what_is_not_identified_is_not_given_as_a_number(make_report, decomposit
         decomposition, identified={**decomposition.identified, "intrinsic": False}
     )
     report = make_report(decomposition=unsure)
-    assert "| Spread that no probing removes | unidentified" in render_section(report)
+    assert "| Irreducible spread | unidentified" in render_section(report)
     assert "intrinsic_std" not in card_metadata(report)["risk"]
     assert "intrinsic_std" in card_metadata(make_report())["risk"]
 
@@ -87,8 +86,8 @@ def test_every_part_the_card_promises_is_there(make_report):
     for words in (
         "## Fine-tuning risk: predicted to end well (GO)",
         "| Regime | ",
-        "| Probing depth c&#42; that pays best | 140 steps (14 %) |",
-        "| Spent | 120 of 1,000 steps (12 %) |",
+        "| Best probing depth c&#42; | 140 steps (14 % of the run) |",
+        "| Spent | 120 of 1,000 steps (12 %), 33 s |",
         "**too_few_steps** (warning): Half an epoch only. Train for 2 epochs.",
         "| seeds | 1, 2, 3 |",
         "| versions | torch 2.13.0 |",
@@ -98,7 +97,7 @@ def test_every_part_the_card_promises_is_there(make_report):
         "### Limits",
         "- No history was given.",
         "arXiv:2606.17649",
-        "| Stopped at step | 120 of 1,000 |",
+        "| Stopped | at step 120 of 1,000 |",
     ):
         assert words in section
 
@@ -128,7 +127,7 @@ def test_a_bare_report_renders(make_report):
 
 def test_a_goal_without_target_is_judged_by_its_baseline(make_report):
     report = make_report(goal=Goal("loss"), baseline=0.7, outcome=0.6)
-    assert "| Goal | eval_loss better than the trivial baseline |" in render_section(report)
+    assert "| Goal | eval_loss better than the trivial baseline of 0.7 |" in render_section(report)
     assert "goal met" in render_section(report)
 
 

@@ -99,11 +99,16 @@ def test_foreign_file_is_refused_by_name(content: str, message: str, tmp_path: P
 
 
 def test_rows_carry_the_reports_own_numbers(full_report: RiskReport) -> None:
-    rows = dict(report_text.rows(full_report))
+    rows = {row.label: row.text for row in report_text.rows(full_report)}
     low, high = full_report.forecast.interval(0.9)
-    assert rows["Forecast"].startswith(f"0.875 (90 %: {low:.3f} to {high:.3f})")
-    assert rows["True final value"] == "0.900 (inside the predicted 90 % interval)"
-    assert rows["Optimal depth c*"] == "22 steps (22 % of 100)"
+    assert rows["Forecast"] == (
+        f"0.875 after {full_report.forecast.step} of 100 steps "
+        f"(90 % interval {low:.3f} to {high:.3f})"
+    )
+    inside = f"inside the interval predicted after {full_report.forecast.step} steps"
+    assert rows["Outcome"].startswith("0.900, ")
+    assert inside in rows["Outcome"]
+    assert rows["Best probing depth c*"] == "22 steps (22 % of the run)"
     assert rows["Spent"] == "12 of 100 steps (12 %), 4 s"
 
 
@@ -114,10 +119,10 @@ def test_unknown_parts_are_named_as_unknown(full_report: RiskReport) -> None:
         reasons=(),
         cost=Cost(full_steps=100),
     )
-    rows = dict(report_text.rows(bare))
-    assert rows["Forecast"] == "none"
-    assert rows["Regime"] == rows["Uncertainty"] == rows["Optimal depth c*"] == "not estimated"
-    assert "True final value" not in rows
+    rows = {row.label: row for row in report_text.rows(bare)}
+    assert (rows["Forecast"].text, rows["Uncertainty"].text) == ("none", "not estimated")
+    assert [row.label for row in rows.values() if not row.known] == ["Forecast", "Uncertainty"]
+    assert not {"Outcome", "Regime", "Best probing depth c*"} & set(rows)
 
 
 def test_markdown_cannot_be_broken_by_names(full_report: RiskReport) -> None:
