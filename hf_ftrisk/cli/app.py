@@ -70,7 +70,8 @@ def run(
         str,
         typer.Argument(
             metavar="TARGET [ARGS]...",
-            help="Training script, or with -m a module; its arguments follow.",
+            help="Training script, with -m a module, or a command that trains, such as "
+            "'torchrun' or 'trl'; its arguments follow.",
         ),
     ],
     module: Annotated[
@@ -120,13 +121,14 @@ def run(
         Path | None, typer.Option(help="Run history to forecast from and to add to.")
     ] = None,
 ) -> None:
-    """Run a training script unchanged, with every Trainer in it probed and watched.
+    """Run a training script or command unchanged, with every Trainer in it probed and watched.
 
-    Exit status: 0 finished, 1 the script failed, 2 wrong usage, 3 no-go or stopped as poor.
+    Exit status: 0 finished, 1 it failed by itself, 2 wrong usage, 3 no-go or stopped as poor.
     """
     from hf_ftrisk.errors import ScriptNotFoundError
     from hf_ftrisk.extras import require
     from hf_ftrisk.goal import Goal
+    from hf_ftrisk.run.command import find_command, run_command
     from hf_ftrisk.run.options import RunOptions
     from hf_ftrisk.run.script import run_program
 
@@ -149,7 +151,11 @@ def run(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        status = run_program(target, context.args, module=module, options=options)
+        command = None if module else find_command(target)
+        if command is None:
+            status = run_program(target, context.args, module=module, options=options)
+        else:
+            status = run_command([command, *context.args], options)
     except ScriptNotFoundError as error:
         raise typer.BadParameter(str(error), param_hint="TARGET") from error
     raise typer.Exit(status)

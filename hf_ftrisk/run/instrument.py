@@ -11,12 +11,15 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hf_ftrisk.failopen import fault_of
-from hf_ftrisk.run.options import STOPPED, Refusal, RunOptions
+from hf_ftrisk.run.journal import Journal
+from hf_ftrisk.run.options import Refusal, RunOptions
+from hf_ftrisk.run.outcome import Outcome
 
 if TYPE_CHECKING:
     from hf_ftrisk.run.training import Training
@@ -29,28 +32,24 @@ Train = Callable[[Callable[..., Any], Any, Sequence[Any], dict[str, Any]], Any]
 
 
 class Instruments:
-    """The state of an instrumented program: what became of the trainings in it.
+    """An instrumented program, and what became of the trainings in it.
 
     Args:
         options: what to put into them.
         say: where messages go.
+        journal: what is kept of them.
 
     Attributes:
-        refused: status of the refusal that left the program, None if there was none.
-        stopped: a run was refused or stopped as poor.
+        outcome: what became of them so far.
         trainings: trainings that were looked at, in the order they began.
-        trained: a Trainer has trained, judged or not.
-        loop_steps: optimizer steps taken before any Trainer trained: a loop of the program's own.
     """
 
-    def __init__(self, options: RunOptions, say: Callable[[str], None]) -> None:
+    def __init__(self, options: RunOptions, say: Callable[[str], None], journal: Journal) -> None:
         self.options = options
         self.say = say
-        self.refused: int | None = None
-        self.stopped = False
+        self.outcome = Outcome()
         self.trainings = 0
-        self.trained = False
-        self.loop_steps = 0
+        self._journal = journal
         self._said: set[str] = set()
         self._probing = False
 
@@ -62,9 +61,9 @@ class Instruments:
         kwargs: dict[str, Any],
     ) -> Any:
         """Train with pre-flight and callback; a probe of the pre-flight trains without them."""
-        self.trained = True
         if self._probing:
             return original(trainer, *args, **kwargs)
+        self._become(trained=True)
         if _is_trial(trainer, args, kwargs):
             self._say_once(
                 trainer,
@@ -75,19 +74,27 @@ class Instruments:
         training = self._begin(trainer, resumed=_is_resumed(args, kwargs))
         with training.watched():
             result = original(trainer, *args, **kwargs)
-        self.stopped = self.stopped or training.stopped
+        if training.stopped:
+            self._become(stopped=True)
         return result
+
+    def _become(self, **changes: Any) -> None:
+        """Keep what has become of the program at once: it may be ended at any time."""
+        outcome = replace(self.outcome, **changes)
+        if outcome != self.outcome:
+            self.outcome = outcome
+            self._journal.keep_outcome(outcome)
 
     def _begin(self, trainer: Any, resumed: bool) -> Training:
         from hf_ftrisk.run.training import Training
 
         self.trainings += 1
-        training = Training(trainer, self.options, self.trainings, self.say)
+        training = Training(trainer, self.options, self.trainings, self.say, self._journal)
         self._probing = True
         try:
             fault = fault_of(training.begin, resumed)
         except Refusal as refusal:
-            self.refused = refusal.status
+            self._become(refused=refusal.status)
             raise
         finally:
             self._probing = False
@@ -103,15 +110,21 @@ class Instruments:
 
     def count_step(self, *_: Any) -> None:
         """A step of some optimizer; those of a Trainer are none of the program's own."""
-        if not self.trained:
-            self.loop_steps += 1
+        if self.outcome.trained:
+            return
+        first = self.outcome.loop_steps == 0
+        self.outcome = replace(self.outcome, loop_steps=self.outcome.loop_steps + 1)
+        if first:
+            self._journal.keep_outcome(self.outcome)
+
+    def find_trainer(self) -> None:
+        """transformers' Trainer was imported."""
+        self._become(has_trainer=True)
 
     @property
     def status(self) -> int:
         """Exit status of a program that did not fail by itself."""
-        if self.refused is not None:
-            return self.refused
-        return STOPPED if self.stopped else 0
+        return self.outcome.status
 
 
 def _is_trial(trainer: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
@@ -124,9 +137,17 @@ def _is_resumed(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def instrumented(options: RunOptions, say: Callable[[str], None]) -> Iterator[Instruments]:
-    """While it lasts, every Trainer that trains in this process is probed and watched."""
-    instruments = Instruments(options, say)
+def instrumented(
+    options: RunOptions, say: Callable[[str], None], journal: Journal | None = None
+) -> Iterator[Instruments]:
+    """While it lasts, every Trainer that trains in this process is probed and watched.
+
+    Args:
+        options: what to put into them.
+        say: where messages go.
+        journal: what is kept of them; None: their reports.
+    """
+    instruments = Instruments(options, say, journal or Journal(options.report_dir))
     hooks: list[Any] = []
 
     def listen(module: ModuleType) -> None:
@@ -134,7 +155,10 @@ def instrumented(options: RunOptions, say: Callable[[str], None]) -> Iterator[In
         fault_of(lambda: hooks.append(register(instruments.count_step)))
 
     try:
-        with _when_imported(_OPTIMIZER_MODULE, listen), every_training(instruments.train):
+        with (
+            _when_imported(_OPTIMIZER_MODULE, listen),
+            every_training(instruments.train, instruments.find_trainer),
+        ):
             yield instruments
     finally:
         for hook in hooks:
@@ -142,11 +166,12 @@ def instrumented(options: RunOptions, say: Callable[[str], None]) -> Iterator[In
 
 
 @contextmanager
-def every_training(train: Train) -> Iterator[None]:
+def every_training(train: Train, found: Callable[[], None] = lambda: None) -> Iterator[None]:
     """While it lasts, every call of a Trainer's ``train`` goes through a function.
 
     Args:
         train: given the original, the Trainer, and the call's arguments.
+        found: called when a program has imported the Trainer.
     """
     patched: list[tuple[type, Callable[..., Any]]] = []
 
@@ -160,6 +185,7 @@ def every_training(train: Train) -> Iterator[None]:
 
         patched.append((owner, original))
         owner.train = through
+        found()
 
     try:
         with _when_imported(TRAINER_MODULE, patch):

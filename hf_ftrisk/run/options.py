@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hf_ftrisk.forecast.gain.tolerance import check_finish
 from hf_ftrisk.goal import Goal
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 USAGE = 2
 STOPPED = 3
+
+# The environment variable that tells the processes of a command what is asked of them;
+# `follow/sitecustomize.py`, which imports nothing, repeats its name.
+FOLLOWED = "HF_FTRISK_RUN"
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,28 @@ class RunOptions:
                 raise ValueError(f"report_dir cannot be made: {error}") from error
         self.open_history()
 
+    def for_elsewhere(self) -> RunOptions:
+        """The same for a process in another folder."""
+        return replace(
+            self,
+            report_dir=None if self.report_dir is None else self.report_dir.absolute(),
+            history=None if self.history is None else self.history.absolute(),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        data = asdict(self)
+        for name in ("report_dir", "history"):
+            data[name] = None if data[name] is None else str(data[name])
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunOptions:
+        """From `to_dict`'s form."""
+        places = {name: data[name] and Path(data[name]) for name in ("report_dir", "history")}
+        goals = tuple(Goal(**goal) for goal in data["goals"])
+        return cls(**{**data, **places, "goals": goals})
+
     def open_history(self) -> RunHistory | None:
         """The run history, None when none is used."""
         if self.history is None:
@@ -91,6 +118,11 @@ class Refusal(SystemExit):
 
     def __init__(self) -> None:
         super().__init__(self.status)
+
+
+def refusal(status: int) -> Refusal:
+    """The refusal with a status."""
+    return NoGo() if status == STOPPED else WrongUsage()
 
 
 class NoGo(Refusal):

@@ -20,8 +20,10 @@ from types import CodeType, ModuleType, TracebackType
 
 from hf_ftrisk.errors import ScriptNotFoundError
 from hf_ftrisk.run import instrument
-from hf_ftrisk.run.instrument import TRAINER_MODULE, instrumented
-from hf_ftrisk.run.options import USAGE, Refusal, RunOptions
+from hf_ftrisk.run.instrument import instrumented
+from hf_ftrisk.run.options import FOLLOWED, Refusal, RunOptions
+from hf_ftrisk.run.outcome import tell_if_not_judged
+from hf_ftrisk.run.terminal import say
 
 FAILED = 1
 INTERRUPTED = 130
@@ -78,7 +80,9 @@ def find_script(path: str) -> Target:
     """
     file = Path(path)
     if not file.is_file():
-        raise ScriptNotFoundError(f"can't open file {path!r}: no such file")
+        raise ScriptNotFoundError(
+            f"can't open file {path!r}: no such file, and no command of this name"
+        )
     return Target(argv0=path, path0=str(file.resolve().parent), file=os.path.abspath(path))
 
 
@@ -152,11 +156,11 @@ def run_program(
 
 
 def _run(target: str, args: Sequence[str], module: bool, options: RunOptions | None) -> int:
-    with instrumented(options or RunOptions(), _say) as instruments:
+    os.environ.pop(FOLLOWED, None)  # where a followed command runs us, this is the nearer one
+    with instrumented(options or RunOptions(), say) as instruments:
         if execute(target, args, module=module):
             return FAILED
-        if not instruments.trained:
-            return _not_judged(instruments.loop_steps, instruments.status)
+        tell_if_not_judged(instruments.outcome)
         return instruments.status
 
 
@@ -182,35 +186,10 @@ def execute(target: str, args: Sequence[str], *, module: bool) -> bool:
     return ending.failed
 
 
-def _not_judged(loop_steps: int, status: int) -> int:
-    """Say that nothing was judged; exit status of a program that never trained a Trainer."""
-    if loop_steps == 0:
-        if TRAINER_MODULE in sys.modules and _is_first_process():
-            _say("no Trainer of transformers was trained here, so nothing was judged")
-        return status
-    if _is_first_process():
-        _say(
-            f"this program took {loop_steps} optimizer steps in a loop of its own, without a "
-            "Trainer of transformers, so nothing was judged. A loop is probed with "
-            "hf_ftrisk.PreflightRunner.from_loop"
-        )
-    return USAGE
-
-
 def _set_path0(folder: str) -> None:
     """Put `folder` where Python itself put a folder first on the import path, if it did."""
     if not sys.flags.safe_path:
         sys.path[0] = folder
-
-
-def _is_first_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _say(message: str) -> None:
-    """To stderr: the script's standard output stays its own."""
-    for line in message.splitlines():
-        print(f"hf-ftrisk: {line}", file=sys.stderr, flush=True)
 
 
 class _Ending:
@@ -232,7 +211,7 @@ class _Ending:
         traceback: TracebackType | None,
     ) -> bool:
         if isinstance(error, Refusal):
-            _leave_process_group()
+            leave_process_group()
             return True
         if isinstance(error, SystemExit):
             self.failed = _left_with_failure(error)
@@ -244,7 +223,7 @@ class _Ending:
         return False
 
 
-def _leave_process_group() -> None:
+def leave_process_group() -> None:
     """What a refused script never came to: ranks that just end may abort one another."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
@@ -265,7 +244,7 @@ def _left_with_failure(leaving: SystemExit) -> bool:
     if not isinstance(leaving.code, int):
         print(leaving.code, file=sys.stderr)
     elif leaving.code != FAILED:
-        _say(f"the script left with status {leaving.code}")
+        say(f"the script left with status {leaving.code}")
     return True
 
 

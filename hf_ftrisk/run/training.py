@@ -21,7 +21,8 @@ from hf_ftrisk.goal.metric_names import choose_metric, infer_greater_is_better
 from hf_ftrisk.probing.runner import preflight
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.terminal import show_report
-from hf_ftrisk.run.options import NoGo, RunOptions, WrongUsage
+from hf_ftrisk.run.journal import Earlier, Journal
+from hf_ftrisk.run.options import NoGo, RunOptions, WrongUsage, refusal
 from hf_ftrisk.trainers.plan import check_arguments
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.verdict import Verdict
@@ -53,19 +54,26 @@ class Training:
         options: what the user asked for.
         number: counts the program's trainings from 1.
         say: where messages go.
+        journal: what is kept of the program's trainings.
 
     Attributes:
         stopped: the run was stopped as poor; known after it.
     """
 
     def __init__(
-        self, trainer: Any, options: RunOptions, number: int, say: Callable[[str], None]
+        self,
+        trainer: Any,
+        options: RunOptions,
+        number: int,
+        say: Callable[[str], None],
+        journal: Journal,
     ) -> None:
         self.stopped = False
         self._trainer = trainer
         self._options = options
         self._number = number
         self._say = say
+        self._journal = journal
         self._ranks = Ranks(trainer.args.device)
         self._goal: Goal | None = None
         self._before: RiskReport | None = None
@@ -81,8 +89,9 @@ class Training:
                 trained in this program yet.
             NoGo: the pre-flight said no.
         """
+        earlier = self._earlier()
         probes = self._options.preflight
-        reason = self._why_not_probed(resumed)
+        reason = self._why_not_probed(resumed, earlier)
         if probes and reason is not None:
             self._tell(f"no pre-flight: {reason}")
             probes = False
@@ -104,6 +113,22 @@ class Training:
             self._refuse(unfit)
         if self._before is not None:
             self._obey(self._before)
+        elif earlier.report is not None and self._goal is not None and not resumed:
+            same = earlier.report.goal.metric == self._goal.metric
+            self._before = earlier.report if same else None
+
+    def _earlier(self) -> Earlier:
+        """What was found before a launcher started the program anew, on every rank.
+
+        Raises:
+            Refusal: it was refused.
+        """
+        found = self._journal.earlier(self._number) if self._ranks.is_main else Earlier()
+        earlier = self._ranks.from_main(found)
+        if earlier.refused is not None:
+            self._tell("not started: the launcher starts anew what was refused before")
+            raise refusal(earlier.refused)
+        return earlier
 
     def _reported_goal(self, tried: Sequence[Goal]) -> list[Goal]:
         """The goal among the metrics that an evaluation was found to report, once."""
@@ -112,9 +137,11 @@ class Training:
             return []
         return [Goal.parse(Goal(metric), kind=self._options.kind)]
 
-    def _why_not_probed(self, resumed: bool) -> str | None:
+    def _why_not_probed(self, resumed: bool, earlier: Earlier) -> str | None:
         if resumed:
             return "the run resumes from a checkpoint"
+        if earlier.report is not None:
+            return "the launcher starts the run anew, and it was probed before"
         if self._trainer.model is None:  # after a hyperparameter search
             return "the Trainer has no model until it trains"
         return None
@@ -176,6 +203,7 @@ class Training:
         """Show what the pre-flight found, and leave the program on a no-go."""
         self._keep(report)
         if self._ranks.is_main:
+            self._journal.keep_probed(self._number, report)
             show_report(report, console=Console(stderr=True))
         if report.verdict is not Verdict.NO_GO:
             return
@@ -234,11 +262,10 @@ class Training:
     # --- words and files ------------------------------------------------------------------------
 
     def _folder(self) -> Path | None:
-        """Where this training's reports go: the folder itself for the first one."""
-        folder = self._options.report_dir
-        if folder is None or self._number == 1:
-            return folder
-        return folder / f"training-{self._number}"
+        """Where this training's reports go; on rank 0, the others write none."""
+        if not self._ranks.is_main:
+            return self._options.report_dir
+        return self._journal.report_folder(self._number)
 
     def _keep(self, report: RiskReport) -> None:
         folder = self._folder()

@@ -1,0 +1,125 @@
+"""Run a command with every Trainer judged in every Python process that it starts.
+
+A folder with a ``sitecustomize`` stands first on the processes' ``PYTHONPATH``, and what is asked
+of them in an environment variable, as tracing agents do it. A process that never imports
+transformers' Trainer pays nothing for it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from hf_ftrisk.errors import ScriptNotFoundError
+from hf_ftrisk.run.followed import Orders
+from hf_ftrisk.run.journal import outcome_of_all
+from hf_ftrisk.run.options import FOLLOWED, RunOptions
+from hf_ftrisk.run.outcome import Outcome, tell_if_not_judged
+from hf_ftrisk.run.terminal import say
+
+FAILED = 1
+INTERRUPTED = 130
+
+_FOLDER = Path(__file__).with_name("follow")
+
+
+def find_command(target: str) -> str | None:
+    """The program that `target` names; None where it is a script for this interpreter.
+
+    A file is a script unless it is executable and has no Python file's name; any other name is
+    looked up on the ``PATH``, then beside this interpreter.
+    """
+    path = Path(target)
+    if path.suffix in (".py", ".pyw"):
+        return None
+    if path.is_file():
+        # Without a folder in it a name would be looked up on the PATH.
+        return os.path.abspath(target) if os.access(target, os.X_OK) else None
+    return shutil.which(target) or shutil.which(target, path=str(Path(sys.executable).parent))
+
+
+def run_command(command: Sequence[str], options: RunOptions) -> int:
+    """Run a command, and follow the processes that it starts.
+
+    Args:
+        command: the program, as `find_command` found it, and its arguments.
+        options: what to put into the Trainers.
+
+    Returns:
+        Exit status: 0 finished, 1 the command failed by itself, 2 the goals cannot be measured on
+        the first Trainer or the training was done in a loop without one, 3 a run was refused or
+        stopped as poor, 130 interrupted.
+
+    Raises:
+        ScriptNotFoundError: the program cannot be started.
+    """
+    with tempfile.TemporaryDirectory(prefix="hf_ftrisk_run_", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        environment = followed_environment(os.environ, Orders(options.for_elsewhere(), folder))
+        try:
+            process = subprocess.Popen(command, env=environment)
+        except OSError as error:
+            raise ScriptNotFoundError(f"cannot start {command[0]!r}: {error}") from error
+        code, interrupted = _wait(process)
+        outcome = outcome_of_all(folder)
+    return INTERRUPTED if interrupted else _status(code, outcome)
+
+
+def followed_environment(environment: Mapping[str, str], orders: Orders) -> dict[str, str]:
+    """An environment in which every Python process is followed."""
+    others = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
+    path = os.pathsep.join([str(_FOLDER), *others])
+    return {**environment, "PYTHONPATH": path, FOLLOWED: orders.to_json()}
+
+
+def _status(code: int, outcome: Outcome) -> int:
+    """The command's exit status: a refusal is ours, whatever a launcher made of it."""
+    if outcome.refused is not None:
+        return outcome.refused
+    if code:
+        how = f"by signal {-code}" if code < 0 else f"with status {code}"
+        if code != FAILED:
+            say(f"the command ended {how}")
+        return FAILED
+    tell_if_not_judged(outcome)
+    return outcome.status
+
+
+def _wait(process: subprocess.Popen[bytes]) -> tuple[int, bool]:
+    """The command's own status, and whether it was interrupted.
+
+    A terminal interrupts both; so the command ends by its own rules, and by a second Ctrl-C at
+    the latest it is told by us.
+    """
+    interrupted = False
+    with _passing_on(process):
+        while True:
+            try:
+                return process.wait(), interrupted
+            except KeyboardInterrupt:
+                if interrupted:
+                    process.send_signal(signal.SIGINT)
+                interrupted = True
+
+
+@contextmanager
+def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Pass on to the command what asks us to end."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        process.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
