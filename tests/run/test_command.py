@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from hf_ftrisk.run.command import find_command
+from hf_ftrisk.run.journal import SharedJournal
+from hf_ftrisk.run.outcome import Outcome
 from tests.watch.test_trainers import tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +45,7 @@ def reports(folder: Path) -> list[str]:
     return sorted(str(file.relative_to(folder)) for file in folder.rglob("*.json"))
 
 
-# --- what is a command -----------------------------------------------------------------------------
+# --- what is a command --------------------------------------------------------------------------
 
 
 def test_a_command_is_told_from_a_script_by_its_name_and_file(tmp_path, monkeypatch):
@@ -67,7 +69,10 @@ def test_what_is_neither_script_nor_command_is_wrong_usage(tmp_path):
 
 
 def test_a_command_keeps_its_output_arguments_and_environment(tmp_path):
-    code = "import os, sys; print(sys.argv[1:], os.environ['MINE'], sys.path[0]); print(2, file=sys.stderr)"
+    code = (
+        "import os, sys; print(sys.argv[1:], os.environ['MINE'], sys.path[0]); "
+        "print(2, file=sys.stderr)"
+    )
     done = run("python", "-c", code, "--goal", "x", cwd=tmp_path, MINE="7")
     assert (done.stdout, done.stderr, done.returncode) == ("['--goal', 'x'] 7 \n", "2\n", 0)
 
@@ -117,14 +122,39 @@ def test_a_loop_that_a_command_trains_is_told_and_has_status_2(tmp_path):
     assert done.stderr.count("took 5 optimizer steps in a loop of its own") == 1
 
 
-# --- launchers ---------------------------------------------------------------------------------------
+# --- launchers ----------------------------------------------------------------------------------
 
-RESTARTED = """\
-import os
+TWO = """\
 from pathlib import Path
 import torch.distributed as dist
-from transformers import TrainerCallback
 from tests.probing.models import bert_trainer, weights_hash
+trainer = bert_trainer(Path("out"), max_steps=12, eval_strategy="steps", eval_steps=4)
+trainer.train()
+told = f"{dist.get_world_size()} {trainer.state.global_step} {weights_hash(trainer.model)}"
+Path(f"rank{dist.get_rank()}").write_text(told)
+"""
+GOAL = ["--goal", "eval_accuracy>=0.6", "--action", "warn"]
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_find_one_result(tmp_path):
+    (tmp_path / "two.py").write_text(TWO)
+    launcher = ["torchrun", "--standalone", "--nproc_per_node", "2"]
+    done = run(*GOAL, *GIVEN, *launcher, "two.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    ranks = [(tmp_path / f"rank{rank}").read_text().split() for rank in (0, 1)]
+    assert ranks[0][:2] == ["2", "12"]
+    assert ranks[0] == ranks[1]
+    assert done.stderr.count("Verdict") == 2  # before and after, each said once
+    assert reports(tmp_path / "reports") == ["preflight.json", "watch.json"]
+
+
+# One process: gloo cannot connect anew after a restart of several (torch 2.13).
+DYING = """\
+import os
+from pathlib import Path
+from transformers import TrainerCallback
+from tests.probing.models import bert_trainer
 class Dying(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == 5 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
@@ -132,26 +162,36 @@ class Dying(TrainerCallback):
 trainer = bert_trainer(Path("out"), max_steps=12, eval_strategy="steps", eval_steps=4)
 trainer.add_callback(Dying())
 trainer.train()
-told = f"{dist.get_world_size()} {trainer.state.global_step} {weights_hash(trainer.model)}"
-Path(f"rank{dist.get_rank()}").write_text(told)
 """
 
 
 @pytest.mark.slow
-def test_two_processes_of_torchrun_are_judged_once_however_often_it_restarts_them(tmp_path):
-    (tmp_path / "two.py").write_text(RESTARTED)
-    launcher = ["torchrun", "--standalone", "--nproc_per_node", "2", "--max_restarts", "1"]
-    goal = ["--goal", "eval_accuracy>=0.6", "--action", "warn"]
-    done = run(*goal, *GIVEN, *launcher, "two.py", cwd=tmp_path)
+def test_what_torchrun_starts_anew_is_not_probed_anew(tmp_path):
+    (tmp_path / "dying.py").write_text(DYING)
+    launcher = ["torchrun", "--standalone", "--nproc_per_node", "1", "--max_restarts", "1"]
+    done = run(*GOAL, *GIVEN, *launcher, "dying.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    ranks = [(tmp_path / f"rank{rank}").read_text().split() for rank in (0, 1)]
-    assert ranks[0][:2] == ["2", "12"]
-    assert ranks[0] == ranks[1]
     assert done.stderr.count("starts the run anew, and it was probed before") == 1
     assert reports(tmp_path / "reports") == ["preflight.json", "watch.json"]
     watched = json.loads((tmp_path / "reports" / "watch.json").read_text())
     assert watched["settings"]["preflight_steps"] > 0  # of the beginning that was lost
     assert watched["run"]["train_step"][-1] == 12
+
+
+def test_what_was_refused_is_refused_when_a_launcher_starts_it_anew(tmp_path):
+    first = SharedJournal(tmp_path, None, {"TORCHELASTIC_RESTART_COUNT": "0"})
+    first.keep_outcome(Outcome(trained=True, refused=3))
+    again = SharedJournal(tmp_path, None, {"TORCHELASTIC_RESTART_COUNT": "1"})
+    assert again.earlier(1).refused == 3
+    assert SharedJournal(tmp_path, None, {}).earlier(1).refused is None  # another beginning
+
+
+def test_trainings_of_several_programs_have_folders_of_their_own(tmp_path):
+    (tmp_path / "shared").mkdir()
+    journals = [SharedJournal(tmp_path / "shared", tmp_path / "r", {}) for _ in range(2)]
+    places = [journal.report_folder(number) for journal in journals for number in (1, 2)]
+    assert places == [tmp_path / "r", *(tmp_path / "r" / f"training-{n}" for n in (2, 3, 4))]
+    assert journals[0].report_folder(1) == tmp_path / "r"
 
 
 DETACHED = """\
@@ -174,19 +214,17 @@ trainer.train()
 
 
 @pytest.mark.slow
-def test_a_no_go_under_accelerate_launch_has_our_status_and_is_not_started_anew(tmp_path):
+def test_a_no_go_under_accelerate_launch_leaves_with_our_status(tmp_path):
     (tmp_path / "detached.py").write_text(DETACHED)
     launcher = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
-    launcher += ["--max_restarts", "1"]
     done = run("--goal", "eval_accuracy>=0.6", *GIVEN, *launcher, "detached.py", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert [(tmp_path / f"world{rank}").read_text() for rank in (0, 1)] == ["2", "2"]
     assert done.stderr.count("no-go: the training is not started") == 1
-    assert done.stderr.count("the launcher starts anew what was refused before") == 1
     assert reports(tmp_path / "reports") == ["preflight.json"]
 
 
-# --- TRL's own commands ------------------------------------------------------------------------------
+# --- TRL's own commands -------------------------------------------------------------------------
 
 TRL = """\
 model_name_or_path: model
