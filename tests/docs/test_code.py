@@ -25,6 +25,12 @@ ELSEWHERE = {
 }
 
 
+# Commands that `hf-ftrisk run` is given on the pages: what follows is theirs.
+LAUNCHERS = frozenset(
+    "torchrun accelerate trl axolotl llamafactory-cli swift python ./launch.sh".split()
+)
+
+
 def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
@@ -85,8 +91,8 @@ def test_a_command_on_a_page_is_one_that_is_read(page, words):
     options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
     ours = words
     for position, word in enumerate(words):
-        # What follows a script's name is the script's own.
-        if word.endswith(".py") or word == "-m":
+        # What follows a script's name, or a command's, is its own.
+        if word.endswith(".py") or word == "-m" or word in LAUNCHERS:
             ours = words[:position]
             break
     used = {word.partition("=")[0] for word in ours if word.startswith("-")}
