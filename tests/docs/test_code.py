@@ -26,9 +26,8 @@ ELSEWHERE = {
 
 
 # Commands that `hf-ftrisk run` is given on the pages: what follows is theirs.
-LAUNCHERS = frozenset(
-    "torchrun accelerate trl axolotl llamafactory-cli swift python ./launch.sh".split()
-)
+LAUNCHERS = {"torchrun", "accelerate", "trl", "axolotl", "llamafactory-cli", "swift"}
+LAUNCHERS |= {"python", "./launch.sh"}
 
 
 def name_of(page: Path) -> str:
