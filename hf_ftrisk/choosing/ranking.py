@@ -10,7 +10,7 @@ from typing import Any
 
 from hf_ftrisk.atomic import write_atomically
 from hf_ftrisk.choosing.entries import Entry, Ranked
-from hf_ftrisk.choosing.figure import plot_ranking
+from hf_ftrisk.choosing.figure import write_ranking
 from hf_ftrisk.choosing.wording import lines, markdown
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
@@ -94,7 +94,7 @@ class Ranking(Ranked):
         Raises:
             MissingExtraError: matplotlib is not installed (``pip install "hf-ftrisk[plots]"``).
         """
-        return plot_ranking(self, path)
+        return write_ranking(self, path)
 
     def __str__(self) -> str:
         return "\n".join(lines(self))

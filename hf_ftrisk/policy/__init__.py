@@ -5,6 +5,7 @@ from hf_ftrisk.policy.grid import look_steps
 from hf_ftrisk.policy.named import RULES, rule_maker
 from hf_ftrisk.policy.patience import PatienceRule
 from hf_ftrisk.policy.preflight import judge_preflight
+from hf_ftrisk.policy.preflight_rule import decision_parts
 from hf_ftrisk.policy.protocol import Rule, RuleMaker
 from hf_ftrisk.policy.rule import GO_PROBABILITY, StoppingRule
 
@@ -15,6 +16,7 @@ __all__ = [
     "Rule",
     "RuleMaker",
     "StoppingRule",
+    "decision_parts",
     "default_rule",
     "judge_preflight",
     "look_steps",

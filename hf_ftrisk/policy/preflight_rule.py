@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from hf_ftrisk.policy.parts import Parts, part_names
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.parts import Parts, part_names, read_parts
+from hf_ftrisk.record import RunRecord
 
 _CAUTION = 1.5
 RULE_FILE = Path(__file__).parent.parent / "reference" / "preflight.json"
@@ -93,3 +95,18 @@ class PreflightRule:
 def packaged_rule() -> PreflightRule:
     """The rule that comes with the package."""
     return PreflightRule(**json.loads(RULE_FILE.read_text(encoding="utf-8")))
+
+
+def decision_parts(probe: RunRecord, goal: Goal, baseline: float | None) -> dict[str, float]:
+    """What each part of a pre-flight's decision adds to the log odds of a good outcome.
+
+    Args:
+        probe: a probe of the report, with its signals: ``report.probes[0]``.
+        goal: what the run is judged by.
+        baseline: trivial baseline of the goal's metric.
+
+    Returns:
+        Part (`Parts`) -> log odds against runs that ended well; 0 where it was not measured.
+    """
+    deficits = packaged_rule().deficits(read_parts(probe, goal, baseline))
+    return {name: -lost for name, lost in deficits.items()}

@@ -1,0 +1,1 @@
+"""The figures of README and of the pages."""
