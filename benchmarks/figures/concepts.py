@@ -57,7 +57,8 @@ def guarantee(path: Path) -> Path:
         at = hits[0]
         style = {"color": WARM, "mec": "black", "ms": 11, "zorder": 5}
         third.plot([share[at]], [prob[at]], "X", label=f"stopped at {share[at]:.0%}", **style)
-    share, prob = known[-1]
+    kept = np.argsort(scores)[len(scores) // 4]
+    share, prob = known[kept]
     third.plot(share, prob, color=LIGHT, lw=1.6, marker="s", ms=3, label="a good run")
     finish(third, "3. New runs, held against it at every look")
     for axes in (first, third):

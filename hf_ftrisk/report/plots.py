@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Dark, middle and light in this order; the last one is the color of what went wrong.
 DARK, MIDDLE, LIGHT, WARM = "#12355b", "#3d8a93", "#a9b8c6", "#c1501f"
 _FAN = ((0.9, 0.16), (0.8, 0.16), (0.5, 0.22))  # levels of the intervals, and their opacity
+_MOST_NAMES = 8  # tasks of a phase diagram that are all named; of more only the one asked about
 _LEVELS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
 
 
@@ -220,6 +221,7 @@ def plot_regimes(
     }
     highest = 1.6 * max([2.0 * tolerance, *(value for point in points.values() for value in point)])
     lowest = min([tolerance / 4.0, *(0.7 * max(point[0], 1e-6) for point in points.values())])
+    bottom = min([tolerance / 4.0, *(0.5 * point[1] for point in points.values())])
     axes.axvline(tolerance, color="0.35", lw=1.0, ls=":")
     axes.plot([lowest, tolerance], [tolerance, tolerance], color="0.35", lw=1.0, ls=":")
     for name, (limit, start) in points.items():
@@ -228,9 +230,10 @@ def plot_regimes(
             {"color": WARM, "ms": 14, "mec": "black"} if chosen else {"color": DARK, "ms": 6}
         )
         axes.plot([max(limit, lowest)], [start], "*" if chosen else "o", zorder=4, **style)
-        place: dict[str, Any] = {"xytext": (7, 5), "textcoords": "offset points", "fontsize": 7.5}
-        axes.annotate(_literal(name), (max(limit, lowest), start), **place)
-    axes.set(xscale="log", yscale="log", xlim=(lowest, highest), ylim=(lowest, highest))
+        if chosen or len(points) <= _MOST_NAMES:
+            place: dict[str, Any] = {"xytext": (8, 6), "textcoords": "offset points"}
+            axes.annotate(_literal(name), (max(limit, lowest), start), fontsize=8, **place)
+    axes.set(xscale="log", yscale="log", xlim=(lowest, highest), ylim=(bottom, highest))
     where: dict[str, Any] = {
         "transform": axes.transAxes,
         "fontsize": 9,
