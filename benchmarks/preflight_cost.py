@@ -178,7 +178,9 @@ def spent(method: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_of(method, folder)
         for budget in BUDGETS:
-            report = preflight(trainer, goal="eval_accuracy>=0.9", budget=budget, progress=False)
+            report = preflight(
+                trainer, goal="eval_accuracy>=0.9", budget=budget, history=None, progress=False
+            )
             settings, cost = report.settings, report.cost
             rows.append(
                 {

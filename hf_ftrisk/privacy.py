@@ -119,7 +119,8 @@ def _under_clean_names(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     return {_metric_name(name): values for name, values in columns.items()}
 
 
-def _clean_task(task: str | None) -> str | None:
+def clean_task(task: str | None) -> str | None:
+    """A task's name as it may be sent."""
     return None if task is None else _clean_name(task)
 
 
@@ -135,7 +136,7 @@ _RECORD: dict[str, Cleaner] = {
     "schedule": unchanged,
     "steps_per_epoch": unchanged,
     "status": unchanged,
-    "task": _clean_task,
+    "task": clean_task,
     "seed": unchanged,
     "load_best": unchanged,
     "selection": _clean_selection,

@@ -24,6 +24,8 @@ hypothesis.settings.load_profile("fixed" if FACTOR == 1 else "fuzz")
 # Read by the libraries at import: no test may look for a model or a data set on the network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# No test reads or fills a person's own history; those of the default one name a folder themselves.
+os.environ["HF_FTRISK_HISTORY"] = "off"
 # A message must not be broken where a temporary folder has a long name.
 os.environ["COLUMNS"] = "250"
 

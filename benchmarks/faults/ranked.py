@@ -47,6 +47,7 @@ def main(folder: Path) -> None:
             trainer,
             "eval_accuracy>=0.9",
             budget=0.5,
+            history=None,
             signal_seconds=1,
             timeout=20.0,
             progress=False,

@@ -20,7 +20,9 @@ torch.set_num_threads(1)
 trainer = bert_trainer(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
-    preflight(trainer, "eval_accuracy>=0.8", budget=0.5, signal_seconds=1, progress=False)
+    preflight(
+        trainer, "eval_accuracy>=0.8", budget=0.5, history=None, signal_seconds=1, progress=False
+    )
 """
 
 

@@ -118,8 +118,13 @@ def run(
         Path | None, typer.Option(help="Folder to write the reports to, as JSON.")
     ] = None,
     history: Annotated[
-        Path | None, typer.Option(help="Run history to forecast from and to add to.")
-    ] = None,
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Run history to forecast from and to add to: a file, the one kept by 'default', "
+            "or 'off'.",
+        ),
+    ] = "default",
 ) -> None:
     """Run a training script or command unchanged, with every Trainer in it probed and watched.
 
@@ -146,7 +151,7 @@ def run(
             finish=finish,
             tolerance=tolerance,
             report_dir=report_dir,
-            history=history,
+            history=_history(history),
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
@@ -159,6 +164,12 @@ def run(
     except ScriptNotFoundError as error:
         raise typer.BadParameter(str(error), param_hint="TARGET") from error
     raise typer.Exit(status)
+
+
+def _history(given: str) -> Path | Literal["default"] | None:
+    if given == "off":
+        return None
+    return "default" if given == "default" else Path(given)
 
 
 @app.command(no_args_is_help=True)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from hf_ftrisk.record import RunRecord
 
 app = typer.Typer(
-    help="Completed runs on disk: what forecasts and stops are calibrated on.",
-    no_args_is_help=True,
+    help="Completed runs on disk: what forecasts and stops are calibrated on. Without a command: "
+    "those that are remembered by default.",
+    invoke_without_command=True,
 )
 
 File = Annotated[
@@ -25,6 +26,12 @@ Task = Annotated[str | None, typer.Option(help="Only runs of this task.")]
 Metric = Annotated[str | None, typer.Option(help="Only runs with this metric.")]
 Repo = Annotated[str, typer.Argument(help="Dataset on the Hub, owner/name.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit; main if not given.")]
+
+
+@app.callback()
+def default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_runs(None)
 
 
 @app.command(no_args_is_help=True)
@@ -43,11 +50,21 @@ def add(
     typer.echo(f"{added} added, {len(records) - added} known already")
 
 
-@app.command("list", no_args_is_help=True)
-def list_runs(history: File) -> None:
+@app.command("list")
+def list_runs(
+    history: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[HISTORY]", help="File of the history; the one kept by default if not given."
+        ),
+    ] = None,
+) -> None:
     """How many runs of which task there are, and where they came from."""
     with told_errors():
-        counts = _existing(history).counts()
+        file = history or _default()
+        if file is None:
+            return
+        counts = _existing(file).counts()
     rows = sorted(
         (_line(task or "(no task)"), _line(source or "(recorded here)"), number)
         for (task, source), number in counts.items()
@@ -147,6 +164,21 @@ def pull(history: File, repo: Repo, revision: Revision = None) -> None:
 
     with told_errors():
         _tell(RunHistory(history).pull(repo, revision=revision))
+
+
+def _default() -> Path | None:
+    """The history kept by default, shown; None where it is off or holds nothing yet, told."""
+    from hf_ftrisk.history.remembered import VARIABLE, default_file
+
+    file = default_file()
+    if file is None:
+        typer.echo(f"no run is remembered by default: {VARIABLE} is off")
+    elif not file.exists():
+        typer.echo(f"no run is remembered yet; completed ones will be in {file}")
+    else:
+        typer.echo(f"{file}:")
+        return file
+    return None
 
 
 def _existing(path: Path) -> RunHistory:

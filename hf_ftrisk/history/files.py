@@ -79,22 +79,27 @@ def _is_below(path: Path, folder: str) -> bool:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
+def locked(path: Path, seconds: float | None = None) -> Iterator[bool]:
     """Hold the lock of a history's file; yields whether it could be had at all.
 
     It cannot where another user's lock file may not be opened, or the file system knows no locks.
+
+    Args:
+        path: the history's file.
+        seconds: how long somebody else may hold it; None: `LOCK_SECONDS`.
 
     Raises:
         HistoryError: somebody else holds it for too long, or it cannot be made.
     """
     name = Path(f"{path}.lock")
+    seconds = LOCK_SECONDS if seconds is None else seconds
     try:
         os.close(os.open(name, os.O_RDWR | os.O_CREAT, 0o666))
         lock = FileLock(name)
-        lock.acquire(timeout=LOCK_SECONDS)
+        lock.acquire(timeout=seconds)
     except Timeout:
         raise HistoryError(
-            f"the history {path} is locked {held_by([name])}; waited {LOCK_SECONDS:.0f} s. Wait "
+            f"the history {path} is locked {held_by([name])}; waited {seconds:.0f} s. Wait "
             "until that has ended, or end it; a lock goes with the process that holds it."
         ) from None
     except NotImplementedError:

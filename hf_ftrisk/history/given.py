@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from hf_ftrisk.history.remembered import VARIABLE, Remembered, default_file
 from hf_ftrisk.history.run_history import RunHistory
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.tasks import of_task
@@ -15,28 +16,37 @@ from hf_ftrisk.record.tasks import of_task
 MAX_RUNS = 500
 
 
+# What `history_of` makes of it.
+Given = RunHistory | Remembered | tuple[RunRecord, ...] | None
+
+
 class KnownRuns(NamedTuple):
     """Completed runs of a task.
 
     Args:
         runs: the latest of them, in the order they were added.
         more: whether there are older ones that are left out.
+        problems: why runs that are remembered by default could not be read, in sentences.
     """
 
     runs: tuple[RunRecord, ...] = ()
     more: bool = False
+    problems: tuple[str, ...] = ()
 
 
 def history_of(
     history: RunHistory | str | os.PathLike[str] | Iterable[Any] | None,
-) -> RunHistory | tuple[RunRecord, ...] | None:
-    """A history from whatever the user gave.
+) -> Given:
+    """A history from whatever the user gave; one that is kept by default for ``"default"``.
 
     Raises:
         TypeError: something that is neither a history, nor its file, nor completed runs.
     """
     if history is None or isinstance(history, RunHistory):
         return history
+    if history == "default":
+        file = default_file()
+        return None if file is None else Remembered(file)
     if isinstance(history, str | os.PathLike):
         return RunHistory(history)
     runs = tuple(history)
@@ -49,9 +59,7 @@ def history_of(
     return runs
 
 
-def known_runs(
-    history: RunHistory | tuple[RunRecord, ...] | None, task: str | None, metric: str
-) -> KnownRuns:
+def known_runs(history: Given, task: str | None, metric: str) -> KnownRuns:
     """The latest completed runs of a task that evaluated a metric.
 
     Runs that name no task are of this one where no run names another (`of_task`).
@@ -63,8 +71,32 @@ def known_runs(
     """
     if history is None:
         return KnownRuns()
+    if isinstance(history, Remembered):
+        runs = history.runs(task, metric, MAX_RUNS + 1)
+        return KnownRuns(runs[-MAX_RUNS:], len(runs) > MAX_RUNS, history.problems())
     if isinstance(history, RunHistory):
         runs = history.records(task=task, metric=metric, latest=MAX_RUNS + 1) if task else ()
         history = runs or history.records(metric=metric, latest=MAX_RUNS + 1)
     found = tuple(of_task(history, task))
     return KnownRuns(found[-MAX_RUNS:], len(found) > MAX_RUNS)
+
+
+def add_run(history: Given, run: RunRecord) -> tuple[str, ...]:
+    """Add a completed run where runs are kept.
+
+    Returns:
+        What to tell about it, in sentences: where it is remembered by default, or why it is not.
+
+    Raises:
+        HistoryError: a history that was asked for cannot take it.
+    """
+    if isinstance(history, RunHistory):
+        history.add(run)
+    if not isinstance(history, Remembered):
+        return ()
+    first = history.add(run)
+    told = (
+        f"this run is remembered in {history.file}, for later runs of its task: numbers and "
+        f"names only. {VARIABLE}=off, or history=None: no run is."
+    )
+    return (told, *history.problems()) if first else history.problems()

@@ -54,14 +54,15 @@ class RunHistory:
 
     Args:
         path: the file; created, with its folder, when missing.
+        wait: seconds that another process may hold it locked; None: a minute.
 
     A file that this user may read but not write, in another user's folder say, is read as it is.
 
     Raises:
         HistoryError: no regular file, another application's database, a file that a newer release
-            wrote, or that somebody has held locked for a minute. A damaged history is renamed,
-            reported with a `DamagedHistoryWarning`, and a new one begun; a damaged run is left
-            out, with such a warning.
+            wrote, or that somebody has held locked for as long as that. A damaged history is
+            renamed, reported with a `DamagedHistoryWarning`, and a new one begun; a damaged run is
+            left out, with such a warning.
 
     Example:
         >>> history = RunHistory("runs.db")
@@ -69,8 +70,8 @@ class RunHistory:
         1
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._storage = Storage(path)
+    def __init__(self, path: str | os.PathLike[str], *, wait: float | None = None) -> None:
+        self._storage = Storage(path, wait)
 
     @property
     def path(self) -> Path:

@@ -63,20 +63,26 @@ class Storage:
 
     Args:
         path: the file; it and its folder are created when missing.
+        wait: seconds that another process may hold it locked; None: a minute.
 
     Raises:
         HistoryError: no file of a history, another application's file, a newer release's schema,
             or one that can be neither read nor made.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], wait: float | None = None) -> None:
         self.path = checked_path(path)
+        self._wait = wait
         self._outdated = False
         self._prepare()
 
-    def __reduce__(self) -> tuple[type[Storage], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[Storage], tuple[Path, float | None]]:
         """Opened anew where it is unpickled: its lock belongs to this process."""
-        return type(self), (self.path,)
+        return type(self), (self.path, self._wait)
+
+    @property
+    def _seconds(self) -> float:
+        return _BUSY_SECONDS if self._wait is None else self._wait
 
     # --- opening -----------------------------------------------------------------------------
 
@@ -96,7 +102,7 @@ class Storage:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise HistoryError(f"cannot make a folder for {self.path}: {error}") from None
-        with locked(self.path) as sure:
+        with locked(self.path, self._wait) as sure:
             try:
                 self._migrate()
             except _ERRORS as error:
@@ -172,10 +178,10 @@ class Storage:
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         if not self.path.exists() or is_writable(self.path):
-            with _connected(self.path) as connection:
+            with _connected(self.path, self._seconds) as connection:
                 yield connection
         elif self._outdated:
-            with copied(self.path) as copy, _connected(copy) as connection:
+            with copied(self.path) as copy, _connected(copy, self._seconds) as connection:
                 schema.migrate(connection)
                 yield connection
         else:
@@ -204,7 +210,7 @@ class Storage:
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             files = [self.path, Path(f"{self.path}-shm")]
             return HistoryError(
-                f"the history {self.path} is locked {held_by(files)}; waited {_BUSY_SECONDS:.0f} s."
+                f"the history {self.path} is locked {held_by(files)}; waited {self._seconds:.0f} s."
                 " Nothing was changed. Repeat it when that has ended."
             )
         return HistoryError(f"cannot use the history {self.path}: {error}")
@@ -316,8 +322,8 @@ class Storage:
 
 
 @contextmanager
-def _connected(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+def _connected(path: Path, seconds: float) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, timeout=seconds, isolation_level=None)) as connection:
         schema.set_up(connection)
         yield connection
 

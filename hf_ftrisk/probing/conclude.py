@@ -10,6 +10,7 @@ from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.diagnoses.checks import diagnose
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.history.remembered import Remembered
 from hf_ftrisk.policy import default_rule, judge_preflight
 from hf_ftrisk.policy.decision import Decision, decide
 from hf_ftrisk.policy.preflight_rule import packaged_rule
@@ -171,7 +172,9 @@ def _diagnoses(
 def _scope(session: Session) -> list[str]:
     """How far the numbers can be trusted: rows, depth, and what the budget does not count."""
     notes, facts, ledger = [], session.facts, session.ledger
-    if session.options.history is not None and not session.known_runs:
+    notes += [f"{problem[0].upper()}{problem[1:]}." for problem in session.known.problems]
+    asked = session.options.history
+    if asked is not None and not isinstance(asked, Remembered) and not session.known_runs:
         notes.append(
             f"The history holds no completed run of this task, {session.task!r}: forecast by "
             "packaged runs. Where its runs of this task have another name, give task=...."

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.history import RunHistory
+from hf_ftrisk.history.given import Given
 from hf_ftrisk.policy import RuleMaker, default_rule
 from hf_ftrisk.probing.budget import check_budget
 from hf_ftrisk.probing.cost import Prices
-from hf_ftrisk.record import RunRecord
 
 # Time that static signals are given, or more where the budget is worth more: see `Options`.
 SIGNAL_SECONDS = 15.0
@@ -28,7 +27,7 @@ class Options:
     goal: Goal
     budget: float = 0.05
     seeds: int = 3
-    history: RunHistory | tuple[RunRecord, ...] | None = None
+    history: Given = None
     task: str | None = None
     depths: Sequence[int] | None = None
     eval_samples: int | None = 512

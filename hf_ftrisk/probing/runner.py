@@ -41,7 +41,8 @@ class PreflightRunner:
             head and fresh adapters. One deep probe comes first; each has a tenth of the run at
             least, and the notes say how many there were.
         history: completed runs (a `RunHistory`, its file, or records), of which those of this
-            task are used; None: packaged runs.
+            task are used; ``"default"``: those that are remembered by default
+            (docs/guides/history.md); None: packaged runs alone.
         task: name under which runs are comparable; None: made from model and data, as
             `FineTuneRiskCallback` does when it adds a run.
         depths: optimizer steps to look at; None: a doubling grid as deep as the budget goes.
@@ -74,7 +75,7 @@ class PreflightRunner:
         goal: Goal | str,
         budget: float = 0.05,
         seeds: int = 3,
-        history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = None,
+        history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = "default",
         task: str | None = None,
         depths: Sequence[int] | None = None,
         eval_samples: int | None = 512,
@@ -266,7 +267,7 @@ def _opened(open_workload: Callable[[Lockstep], Workload], ranks: Lockstep) -> I
 def _options(
     goal: Goal | str,
     *,
-    history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = None,
+    history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = "default",
     price_per_hour: float | None = None,
     currency: str = "USD",
     power_watts: float | None = None,
@@ -288,7 +289,7 @@ def preflight(
     *,
     budget: float = 0.05,
     seeds: int = 3,
-    history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = None,
+    history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = "default",
     task: str | None = None,
     depths: Sequence[int] | None = None,
     eval_samples: int | None = 512,

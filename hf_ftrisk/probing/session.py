@@ -17,7 +17,7 @@ from hf_ftrisk.diagnoses.certain import SCALER_SEARCH_STEPS
 from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_scale import goal_for_values
-from hf_ftrisk.history.given import known_runs
+from hf_ftrisk.history.given import KnownRuns, known_runs
 from hf_ftrisk.probing.budget import (
     Plan,
     allowed_steps,
@@ -135,9 +135,14 @@ class Session:
         return self.options.task or self.facts.task
 
     @cached_property
-    def known_runs(self) -> tuple[RunRecord, ...]:
+    def known(self) -> KnownRuns:
         """Completed runs of this task. Read on rank 0 alone: others may not have the file."""
-        return known_runs(self.options.history, self.task, self.options.goal.metric).runs
+        return known_runs(self.options.history, self.task, self.options.goal.metric)
+
+    @property
+    def known_runs(self) -> tuple[RunRecord, ...]:
+        """The runs of `known`."""
+        return self.known.runs
 
     @property
     def snapshot_bytes(self) -> int | None:

@@ -42,7 +42,8 @@ class RunOptions:
         tolerance: gain that is not worth the rest of a run, in the metric's units; None: one
             point of a rate, 2 % of a loss.
         report_dir: folder the reports are written to, created at once; None: none are written.
-        history: file of the run history, created at once; None: none is used.
+        history: file of the run history, created at once; ``"default"``: the one that is kept by
+            default; None: none is used.
 
     Raises:
         ValueError: a value outside its range, a folder or history that cannot be written.
@@ -59,7 +60,7 @@ class RunOptions:
     finish: Literal["gain", "goal", "anneal"] | None = None
     tolerance: float | None = None
     report_dir: Path | None = None
-    history: Path | None = None
+    history: Path | Literal["default"] | None = "default"
 
     def __post_init__(self) -> None:
         if not 0.0 < self.budget <= 1.0:
@@ -79,10 +80,11 @@ class RunOptions:
 
     def for_elsewhere(self) -> RunOptions:
         """The same for a process in another folder."""
+        history = self.history
         return replace(
             self,
             report_dir=None if self.report_dir is None else self.report_dir.absolute(),
-            history=None if self.history is None else self.history.absolute(),
+            history=history.absolute() if isinstance(history, Path) else history,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,13 +98,15 @@ class RunOptions:
     def from_dict(cls, data: Mapping[str, Any]) -> RunOptions:
         """From `to_dict`'s form."""
         places = {name: data[name] and Path(data[name]) for name in ("report_dir", "history")}
+        if data["history"] == "default":
+            places["history"] = "default"
         goals = tuple(Goal(**goal) for goal in data["goals"])
         return cls(**{**data, **places, "goals": goals})
 
-    def open_history(self) -> RunHistory | None:
-        """The run history, None when none is used."""
-        if self.history is None:
-            return None
+    def open_history(self) -> RunHistory | Literal["default"] | None:
+        """The run history as callback and pre-flight take it; None when none is used."""
+        if self.history is None or self.history == "default":
+            return self.history
         from hf_ftrisk.history import RunHistory
 
         return RunHistory(self.history)

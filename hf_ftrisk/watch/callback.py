@@ -55,7 +55,9 @@ class FineTuneRiskCallback(TrainerCallback):
         goal: what the run is judged by: a `Goal`, or ``"eval_accuracy>=0.85"``, or a metric alone.
         action: ``"stop"``: end a poor run; ``"warn"``: say so and go on.
         history: completed runs: a `RunHistory` or its file, from which those of the same task are
-            taken and to which this run is added; or the runs of this task themselves.
+            taken and to which this run is added; or the runs of this task themselves;
+            ``"default"``: those that are remembered by default (docs/guides/history.md), unless
+            ``HF_FTRISK_HISTORY=off``; None: none, and this run is not remembered.
         report_dir: folder the report is written to at every look, ``watch.json``; None: nowhere.
         false_stop_rate: allowed chance that a good run is stopped, in (0, 1).
         rule: what ends a run: ``"calibrated"`` (`StoppingRule`), ``"patience"``
@@ -97,7 +99,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self,
         goal: Goal | str = "eval_loss",
         action: Action = "stop",
-        history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = None,
+        history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None = "default",
         report_dir: str | os.PathLike[str] | None = None,
         false_stop_rate: float = 0.05,
         *,
@@ -366,6 +368,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._speak()
         show(self._report, sys.stderr if self._options.to_stderr else sys.stdout)
         session.remember(self._report)
+        self._speak()
         if self._options.report_dir is not None:
             self._write(self._options.report_dir)
 

@@ -8,9 +8,8 @@ from typing import Literal
 
 from hf_ftrisk.forecast.gain.tolerance import check_finish
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.history import RunHistory
+from hf_ftrisk.history.given import Given
 from hf_ftrisk.policy import RuleMaker, default_rule
-from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report.findings import FinishWay
 
 Action = Literal["stop", "warn"]
@@ -27,7 +26,7 @@ class Options:
 
     goal: Goal
     action: Action = "stop"
-    history: RunHistory | tuple[RunRecord, ...] | None = None
+    history: Given = None
     report_dir: Path | None = None
     false_stop_rate: float = 0.05
     make_rule: RuleMaker = default_rule

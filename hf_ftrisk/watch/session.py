@@ -9,8 +9,7 @@ from typing import Any
 from transformers.trainer_utils import HPSearchBackend
 
 from hf_ftrisk.diagnoses.exploded import ALLOWED
-from hf_ftrisk.history import RunHistory
-from hf_ftrisk.history.given import known_runs
+from hf_ftrisk.history.given import add_run, known_runs
 from hf_ftrisk.policy.finish import LOST_RATE
 from hf_ftrisk.record import Status
 from hf_ftrisk.record.settings import declared
@@ -83,7 +82,9 @@ class Session:
         trace = Trace(plan, state.log_history, state.global_step)
         self._evaluations = evaluations(args, plan) if evaluates(args, trainer) else 0
         known = options.history if self.ranks.is_main else None
-        runs, more = known_runs(known, plan.task, options.goal.metric)
+        runs, more, problems = known_runs(known, plan.task, options.goal.metric)
+        for problem in problems:
+            self.say(f"[ftrisk] {problem}")
         if more:
             text = f"of the completed runs of this task the latest {len(runs)} are used"
             self._notes.append(f"O{text[1:]}.")
@@ -433,9 +434,11 @@ class Session:
 
     def remember(self, report: RiskReport) -> None:
         """Add the run to the history; a run that saw nothing leaves no trace."""
-        history, run = self.options.history, report.run
-        if isinstance(history, RunHistory) and run is not None and run.last_step > 0:
-            history.add(run)
+        run = report.run
+        if run is None or run.last_step == 0:
+            return
+        for line in add_run(self.options.history, run):
+            self.say(f"[ftrisk] {line}")
 
 
 def _of_another_set(metrics: Mapping[str, Any]) -> bool:

@@ -86,3 +86,15 @@ def test_push_and_pull(hub, run):
 
 def test_a_hub_that_fails_is_status_1(hub, run):
     assert "no such repository" in run("pull", "theirs.db", REPO, status=1)
+
+
+@pytest.mark.parametrize("command", [[], ["list"]])
+def test_without_a_file_the_default_one_is_shown(run, tmp_path, monkeypatch, command):
+    assert "no run is remembered by default" in run(*command)
+    file = tmp_path / "runs.db"
+    monkeypatch.setenv("HF_FTRISK_HISTORY", str(file))
+    assert f"no run is remembered yet; completed ones will be in {file}" in run(*command)
+    RunHistory(file).add(make_record())
+    shown = run(*command)
+    assert str(file) in shown
+    assert "1  sst2  (recorded here)" in shown
