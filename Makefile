@@ -72,7 +72,7 @@ $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check \
-		--constraint constraints-oldest.txt --editable ".[train]" pytest pytest-timeout hypothesis
+		--constraint constraints-oldest.txt --editable ".[tensorboard,train]" jsonschema pytest pytest-timeout hypothesis
 	$(OLDEST)/bin/pip check
 	@touch $@
 
