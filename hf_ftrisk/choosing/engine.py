@@ -14,6 +14,7 @@ from hf_ftrisk.choosing.study import Study
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.history.given import history_of
+from hf_ftrisk.history.remembered import Remembered
 from hf_ftrisk.record import RunRecord
 
 Make = Callable[[], Any]
@@ -113,6 +114,10 @@ def rank(
     if resources is not None and not distributed:
         raise ValueError("resources=... are those of Ray tasks: use engine='ray'")
     given = history_of(history)
+    if isinstance(given, Remembered):
+        raise ValueError(
+            "history='default' names no task to take runs of: give a history of this task's runs"
+        )
     options = RankOptions(
         goal=Goal.parse(goal),
         budget=budget,
