@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hf_ftrisk.risk import RiskDecomposition, fit_risk_curve
     from hf_ftrisk.verdict import Verdict
     from hf_ftrisk.watch.callback import FineTuneRiskCallback
+    from hf_ftrisk.watch.loop import watch_loop
 
 _HOMES = {
     "CardMetadata": "hf_ftrisk.hub",
@@ -43,6 +44,7 @@ _HOMES = {
     "preflight": "hf_ftrisk.probing.runner",
     "publish": "hf_ftrisk.hub",
     "rank": "hf_ftrisk.choosing",
+    "watch_loop": "hf_ftrisk.watch.loop",
 }
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "preflight",
     "publish",
     "rank",
+    "watch_loop",
 ]
 
 

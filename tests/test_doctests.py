@@ -22,6 +22,7 @@ RUN_ELSEWHERE = {
     "hf_ftrisk.probing.runner.PreflightRunner.from_loop",
     "hf_ftrisk.choosing.engine.rank",
     "hf_ftrisk.choosing.ranking.Ranking",
+    "hf_ftrisk.watch.loop.watch_loop",
 }
 
 

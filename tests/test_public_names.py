@@ -17,7 +17,9 @@ def test_a_public_name_can_be_imported_and_has_a_docstring(name: str) -> None:
     assert (inspect.getdoc(getattr(hf_ftrisk, name)) or "").strip()
 
 
-@pytest.mark.parametrize("name", ["preflight", "publish", "attach_card", "fit_risk_curve", "rank"])
+@pytest.mark.parametrize(
+    "name", ["preflight", "publish", "attach_card", "fit_risk_curve", "rank", "watch_loop"]
+)
 def test_a_public_function_stays_callable_however_often_it_is_imported(name: str) -> None:
     for _ in range(2):
         imported = getattr(__import__("hf_ftrisk", fromlist=[name]), name)

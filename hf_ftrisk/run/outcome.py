@@ -57,8 +57,8 @@ def tell_if_not_judged(outcome: Outcome) -> None:
     if outcome.loop_steps:
         say(
             f"this program took {outcome.loop_steps} optimizer steps in a loop of its own, without "
-            "a Trainer of transformers, so nothing was judged. A loop is probed with "
-            "hf_ftrisk.PreflightRunner.from_loop"
+            "a Trainer of transformers, so nothing was judged. A loop is watched with "
+            "hf_ftrisk.watch_loop and probed with hf_ftrisk.PreflightRunner.from_loop"
         )
     elif outcome.has_trainer:
         say("no Trainer of transformers was trained here, so nothing was judged")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.distributed.tensor import DTensor
@@ -40,8 +40,93 @@ class Step:
     learning_rate: float | None
 
 
+class Tap(Protocol):
+    """Brings the values of a run's steps."""
+
+    def open(self) -> None:
+        """Begin to listen."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+    def before_optimizer(self, optimizer: Any) -> None:
+        """The gradients of a step are complete, the optimizer has not stepped."""
+
+    def end_step(self, step: int) -> None:
+        """One optimizer step is over."""
+
+    def fetch(self, mean: Callable[[torch.Tensor], torch.Tensor]) -> list[Step]:
+        """The steps since the last fetch; this waits for the device.
+
+        Args:
+            mean: mean over the ranks of a tensor.
+        """
+
+
+@dataclass
+class _Waiting:
+    """What was taken down of one step, still on the device."""
+
+    step: int
+    losses: list[torch.Tensor]
+    norm: Any
+    rate: float | None
+    unseen: bool = False
+
+
+class Waiting:
+    """Steps whose values have not been brought over from the device."""
+
+    def __init__(self) -> None:
+        self._steps: list[_Waiting] = []
+
+    def add(
+        self,
+        step: int,
+        losses: list[torch.Tensor],
+        norm: Any,
+        rate: float | None,
+        unseen: bool = False,
+    ) -> None:
+        """One optimizer step.
+
+        Args:
+            step: its number, from 1.
+            losses: losses of its micro-batches, scaled to sum to the step's.
+            norm: gradient norm before clipping, None if it was not computed.
+            rate: learning rate it was taken with, None if unknown.
+            unseen: nobody could see its gradients.
+        """
+        self._steps.append(_Waiting(step, losses, norm, rate, unseen))
+
+    def clear(self) -> None:
+        """Forget them."""
+        self._steps.clear()
+
+    def fetch(self, mean: Callable[[torch.Tensor], torch.Tensor]) -> list[Step]:
+        """All of them; this waits for the device.
+
+        Args:
+            mean: mean over the ranks of a tensor.
+        """
+        waiting, self._steps = self._steps, []
+        if not waiting:
+            return []
+        losses = torch.stack([_sum(waited.losses) for waited in waiting])
+        norms = [_plain(waited.norm, losses.device) for waited in waiting]
+        known = [norm for norm in norms if norm is not None]
+        values = mean(torch.cat([losses, torch.stack(known)]) if known else losses).tolist()
+        left = iter(values[len(waiting) :])
+        steps = []
+        for index, waited in enumerate(waiting):
+            norm = None if norms[index] is None else next(left)
+            shown = None if waited.unseen and norm == 0.0 else norm
+            steps.append(Step(waited.step, values[index], shown, waited.rate))
+        return steps
+
+
 class StepTap:
-    """Takes down each step's values on the device; `fetch` brings a batch of them over.
+    """Takes down each step's values of a Trainer on the device.
 
     Args:
         trainer: the Trainer whose instance methods are wrapped.
@@ -55,7 +140,7 @@ class StepTap:
         self._norm: Any = None
         self._rate: float | None = None
         self._unseen = False
-        self._waiting: list[tuple[int, list[torch.Tensor], Any, float | None, bool]] = []
+        self._waiting = Waiting()
         self._undo: list[Callable[[], None]] = []
 
     def open(self) -> None:
@@ -132,30 +217,13 @@ class StepTap:
     def end_step(self, step: int) -> None:
         """One optimizer step is over."""
         if self._losses:
-            self._waiting.append((step, self._losses, self._norm, self._rate, self._unseen))
+            self._waiting.add(step, self._losses, self._norm, self._rate, self._unseen)
         self._losses = []
         self._norm = None
 
     def fetch(self, mean: Callable[[torch.Tensor], torch.Tensor]) -> list[Step]:
-        """The steps since the last fetch; this waits for the device.
-
-        Args:
-            mean: mean over the ranks of a tensor.
-        """
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return []
-        losses = torch.stack([_sum(waited[1]) for waited in waiting])
-        norms = [_plain(waited[2], losses.device) for waited in waiting]
-        known = [norm for norm in norms if norm is not None]
-        values = mean(torch.cat([losses, torch.stack(known)]) if known else losses).tolist()
-        left = iter(values[len(waiting) :])
-        steps = []
-        for index, (step, _, _, rate, unseen) in enumerate(waiting):
-            norm = None if norms[index] is None else next(left)
-            shown = None if unseen and norm == 0.0 else norm
-            steps.append(Step(step, values[index], shown, rate))
-        return steps
+        """The steps since the last fetch; this waits for the device."""
+        return self._waiting.fetch(mean)
 
 
 def _sum(losses: list[torch.Tensor]) -> torch.Tensor:

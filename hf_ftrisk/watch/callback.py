@@ -32,8 +32,10 @@ from hf_ftrisk.text import fitting
 from hf_ftrisk.trainers.plan import check_arguments
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.reach import calling_trainer, holds, training_call
+from hf_ftrisk.trainers.tap import StepTap
 from hf_ftrisk.watch.options import Action, Options
 from hf_ftrisk.watch.session import Session
+from hf_ftrisk.watch.setup import Setup
 from hf_ftrisk.watch.watcher import Judged
 
 _log = logging.getLogger(__name__)
@@ -244,7 +246,9 @@ class FineTuneRiskCallback(TrainerCallback):
             if ranks.is_main:
                 _log.warning("[ftrisk] this run plans no step: there is nothing to watch")
             return
-        self._session = Session(self._options, args, state, given, trainer, ranks, self._guard)
+        setup = Setup.of_trainer(self._options, args, state, given, trainer)
+        tap = None if trainer is None else StepTap(trainer, self._guard)
+        self._session = Session(self._options, setup, state, trainer, tap, ranks)
         call = None if trainer is None else training_call(trainer)
         if call is not None:
             # A training that ends by an exception tells its callbacks nothing.

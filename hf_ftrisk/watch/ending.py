@@ -127,8 +127,3 @@ class Ending:
     def over(self, step: int) -> bool:
         """Whether a cool-down has come to its end."""
         return self.cool_down is not None and step >= self.cool_down.end
-
-
-def saves_any(args: Any) -> bool:
-    """Whether a run with these TrainingArguments saves any checkpoint."""
-    return str(getattr(args.save_strategy, "value", args.save_strategy)) != "no"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from transformers.trainer_utils import HPSearchBackend
@@ -16,14 +16,15 @@ from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.findings import Finish
 from hf_ftrisk.trainers.memory import peak_memory
-from hf_ftrisk.trainers.plan import evaluates, evaluations, run_plan, selection_fault
+from hf_ftrisk.trainers.plan import selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
-from hf_ftrisk.trainers.tap import Step, StepTap
+from hf_ftrisk.trainers.tap import Step, Tap
 from hf_ftrisk.watch.clock import Clock
 from hf_ftrisk.watch.conclude import Progress, conclude
 from hf_ftrisk.watch.decision import Decision
-from hf_ftrisk.watch.ending import Ending, saves_any
+from hf_ftrisk.watch.ending import Ending
 from hf_ftrisk.watch.options import Options
+from hf_ftrisk.watch.setup import Setup
 from hf_ftrisk.watch.trace import Trace
 from hf_ftrisk.watch.watcher import NO_EVALUATION, Judged, Watcher
 
@@ -33,26 +34,24 @@ class Session:
 
     Args:
         options: what the user asked for.
-        args: the run's TrainingArguments.
+        setup: what is known of the run before its first step.
         state: its TrainerState as training begins.
-        given: what a Trainer hands to every callback.
-        trainer: the Trainer, None if it is not known: then only logged values are seen.
+        trainer: the Trainer, None if it is not known, or there is none.
+        tap: brings each step's values; None: only logged values are seen.
         ranks: the processes that train together.
-        guard: runs a function of ours so that none of its faults reaches the training.
     """
 
     def __init__(
         self,
         options: Options,
-        args: Any,
+        setup: Setup,
         state: Any,
-        given: Mapping[str, Any],
         trainer: Any | None,
+        tap: Tap | None,
         ranks: Ranks,
-        guard: Callable[..., None],
     ) -> None:
         self.options = options
-        self.args = args
+        self.setup = setup
         self.trainer = trainer
         self.ranks = ranks
         self.clock = Clock()
@@ -77,10 +76,8 @@ class Session:
         self._start = state.global_step
         self._steps_done = state.global_step
         self._first_losses: list[float] = []
-        plan = run_plan(options.goal, args, state, dict(given), trainer, options.task)
-        plan = plan.with_baseline(options.goal, options.baseline)
+        plan = setup.plan.with_baseline(options.goal, options.baseline)
         trace = Trace(plan, state.log_history, state.global_step)
-        self._evaluations = evaluations(args, plan) if evaluates(args, trainer) else 0
         known = options.history if self.ranks.is_main else None
         runs, more, problems = known_runs(known, plan.task, options.goal.metric)
         for problem in problems:
@@ -96,7 +93,7 @@ class Session:
             runs=runs,
             make_rule=options.make_rule,
             false_stop_rate=options.false_stop_rate,
-            forecasts=evaluates(args, trainer),
+            forecasts=setup.forecasts,
             finish=options.finish,
             tolerance=options.tolerance,
         )
@@ -105,12 +102,12 @@ class Session:
             options.finish,
             acts=options.action == "stop",
             false_stop_rate=options.false_stop_rate,
-            saves=saves_any(args),
+            saves=setup.saves,
             max_steps=plan.max_steps,
         )
         self._grid = self.watcher.grid()
         self._tell_scale()
-        self.tap = StepTap(trainer, guard) if trainer is not None else None
+        self.tap = tap
         self._greet()
         if self.tap is not None:
             self.tap.open()
@@ -171,7 +168,7 @@ class Session:
             return
         control.should_training_stop = True
         control.should_evaluate = control.should_evaluate or self.watcher.forecasts
-        control.should_save = control.should_save or saves_any(self.args)
+        control.should_save = control.should_save or self.setup.saves
 
     def end_step(self, state: Any) -> None:
         """An optimizer step is over."""
@@ -300,8 +297,7 @@ class Session:
         """Whether an evaluation of this step is still to come, and with it the look."""
         if control.should_evaluate:
             return True
-        strategy = str(getattr(self.args.eval_strategy, "value", self.args.eval_strategy))
-        return strategy == "epoch" and float(state.epoch or 0.5).is_integer()
+        return self.setup.evaluates_at_epochs and float(state.epoch or 0.5).is_integer()
 
     def look_at_step(self, state: Any, control: Any) -> None:
         """The look, or the check, that is due after a step; leaves it in `decided`."""
@@ -381,7 +377,7 @@ class Session:
         if judged.ruling.certain:
             return False
         asked = self.options.save_on_stop
-        return saves_any(self.args) if asked is None else asked
+        return self.setup.saves if asked is None else asked
 
     def take(self, decided: Decision, state: Any) -> None:
         """Keep a look, and say it."""
@@ -417,8 +413,8 @@ class Session:
             status=status,
             stopped_at=self.stopped_at,
             finish=self.ending.finish,
-            evaluations=self._evaluations,
-            peak_memory=peak_memory(self.args.device, None),
+            evaluations=self.setup.evaluations,
+            peak_memory=peak_memory(self.setup.device, None),
             flops=float(state.total_flos) or None,
             notes=tuple(self._notes),
             settings=declared(

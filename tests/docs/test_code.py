@@ -15,12 +15,13 @@ from tests.docs.given import GIVEN
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-# Run elsewhere: a Hub that is there (tests/hub), a loop (examples/accelerate_loop.py), a ranking
+# Run elsewhere: a Hub that is there (tests/hub), a loop (examples/accelerate_loop.py,
+# tests/watch/test_loop.py), a ranking
 # (tests/choosing/test_rank.py), the code of docs/concepts/risk.md (tests/risk/test_docs.py).
 ELSEWHERE = {
     "docs/guides/choosing.md": (0,),
     "docs/guides/hub.md": (0, 1),
-    "docs/guides/accelerate-loop.md": (0,),
+    "docs/guides/accelerate-loop.md": (0, 1),
     "docs/concepts/risk.md": (0, 1),
 }
 
