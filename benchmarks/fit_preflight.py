@@ -1,10 +1,13 @@
 """Fit the rule of a pre-flight on recorded pairs, and write it into the package.
 
     python -m benchmarks.fit_preflight signals [--shards recordings]  # what older records lack
-    python -m benchmarks.fit_preflight fit [--shards recordings]
+    python -m benchmarks.fit_preflight cases [--shards recordings]
+    python -m benchmarks.fit_preflight fit
 
 Run it from the repository root. Pairs are read from benchmarks/recordings and, with --shards, from
-a folder of shards that are not packed yet.
+a folder of shards that are not packed yet. Cases hold the forecast of each probe by a forecaster
+fitted without its data set, which takes all tables of runs (`benchmarks.run_tables`); the fit
+itself needs nothing that is not in the repository.
 """
 
 from __future__ import annotations
@@ -13,17 +16,19 @@ import argparse
 import json
 from pathlib import Path
 
+from benchmarks.decisions.cases import read_cases, write_cases
 from benchmarks.decisions.examples import examples_of
 from benchmarks.decisions.fitting import calibrated
 from benchmarks.decisions.sources import (
     keep_signals,
+    knowing_none,
     known_signals,
     long_runs,
     short_key,
     short_runs,
 )
 from benchmarks.longruns import store
-from hf_ftrisk.policy.preflight_rule import RULE_FILE
+from hf_ftrisk.policy.preflight_rule import RULE_FILE, PreflightRule
 from hf_ftrisk.reference import load_reference
 
 # Shares of the run that probes train within budgets of 5 and 10 %: most of them.
@@ -31,10 +36,20 @@ DEPTHS = (0.05, 0.1)
 _NO_SHARDS = Path("benchmarks/recordings/none")
 
 
-def fit(shards: Path) -> None:
-    """Fit, and write the packaged rule."""
+def cases(shards: Path) -> None:
+    """Read the cases off all recorded pairs, and keep them."""
     runs = [*short_runs(), *(seen for depth in DEPTHS for seen in long_runs(depth, shards))]
-    rule = calibrated(examples_of(runs))
+    write_cases(examples_of(runs, knowing_none))
+
+
+def fitted() -> PreflightRule:
+    """The rule on the cases that are kept."""
+    return calibrated(read_cases())
+
+
+def fit() -> None:
+    """Fit, and write the packaged rule."""
+    rule = fitted()
     text = json.dumps(rule.to_dict(), indent=1)
     RULE_FILE.write_text(text + "\n", encoding="utf-8")
     shown = {name: round(value, 3) for name, value in rule.weights.items()}
@@ -67,10 +82,13 @@ def signals(shards: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("command", choices=("signals", "fit"))
+    parser.add_argument("command", choices=("signals", "cases", "fit"))
     parser.add_argument("--shards", type=Path, default=_NO_SHARDS, help="shards not packed yet")
     options = parser.parse_args(arguments)
-    (fit if options.command == "fit" else signals)(options.shards)
+    if options.command == "fit":
+        fit()
+    else:
+        {"signals": signals, "cases": cases}[options.command](options.shards)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.decisions.examples import Example, examples_of
 from benchmarks.decisions.fitting import calibrated, weights_of
-from benchmarks.decisions.sources import NAMES, long_runs, short_runs
+from benchmarks.decisions.sources import NAMES, knowing_none, long_runs, short_runs
 from hf_ftrisk.policy.parts import part_names
 from hf_ftrisk.verdict import Verdict
 
@@ -45,8 +45,8 @@ class Judged:
 
 def judged(shards: Path) -> dict[float, list[Judged]]:
     """Budget -> every example of a long run at that depth, judged."""
-    at = {depth: examples_of(list(long_runs(depth, shards))) for depth in BUDGETS}
-    short = examples_of(list(short_runs()))
+    at = {depth: examples_of(list(long_runs(depth, shards)), knowing_none) for depth in BUDGETS}
+    short = examples_of(list(short_runs()), knowing_none)
     fitted = [*short, *(example for depth in FITTED_AT for example in at[depth])]
     found: dict[float, list[Judged]] = {depth: [] for depth in BUDGETS}
     for dataset in sorted({example.dataset for example in at[BUDGETS[0]]}):

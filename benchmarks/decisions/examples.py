@@ -7,13 +7,15 @@ set reached, or out of reach beyond it. Runs of one data set share that best val
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.decisions.cases import Case
+from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.parts import Parts, read_parts, skill
+from hf_ftrisk.policy.parts import read_parts, skill
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.pairs import Pair
 
@@ -25,15 +27,11 @@ JUMP = ("jump", 0.1)
 
 
 @dataclass(frozen=True)
-class Example:
-    """One run judged by one goal.
+class Example(Case):
+    """A case, and where it comes from.
 
     Args:
-        parts: what a pre-flight saw.
-        good: whether the full run met the goal.
-        dataset: its data set, by which examples are held out.
-        recipe: what was done to it.
-        run_id: stable name of the run.
+        recipe: what was done to the run.
         goal: what it was judged by.
         baseline: trivial value of the goal's metric.
         target: the target's name: a share of the best skill, ``"none"`` or ``"out of reach"``.
@@ -41,11 +39,7 @@ class Example:
         record: what the parts were read from.
     """
 
-    parts: Parts
-    good: bool
-    dataset: str
     recipe: str
-    run_id: str
     goal: Goal
     baseline: float | None
     target: str
@@ -89,18 +83,24 @@ def main_goal(run: RunRecord) -> Goal:
     return Goal(min(names)) if names else Goal("eval_loss")
 
 
-def examples_of(runs: Sequence[Seen]) -> list[Example]:
-    """Examples of the runs, one for each run and goal whose outcome is known."""
+def examples_of(runs: Sequence[Seen], forecaster_of: Callable[[str], Predictor]) -> list[Example]:
+    """Examples of the runs, one for each run and goal whose outcome is known.
+
+    Args:
+        runs: full runs and their probes.
+        forecaster_of: data set -> forecaster that does not know it.
+    """
     best = _best_skills(runs)
     found = []
     for seen in runs:
         goal = main_goal(seen.run)
         baseline = seen.run.baseline(goal)
+        forecast = forecaster_of(seen.dataset).predict(seen.probe, goal)
         for name, asked in _goals(goal, baseline, best.get((seen.dataset, goal.metric))):
             end = seen.run.outcome(asked)
             found.append(
                 Example(
-                    parts=read_parts(seen.probe, asked, baseline),
+                    parts=read_parts(seen.probe, asked, baseline, forecast),
                     good=asked.meets(end, baseline),
                     dataset=seen.dataset,
                     recipe=seen.recipe,
@@ -109,6 +109,7 @@ def examples_of(runs: Sequence[Seen]) -> list[Example]:
                     baseline=baseline,
                     target=name,
                     end=end,
+                    steps=seen.run.max_steps,
                     record=seen.probe,
                 )
             )

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.stats import beta
+from scipy.special import rel_entr
 
-from benchmarks.decisions.examples import Example
+from benchmarks.decisions.cases import Case
 from hf_ftrisk.policy.parts import part_names
 from hf_ftrisk.policy.preflight_rule import PreflightRule
 
@@ -26,6 +26,7 @@ PRIOR = {
     "learning": 3.0,
     "progress": 1.0,
     "stability": 6.0,
+    "forecast": 0.5,
 }
 # Runs of real length count more than the short ones of the reference library.
 LONG, LONG_WEIGHT = 500, 4.0
@@ -36,21 +37,19 @@ GO_RATE = 0.1
 _CONFIDENCE = 0.8
 
 
-def weights_of(examples: Sequence[Example]) -> np.ndarray:
+def weights_of(examples: Sequence[Case]) -> np.ndarray:
     """(n,) weights: every data set counts alike, and every run of a data set."""
     per_run = Counter(example.run_id for example in examples)
     runs = Counter(dataset for _, dataset in {(e.run_id, e.dataset) for e in examples})
     # Data sets with more runs say more, but not in proportion: their runs are alike.
     raw = [
-        (LONG_WEIGHT if e.record.max_steps >= LONG else 1.0)
-        / per_run[e.run_id]
-        / math.sqrt(runs[e.dataset])
+        (LONG_WEIGHT if e.steps >= LONG else 1.0) / per_run[e.run_id] / math.sqrt(runs[e.dataset])
         for e in examples
     ]
     return np.array(raw) / np.sum(raw)
 
 
-def fit(examples: Sequence[Example], strength: float = STRENGTH) -> PreflightRule:
+def fit(examples: Sequence[Case], strength: float = STRENGTH) -> PreflightRule:
     """The rule without thresholds: it never calls a run GO or NO_GO."""
     names = part_names()
     columns = np.array([[_or_nan(getattr(e.parts, name)) for name in names] for e in examples])
@@ -80,6 +79,7 @@ def fit(examples: Sequence[Example], strength: float = STRENGTH) -> PreflightRul
         missing=dict(zip(names, means.tolist(), strict=True)),
         sound=dict(zip(names, _weighted(x[y > 0], w[y > 0]).tolist(), strict=True)),
         good=(),
+        good_runs=(),
         go=2.0,
         go_rate=GO_RATE,
         runs=len({e.run_id for e in examples}),
@@ -97,7 +97,7 @@ def _or_nan(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def held_out_probs(examples: Sequence[Example], strength: float = STRENGTH) -> np.ndarray:
+def held_out_probs(examples: Sequence[Case], strength: float = STRENGTH) -> np.ndarray:
     """(n,) P(good) of each example, by weights fitted without its data set."""
     probs = np.full(len(examples), np.nan)
     for dataset in sorted({e.dataset for e in examples}):
@@ -108,28 +108,44 @@ def held_out_probs(examples: Sequence[Example], strength: float = STRENGTH) -> n
     return probs
 
 
-def go_threshold(probs: np.ndarray, good: np.ndarray, rate: float = GO_RATE) -> float:
+def go_threshold(
+    probs: np.ndarray, good: np.ndarray, runs: Sequence[str], rate: float = GO_RATE
+) -> float:
     """The lowest P(good) from which on an upper bound of the share that ends poor is below `rate`.
 
-    The bound is Clopper and Pearson's. Thresholds are tried from the highest on, and the first that
-    fails ends the search (fixed-sequence testing: Angelopoulos et al. 2021, learn then test). 2
-    where none holds.
+    Goals of one run stand or fall together, so runs are counted, each with the share of its goals
+    that were called GO and not met. The bound on the mean of such shares is Hoeffding's (1963).
+    Thresholds are tried from the highest on, and the first that fails ends the search
+    (fixed-sequence testing: Angelopoulos et al. 2021, learn then test). 2 where none holds.
+
+    Args:
+        probs: (n,) P(good) of pairs of a run and a goal.
+        good: (n,) whether the goal was met.
+        runs: (n,) the run of each.
+        rate: share of runs called GO that may be wrong, in (0, 1).
     """
-    order = np.argsort(-probs, kind="stable")
     threshold = 2.0
+    called: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
     least = math.ceil(math.log(1.0 - _CONFIDENCE) / math.log(1.0 - rate))
-    for count in range(least, probs.size + 1):
-        poor = int((~good[order[:count]]).sum())
-        upper = beta.ppf(_CONFIDENCE, poor + 1, count - poor) if poor < count else 1.0
-        if upper > rate:
-            if count > least:
-                break
+    for index in np.argsort(-probs, kind="stable").tolist():
+        called[runs[index]] += 1
+        wrong[runs[index]] += not good[index]
+        if len(called) < least:
             continue
-        threshold = float(probs[order[count - 1]])
+        share = sum(wrong[run] / called[run] for run in called) / len(called)
+        if share >= rate or len(called) * _divergence(share, rate) < -math.log(1.0 - _CONFIDENCE):
+            break
+        threshold = float(probs[index])
     return threshold
 
 
-def calibrated(examples: Sequence[Example], strength: float = STRENGTH) -> PreflightRule:
+def _divergence(p: float, q: float) -> float:
+    """Kullback-Leibler divergence of coins that fall on one side with chance p, q, in nats."""
+    return float(rel_entr(p, q) + rel_entr(1.0 - p, 1.0 - q))
+
+
+def calibrated(examples: Sequence[Case], strength: float = STRENGTH) -> PreflightRule:
     """The rule with its thresholds.
 
     They rest on examples judged without their data set, of runs of real length alone: short ones
@@ -137,9 +153,12 @@ def calibrated(examples: Sequence[Example], strength: float = STRENGTH) -> Prefl
     """
     probs = held_out_probs(examples, strength)
     good = np.array([example.good for example in examples])
-    long = np.array([example.record.max_steps >= LONG for example in examples])
+    long = np.array([example.steps >= LONG for example in examples])
     probs, good = probs[long], good[long]
-    scores = np.sort(probs[good]).round(6).tolist()
+    runs = [example.run_id for example, kept in zip(examples, long, strict=True) if kept]
     return replace(
-        fit(examples, strength), good=tuple(scores), go=round(go_threshold(probs, good), 6)
+        fit(examples, strength),
+        good=tuple(probs[good].round(6).tolist()),
+        good_runs=tuple(run for run, met in zip(runs, good, strict=True) if met),
+        go=round(go_threshold(probs, good, runs), 6),
     )

@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.decisions.examples import JUMP, Seen, seen_of_pair
+from benchmarks.forecasting.held_out import held_out_forecaster
 from benchmarks.longruns import store
+from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference import load_reference
 from hf_ftrisk.reference.pairs import pairs_of
@@ -50,6 +52,11 @@ NAMES = (
 )
 # Of the beginning of a short run, which is all warm-up at a twentieth.
 _SHORT_SHARE = 0.15
+
+
+def knowing_none(dataset: str) -> Predictor:
+    """The default forecaster, fitted without this data set of ours."""
+    return held_out_forecaster("recordings", dataset)
 
 
 def known_signals() -> dict[str, dict[str, float]]:

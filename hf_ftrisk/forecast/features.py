@@ -47,6 +47,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "train_fall_sixth": (-2.0, 3.0),  # log of the last sixth but one over the last
     "train_doubling": (-3.0, 3.0),
     "train_noise": (0.0, 2.0),
+    "train_below_trivial": (-3.0, 6.0),  # log of the trivial loss over the recent training loss
+    "loss_below_trivial": (-3.0, 6.0),  # log of the trivial loss over the last eval loss
     "gap": (-3.0, 6.0),  # log of the eval loss over the recent training loss
     "gap_change": (-3.0, 3.0),  # its change since half the steps done
     "loss_level": (-8.0, 5.0),  # log of the last eval loss
@@ -206,10 +208,14 @@ def _losses(record: RunRecord, goal: Goal) -> dict[str, float]:
     if logs.size >= 4:
         found["train_doubling"] = -_doubling(steps / record.max_steps, _smooth(logs))
         found["train_noise"] = float(np.median(np.abs(np.diff(logs))))
+    trivial = record.baselines.get("eval_loss", math.nan)
+    level = _log(trivial) if math.isfinite(trivial) else math.nan
+    found["train_below_trivial"] = level - recent
     at, held_out = _finite(*record.curve("eval_loss"))
     if not held_out.size:
         return found
     z = _logs(held_out)
+    found["loss_below_trivial"] = level - float(z[-1])
     found["gap"] = float(z[-1]) - recent
     if goal.metric != "eval_loss":
         found["loss_level"] = float(z[-1])

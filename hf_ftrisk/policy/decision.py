@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
+from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.findings import finding
 from hf_ftrisk.policy.parts import (
@@ -33,7 +34,7 @@ _WRONG = {
 
 
 # The pairs had all parts, or nearly all: of fewer than this the rule knows nothing.
-_MIN_PARTS = 5
+_MIN_PARTS = 6
 # Movement of a schedule that brings less than a three-hundredth of the fall that is needed.
 _STILL = -4.99
 
@@ -59,6 +60,7 @@ def decide(
     baseline: float | None,
     rule: PreflightRule,
     false_stop_rate: float = 0.05,
+    forecaster: Predictor | None = None,
 ) -> Decision | None:
     """Verdict on a run that was probed with one seed or several; None where too little is known.
 
@@ -70,13 +72,18 @@ def decide(
         baseline: trivial baseline of the goal's metric.
         rule: the calibrated rule.
         false_stop_rate: share of good runs that NO_GO is allowed to meet, in (0, 1).
+        forecaster: forecasts the full run's outcome from a probe, as the rule's pairs were
+            forecast: without completed runs of the task. None: that part is not measured.
 
     Raises:
         ValueError: no probe.
     """
     if not probes:
         raise ValueError("a pre-flight is judged by its probes: got none")
-    seen = [read_parts(probe, goal, baseline) for probe in probes]
+    seen = []
+    for probe in probes:
+        forecast = None if forecaster is None else forecaster.predict(probe, goal)
+        seen.append(read_parts(probe, goal, baseline, forecast))
     if min(parts.measured for parts in seen) < _MIN_PARTS:
         return None
     # The pairs are of classifiers: of other tasks only a schedule that moves nothing is judged.

@@ -32,6 +32,7 @@ NAMES = {
     "stability": "unstable",
     "learning": "learns_too_slowly",
     "progress": "learns_too_slowly",
+    "forecast": "learns_too_slowly",
 }
 # p-value above which shuffled labels would do as well.
 _CHANCE = 0.05
@@ -214,6 +215,7 @@ _WORDS = {
     "stability": _stability,
     "learning": _learning,
     "progress": _learning,
+    "forecast": _learning,
 }
 _EVIDENCE = {
     "signal": ("signal_p", "signal_z", "signal_score", "signal_shuffled", "input_gain"),
@@ -224,4 +226,5 @@ _EVIDENCE = {
     "stability": ("zero_shot_loss",),
     "learning": ("zero_shot_loss", "label_entropy"),
     "progress": ("zero_shot_loss", "label_entropy"),
+    "forecast": ("zero_shot_loss", "label_entropy"),
 }

@@ -1,7 +1,8 @@
 """What a pre-flight saw of a run, as a handful of bounded numbers that mean the same everywhere.
 
 Two halves, as in the decomposition of the risk: what data and model allow (`signal`, `reach`,
-`rows`), and what the recipe makes of it (`movement`, `heat`, `learning`, `progress`, `stability`).
+`rows`), and what the recipe makes of it (`movement`, `heat`, `learning`, `progress`, `stability`);
+and the probe's `forecast`, which knows how other runs went on from such a beginning.
 Each is larger the better the run looks, is cut where more of it would say nothing more, and is None
 where it could not be measured. No torch.
 """
@@ -14,13 +15,14 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
+from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
 # A goal without a target is met by any value better than the trivial one; a little of the way from
 # there to the best possible one stands for it.
 _MIN_SKILL = 0.05
-_MIN_FALL = 0.25
+_MIN_FALL = 0.1
 # Standard errors from which on a language model is taken to use its inputs.
 _USED = 3.0
 # log10 of the share of the trivial loss that a step may change it by without a stir.
@@ -56,6 +58,7 @@ class Parts:
         progress: skill at the probe's end over the one that is asked for, in [-0.3, 1].
         stability: minus log2 of the losses at the probe's end over those it began with, where
             they rose, in [-2, 0].
+        forecast: log odds of a good outcome by the forecast of the probe, in [-4, 4].
     """
 
     signal: float | None = None
@@ -66,6 +69,7 @@ class Parts:
     learning: float | None = None
     progress: float | None = None
     stability: float | None = None
+    forecast: float | None = None
 
     def values(self, missing: Mapping[str, float]) -> np.ndarray:
         """(n_parts,) numbers; `missing` has one for each part that was not measured."""
@@ -93,7 +97,9 @@ def part_names() -> tuple[str, ...]:
     return tuple(field.name for field in fields(Parts))
 
 
-def read_parts(probe: RunRecord, goal: Goal, baseline: float | None) -> Parts:
+def read_parts(
+    probe: RunRecord, goal: Goal, baseline: float | None, forecast: Forecast | None = None
+) -> Parts:
     """The parts of one probe and the signals of the untrained model in its ``static``.
 
     Args:
@@ -101,6 +107,8 @@ def read_parts(probe: RunRecord, goal: Goal, baseline: float | None) -> Parts:
             there was one) and static signals.
         goal: what the run is judged by.
         baseline: trivial baseline of the goal's metric.
+        forecast: of the full run's outcome, from this probe and without completed runs of the task;
+            None: not measured.
     """
     static = probe.static
     asked = skill_asked(goal, baseline)
@@ -115,6 +123,7 @@ def read_parts(probe: RunRecord, goal: Goal, baseline: float | None) -> Parts:
         learning=_learning(probe),
         progress=_progress(probe, goal, baseline, asked),
         stability=_stability(probe),
+        forecast=_forecast(forecast, goal, baseline),
     )
 
 
@@ -164,7 +173,7 @@ def needed_fall(probe: RunRecord, goal: Goal, asked: float | None) -> float | No
     """By how much the loss has to fall, in nats.
 
     To the target where that is a loss; else to the trivial loss, and from there by the share of it
-    that the skill asked for is of all skill, a quarter at least: predictions begin to differ from
+    that the skill asked for is of all skill, a tenth at least: predictions begin to differ from
     the trivial one only some way below its loss.
     """
     untrained = probe.static.get("zero_shot_loss")
@@ -321,3 +330,13 @@ def _stability(probe: RunRecord) -> float | None:
     if end is None or not began or end <= 0.0:
         return None
     return -_cut(math.log2(end / max(began)), 0.0, 2.0)
+
+
+# --- how such runs went on -----------------------------------------------------------------------
+
+
+def _forecast(forecast: Forecast | None, goal: Goal, baseline: float | None) -> float | None:
+    if forecast is None or goal.threshold(baseline) is None:
+        return None
+    chance = _cut(forecast.prob_meets(goal, baseline), 1e-3, 1.0 - 1e-3)
+    return _cut(math.log(chance / (1.0 - chance)), -4.0, 4.0)

@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy.calibration import conformal_threshold
 from hf_ftrisk.policy.parts import Parts, part_names, read_parts
 from hf_ftrisk.record import RunRecord
 
-_CAUTION = 1.5
 RULE_FILE = Path(__file__).parent.parent / "reference" / "preflight.json"
 
 
@@ -37,8 +38,8 @@ class PreflightRule:
         weights: part -> log odds for each unit of it, 0 or more.
         missing: part -> value that stands for one that was not measured: the mean of the pairs.
         sound: part -> mean over the good pairs.
-        good: (n_good,) P(good) of the good pairs, each by weights fitted without its data set,
-            increasing.
+        good: (n_good,) P(good) of the good pairs, each by weights fitted without its data set.
+        good_runs: (n_good,) the run of each.
         go: P(good) from which on a run is called GO; above 1: never.
         go_rate: share of GOs that are allowed to end poor.
         runs: runs it was fitted on.
@@ -50,6 +51,7 @@ class PreflightRule:
     missing: Mapping[str, float]
     sound: Mapping[str, float]
     good: Sequence[float]
+    good_runs: Sequence[str]
     go: float
     go_rate: float
     runs: int
@@ -73,18 +75,15 @@ class PreflightRule:
         }
 
     def no_go(self, rate: float) -> float:
-        """P(good) below which a run is called NO_GO; 0 where pairs are too few for this rate.
+        """P(good) below which a run is called NO_GO; 0 where runs are too few for this rate.
 
-        The floor(rate / 1.5 (n + 1))-th smallest of the good pairs' (split conformal prediction):
-        one more good run of the kind falls below it with a chance of at most `rate`. Divided by
-        1.5, since a new data set is not quite of their kind: without it, 4 of 60 good long runs
-        of data sets that were left out fell below the threshold of 5 %.
+        One more good run of the kind falls below it with a chance of at most `rate`
+        (`conformal_threshold`; runs weigh alike, however many goals they were judged by).
 
         Args:
             rate: share of good runs that NO_GO is allowed to meet, in (0, 1).
         """
-        place = math.floor(rate / _CAUTION * (len(self.good) + 1))
-        return float(self.good[place - 1]) if place >= 1 else 0.0
+        return conformal_threshold(self.good, self.good_runs, rate) or 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""
@@ -97,16 +96,19 @@ def packaged_rule() -> PreflightRule:
     return PreflightRule(**json.loads(RULE_FILE.read_text(encoding="utf-8")))
 
 
-def decision_parts(probe: RunRecord, goal: Goal, baseline: float | None) -> dict[str, float]:
+def decision_parts(
+    probe: RunRecord, goal: Goal, baseline: float | None, forecast: Forecast | None = None
+) -> dict[str, float]:
     """What each part of a pre-flight's decision adds to the log odds of a good outcome.
 
     Args:
         probe: a probe of the report, with its signals: ``report.probes[0]``.
         goal: what the run is judged by.
         baseline: trivial baseline of the goal's metric.
+        forecast: of the probe, without completed runs of the task (`Forecaster.default()`).
 
     Returns:
         Part (`Parts`) -> log odds against runs that ended well; 0 where it was not measured.
     """
-    deficits = packaged_rule().deficits(read_parts(probe, goal, baseline))
+    deficits = packaged_rule().deficits(read_parts(probe, goal, baseline, forecast))
     return {name: -lost for name, lost in deficits.items()}

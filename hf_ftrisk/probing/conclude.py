@@ -82,7 +82,7 @@ def _decide(session: Session, records: tuple[RunRecord, ...]) -> Decision:
     if goal.threshold(baseline) is None:
         return Decision(Ruling(Verdict.UNDECIDED, no_threshold(goal)), None, by_parts=False)
     rate = session.options.false_stop_rate
-    decision = decide(records, goal, baseline, packaged_rule(), rate)
+    decision = decide(records, goal, baseline, packaged_rule(), rate, Forecaster.default())
     if decision is None:
         return Decision(_by_rule(session, records), None, by_parts=False)
     # Completed runs were not begun at the peak of their schedule.

@@ -15,7 +15,7 @@ from tests.policy.test_parts import GOAL, probe
 
 SOUND = Parts(
     signal=2.0, reach=0.0, rows=2.0, movement=0.8, heat=0.0, learning=0.2, progress=0.5,
-    stability=0.0,
+    stability=0.0, forecast=2.0,
 )  # fmt: skip
 RULE = PreflightRule(
     intercept=-4.2,
@@ -23,6 +23,7 @@ RULE = PreflightRule(
     missing=dict.fromkeys(part_names(), 0.0),
     sound=dict(zip(part_names(), SOUND.values({}), strict=True)),
     good=[0.1] * 10 + [0.9] * 90,
+    good_runs=[str(number) for number in range(100)],
     go=0.9,
     go_rate=0.1,
     runs=100,
@@ -130,7 +131,7 @@ def test_no_probe_is_refused():
 def test_each_part_decides_where_it_alone_is_low(name):
     lowest = {
         "signal": 0.0, "reach": -4.0, "rows": 0.5, "movement": -2.5, "heat": -1.5,
-        "learning": -0.2, "progress": -0.3, "stability": -2.0,
+        "learning": -0.2, "progress": -0.3, "stability": -2.0, "forecast": -4.0,
     }[name]  # fmt: skip
     assert decisive_part(replace(SOUND, **{name: lowest}), RULE) == name
 
@@ -147,10 +148,15 @@ def test_what_was_not_measured_counts_as_the_mean_pair():
 
 
 def test_the_threshold_of_a_no_go_is_the_conformal_one():
-    rule = replace(RULE, good=[k / 30 for k in range(1, 30)])
-    assert rule.no_go(0.05) == pytest.approx(1 / 30)  # 30 x 0.05 / 1.5: the smallest of 29
-    assert rule.no_go(0.1) == pytest.approx(2 / 30)
+    rule = replace(RULE, good=[k / 20 for k in range(1, 20)], good_runs=[str(k) for k in range(19)])
+    assert rule.no_go(0.05) == pytest.approx(1 / 20)
+    assert rule.no_go(0.1) == pytest.approx(2 / 20)
     assert rule.no_go(0.049) == 0.0
+
+
+def test_goals_of_one_run_are_no_more_evidence_than_one():
+    rule = replace(RULE, good=[k / 20 for k in range(1, 20)], good_runs=[*"abcdefghi"] * 2 + ["a"])
+    assert rule.no_go(0.05) == 0.0
 
 
 def test_where_little_was_measured_nothing_is_decided():

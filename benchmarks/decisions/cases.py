@@ -1,0 +1,62 @@
+"""What the rule of a pre-flight is fitted on: the parts of a probe, and whether the run was good.
+
+The packaged rule's cases are kept in the repository: forecasts of probes come from models that take
+all completed runs to fit, and data that is not in the repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_ftrisk.policy.parts import Parts, part_names
+
+CASES_FILE = Path(__file__).parent / "cases.parquet"
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run judged by one goal.
+
+    Args:
+        parts: what a pre-flight saw.
+        good: whether the full run met the goal.
+        dataset: its data set, by which cases are held out.
+        run_id: stable name of the run.
+        steps: planned steps of the full run.
+    """
+
+    parts: Parts
+    good: bool
+    dataset: str
+    run_id: str
+    steps: int
+
+
+def write_cases(cases: Sequence[Case], file: Path = CASES_FILE) -> None:
+    """Keep cases, their parts to four decimals."""
+    values = zip(*(astuple(case.parts) for case in cases), strict=True)
+    columns: dict[str, list[object]] = {
+        name: [None if value is None else round(value, _DIGITS) for value in part]
+        for name, part in zip(part_names(), values, strict=True)
+    }
+    columns["good"] = [bool(case.good) for case in cases]
+    for name in ("dataset", "run_id", "steps"):
+        columns[name] = [getattr(case, name) for case in cases]
+    pq.write_table(pa.table(columns), file, compression="zstd")
+
+
+def read_cases(file: Path = CASES_FILE) -> list[Case]:
+    """The cases that `write_cases` kept."""
+    return [
+        Case(
+            parts=Parts(**{name: row[name] for name in part_names()}),
+            **{name: row[name] for name in ("good", "dataset", "run_id", "steps")},
+        )
+        for row in pq.read_table(file).to_pylist()
+    ]
