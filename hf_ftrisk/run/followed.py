@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_ftrisk.run.instrument import instrumented
-from hf_ftrisk.run.journal import SharedJournal
+from hf_ftrisk.run.journal import Journal, SharedJournal
 from hf_ftrisk.run.options import FOLLOWED, RunOptions
 from hf_ftrisk.run.script import leave_process_group
 from hf_ftrisk.run.terminal import say
@@ -45,10 +45,22 @@ class Orders:
 
 
 def begin() -> None:
-    """Judge the Trainers of this process until it ends."""
+    """Judge the Trainers of a process that a followed command started, until it ends."""
     orders = Orders.from_json(os.environ[FOLLOWED])
-    options = orders.options
-    journal = SharedJournal(orders.folder, options.report_dir, os.environ)
+    _judge(orders.options, SharedJournal(orders.folder, orders.options.report_dir, os.environ))
+
+
+def judge_this_process(options: RunOptions) -> None:
+    """Judge the Trainers of this process until it ends, unless `hf-ftrisk run` does so already.
+
+    For plugins of programs that build their Trainers themselves. A no-go leaves the program with
+    status 3 where its training would have begun.
+    """
+    if FOLLOWED not in os.environ:
+        _judge(options, Journal(options.report_dir))
+
+
+def _judge(options: RunOptions, journal: Journal) -> None:
     stays = ExitStack()
     instruments = stays.enter_context(instrumented(options, say, journal))
 
