@@ -14,6 +14,8 @@ from hf_ftrisk._version import __version__
 from hf_ftrisk.cli.group import Commands, told_errors
 from hf_ftrisk.cli.history import app as history_app
 from hf_ftrisk.cli.rank import app as rank_app
+from hf_ftrisk.cli.replay_command import Kind
+from hf_ftrisk.cli.replay_command import app as replay_app
 
 app = typer.Typer(
     name="hf-ftrisk",
@@ -24,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(history_app, name="history")
+app.add_typer(replay_app)
 app.add_typer(rank_app)
 
 
@@ -31,15 +34,6 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"hf-ftrisk {__version__}")
         raise typer.Exit
-
-
-Kind = Annotated[
-    Literal["rate", "percent", "correlation", "loss", "real"] | None,
-    typer.Option(
-        help="Range of the goal's metric: rate [0, 1], percent [0, 100], correlation [-1, 1], "
-        "loss above 0, real. If not given, from its name and values."
-    ),
-]
 
 
 @app.callback()
@@ -170,77 +164,6 @@ def _history(given: str) -> Path | Literal["default"] | None:
     if given == "off":
         return None
     return "default" if given == "default" else Path(given)
-
-
-@app.command(no_args_is_help=True)
-def replay(
-    path: Annotated[
-        Path, typer.Argument(help="A trainer_state.json, or a folder of runs or checkpoints.")
-    ],
-    at: Annotated[
-        list[float] | None,
-        typer.Option(help="Depth to forecast at, as a share of the run; may be repeated."),
-    ] = None,
-    goal: Annotated[
-        str | None,
-        typer.Option(
-            help="What is good, such as 'eval_accuracy>=0.85'; if not given, an accuracy, else "
-            "another score, else eval_loss, against its trivial baseline."
-        ),
-    ] = None,
-    kind: Kind = None,
-    load_best: Annotated[
-        bool, typer.Option(help="The run keeps its best checkpoint, not its last.")
-    ] = False,
-    history: Annotated[
-        Path | None, typer.Option(help="Run history to forecast and to stop from.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="Task of the history's runs, if it holds several.")
-    ] = None,
-    false_stop_rate: Annotated[
-        float, typer.Option(help="Share of good runs that may be stopped.")
-    ] = 0.05,
-    rule: Annotated[
-        str, typer.Option(help="What ends a run: the 'calibrated' stopping rule, or 'patience'.")
-    ] = "calibrated",
-    finish: Annotated[
-        bool,
-        typer.Option("--finish", help="Also show where the run would have been finished early."),
-    ] = False,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            help="Gain that is not worth the rest of a run, in the metric's units; if not given, "
-            "one point of a rate, 2 % of a loss."
-        ),
-    ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """What would have been forecast on the way, when the run would have been stopped, what came.
-
-    Needs the file alone: no model, no data, no torch. A folder gives a summary over its runs.
-    """
-    from hf_ftrisk.cli.replay import run_replay
-
-    try:
-        text = run_replay(
-            path,
-            shares=at,
-            goal=goal,
-            kind=kind,
-            load_best=load_best,
-            history=history,
-            task=task,
-            false_stop_rate=false_stop_rate,
-            rule=rule,
-            finish=finish,
-            tolerance=tolerance,
-            as_json=json_output,
-        )
-    except (ValueError, FileNotFoundError) as error:
-        raise typer.BadParameter(str(error)) from error
-    typer.echo(text)
 
 
 @app.command()

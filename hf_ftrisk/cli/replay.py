@@ -1,161 +1,214 @@
-"""Behind `hf-ftrisk replay`: files in, text or JSON out."""
+"""Behind `hf-ftrisk replay`: runs in; a plot, text, JSON or a page out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from hf_ftrisk.forecast.forecaster import Forecaster
-from hf_ftrisk.forecast.gain import checked_tolerance
-from hf_ftrisk.goal import Goal
-from hf_ftrisk.goal.metric_names import MetricKind
-from hf_ftrisk.history import RunHistory
-from hf_ftrisk.history.given import MAX_RUNS
-from hf_ftrisk.policy import Rule, rule_maker
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.replay.finish import replay_finish
-from hf_ftrisk.replay.replay import (
-    Replay,
-    default_goal,
-    find_states,
-    replay_run,
-    summarize,
-)
-from hf_ftrisk.replay.text import replay_text, summary_text
+from hf_ftrisk.replay.batch import Options, Replayer
+from hf_ftrisk.replay.compare import Comparison, compare
+from hf_ftrisk.replay.examples import NAMES, load_example
+from hf_ftrisk.replay.replay import Replay, find_states, summarize
+from hf_ftrisk.replay.screen import plot_text
+from hf_ftrisk.replay.text import comparison_text, poor_first, replay_text, summary_text
 from hf_ftrisk.text import visible
+
+_REPO = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A terminal to draw on.
+
+    Args:
+        width: its columns.
+        color: whether it takes colors.
+    """
+
+    width: int
+    color: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was replayed.
+
+    Args:
+        replays: the runs.
+        one: it was asked for one run, not for a folder.
+        refused: (name, reason) of what could not be read.
+        about: lines to be said first.
+    """
+
+    replays: list[Replay]
+    one: bool
+    refused: list[tuple[str, str]]
+    about: tuple[str, ...] = ()
 
 
 def run_replay(
-    path: Path,
+    place: Path | str | None,
     *,
-    shares: Sequence[float] | None = None,
-    goal: str | None = None,
-    kind: MetricKind | None = None,
-    load_best: bool = False,
-    history: Path | None = None,
-    task: str | None = None,
-    false_stop_rate: float = 0.05,
-    rule: str = "calibrated",
-    finish: bool = False,
-    tolerance: float | None = None,
+    example: str | None = None,
+    other: Path | None = None,
+    revision: str | None = None,
     as_json: bool = False,
+    html: Path | None = None,
+    screen: Screen | None = None,
+    **how: Any,
 ) -> str:
-    """Replay a state file, or every run below a folder, and word the result.
+    """Replay a file, every run below a folder or in a Hub repository, or an example; and word it.
 
     Args:
-        path: the file or folder.
-        shares: depths to forecast at, as shares of the run.
-        goal: what is good; None: `default_goal` of each run.
-        kind: range of the goal's metric; None: from its name and values.
-        load_best: the runs keep their best checkpoint.
-        history: run history to forecast and to stop from; a run that is in it is replayed without
-            itself.
-        task: task of the history's runs to use, needed when it holds several.
-        false_stop_rate: allowed chance that a good run is stopped.
-        rule: name of the stopping rule, of `hf_ftrisk.policy.RULES`.
-        finish: also show where the run would have been finished for want of gain.
-        tolerance: gain that is not worth the rest of a run, in the metric's units; None: one point
-            of a rate, 2 % of a loss.
+        place: a trainer state, TensorBoard event file or CSV export; a folder; ``owner/name`` of
+            a model on the Hub, where nothing lies at that path.
+        example: name of an example, in place of `place`.
+        other: a good run's file, to set a run beside.
+        revision: branch or commit on the Hub; None for main.
         as_json: JSON instead of text.
+        html: file to write an interactive page to as well.
+        screen: a terminal, where a plot is drawn above the text of one run.
+        how: the fields of `Options`.
 
     Raises:
         FileNotFoundError: no such path.
-        ValueError: no trainer state there, or a goal, depth or rate that cannot be.
+        HubError: the Hub cannot be used.
+        MissingExtraError: a page or an event file was asked for without its extra.
+        ValueError: no run there, or a goal, depth or rate that cannot be.
     """
-    asked = None if goal is None else Goal.parse(goal, kind=kind)
-    if tolerance is not None:
-        checked_tolerance(tolerance)
-    past = () if history is None else _past(history, task)
-    rules: dict[Goal, Rule] = {}
-    make_rule = rule_maker(rule)
+    replayer = Replayer(Options(**how))
+    found = _found(place, example, revision, replayer)
+    compared = None
+    if other is not None:
+        if not found.one:
+            raise ValueError(f"--compare sets one run beside another, and {place} is a folder")
+        compared = compare(found.replays[0], _record(replayer, other), other.name)
+    if html is not None:
+        _write_page(html, found, replayer, compared)
+    if as_json:
+        return _json(_data(found, compared))
+    return _words(found, compared, screen, html)
 
-    def rule_for(goal: Goal, record: RunRecord) -> Rule:
-        others = tuple(run for run in past if not _same(run, record))
-        if len(others) < len(past):
-            return make_rule(goal, Forecaster.default(others or None), others, false_stop_rate)
-        if goal not in rules:
-            forecaster = Forecaster.default(past or None)
-            rules[goal] = make_rule(goal, forecaster, past, false_stop_rate)
-        return rules[goal]
 
-    def replayed(file: Path, name: str, depths: Sequence[float] | None) -> Replay:
-        record = RunRecord.from_trainer_state(file, load_best=load_best)
-        if record.last_step == 0 and not record.evals and not record.final:
-            raise ValueError(f"{file} has no log entry with a value: nothing to replay")
-        wanted = asked or Goal.parse(default_goal(record), kind=kind)
-        wanted, note = record.goal_scale(wanted)
-        own = rule_for(wanted, record)
-        one = replay_run(
-            record,
-            own,
-            name=name,
-            shares=depths,
-            goal_inferred=asked is None,
-            notes=() if note is None else (note,),
-        )
-        if not finish:
-            return one
-        others = tuple(run for run in past if not _same(run, record))
-        return replace(one, finish=replay_finish(one.record, one.goal, others, tolerance=tolerance))
+def list_examples() -> str:
+    """The examples, a line each."""
+    width = max(map(len, NAMES))
+    rows = [f"{name:<{width}}  {load_example(name).words}" for name in NAMES]
+    return "\n".join([*rows, "", f"Replay one: hf-ftrisk replay --example {NAMES[0]}"])
 
+
+def _found(
+    place: Path | str | None, example: str | None, revision: str | None, replayer: Replayer
+) -> _Found:
+    if example is not None:
+        shown = load_example(example)
+        one = replayer.replay_record(shown.record, f"example {example}", goal=shown.goal)
+        return _Found([one], True, [], about=(shown.words, ""))
+    assert place is not None
+    path = Path(place)
+    text = str(place)
+    if not path.exists() and _REPO.fullmatch(text) and not path.suffix:
+        with _downloaded(text, revision) as (folder, about):
+            found = _below(folder, replayer, text)
+            return replace(found, about=about)
+    return _below(path, replayer, text)
+
+
+def _below(path: Path, replayer: Replayer, called: str) -> _Found:
+    """The run of a file or the runs of a folder."""
     files = find_states(path)
     if path.is_file():
-        one = replayed(path, path.name, shares)
-        return _json(one.to_dict()) if as_json else visible(replay_text(one))
+        return _Found([replayer.replay(path, path.name)], True, [])
     replays: list[Replay] = []
     refused: list[tuple[str, str]] = []
     for file in files:
         name = file.relative_to(path).as_posix()
         try:
-            replays.append(replayed(file, name, shares))
-        except (ValueError, OSError) as error:
+            replays.append(replayer.replay(file, name))
+        except (ValueError, OSError, ModuleNotFoundError) as error:
             refused.append((name, str(error).replace(str(file), name)))
     if not replays:
-        why = "; ".join(reason for _, reason in refused[:3]) or "it holds no JSON file"
-        raise ValueError(f"no run to replay in {path}: {why}")
-    summary = summarize(replays)
-    if as_json:
-        return _json(
-            {
-                "runs": [replay.to_dict() for replay in replays],
-                "summary": summary.to_dict(),
-                "refused": [{"name": name, "reason": reason} for name, reason in refused],
-            }
+        why = "; ".join(reason for _, reason in refused[:3]) or (
+            "it holds no trainer_state.json, CSV or TensorBoard event file"
         )
-    skipped = [f"left out {name}: {reason}" for name, reason in refused]
-    return visible("\n".join([summary_text(replays, summary), *skipped]))
-
-
-def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:
-    """The latest `MAX_RUNS` completed runs of one task; no other run is read."""
-    if not history.is_file():
-        raise FileNotFoundError(f"no run history at {history}")
-    known = RunHistory(history)
-    tasks = sorted({name or "" for name, _ in known.counts()})
-    if task is None and len(tasks) > 1:
         raise ValueError(
-            f"{history} holds runs of {len(tasks)} tasks, and only runs of one task are "
-            f"comparable: choose one with --task, of {tasks}"
+            f"no run to replay in {called}: {why}. See one with `hf-ftrisk replay --example sound`"
         )
-    if task is not None and task not in tasks:
-        raise ValueError(f"{history} holds no run of the task {task!r}: it has {tasks}")
-    return known.records(task=task, latest=MAX_RUNS)
+    return _Found(poor_first(replays), False, refused)
 
 
-def _same(one: RunRecord, other: RunRecord) -> bool:
-    """Whether two records are of one run: equal evaluations, value for value."""
-    return (
-        np.array_equal(one.eval_step, other.eval_step)
-        and one.evals.keys() == other.evals.keys()
-        and all(
-            np.array_equal(column, other.evals[name], equal_nan=True)
-            for name, column in one.evals.items()
-        )
-    )
+@contextmanager
+def _downloaded(repo: str, revision: str | None) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """A folder with the states of a Hub repository, and what its card says."""
+    from hf_ftrisk.cli.card import card_text
+    from hf_ftrisk.errors import CardError
+    from hf_ftrisk.hub.metadata import CardMetadata
+    from hf_ftrisk.hub_repo.states import download_states
+
+    try:
+        card = card_text(CardMetadata.from_card(repo, revision=revision))
+    except CardError:
+        card = "The card holds no prediction."
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        download_states(repo, folder, revision=revision)
+        yield folder, (f"{repo} on the Hub", *card.splitlines(), "")
+
+
+def _record(replayer: Replayer, file: Path) -> RunRecord:
+    """The one run at a path."""
+    (found, *more) = find_states(file) or [file]
+    if more:
+        raise ValueError(f"{file} holds {len(more) + 1} runs: name the file of the good one")
+    return replayer.read(found)[0]
+
+
+def _write_page(
+    target: Path, found: _Found, replayer: Replayer, compared: Comparison | None
+) -> None:
+    from hf_ftrisk.atomic import write_atomically
+    from hf_ftrisk.replay.page import page
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, page(found.replays, replayer, compared, one=found.one).encode())
+
+
+def _data(found: _Found, compared: Comparison | None) -> Any:
+    if found.one:
+        data = found.replays[0].to_dict()
+        return data if compared is None else {**data, "compared": compared.to_dict()}
+    return {
+        "runs": [replay.to_dict() for replay in found.replays],
+        "summary": summarize(found.replays).to_dict(),
+        "refused": [{"name": name, "reason": reason} for name, reason in found.refused],
+    }
+
+
+def _words(
+    found: _Found, compared: Comparison | None, screen: Screen | None, html: Path | None
+) -> str:
+    lines = [visible(line) for line in found.about]
+    if found.one:
+        (one,) = found.replays
+        if screen is not None:
+            lines.append(plot_text(one, width=min(screen.width, 110), color=screen.color))
+        lines.append(visible(replay_text(one)))
+        if compared is not None:
+            lines += ["", visible(comparison_text(compared, one.goal))]
+    else:
+        summary = summarize(found.replays)
+        skipped = [f"left out {name}: {reason}" for name, reason in found.refused]
+        lines.append(visible("\n".join([summary_text(found.replays, summary), *skipped])))
+    if html is not None:
+        lines += ["", f"page written to {html}"]
+    return "\n".join(lines)
 
 
 def _json(data: object) -> str:

@@ -23,8 +23,10 @@ from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.goal.metric_names import choose_metric
 from hf_ftrisk.policy import Rule, look_steps
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record.other_logs import EVENT_MARK
 from hf_ftrisk.record.tasks import of_task
 from hf_ftrisk.replay.finish import ReplayFinish
+from hf_ftrisk.replay.keep import Keep
 from hf_ftrisk.report import Look
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
@@ -64,7 +66,8 @@ class Replay:
         diagnoses: named failures of the whole trajectory.
         goal_inferred: nobody gave a goal, it was chosen from the metrics in the log.
         finish: where it would have been finished for want of gain; None: nobody asked.
-        notes: what was learned about the goal's scale, one sentence each.
+        notes: what was learned of how it is read, one sentence each.
+        keep: the checkpoint to keep; None where nothing was evaluated.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Replay:
     goal_inferred: bool = False
     finish: ReplayFinish | None = None
     notes: tuple[str, ...] = ()
+    keep: Keep | None = None
 
     @property
     def baseline(self) -> float | None:
@@ -120,6 +124,7 @@ class Replay:
             "good": self.good,
             "diagnoses": [diagnosis.to_dict() for diagnosis in self.diagnoses],
             "notes": list(self.notes),
+            "keep": dict(vars(self.keep)) if self.keep else None,
         }
         if self.finish is not None:
             data["finished_at"] = self.finish.finished_at
@@ -132,7 +137,8 @@ def find_states(path: Path) -> list[Path]:
     """State files below a folder, the latest of each run; a file is itself.
 
     A run's folder holds one file for every checkpoint, each with the history so far. JSON files
-    of other names count too: what is no trainer state is told when it is read.
+    of other names count too, as do CSV files at its top: what is no run is told when it is read.
+    TensorBoard event files count where a run has no state file.
 
     Raises:
         FileNotFoundError: no such file or folder.
@@ -151,6 +157,10 @@ def find_states(path: Path) -> list[Path]:
         run = file.parent.parent if checkpoint else file.parent
         if run not in runs or _checkpoint_step(file) > _checkpoint_step(runs[run]):
             runs[run] = file
+    runs.update((file, file) for file in path.glob("*.csv"))
+    for file in sorted(path.rglob(f"*{EVENT_MARK}*")):
+        if not any(parent in runs for parent in file.parents):
+            runs[file.parent] = file
     return sorted(runs.values())
 
 

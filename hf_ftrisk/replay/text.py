@@ -5,9 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.replay.compare import Comparison
 from hf_ftrisk.replay.finish import ReplayFinish
+from hf_ftrisk.replay.keep import Keep
 from hf_ftrisk.replay.replay import Replay, ReplayLook, Summary
+from hf_ftrisk.replay.screen import sparkline
 from hf_ftrisk.report.wording import share, value
 
 _WIDTH = 100
@@ -39,11 +43,78 @@ def replay_text(replay: Replay) -> str:
     if replay.finish is not None:
         lines += _entry("finished", _finish_words(replay.finish, replay))
     lines += _entry("outcome", _outcome_words(replay))
+    if replay.keep is not None:
+        lines += _entry("keep", keep_words(replay.keep, replay.goal))
     for diagnosis in replay.diagnoses:
         lines += _entry(diagnosis.name, f"{diagnosis.message} {diagnosis.advice}")
     for note in _notes(replay):
         lines += _entry("note", note)
     return "\n".join(lines)
+
+
+def keep_words(keep: Keep, goal: Goal) -> str:
+    """Which checkpoint to keep, and what it is worth beside the last."""
+    best = f"{goal.metric} {value(keep.value, goal)}"
+    last = "" if keep.step == keep.last_step else f"; the last has {value(keep.last, goal)}"
+    if keep.step == 0:
+        return f"none: no evaluation was better than the untrained model's, {best}{last}"
+    if keep.checkpoint is None:
+        return f"the checkpoint of step {keep.step}, the best evaluation: {best}{last}"
+    if keep.checkpoint == f"checkpoint-{keep.step}":
+        return f"{keep.checkpoint}, the best evaluation: {best}{last}"
+    held = keep.checkpoint_value
+    worth = "not evaluated there" if held is None else f"{goal.metric} {value(held, goal)}"
+    return (
+        f"{keep.checkpoint} ({worth}), the best that lies beside this file; the best evaluation, "
+        f"{value(keep.value, goal)} at step {keep.step}, has no checkpoint there"
+    )
+
+
+def comparison_text(comparison: Comparison, goal: Goal) -> str:
+    """Two runs side by side, a line for each quantity at each depth, and where they part."""
+    names = list(dict.fromkeys(row.name for row in comparison.rows))
+    shares = sorted({row.share for row in comparison.rows})
+    cells = {(row.name, row.share): row for row in comparison.rows}
+
+    def cell(number: float | None, name: str) -> str:
+        if number is None:
+            return "-"
+        return value(number, goal) if name == goal.metric else f"{number:.3g}"
+
+    rows: list[tuple[str, ...]] = [("depth", *(f"{name}, other" for name in names))]
+    for depth in shares:
+        found = [cells.get((name, depth)) for name in names]
+        rows.append(
+            (
+                share(depth),
+                *(
+                    "-" if row is None else f"{cell(row.here, name)}, {cell(row.there, name)}"
+                    for row, name in zip(found, names, strict=True)
+                ),
+            )
+        )
+    lines = [f"beside {comparison.name}, at equal shares of their plans:", *_aligned(rows), ""]
+    if comparison.behind_at is not None:
+        lines.append(f"behind it from {share(comparison.behind_at)} of the run on")
+    worst = comparison.worst
+    if worst is not None:
+        lines += _entry(
+            "look at",
+            f"the {worst.name}, which differs most early in the run: "
+            f"{cell(worst.here, worst.name)} here, {cell(worst.there, worst.name)} there, at "
+            f"{share(worst.share)} of the run.",
+        )
+    return "\n".join(lines).rstrip()
+
+
+def poor_first(replays: Sequence[Replay]) -> list[Replay]:
+    """Replays by what needs attention: poor ones, stopped or diagnosed ones, the rest."""
+
+    def need(replay: Replay) -> tuple[int, int, int, str]:
+        poor = {False: 0, None: 1, True: 2}[replay.good]
+        return poor, replay.stopped_at is None, -len(replay.diagnoses), replay.name
+
+    return sorted(replays, key=need)
 
 
 def _how_far(record: RunRecord) -> str:
@@ -101,10 +172,10 @@ def _never_evaluated(replay: Replay) -> bool:
 def summary_text(replays: Sequence[Replay], summary: Summary) -> str:
     """A folder: one line for each run, then errors by depth and what the stops would have saved."""
     rows: list[tuple[str, ...]] = [
-        ("run", "goal", "steps", "at 30 %", "outcome", "good", "stopped at")
+        ("run", "goal", "curve", "steps", "at 30 %", "outcome", "good", "stopped at")
     ]
     rows += [_run_row(replay) for replay in replays]
-    lines = [*_aligned(rows, left=2), ""]
+    lines = [*_aligned(rows, left=3), ""]
     if summary.depths:
         head = ("metric", "depth", "runs", "forecast", "last value", "best so far", "90 % held")
         table: list[tuple[str, ...]] = [head]
@@ -181,6 +252,7 @@ def _run_row(replay: Replay) -> tuple[str, ...]:
     return (
         name,
         str(replay.goal),
+        sparkline(replay.record, replay.goal.metric),
         f"{replay.record.last_step}/{replay.record.max_steps}",
         value(looks[0].mean, replay.goal) if looks else "-",
         "-" if replay.outcome is None else value(replay.outcome, replay.goal),

@@ -1,0 +1,72 @@
+"""Which checkpoint of a run to keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The best evaluation, and the checkpoint that holds it.
+
+    Args:
+        step: step of the best evaluation.
+        value: the goal metric there.
+        last: the goal metric at the last evaluation.
+        last_step: step of that.
+        checkpoint: folder to keep, such as ``checkpoint-300``; None where none is known.
+        checkpoint_value: the goal metric at that checkpoint, None where it was not evaluated.
+    """
+
+    step: int
+    value: float
+    last: float
+    last_step: int
+    checkpoint: str | None = None
+    checkpoint_value: float | None = None
+
+
+def keep_of(record: RunRecord, goal: Goal, file: Path | None = None) -> Keep | None:
+    """What to keep of a run, None where nothing was evaluated.
+
+    Args:
+        record: the run.
+        goal: what it is judged by.
+        file: its state file; checkpoints beside it are those that can be kept.
+    """
+    steps, values = record.finite(goal.metric)
+    if not steps.size:
+        return None
+    better = values if goal.greater_is_better else -values
+    best = int(np.argmax(better))
+    saved = [] if file is None else _saved(file)
+    name, at = None, None
+    evaluated = dict(zip(steps.astype(int).tolist(), values.tolist(), strict=True))
+    if saved:
+        sign = 1.0 if goal.greater_is_better else -1.0
+        held = [step for step in saved if step in evaluated]
+        kept = max(held, key=lambda step: sign * evaluated[step]) if held else max(saved)
+        name, at = f"checkpoint-{kept}", evaluated.get(kept)
+    return Keep(
+        step=int(steps[best]),
+        value=float(values[best]),
+        last=float(values[-1]),
+        last_step=int(steps[-1]),
+        checkpoint=name,
+        checkpoint_value=at,
+    )
+
+
+def _saved(file: Path) -> list[int]:
+    """Steps of the checkpoints beside a state file, in order."""
+    folder = file.parent
+    if folder.name.startswith("checkpoint-"):
+        folder = folder.parent
+    tails = (found.name.removeprefix("checkpoint-") for found in folder.glob("checkpoint-*"))
+    return sorted(int(tail) for tail in tails if tail.isdigit())

@@ -1,0 +1,61 @@
+"""`hf-ftrisk replay`: examples, the Hub, and what goes to a pipe."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from hf_ftrisk.cli.app import app
+from hf_ftrisk.replay.examples import NAMES, load_example
+
+REPO = "me/tiny"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["replay", *map(str, arguments)])
+
+
+def test_examples_are_listed_and_replayed_by_name():
+    listed = run("--example")
+    assert listed.exit_code == 0
+    assert all(name in listed.output for name in NAMES)
+    assert "example wrong: finished" in run("--example", "wrong").output
+
+
+def test_without_anything_to_replay_the_next_command_is_named():
+    result = run()
+    assert result.exit_code == 2
+    assert "hf-ftrisk replay --example" in result.output.replace("\n", " ")
+
+
+def test_a_pipe_gets_neither_plot_nor_color():
+    output = run("--example", "sound").output
+    assert "┤" not in output
+    assert "\x1b" not in output
+
+
+def test_the_states_and_the_card_of_a_hub_repository_are_read(hub):
+    state = json.dumps(load_example("sound").state).encode()
+    hub.make(
+        REPO,
+        {"README.md": b"# Mine\n", "last-checkpoint/trainer_state.json": state},
+    )
+    result = run(REPO)
+    assert result.exit_code == 0, result.output
+    assert "me/tiny on the Hub" in result.output
+    assert "The card holds no prediction." in result.output
+    assert "1500/1500" in result.output
+
+
+def test_a_repository_without_states_says_what_to_look_at(hub):
+    hub.make(REPO, {"README.md": b"# Mine\n"})
+    result = run(REPO)
+    assert result.exit_code == 1
+    assert "hf-ftrisk card me/tiny" in result.output
+
+
+@pytest.mark.parametrize("name", ["no/such/file.json", "nothing.json"])
+def test_a_file_that_is_not_there_is_wrong_usage(name):
+    assert run(name).exit_code == 2
