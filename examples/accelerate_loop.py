@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-ftrisk[train]"]
+# ///
 """A plain accelerate loop, probed through five functions before it runs.
 
 python examples/accelerate_loop.py

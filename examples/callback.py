@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-ftrisk[train]"]
+# ///
 """FineTuneRiskCallback by hand: watch a run, stop it when it is predicted to be poor.
 
 python examples/callback.py

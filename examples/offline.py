@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-ftrisk[train]"]
+# ///
 """Tiny models, a tokenizer and data for the examples: built here, so that nothing is downloaded."""
 
 from __future__ import annotations

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-ftrisk[train]"]
+# ///
 """Seq2SeqTrainer that is measured by what the model generates; nothing here knows of hf-ftrisk.
 
     hf-ftrisk run --goal "eval_exact_match>=0.8" examples/sequence_to_sequence.py \\

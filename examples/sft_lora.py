@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-ftrisk[train]", "trl>=1.0"]
+# ///
 """Supervised fine-tuning of a language model with TRL and LoRA; nothing here knows of hf-ftrisk.
 
 hf-ftrisk run --goal eval_loss examples/sft_lora.py --output_dir out

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-ftrisk[train]"]
+# ///
 """Text classification with HfArgumentParser and Trainer; nothing here knows of hf-ftrisk.
 
     hf-ftrisk run --goal "eval_accuracy>=0.9" examples/text_classification.py --output_dir out

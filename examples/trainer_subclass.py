@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-ftrisk[train]"]
+# ///
 """A Trainer with a loss and a train() of its own; nothing here knows of hf-ftrisk.
 
 hf-ftrisk run --goal "eval_accuracy>=0.9" examples/trainer_subclass.py --output_dir out

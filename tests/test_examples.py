@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,15 @@ def test_an_example_by_hand_tells_what_it_expected_and_what_came(tmp_path, name)
     out = python(str(EXAMPLES / f"{name}.py"), cwd=tmp_path).stdout
     assert "before the run:" in out
     assert "after it:" in out
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_the_head_of_an_example_names_what_it_needs(path):
+    block = re.search(r"(?m)\A# /// script\n((?:# .*\n)+?)# ///$", path.read_text())
+    head = tomllib.loads(re.sub(r"(?m)^# ", "", block[1]))
+    needed = " ".join(head["dependencies"])
+    assert "hf-ftrisk[train]" in needed
+    assert ("trl" in needed) == ("from trl import" in path.read_text())
 
 
 def test_every_example_stands_in_the_readme():

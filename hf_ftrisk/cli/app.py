@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +10,9 @@ from typing import Annotated, Literal
 import typer
 
 from hf_ftrisk._version import __version__
-from hf_ftrisk.cli.group import Commands, told_errors
+from hf_ftrisk.cli.doctor import app as doctor_app
+from hf_ftrisk.cli.follow import app as follow_app
+from hf_ftrisk.cli.group import Commands, print_json, told_errors
 from hf_ftrisk.cli.history import app as history_app
 from hf_ftrisk.cli.rank import app as rank_app
 from hf_ftrisk.cli.replay_command import Kind
@@ -22,11 +23,12 @@ app = typer.Typer(
     cls=Commands,
     help="How a Hugging Face fine-tune will end, told before and early in the run.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(history_app, name="history")
 app.add_typer(replay_app)
+app.add_typer(follow_app)
+app.add_typer(doctor_app)
 app.add_typer(rank_app)
 
 
@@ -123,6 +125,9 @@ def run(
     """Run a training script or command unchanged, with every Trainer in it probed and watched.
 
     Exit status: 0 finished, 1 it failed by itself, 2 wrong usage, 3 no-go or stopped as poor.
+    With --report-dir the reports are there as JSON; the standard output is the script's own.
+
+    Example: `hf-ftrisk run --goal "eval_accuracy>=0.85" --report-dir reports train.py --seed 1`
     """
     from hf_ftrisk.errors import ScriptNotFoundError
     from hf_ftrisk.extras import require
@@ -179,7 +184,10 @@ def demo(
         Path, typer.Option("--out", help="Folder for reports, model cards and figures.")
     ] = Path("ftrisk-demo"),
 ) -> None:
-    """A real model on real data: a sound setting and two doomed ones, judged before and early."""
+    """A real model on real data: a sound setting and two doomed ones, judged before and early.
+
+    Example: `hf-ftrisk demo --task text --out ftrisk-demo`
+    """
     from hf_ftrisk.errors import MissingDemoPackageError
     from hf_ftrisk.extras import require
 
@@ -196,14 +204,20 @@ def demo(
 def report(
     path: Annotated[Path, typer.Argument(help="A saved report, such as preflight.json.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a saved report."""
+    """Show a saved report.
+
+    Example: `hf-ftrisk report reports/watch.json --markdown`
+    """
     from hf_ftrisk.report import RiskReport
     from hf_ftrisk.report.terminal import show_report
 
     with told_errors():
         loaded = RiskReport.load(path)
-    if markdown:
+    if json_output:
+        print_json(loaded.to_dict())
+    elif markdown:
         typer.echo(loaded.to_markdown(), nl=False)
     else:
         show_report(loaded)
@@ -228,11 +242,14 @@ def publish(
     figure: Annotated[
         bool, typer.Option("--figure/--no-figure", help="Send the figure too.")
     ] = True,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Put a report into a model's card on the Hub; the rest of the card stays as it is.
 
     Uses the token of `hf auth login` or of HF_TOKEN. Exit status: 1 when the Hub cannot be used;
     the files are then left in ftrisk/unsent.
+
+    Example: `hf-ftrisk publish reports/watch.json me/model --dry-run`
     """
     from hf_ftrisk.hub.publishing import publish as publish_report
     from hf_ftrisk.report import RiskReport
@@ -247,6 +264,9 @@ def publish(
             private=private,
             figure=figure,
         )
+    if json_output:
+        print_json({**vars(published), "files": dict(published.files)})
+        return
     if dry_run:
         typer.echo(published.diff or "the card stays as it is\n", nl=False)
     for name, size in published.files.items():
@@ -271,6 +291,8 @@ def card(
     """Show the prediction that a model card holds, and the outcome once it is known.
 
     Exit status: 1 when the Hub cannot be used, 2 for a card without a prediction.
+
+    Example: `hf-ftrisk card me/model --json`
     """
     from hf_ftrisk.cli.card import card_text
     from hf_ftrisk.hub.metadata import CardMetadata
@@ -278,7 +300,7 @@ def card(
     with told_errors():
         found = CardMetadata.from_card(place, revision=revision)
     if json_output:
-        typer.echo(json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
+        print_json(found.to_dict())
     else:
         typer.echo(card_text(found))
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+
+def print_json(data: object) -> None:
+    """Print strict JSON: NaN and infinities are refused."""
+    typer.echo(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 @contextmanager

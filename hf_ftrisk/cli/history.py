@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hf_ftrisk.cli.group import told_errors
+from hf_ftrisk.cli.group import print_json, told_errors
 
 if TYPE_CHECKING:
     from hf_ftrisk.history import ImportSummary, RunHistory
@@ -25,6 +25,7 @@ File = Annotated[
 Task = Annotated[str | None, typer.Option(help="Only runs of this task.")]
 Metric = Annotated[str | None, typer.Option(help="Only runs with this metric.")]
 Repo = Annotated[str, typer.Argument(help="Dataset on the Hub, owner/name.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit; main if not given.")]
 
 
@@ -40,14 +41,22 @@ def add(
     reports: Annotated[
         list[Path], typer.Argument(help="Reports of watched runs: watch.json, as they were saved.")
     ],
+    json_output: Json = False,
 ) -> None:
-    """Add the finished runs that reports hold. The file is created when it is missing."""
+    """Add the finished runs that reports hold. The file is created when it is missing.
+
+    Example: `hf-ftrisk history add runs.db reports/watch.json`
+    """
     from hf_ftrisk.history import RunHistory
 
     with told_errors():
         records = [_run_of(path) for path in reports]
         added = RunHistory(history).add_all(records, source="report")
-    typer.echo(f"{added} added, {len(records) - added} known already")
+    known = len(records) - added
+    if json_output:
+        print_json({"added": added, "known": known, "refused": []})
+    else:
+        typer.echo(f"{added} added, {known} known already")
 
 
 @app.command("list")
@@ -58,13 +67,22 @@ def list_runs(
             metavar="[HISTORY]", help="File of the history; the one kept by default if not given."
         ),
     ] = None,
+    json_output: Json = False,
 ) -> None:
-    """How many runs of which task there are, and where they came from."""
+    """How many runs of which task there are, and where they came from.
+
+    Example: `hf-ftrisk history list runs.db`
+    """
     with told_errors():
-        file = history or _default()
-        if file is None:
-            return
-        counts = _existing(file).counts()
+        file = history or _default(aside=json_output)
+        counts = {} if file is None else _existing(file).counts()
+    if json_output:
+        known = sorted(counts.items(), key=str)
+        tasks = [{"task": task, "source": source, "runs": n} for (task, source), n in known]
+        print_json({"tasks": tasks, "runs": sum(counts.values())})
+        return
+    if file is None:
+        return
     rows = sorted(
         (_line(task or "(no task)"), _line(source or "(recorded here)"), number)
         for (task, source), number in counts.items()
@@ -86,8 +104,12 @@ def import_runs(
         str | None,
         typer.Option(help="Name under which runs from trainer_state.json files are comparable."),
     ] = None,
+    json_output: Json = False,
 ) -> None:
-    """Add runs from Trainer's own files or from Parquet."""
+    """Add runs from Trainer's own files or from Parquet.
+
+    Example: `hf-ftrisk history import runs.db old-runs/ --task my-task`
+    """
     from hf_ftrisk.history import RunHistory
 
     parquet = source.suffix == ".parquet"
@@ -98,9 +120,9 @@ def import_runs(
             raise FileNotFoundError(f"no such file or folder: {source}")
         runs = RunHistory(history)
         if parquet:
-            _tell(runs.import_parquet(source))
+            _tell(runs.import_parquet(source), json_output)
         else:
-            _tell(runs.import_trainer_states(source, task=task))
+            _tell(runs.import_trainer_states(source, task=task), json_output)
 
 
 @app.command(no_args_is_help=True)
@@ -109,11 +131,18 @@ def export(
     target: Annotated[Path, typer.Argument(help="Parquet file to write.")],
     task: Task = None,
     metric: Metric = None,
+    json_output: Json = False,
 ) -> None:
-    """Write runs to a Parquet file, with everything that is known of them."""
+    """Write runs to a Parquet file, with everything that is known of them.
+
+    Example: `hf-ftrisk history export runs.db runs.parquet`
+    """
     with told_errors():
         count = _existing(history).export_parquet(target, task=task, metric=metric)
-    typer.echo(f"{count} runs in {target}")
+    if json_output:
+        print_json({"runs": count, "file": str(target)})
+    else:
+        typer.echo(f"{count} runs in {target}")
 
 
 @app.command(no_args_is_help=True)
@@ -133,10 +162,13 @@ def push(
         bool | None,
         typer.Option("--private/--public", help="Create the dataset, if it does not exist."),
     ] = None,
+    json_output: Json = False,
 ) -> None:
     """Add runs to a Hub dataset: only those it lacks, without paths and names.
 
     Uses the token of `hf auth login` or of HF_TOKEN.
+
+    Example: `hf-ftrisk history push runs.db me/runs --dry-run`
     """
     with told_errors():
         pushed = _existing(history).push_to_hub(
@@ -148,6 +180,9 @@ def push(
             revision=revision,
             private=private,
         )
+    if json_output:
+        print_json({**vars(pushed), "files": dict(pushed.files)})
+        return
     for name, size in pushed.files.items():
         typer.echo(f"{size:>10,} bytes  {name}")
     typer.echo(f"{pushed.added} runs to add, {pushed.known} known already")
@@ -158,25 +193,28 @@ def push(
 
 
 @app.command(no_args_is_help=True)
-def pull(history: File, repo: Repo, revision: Revision = None) -> None:
-    """Add the runs of a Hub dataset; each one is checked. The file is created when missing."""
+def pull(history: File, repo: Repo, revision: Revision = None, json_output: Json = False) -> None:
+    """Add the runs of a Hub dataset; each one is checked. The file is created when missing.
+
+    Example: `hf-ftrisk history pull runs.db me/runs`
+    """
     from hf_ftrisk.history import RunHistory
 
     with told_errors():
-        _tell(RunHistory(history).pull(repo, revision=revision))
+        _tell(RunHistory(history).pull(repo, revision=revision), json_output)
 
 
-def _default() -> Path | None:
+def _default(*, aside: bool) -> Path | None:
     """The history kept by default, shown; None where it is off or holds nothing yet, told."""
     from hf_ftrisk.history.remembered import VARIABLE, default_file
 
     file = default_file()
     if file is None:
-        typer.echo(f"no run is remembered by default: {VARIABLE} is off")
+        typer.echo(f"no run is remembered by default: {VARIABLE} is off", err=aside)
     elif not file.exists():
-        typer.echo(f"no run is remembered yet; completed ones will be in {file}")
+        typer.echo(f"no run is remembered yet; completed ones will be in {file}", err=aside)
     else:
-        typer.echo(f"{file}:")
+        typer.echo(f"{file}:", err=aside)
         return file
     return None
 
@@ -198,7 +236,10 @@ def _run_of(path: Path) -> RunRecord:
     return run
 
 
-def _tell(summary: ImportSummary) -> None:
+def _tell(summary: ImportSummary, as_json: bool) -> None:
+    if as_json:
+        print_json(vars(summary))
+        return
     typer.echo(str(summary))
     for where, why in summary.refused:
         typer.echo(f"refused {_line(where)}: {_line(why)}", err=True)

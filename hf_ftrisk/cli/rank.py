@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hf_ftrisk.cli.group import told_errors
+from hf_ftrisk.cli.group import print_json, told_errors
 from hf_ftrisk.text import visible
 
 app = typer.Typer()
@@ -56,11 +56,16 @@ def rank(
     collect: Annotated[
         bool, typer.Option("--collect", help="Read back what emitted commands reported.")
     ] = False,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print the ranking as JSON, and nothing else.")
+    ] = False,
 ) -> None:
     """Which values of a script's options end best, for a share of the cost of all full runs.
 
     The script stays as it is: one process for each candidate, trained a little and paused at a
     checkpoint. Prints a table and the winner's command.
+
+    Example: `hf-ftrisk rank --vary learning_rate=1e-5,3e-5 --goal eval_accuracy train.py`
     """
     from hf_ftrisk.choosing.commands import ProcessEngine, emitted, varied
     from hf_ftrisk.choosing.commands import collect as take_reports
@@ -71,6 +76,8 @@ def rank(
     from hf_ftrisk.goal import Goal
 
     require("train")
+    if json_output and (go or emit):
+        raise typer.BadParameter("--json prints a ranking: not with --go or --emit")
     if sum((go, emit, collect)) > 1:
         raise typer.BadParameter("--go, --emit and --collect exclude each other")
     try:
@@ -90,11 +97,17 @@ def rank(
             return
         if collect:
             missing = take_reports(study)
+            if json_output:
+                print_json(study.ranking().to_dict())
+                return
             typer.echo(visible(str(study.ranking())))
             more = "run --emit again for the next round" if study.next_orders() else "all is done"
             typer.echo(f"\n{missing} reports missing" if missing else f"\n{more}")
             return
         ranking = run_study(study, ProcessEngine(programs))
+    if json_output:
+        print_json(ranking.to_dict())
+        raise typer.Exit(0 if ranking.best else 1)
     typer.echo(visible(str(ranking)))
     best = ranking.best
     if best is None:

@@ -215,6 +215,11 @@ class _Report(BaseModel):
     notes: Texts
 
 
+def report_schema() -> dict[str, Any]:
+    """JSON Schema of a report, as `RiskReport.save` writes it and ``--json`` prints it."""
+    return _Report.model_json_schema()
+
+
 def check(data: Mapping[str, Any]) -> None:
     """Refuse what is no report.
 

@@ -1,0 +1,134 @@
+"""`hf-ftrisk doctor`: what is installed, and what would be refused here and why."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Annotated, Any
+
+import typer
+
+from hf_ftrisk._version import __version__
+from hf_ftrisk.cli.group import print_json
+
+app = typer.Typer()
+
+# What would be refused, or left out, without an extra.
+_WITHOUT = {
+    "train": "preflight, FineTuneRiskCallback, rank; hf-ftrisk run, rank and demo",
+    "html": "hf-ftrisk replay --html",
+    "plots": "figures in model cards and reports",
+    "tensorboard": "hf-ftrisk replay of TensorBoard event files",
+    "boost": "LightGBM in LearnedPredictor; scikit-learn's boosting takes its place",
+    "optuna": "hf_ftrisk.integrations.optuna",
+    "ray": "hf_ftrisk.integrations.ray and rank(engine='ray')",
+}
+# What no install changes.
+_NEVER = (
+    (
+        "a pre-flight with FSDP or DeepSpeed, of a model sharded when it was loaded, with "
+        "layer-wise optimizers, XLA or SageMaker model parallelism",
+        "such a trainer cannot be put back as it was; watch its run with FineTuneRiskCallback",
+    ),
+)
+
+
+@app.command()
+def doctor(
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Versions, device, extras, and what would be refused here, with the reason.
+
+    Exit status: 0, whatever is missing.
+
+    Example: `hf-ftrisk doctor --json`
+    """
+    found = examined()
+    if json_output:
+        print_json(found)
+    else:
+        typer.echo(_words(found))
+
+
+def examined() -> dict[str, Any]:
+    """What is installed and what follows from it, JSON-ready."""
+    from hf_ftrisk.extras import EXTRAS, install_command, missing_modules
+
+    extras: list[dict[str, Any]] = []
+    for name in EXTRAS:
+        missing = missing_modules(name)
+        extras.append(
+            {
+                "extra": name,
+                "installed": not missing,
+                "missing": missing,
+                "install": install_command(name),
+            }
+        )
+    refused = [
+        {
+            "what": _WITHOUT[extra["extra"]],
+            "why": f"{', '.join(extra['missing'])} not installed",
+            "do": extra["install"],
+        }
+        for extra in extras
+        if not extra["installed"]
+    ]
+    refused += [{"what": what, "why": why, "do": ""} for what, why in _NEVER]
+    return {
+        "hf_ftrisk": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": _device(),
+        "versions": _versions(),
+        "extras": extras,
+        "refused": refused,
+    }
+
+
+def _versions() -> dict[str, str]:
+    """Version of every package that any extra may bring, where it is installed."""
+    from packaging.requirements import Requirement
+
+    found: dict[str, str] = {}
+    for line in requires("hf-ftrisk") or ():
+        name = Requirement(line).name
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return dict(sorted(found.items()))
+
+
+def _device() -> str:
+    """What a training here would run on."""
+    from hf_ftrisk.extras import missing_modules
+
+    if "torch" in missing_modules("train"):
+        return "unknown: torch is not installed"
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return "Apple GPU (mps)" if torch.backends.mps.is_available() else "CPU"
+
+
+def _words(found: dict[str, Any]) -> str:
+    from hf_ftrisk.text import visible
+
+    lines = [
+        f"hf-ftrisk {found['hf_ftrisk']}, Python {found['python']}, {found['platform']}",
+        f"device: {found['device']}",
+        "",
+        "extras",
+    ]
+    for extra in found["extras"]:
+        state = "installed" if extra["installed"] else f"missing: {extra['install']}"
+        lines.append(f"  {extra['extra']:<12}{state}")
+    lines += ["", "refused here"]
+    for item in found["refused"]:
+        lines.append(f"  {item['what']}")
+        lines.append(f"    {item['why']}" + (f": {item['do']}" if item["do"] else ""))
+    lines += ["", f"interpreter: {sys.executable}"]
+    return visible("\n".join(lines))

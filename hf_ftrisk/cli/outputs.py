@@ -1,0 +1,271 @@
+"""What each command's ``--json`` prints, as types; and their JSON Schema files.
+
+``python -m hf_ftrisk.cli.outputs`` writes ``hf_ftrisk/schemas/*.json``, which the wheel ships.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+import hf_ftrisk
+from hf_ftrisk.history.run_history import ImportSummary
+from hf_ftrisk.history.sharing import Pushed
+from hf_ftrisk.hub.publishing import Published
+from hf_ftrisk.replay.compare import Compared
+from hf_ftrisk.replay.keep import Keep
+from hf_ftrisk.replay.replay import Summary
+from hf_ftrisk.report.schema import report_schema
+from hf_ftrisk.verdict import Severity
+
+FOLDER = Path(hf_ftrisk.__file__).parent / "schemas"
+
+
+class _Output(BaseModel):
+    """No field beyond those named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Finding(_Output):
+    """A named failure: what was found, with its numbers, and one change to make."""
+
+    name: str
+    message: str
+    advice: str
+    severity: Severity
+    evidence: dict[str, float | None]
+
+
+class ReplayedLook(_Output):
+    """A forecast on the way: what was known at a step, and the end as it was forecast there."""
+
+    step: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    prob_good: float | None
+    observed: float | None
+    share: float | None
+    best: float | None
+
+
+class ComparedRuns(_Output):
+    """The run beside another, at equal shares of their plans."""
+
+    name: str
+    rows: list[Compared]
+    behind_at: float | None
+    worst: Compared | None
+
+
+class ReplayedRun(_Output):
+    """`hf-ftrisk replay FILE --json`, and each line of `hf-ftrisk follow --json`."""
+
+    name: str
+    goal: str
+    goal_inferred: bool
+    baseline: float | None
+    status: Literal["finished", "running", "stopped"]
+    last_step: int
+    max_steps: int
+    looks: list[ReplayedLook]
+    stopped_at: int | None
+    saved_share: float
+    reason: str | None
+    certain: bool
+    outcome: float | None
+    good: bool | None
+    diagnoses: list[Finding]
+    notes: list[str]
+    keep: Keep | None
+    finished_at: int | None = None
+    given_up: float | None = None
+    finished_by: str | None = None
+    compared: ComparedRuns | None = None
+
+
+class Refused(_Output):
+    """What could not be read, and why."""
+
+    name: str
+    reason: str
+
+
+class ReplayedFolder(_Output):
+    """`hf-ftrisk replay FOLDER --json`: its runs, poor ones first."""
+
+    runs: list[ReplayedRun]
+    summary: Summary
+    refused: list[Refused]
+
+
+class CardGoal(_Output):
+    """What the run was judged by."""
+
+    metric: str
+    target: float | None = None
+    greater_is_better: bool
+    kind: str | None = None
+
+
+class CardEnd(_Output):
+    """A forecast of the end, made at a step."""
+
+    step: int
+    mean: float
+    low: float
+    high: float
+    level: float
+    prob_good: float | None = None
+
+
+class CardRisk(_Output):
+    """The uncertainty that no probing removes, and the predictability regime."""
+
+    intrinsic_std: float | None = None
+    regime: str
+    optimal_depth: float | None = None
+
+
+class CardSteps(_Output):
+    """Optimizer steps of the full run, and spent on the prediction."""
+
+    full: int
+    spent: float
+
+
+class Card(_Output):
+    """`hf-ftrisk card REPO --json`."""
+
+    version: int
+    hf_ftrisk: str | None = None
+    stage: str
+    verdict: Literal["GO", "NO_GO", "UNDECIDED"]
+    goal: CardGoal
+    baseline: float | None = None
+    forecast: CardEnd | None = None
+    early_forecast: CardEnd | None = None
+    outcome: float | None = None
+    risk: CardRisk | None = None
+    steps: CardSteps
+    stopped_at: int | None = None
+    diagnoses: list[str] = []
+    report: str | None = None
+
+
+class HistoryTask(_Output):
+    """Runs of one task from one source."""
+
+    task: str | None
+    source: str | None
+    runs: int
+
+
+class HistoryList(_Output):
+    """`hf-ftrisk history list --json`."""
+
+    tasks: list[HistoryTask]
+    runs: int
+
+
+class HistoryExport(_Output):
+    """`hf-ftrisk history export --json`."""
+
+    runs: int
+    file: str
+
+
+class RankedCandidate(_Output):
+    """A candidate: what was spent on it, and how it is forecast to end."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+
+class Ranked(_Output):
+    """`hf-ftrisk rank --json`."""
+
+    format_version: int
+    goal: dict[str, Any]
+    budget: float
+    spent: float
+    unit: str
+    notes: list[str]
+    entries: list[RankedCandidate]
+
+
+class Extra(_Output):
+    """An extra, what it lacks, and what to type."""
+
+    extra: str
+    installed: bool
+    missing: list[str]
+    install: str
+
+
+class WouldRefuse(_Output):
+    """What would be refused or left out here, why, and what to type; empty where nothing helps."""
+
+    what: str
+    why: str
+    do: str
+
+
+class Doctor(_Output):
+    """`hf-ftrisk doctor --json`."""
+
+    hf_ftrisk: str
+    python: str
+    platform: str
+    device: str
+    versions: dict[str, str]
+    extras: list[Extra]
+    refused: list[WouldRefuse]
+
+
+# File name -> what is described.
+OUTPUTS: dict[str, Any] = {
+    "replay": ReplayedRun,
+    "replay-folder": ReplayedFolder,
+    "card": Card,
+    "publish": Published,
+    "history-list": HistoryList,
+    "history-import": ImportSummary,
+    "history-export": HistoryExport,
+    "history-push": Pushed,
+    "rank": Ranked,
+    "doctor": Doctor,
+}
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Every schema by its name."""
+    found = {
+        name: TypeAdapter(kind).json_schema(mode="serialization") for name, kind in OUTPUTS.items()
+    }
+    found["report"] = report_schema()
+    for name, schema in found.items():
+        schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+        schema["$id"] = f"hf-ftrisk/{name}"
+    return found
+
+
+def written(schema: dict[str, Any]) -> str:
+    """A schema as its file holds it."""
+    return json.dumps(schema, indent=1, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    """Write the files."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, schema in schemas().items():
+        (FOLDER / f"{name}.json").write_text(written(schema), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

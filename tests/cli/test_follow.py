@@ -1,0 +1,91 @@
+"""`hf-ftrisk follow`: a job that is being written, seen from another terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hf_ftrisk.cli.follow import newest, replays
+from hf_ftrisk.replay.batch import Options, Replayer
+from hf_ftrisk.replay.examples import load_example
+
+
+def state_at(step, name="sound"):
+    state = load_example(name).state
+    log = [entry for entry in state["log_history"] if entry["step"] <= step]
+    return {**state, "log_history": log, "global_step": step}
+
+
+def write(folder, step, name="sound", at=None):
+    checkpoint = folder / f"checkpoint-{step}"
+    checkpoint.mkdir(parents=True)
+    file = checkpoint / "trainer_state.json"
+    file.write_text(json.dumps(state_at(step, name)))
+    moment = step if at is None else at
+    os.utime(file, (moment, moment))
+    return file
+
+
+def test_each_new_checkpoint_is_replayed_until_the_run_ends(tmp_path):
+    steps = iter([300, 600, 1500])
+    seen = []
+
+    def job(_seconds):
+        write(tmp_path, next(steps))
+
+    for one in replays(tmp_path, Replayer(Options()), 1.0, pause=job):
+        seen.append((one.record.last_step, one.record.status))
+    assert seen == [(300, "running"), (600, "running"), (1500, "finished")]
+
+
+def test_a_file_that_is_half_written_is_read_at_the_next_look(tmp_path):
+    file = write(tmp_path, 1500)
+    whole = file.read_text()
+    file.write_text(whole[: len(whole) // 2])
+    (one,) = replays(tmp_path, Replayer(Options()), 1.0, pause=lambda _: file.write_text(whole))
+    assert one.record.status == "finished"
+
+
+def test_the_newest_of_checkpoints_and_reports_is_taken(tmp_path):
+    write(tmp_path, 300)
+    late = write(tmp_path, 600)
+    assert newest(tmp_path) == late
+    report = tmp_path / "watch.json"
+    report.write_text("{}")
+    assert newest(tmp_path) == report
+    assert newest(tmp_path / "none") is None
+
+
+def follow(folder, *more):
+    command = [sys.executable, "-m", "hf_ftrisk", "follow", str(folder), "--every", "0.2", *more]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=os.getcwd()
+    )
+
+
+def test_a_poor_end_is_status_3_and_each_state_a_line_for_a_pipe(tmp_path):
+    write(tmp_path, 500, "stopped")
+    run = follow(tmp_path, "--goal", "eval_accuracy>=0.4")
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == 3
+    (line,) = out.splitlines()
+    assert line.startswith("step 500 of 500; eval_accuracy 0.129")
+    assert line.endswith("ended at 0.125")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_ends_it_without_a_traceback(tmp_path):
+    write(tmp_path, 300)
+    run = follow(tmp_path, "--json")
+    assert json.loads(run.stdout.readline())["last_step"] == 300
+    time.sleep(0.1)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Traceback" not in err

@@ -1,0 +1,125 @@
+"""``--json``: what every command prints is what its shipped schema says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
+
+from hf_ftrisk.choosing import rank
+from hf_ftrisk.cli.app import app
+from hf_ftrisk.cli.outputs import FOLDER, schemas, written
+from hf_ftrisk.replay.examples import load_example
+from hf_ftrisk.report import RiskReport
+from tests.choosing.simulated import Curves
+
+REPO = "me/tiny"
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def valid(name, output):
+    """The parsed output, after its schema has accepted it."""
+    data = json.loads(output)
+    schema = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(data)
+    return data
+
+
+@pytest.fixture
+def states(tmp_path):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    for name in ("sound", "stopped"):
+        (folder / f"{name}.json").write_text(json.dumps(load_example(name).state))
+    (folder / "odd.json").write_text("[]")
+    return folder
+
+
+def test_the_shipped_schemas_are_those_of_the_types():
+    files = {file.stem: file.read_text(encoding="utf-8") for file in FOLDER.glob("*.json")}
+    assert files == {name: written(schema) for name, schema in schemas().items()}
+
+
+def test_a_replayed_run_is_as_its_schema_says(states):
+    command = ["replay", states / "stopped.json", "--json", "--goal", "eval_accuracy>=0.6"]
+    data = valid("replay", run(*command, "--finish", "--compare", states / "sound.json"))
+    assert data["good"] is False
+    assert data["keep"]["step"] == 0
+
+
+def test_a_replayed_folder_is_as_its_schema_says(states):
+    data = valid("replay-folder", run("replay", states, "--json"))
+    assert [one["name"] for one in data["refused"]] == ["odd.json"]
+
+
+def test_doctor_is_as_its_schema_says():
+    data = valid("doctor", run("doctor", "--json"))
+    assert data["versions"]["numpy"]
+    assert {extra["extra"] for extra in data["extras"]} >= {"train", "html"}
+
+
+def test_history_commands_are_as_their_schemas_say(states, tmp_path, hub):
+    runs, source = tmp_path / "runs.db", tmp_path / "source"
+    for name in ("sound", "stopped"):
+        (source / name).mkdir(parents=True)
+        (source / name / "trainer_state.json").write_text((states / f"{name}.json").read_text())
+    added = valid("history-import", run("history", "import", runs, source, "--task", "t", "--json"))
+    assert (added["added"], added["known"]) == (2, 0)
+    assert valid("history-list", run("history", "list", runs, "--json"))["runs"] == 2
+    target = tmp_path / "runs.parquet"
+    assert valid("history-export", run("history", "export", runs, target, "--json"))["runs"] == 2
+    hub.make(REPO, {}, kind="dataset")
+    pushed = valid("history-push", run("history", "push", runs, REPO, "--dry-run", "--json"))
+    assert pushed["sent"] is False
+
+
+def test_report_publish_and_card_are_as_their_schemas_say(report, tmp_path, hub):
+    saved = report.save(tmp_path / "report.json")
+    data = valid("report", run("report", saved, "--json"))
+    assert data == RiskReport.load(saved).to_dict()
+    hub.make(REPO, {"README.md": b"# Mine\n"})
+    sent = valid("publish", run("publish", saved, REPO, "--no-figure", "--json"))
+    assert sent["sent"] is True
+    assert valid("card", run("card", REPO, "--json"))["verdict"] == "GO"
+
+
+def test_a_ranking_is_as_its_schema_says(tmp_path):
+    ends = {"a": 0.62, "b": 0.9, "c": None}
+    makes = {name: lambda: None for name in ends}
+    ranking = rank(makes, "eval_accuracy", engine=Curves(ends), folder=tmp_path)
+    valid("rank", json.dumps(ranking.to_dict(), allow_nan=False))
+
+
+def test_a_schema_refuses_a_field_that_it_does_not_name(states):
+    data = json.loads(run("replay", states / "sound.json", "--json"))
+    with pytest.raises(Exception, match="surprise"):
+        valid("replay", json.dumps({**data, "surprise": 1}))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *([name] for name in ("run", "replay", "follow", "doctor", "rank", "demo")),
+        *([name] for name in ("report", "publish", "card")),
+        *(["history", name] for name in ("add", "list", "import", "export", "push", "pull")),
+    ],
+)
+def test_every_command_has_an_example_in_its_help(command):
+    output = run(*command, "--help")
+    assert f"hf-ftrisk {' '.join(command)}" in output.partition("Example")[2]
+
+
+def test_a_shell_can_complete_commands(monkeypatch):
+    monkeypatch.setenv("_HF_FTRISK_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "hf-ftrisk rep")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    result = CliRunner().invoke(app, [], prog_name="hf-ftrisk")
+    assert {"replay", "report"} <= set(result.output.split())
