@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-import hf_ftrisk
 from hf_ftrisk.history.run_history import ImportSummary
 from hf_ftrisk.history.sharing import Pushed
 from hf_ftrisk.hub.publishing import Published
@@ -21,7 +20,7 @@ from hf_ftrisk.replay.replay import Summary
 from hf_ftrisk.report.schema import report_schema
 from hf_ftrisk.verdict import Severity
 
-FOLDER = Path(hf_ftrisk.__file__).parent / "schemas"
+FOLDER = Path(__file__).parents[1] / "schemas"
 
 
 class _Output(BaseModel):
