@@ -6,7 +6,7 @@ INPUTS := pyproject.toml constraints.txt
 # torch first and alone: an unpinned torch pulls several gigabytes of CUDA packages.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo demo-lm docs test test-oldest fuzz check format clean bench-record
+.PHONY: help demo demo-lm docs test test-oldest fuzz check format sbom demo-hashes clean bench-record
 
 help:
 	@echo "make demo     install into .venv and run the main job on a real model and real data"
@@ -16,6 +16,8 @@ help:
 	@echo "make fuzz     the property tests of hostile input, for 50 times as many examples"
 	@echo "make check    formatting, lint, types"
 	@echo "make docs     build the site into build/site; a broken link fails it"
+	@echo "make sbom     list all that .venv holds, with licenses, as CycloneDX (dist/sbom.json)"
+	@echo "make demo-hashes  pin what the demo installs by hash, anew (requirements-demo.txt)"
 	@echo "make format   rewrite the code in the project's format"
 	@echo "make bench-record  record reference runs of real length that are planned (hours)"
 	@echo "make clean    remove .venv and caches"
@@ -72,7 +74,7 @@ $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check \
-		--constraint constraints-oldest.txt --editable ".[tensorboard,train]" jsonschema pytest pytest-timeout hypothesis
+		--constraint constraints-oldest.txt --editable ".[plots,tensorboard,train]" jsonschema pytest pytest-timeout hypothesis
 	$(OLDEST)/bin/pip check
 	@touch $@
 
@@ -95,6 +97,24 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Tools that the package itself never needs; made for a release, not kept in the repository.
+TOOLS := .venv-tools
+$(TOOLS)/.installed: Makefile
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom==7.* uv
+	@touch $@
+
+sbom: $(VENV)/.demo $(TOOLS)/.installed
+	mkdir -p dist
+	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-file dist/sbom.json $(BIN)/python
+
+# torch is left out: its file, and so its hash, is another for each platform and index.
+demo-hashes: $(TOOLS)/.installed
+	printf 'torch\n' > $(TOOLS)/excluded.txt
+	$(TOOLS)/bin/uv pip compile pyproject.toml --extra demo --constraint constraints.txt --quiet \
+		--python-version 3.11 --generate-hashes --excludes $(TOOLS)/excluded.txt \
+		--no-annotate --no-header --output-file requirements-demo.txt
+
 # Resumable: interrupt it at will, and start it again. HF_FTRISK_BENCH_DATA names the data.
 bench-record: $(VENV)/.test
 	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m benchmarks.record_long record --shards recordings
@@ -104,4 +124,4 @@ bench-record: $(VENV)/.test
 	$(BIN)/python -m benchmarks.probe_kinds --write docs/evidence/reference-runs.md
 
 clean:
-	rm -rf $(VENV) $(OLDEST) .mypy_cache .ruff_cache .pytest_cache dist build
+	rm -rf $(VENV) $(OLDEST) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache dist build

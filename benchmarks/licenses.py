@@ -6,6 +6,7 @@ python -m benchmarks.licenses --write docs/reference/licenses.md
 from __future__ import annotations
 
 import argparse
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -13,7 +14,18 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 BEGIN, END = "<!-- licenses:begin -->", "<!-- licenses:end -->"
-EXTRAS = ("boost", "demo", "plots")
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+EXTRAS = ("boost", "demo", "html", "plots", "tensorboard", "train")
+
+
+def requires(name: str) -> list[str]:
+    """What a package asks for; of hf-ftrisk as the checkout says, installed as it may be."""
+    if name != "hf-ftrisk":
+        return metadata.requires(name) or []
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].items()
+    of_extras = [f"{text}; extra == '{extra}'" for extra, texts in extras for text in texts]
+    return [*project["dependencies"], *of_extras]
 
 
 def needed(name: str, extras: tuple[str, ...] = ()) -> dict[str, metadata.Distribution]:
@@ -26,14 +38,14 @@ def needed(name: str, extras: tuple[str, ...] = ()) -> dict[str, metadata.Distri
         if item in seen:
             continue
         seen.add(item)
-        for text in metadata.requires(item[0]) or ():
+        for text in requires(item[0]):
             requirement = Requirement(text)
             wanted = [{"extra": extra} for extra in ("", *item[1])]
             marker = requirement.marker
             if marker is not None and not any(marker.evaluate(extra) for extra in wanted):
                 continue
             key = canonicalize_name(requirement.name)
-            if key != canonicalize_name(name):
+            if key != name:
                 found[key] = metadata.distribution(requirement.name)
             waiting.append((requirement.name, tuple(sorted(requirement.extras))))
     return found
@@ -57,10 +69,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
-    always = needed("hf-ftrisk")
+    always, train = needed("hf-ftrisk"), needed("hf-ftrisk", ("train",))
     rows = ["| package | version | license | needed by |", "|---|---|---|---|"]
     for name, found in sorted(needed("hf-ftrisk", EXTRAS).items()):
-        by = "always" if name in always else "an extra"
+        by = "always" if name in always else "train" if name in train else "another extra"
         rows.append(f"| {name} | {found.version} | {license_of(found)} | {by} |")
     print("\n".join(rows))
     if given.write is not None:

@@ -16,9 +16,9 @@ from hf_ftrisk.risk import fit_risk_curve
 from hf_ftrisk.verdict import Diagnosis, Verdict
 from tests.fuzzing import FACTOR
 
-# The same examples in every run; `make fuzz` looks at many others.
-hypothesis.settings.register_profile("fixed", derandomize=True)
-hypothesis.settings.register_profile("fuzz", derandomize=False, print_blob=True)
+# The same examples in every run; `make fuzz` looks at many others. What they take is the machine's.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("fuzz", derandomize=False, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("fixed" if FACTOR == 1 else "fuzz")
 
 # Read by the libraries at import: no test may look for a model or a data set on the network.

@@ -18,7 +18,7 @@ from hf_ftrisk.trainers.ranks import WENT_AWAY
 # What a rank is at -> for how many seconds of it, or so.
 MOMENTS = {"preflight": 3.0, "look 5": 0.2, "look 10": 0.1, "stop": 0.1, "report": 0.5}
 # Within which the other rank has ended, and said why (docs/preflight.md).
-BOUND = 30.0
+BOUND = 60.0
 
 
 def killed_ranks(rng: random.Random, cases: int) -> Outcome:
@@ -39,7 +39,7 @@ def killed_ranks(rng: random.Random, cases: int) -> Outcome:
 
 
 def _in_words(seconds: float) -> str:
-    within = next(limit for limit in (2, 5, 10, BOUND) if seconds <= limit)
+    within = next(limit for limit in (10, 20, 30, BOUND) if seconds <= limit)
     return f"ended in {within:.0f} s, told why"
 
 
