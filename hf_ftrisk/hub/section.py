@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hf_ftrisk._version import __version__
 from hf_ftrisk.hub.metadata import REPORT_FILE, CardMetadata
 from hf_ftrisk.hub_repo.rendering import Markdown, escape, render
+from hf_ftrisk.record.settings import SETTINGS
 from hf_ftrisk.report.wording import (
     LEVEL,
-    Part,
     finish_words,
     forecasts,
     happened,
@@ -32,9 +33,14 @@ _HEADLINES = {
 }
 _MADE = {
     "preflight": "before the run, from short probes of it",
-    "watch": "while the run went on, from the run itself",
+    "watch": "while the run went on",
 }
-_MAX_ITEMS = 20
+# The section has 60 lines at most: the table that everyone reads, and what is folded below it.
+_SUMMARY_ROWS, _MEASURED_ROWS, _LOOKS, _REMARKS = 6, 20, 4, 8
+_SPELLED = {">=": "\u2265", "<=": "\u2264"}
+_TAKEN_OUT = re.compile(r"\[(\w+)\]")  # what redaction leaves, such as [path]
+
+Rows = list[tuple[str, object]]
 
 
 def card_metadata(report: RiskReport) -> dict[str, Any]:
@@ -43,38 +49,28 @@ def card_metadata(report: RiskReport) -> dict[str, Any]:
 
 
 def render_section(report: RiskReport, *, figure: bool = False) -> str:
-    """The section of the card, as Markdown without the marks around it.
+    """The section of the card, as Markdown without the marks around it: 60 lines at most.
 
     Args:
         report: the report; text from it is escaped.
         figure: whether the figure is sent along, and so is linked.
     """
-    goal = report.goal
     return render(
         "risk_section.md.jinja",
         {
             "headline": Markdown(_HEADLINES[report.verdict]),
-            "metric": goal.metric,
+            "metric": report.goal.metric,
             "made": Markdown(_MADE[report.stage]),
-            "lead": _lead(report),
-            "summary": _picked(report, "prediction"),
-            "reasons": report.reasons[:_MAX_ITEMS],
-            "uncertainty": _picked(report, "uncertainty"),
-            "diagnoses": report.diagnoses[:_MAX_ITEMS],
-            "cost": _picked(report, "cost"),
+            "lead": _plain(_lead(report)),
+            "summary": _summary(report),
             "measured": _measured(report),
             "looks": _looks(report),
+            "remarks": _remarks(report),
             "figure": FIGURE_FILE if figure else None,
             "report_file": REPORT_FILE,
-            "notes": report.notes[:_MAX_ITEMS],
             "version": __version__,
         },
     )
-
-
-# --- rows ------------------------------------------------------------------------------------
-
-Rows = list[tuple[str, object]]
 
 
 def _lead(report: RiskReport) -> str:
@@ -100,24 +96,61 @@ def _lead(report: RiskReport) -> str:
     return text
 
 
-def _picked(report: RiskReport, part: Part) -> Rows:
-    """The rows of a part that are answers."""
-    return [(row.label, row.text) for row in rows(report) if row.part == part and row.known]
+# --- rows ------------------------------------------------------------------------------------
+
+
+def _summary(report: RiskReport) -> Rows:
+    """The six rows that everyone reads."""
+    known = {row.label: row.text for row in rows(report) if row.known}
+    found = [(name, known.get(name)) for name in ("Goal", "Early forecast")]
+    if "Early forecast" not in known:
+        found.append(("Forecast", known.get("Forecast")))
+    if "Outcome" not in known:
+        found.append(("Chance to meet the goal", known.get("Chance to meet the goal")))
+    found += [(name, known.get(name)) for name in ("Outcome", "Stopped", "Ended early")]
+    found.append(("Why", report.reasons[0] if report.reasons else None))
+    if report.diagnoses:
+        first = report.diagnoses[0]
+        found.append(("To look at", f"{first.name.replace('_', ' ')}: {first.message}"))
+    found += [(name, known.get(name)) for name in ("Saved", "Spent", "Trivial baseline")]
+    return [(name, _plain(text)) for name, text in found if text is not None][:_SUMMARY_ROWS]
 
 
 def _measured(report: RiskReport) -> Rows:
-    found: Rows = [("When", _MADE[report.stage])]
+    """Everything else that was measured, settings by what they mean."""
+    shown = {name for name, _ in _summary(report)}
+    found: Rows = [
+        (row.label, row.text)
+        for row in rows(report)
+        if row.known and row.part != "verdict" and row.label not in shown
+    ]
     if report.forecast is not None and report.forecast.source:
-        found.append(("Forecast rests on", report.forecast.source))
+        found.append(("What the forecast rests on", report.forecast.source))
     for name, setting in report.settings.items():
-        found.append((name.replace("_", " "), _listed(setting)))
-    return found[:_MAX_ITEMS]
+        found.append((_setting_words(name), _listed(setting)))
+    return [(name, _plain(str(text))) for name, text in found[:_MEASURED_ROWS]]
+
+
+def _remarks(report: RiskReport) -> list[str]:
+    """Diagnoses with their advice, further reasons, notes; the rest is in the report."""
+    every = [_plain(text) for text in _all_remarks(report)]
+    if len(every) <= _REMARKS:
+        return every
+    return [*every[: _REMARKS - 1], f"{len(every) - _REMARKS + 1} more in the report."]
+
+
+def _all_remarks(report: RiskReport) -> Iterator[str]:
+    for found in report.diagnoses:
+        name = found.name.replace("_", " ")
+        yield f"{name} ({found.severity}): {found.message} {found.advice}"
+    yield from report.reasons[1:]
+    yield from report.notes
 
 
 def _looks(report: RiskReport) -> list[tuple[Markdown, ...]]:
-    """Up to eight forecasts on the way, spread over all of them, the last one among them."""
+    """A few forecasts on the way, spread over all of them, the last one among them."""
     looks = report.looks
-    count = min(len(looks), 8)
+    count = min(len(looks), _LOOKS)
     if count < 2:
         return []
     picked = [looks[round(i * (len(looks) - 1) / (count - 1))] for i in range(count)]
@@ -138,9 +171,29 @@ def _looks(report: RiskReport) -> list[tuple[Markdown, ...]]:
 # --- words -----------------------------------------------------------------------------------
 
 
+def _plain(text: str) -> str:
+    """Text that reads well in the card's source too: few characters in it have to be escaped."""
+    for sign, spelled in _SPELLED.items():
+        text = text.replace(sign, f" {spelled} ").replace(f"  {spelled}  ", f" {spelled} ")
+    return _TAKEN_OUT.sub(r"(\1)", text)
+
+
+def _setting_words(name: str) -> str:
+    """What a setting means; its name, where it is not one of ours."""
+    known = SETTINGS.get(name)
+    words = (
+        name.replace("_", " ")
+        if known is None
+        else known.meaning.partition(",")[0].partition(":")[0]
+    )
+    return words[:1].upper() + words[1:]
+
+
 def _listed(setting: Any) -> str:
     if isinstance(setting, Mapping):
         return ", ".join(f"{name} {_listed(item)}" for name, item in setting.items())
     if isinstance(setting, list | tuple):
         return ", ".join(_listed(item) for item in setting)
+    if isinstance(setting, bool):
+        return "yes" if setting else "no"
     return f"{setting:.4g}" if isinstance(setting, float) else str(setting)

@@ -240,7 +240,7 @@ def _uncertainty(report: Findings) -> Iterator[Row]:
     if report.optimal_depth is not None:
         part = share(report.optimal_depth / report.cost.full_steps)
         depth = f"{report.optimal_depth:,.0f} steps ({part} of the run)"
-        yield Row("uncertainty", "Best probing depth c*", depth)
+        yield Row("uncertainty", "Best probing depth", depth)
 
 
 def _cost(report: Findings) -> Iterator[Row]:

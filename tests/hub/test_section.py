@@ -14,6 +14,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.hub import card_metadata, clean_report, render_section
 from hf_ftrisk.hub.parts import build_parts
 from hf_ftrisk.hub_repo.frontmatter import to_yaml
+from hf_ftrisk.record.settings import SETTINGS
 from hf_ftrisk.report import Look
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
@@ -24,9 +25,9 @@ def test_the_prediction_stands_in_words_before_any_table(report):
     low, high = report.forecast.interval(0.9)
     assert lead == (
         f"After 120 of 1,000 steps a final eval_accuracy of {report.forecast.mean:.3f} was "
-        f"predicted, with 90 % probability between {low:.3f} and {high:.3f}."
+        f"predicted, with 90 % probability between {low:.3f} and {high:.3f}. This is a prediction "
+        "made by hf-ftrisk before the run, from short probes of it, not an evaluation result."
     )
-    assert "It is a prediction, not an evaluation result." in section
     assert "| Outcome |" not in section
 
 
@@ -60,7 +61,8 @@ def test_the_outcome_is_held_against_an_early_forecast_not_only_the_last(make_re
     assert section.split("\n\n")[1] == (
         "After 100 of 1,000 steps a final eval_accuracy of 0.820 was predicted, with 90 % "
         "probability between 0.700 and 0.860. In the end it was 0.880, outside the interval "
-        "predicted after 100 steps, inside the interval predicted after 980 steps, goal met."
+        "predicted after 100 steps, inside the interval predicted after 980 steps, goal met. This "
+        "is a prediction made by hf-ftrisk while the run went on, not an evaluation result."
     )
     early = "0.820 after 100 of 1,000 steps (90 % interval 0.700 to 0.860)"
     assert f"| Early forecast | {early} |" in section
@@ -86,20 +88,45 @@ def test_every_part_the_card_promises_is_there(make_report):
     for words in (
         "## Fine-tuning risk: predicted to end well (GO)",
         "| Regime | ",
-        "| Best probing depth c&#42; | 140 steps (14 % of the run) |",
+        "| Best probing depth | 140 steps (14 % of the run) |",
         "| Spent | 120 of 1,000 steps (12 %), 33 s |",
-        "**too_few_steps** (warning): Half an epoch only. Train for 2 epochs.",
-        "| seeds | 1, 2, 3 |",
-        "| versions | torch 2.13.0 |",
-        "| Forecast rests on | curve, 40 reference runs |",
+        "| To look at | too few steps: Half an epoch only. |",
+        "- too few steps (warning): Half an epoch only. Train for 2 epochs.",
+        "| Seeds of the probes | 1, 2, 3 |",
+        "| Versions of libraries | torch 2.13.0 |",
+        "| What the forecast rests on | curve, 40 reference runs |",
         "| 100 | 0.810 | 0.860 (0.820 to 0.900) | 80 % |",
-        "![Forecast, looks on the way and the risk curve](ftrisk/report.png)",
-        "### Limits",
+        "![The run, forecasts of its end on the way, and the outcome](ftrisk/report.png)",
+        "<summary>How this was measured</summary>",
         "- No history was given.",
         "arXiv:2606.17649",
         "| Stopped | at step 120 of 1,000 |",
     ):
         assert words in section
+
+
+def test_the_section_has_sixty_lines_at_most_whatever_was_found(make_report):
+    many = tuple(Diagnosis(f"finding_{i}", "message", "advice") for i in range(30))
+    looks = tuple(Look(10 * i, 0.8, 0.6, 0.9, 0.5, 0.7) for i in range(1, 99))
+    names = dict.fromkeys(SETTINGS, 1)
+    report = watched(make_report, outcome=0.88, stopped_at=980, diagnoses=many)
+    report = dataclasses.replace(
+        report, looks=looks, settings=names, notes=("note",) * 50, reasons=("reason",) * 50
+    )
+    section = render_section(report, figure=True)
+    assert len(section.splitlines()) <= 60
+    assert "more in the report." in section
+
+
+def test_six_rows_stand_before_what_is_folded(make_report):
+    shown = render_section(watched(make_report, outcome=0.88), figure=True).split("<details>")[0]
+    assert len([line for line in shown.splitlines() if line.startswith("| ")]) == 1 + 6
+
+
+def test_what_redaction_leaves_and_comparisons_read_well_in_the_source(make_report):
+    reasons = ("eval_accuracy>=0.9 was not met, see [path] and [token].",)
+    section = render_section(make_report(reasons=reasons))
+    assert "eval_accuracy ≥ 0.9 was not met, see (path) and (token)." in section
 
 
 def test_a_bare_report_renders(make_report):
@@ -121,7 +148,6 @@ def test_a_bare_report_renders(make_report):
     assert "No final value of eval_perplexity was predicted." in section
     assert "None" not in section
     assert "nan" not in section
-    assert "###  " not in section
     assert "\n\n\n" not in section
 
 

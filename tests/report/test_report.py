@@ -108,7 +108,7 @@ def test_rows_carry_the_reports_own_numbers(full_report: RiskReport) -> None:
     inside = f"inside the interval predicted after {full_report.forecast.step} steps"
     assert rows["Outcome"].startswith("0.900, ")
     assert inside in rows["Outcome"]
-    assert rows["Best probing depth c*"] == "22 steps (22 % of the run)"
+    assert rows["Best probing depth"] == "22 steps (22 % of the run)"
     assert rows["Spent"] == "12 of 100 steps (12 %), 4 s"
 
 
@@ -122,7 +122,7 @@ def test_unknown_parts_are_named_as_unknown(full_report: RiskReport) -> None:
     rows = {row.label: row for row in report_text.rows(bare)}
     assert (rows["Forecast"].text, rows["Uncertainty"].text) == ("none", "not estimated")
     assert [row.label for row in rows.values() if not row.known] == ["Forecast", "Uncertainty"]
-    assert not {"Outcome", "Regime", "Best probing depth c*"} & set(rows)
+    assert not {"Outcome", "Regime", "Best probing depth"} & set(rows)
 
 
 def test_markdown_cannot_be_broken_by_names(full_report: RiskReport) -> None:
