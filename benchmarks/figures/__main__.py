@@ -1,7 +1,7 @@
 """The figures of README and of the pages, drawn from packaged runs, saved reports and tables.
 
     python -m benchmarks.figures                 # all, into docs/assets
-    python -m benchmarks.figures --only trust    # one
+    python -m benchmarks.figures --only trust    # one; with this one README's table too
 
 No benchmark data is needed. README's run comes from `benchmarks.figures.held_out`.
 """
@@ -25,6 +25,8 @@ def main() -> None:
     for name in options.only or sorted(FIGURES):
         FIGURES[name](options.folder / f"{name}.png")
         print(name)
+    if not options.only or "trust" in options.only:
+        tables.readme()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.watched import BEGIN, END
+from benchmarks.watched import BEGIN, END, write_table
 from hf_ftrisk.report.plots import DARK, LIGHT, MIDDLE, WARM, finish, write_figure
 
 EVIDENCE = Path("docs/evidence")
-_DEPTH = 1  # place of 20 % among the depths of the forecasting table
 _SEEN = (1, 2, 3, 4)  # places of 20, 30, 50 and 70 %
 
 
@@ -22,6 +21,19 @@ def rows_of(page: Path, name: str) -> list[list[str]]:
     text = page.read_text(encoding="utf-8").split(BEGIN.format(name))[1]
     lines = [line for line in text.split(END.format(name))[0].splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def readme() -> None:
+    """README's table: the forecasting page's rows in their order, at four depths."""
+    head = (
+        "| runs, held out | sources | error at 20 / 30 / 50 / 70 % of the run, share of the last "
+        "value's | 90 % intervals hold, % |"
+    )
+    lines = [head, "| --- | ---: | --- | --- |"]
+    for row in rows_of(EVIDENCE / "forecasting.md", "forecast"):
+        cells = [" / ".join(row[place].split(" / ")[at] for at in _SEEN) for place in (2, 3)]
+        lines.append(f"| {row[0]} | {row[1]} | {cells[0]} | {cells[1]} |")
+    write_table(Path("README.md"), "forecast", "\n".join(lines))
 
 
 def numbers(cell: str) -> list[float]:

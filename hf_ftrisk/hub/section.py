@@ -40,7 +40,7 @@ _SUMMARY_ROWS, _MEASURED_ROWS, _LOOKS, _REMARKS = 6, 20, 4, 8
 _SPELLED = {">=": "\u2265", "<=": "\u2264"}
 _TAKEN_OUT = re.compile(r"\[(\w+)\]")  # what redaction leaves, such as [path]
 
-Rows = list[tuple[str, object]]
+Rows = list[tuple[str, str]]
 
 
 def card_metadata(report: RiskReport) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _measured(report: RiskReport) -> Rows:
         found.append(("What the forecast rests on", report.forecast.source))
     for name, setting in report.settings.items():
         found.append((_setting_words(name), _listed(setting)))
-    return [(name, _plain(str(text))) for name, text in found[:_MEASURED_ROWS]]
+    return [(name, _plain(text)) for name, text in found[:_MEASURED_ROWS]]
 
 
 def _remarks(report: RiskReport) -> list[str]:
