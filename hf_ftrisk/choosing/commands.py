@@ -30,7 +30,7 @@ def varied(options: Sequence[str], program: Sequence[str]) -> dict[str, list[str
     Raises:
         ValueError: an option without a value, or named twice.
 
-    Example:
+    Examples:
         >>> varied(["lr=1,2"], ["train.py"])
         {'lr=1': ['train.py', '--lr', '1'], 'lr=2': ['train.py', '--lr', '2']}
     """

@@ -93,7 +93,7 @@ def rank(
         ValueError: no candidate, a value out of range, several processes, or a folder that holds
             another ranking.
 
-    Example:
+    Examples:
         >>> ranking = rank(
         ...     {f"lr={lr}": lambda lr=lr: make_trainer(lr) for lr in (1e-5, 3e-5, 1e-4)},
         ...     goal="eval_accuracy",

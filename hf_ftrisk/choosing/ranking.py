@@ -23,7 +23,7 @@ _FORMAT_VERSION = 1
 class Ranking(Ranked):
     """Candidates in the order in which they should be chosen; what they were told from.
 
-    Example:
+    Examples:
         >>> ranking = rank({"lr=2e-5": make_a, "lr=1e-4": make_b}, goal="eval_accuracy")
         >>> trainer = candidates[ranking.best.name]()
         >>> trainer.train(resume_from_checkpoint=ranking.best.checkpoint)

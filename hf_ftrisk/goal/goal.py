@@ -57,7 +57,7 @@ class Goal:
         ValueError: empty name, direction that cannot be inferred, target outside the metric's
             range or not finite, tolerance not above zero.
 
-    Example:
+    Examples:
         >>> Goal("accuracy", target=0.85)
         Goal(metric='eval_accuracy', target=0.85, greater_is_better=True, ...)
         >>> Goal.parse("eval_loss<=0.7").meets(0.65)

@@ -64,7 +64,7 @@ class RunHistory:
             renamed, reported with a `DamagedHistoryWarning`, and a new one begun; a damaged run is
             left out, with such a warning.
 
-    Example:
+    Examples:
         >>> history = RunHistory("runs.db")
         >>> len(history.add(record).records(task="sst2", metric="eval_accuracy"))
         1

@@ -89,7 +89,7 @@ class CardMetadata:
         diagnoses: names of the diagnoses.
         hf_ftrisk: release that wrote it.
 
-    Example:
+    Examples:
         >>> card = CardMetadata.from_dict(
         ...     {
         ...         "version": 1,

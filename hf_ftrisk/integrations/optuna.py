@@ -31,7 +31,7 @@ class RiskPruner(BasePruner):
     Raises:
         ValueError: a value out of range.
 
-    Example:
+    Examples:
         >>> study = optuna.create_study(
         ...     direction="maximize", pruner=RiskPruner("eval_accuracy", max_steps=1000)
         ... )

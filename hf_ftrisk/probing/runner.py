@@ -184,7 +184,7 @@ class PreflightRunner:
             TypeError: something that is no function, or an unknown setting.
             ValueError: a value out of range, by name.
 
-        Example:
+        Examples:
             >>> runner = PreflightRunner.from_loop(
             ...     goal="eval_accuracy>=0.85",
             ...     batches=lambda seed: train_loader(seed),
@@ -315,7 +315,7 @@ def preflight(
         ValueError: a value out of range, by name.
         PreflightUnsupportedError: a training setup that could not be put back.
 
-    Example:
+    Examples:
         >>> report = preflight(trainer, goal="eval_accuracy>=0.85", budget=0.05, seeds=3)
         >>> if report.verdict is not Verdict.NO_GO:
         ...     trainer.train()

@@ -222,7 +222,7 @@ class RunRecord:
         Raises:
             ValueError: no ``step`` column, a column of another length or name.
 
-        Example:
+        Examples:
             >>> record = RunRecord.from_columns(
             ...     {"step": [50, 100], "loss": [0.9, 0.7], "eval_accuracy": [0.6, 0.7]},
             ...     max_steps=100,

@@ -30,7 +30,7 @@ class StepMeter:
             and the same at every step. They stay on the parameters' device: at most 40 bytes for
             each, whatever the size of the model.
 
-    Example:
+    Examples:
         >>> with StepMeter(trainer.optimizer) as meter:
         ...     train()
         >>> signals = dynamics_signals(record, **meter.columns())

@@ -89,7 +89,7 @@ class FineTuneRiskCallback(TrainerCallback):
         ValueError: an argument outside its range, or no rule of this name.
         TypeError: a history or a rule of another type.
 
-    Example:
+    Examples:
         >>> callback = FineTuneRiskCallback("eval_accuracy>=0.85", history="runs.db")
         >>> callback = callback.attach(trainer)
         >>> result = trainer.train()

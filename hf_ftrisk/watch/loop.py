@@ -250,7 +250,7 @@ def watch_loop(
         ValueError: a value out of range, by name.
         TypeError: a history or a rule of another type.
 
-    Example:
+    Examples:
         >>> with watch_loop("eval_accuracy>=0.85", max_steps=1000, learning_rates=schedule) as w:
         ...     for step, batch in enumerate(batches):
         ...         loss, norm = train_step(batch)

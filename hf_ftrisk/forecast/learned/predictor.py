@@ -77,7 +77,7 @@ class LearnedPredictor:
     Raises:
         ValueError: fewer than 2 folds, or bounds that are not increasing.
 
-    Example:
+    Examples:
         >>> predictor = LearnedPredictor(bounds=(0, 1)).fit(table[features], table["accuracy"])
         >>> low, high = predictor.predict(new_runs)[0].interval(0.9)
     """
