@@ -45,7 +45,13 @@ class PreflightError(FtriskError, RuntimeError):
 
 
 class PreflightUnsupportedError(PreflightError):
-    """This training setup cannot be snapshotted and restored, so no pre-flight is tried on it."""
+    """This training setup cannot be snapshotted and restored, so no pre-flight is tried on it.
+
+    Attributes:
+        reason: why, as the beginning of a sentence.
+    """
+
+    reason: str = "this training setup cannot be put back"
 
 
 class PeerFailedError(PreflightError):

@@ -13,22 +13,20 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from hf_ftrisk.errors import ScriptNotFoundError
-from hf_ftrisk.run.followed import Orders
 from hf_ftrisk.run.journal import outcome_of_all
-from hf_ftrisk.run.options import FOLLOWED, RunOptions
+from hf_ftrisk.run.options import RunOptions
+from hf_ftrisk.run.orders import Orders, followed_environment
 from hf_ftrisk.run.outcome import Outcome, tell_if_not_judged
 from hf_ftrisk.run.terminal import say
 
 FAILED = 1
 INTERRUPTED = 130
-
-_FOLDER = Path(__file__).with_name("follow")
 
 
 def find_command(target: str) -> str | None:
@@ -71,13 +69,6 @@ def run_command(command: Sequence[str], options: RunOptions) -> int:
         code, interrupted = _wait(process)
         outcome = outcome_of_all(folder)
     return INTERRUPTED if interrupted else _status(code, outcome)
-
-
-def followed_environment(environment: Mapping[str, str], orders: Orders) -> dict[str, str]:
-    """An environment in which every Python process is followed."""
-    others = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
-    path = os.pathsep.join([str(_FOLDER), *others])
-    return {**environment, "PYTHONPATH": path, FOLLOWED: orders.to_json()}
 
 
 def _status(code: int, outcome: Outcome) -> int:

@@ -1,4 +1,4 @@
-"""Inside a process that a followed command started: its Trainers are judged from now on.
+"""Inside a process that was started to be followed: its Trainers are judged from now on.
 
 Called by the ``sitecustomize`` of `hf_ftrisk.run.follow` once a Trainer, or an optimizer, is
 imported.
@@ -7,47 +7,26 @@ imported.
 from __future__ import annotations
 
 import atexit
-import json
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from hf_ftrisk.run.instrument import instrumented
+from hf_ftrisk.run.instrument import every_training, instrumented
 from hf_ftrisk.run.journal import Journal, SharedJournal
-from hf_ftrisk.run.options import FOLLOWED, RunOptions
+from hf_ftrisk.run.options import RunOptions
+from hf_ftrisk.run.orders import FOLLOWED, Orders
 from hf_ftrisk.run.script import leave_process_group
 from hf_ftrisk.run.terminal import say
 
 
-@dataclass(frozen=True)
-class Orders:
-    """What the processes of a command are asked to do.
-
-    Args:
-        options: what to put into their Trainers.
-        folder: shared by all of them, for what becomes of each.
-    """
-
-    options: RunOptions
-    folder: Path
-
-    def to_json(self) -> str:
-        """One line, for the environment."""
-        return json.dumps({"options": self.options.to_dict(), "folder": str(self.folder)})
-
-    @classmethod
-    def from_json(cls, text: str) -> Orders:
-        """From `to_json`'s form."""
-        data: dict[str, Any] = json.loads(text)
-        return cls(RunOptions.from_dict(data["options"]), Path(data["folder"]))
-
-
 def begin() -> None:
-    """Judge the Trainers of a process that a followed command started, until it ends."""
+    """Do what this process was started for, until it ends."""
     orders = Orders.from_json(os.environ[FOLLOWED])
-    _judge(orders.options, SharedJournal(orders.folder, orders.options.report_dir, os.environ))
+    if orders.probes:
+        _probe(orders)
+    else:
+        journal = SharedJournal(orders.folder, orders.options.report_dir, os.environ)
+        _judge(orders.options, journal)
 
 
 def judge_this_process(options: RunOptions) -> None:
@@ -71,3 +50,16 @@ def _judge(options: RunOptions, journal: Journal) -> None:
             leave_process_group()
 
     atexit.register(end)
+
+
+def _probe(orders: Orders) -> None:
+    """The first training is a pre-flight's, and the program ends with it."""
+
+    def train(original: Any, trainer: Any, args: Any, kwargs: Any) -> Any:
+        from hf_ftrisk.run.elsewhere import answer
+
+        answer(orders, original, trainer)
+
+    stays = ExitStack()
+    stays.enter_context(every_training(train))
+    atexit.register(stays.close)

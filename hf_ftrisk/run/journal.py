@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -46,10 +46,12 @@ class Journal:
 
     Args:
         report_dir: folder for the reports; None: none are written.
+        command: starts the program anew; None: it cannot be.
     """
 
-    def __init__(self, report_dir: Path | None = None) -> None:
+    def __init__(self, report_dir: Path | None = None, command: Sequence[str] = ()) -> None:
         self._report_dir = report_dir
+        self.command = tuple(command)
 
     def report_folder(self, number: int) -> Path | None:
         """Where the reports of a program's training go: the folder itself for the first one.
@@ -84,7 +86,7 @@ class SharedJournal(Journal):
     def __init__(
         self, folder: Path, report_dir: Path | None, environment: Mapping[str, str]
     ) -> None:
-        super().__init__(report_dir)
+        super().__init__(report_dir, [sys.executable, *sys.orig_argv[1:]])
         self._folder = folder
         # torchrun, and accelerate launch with several processes, count how often they began anew.
         self._restarted = environment.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 USAGE = 2
 STOPPED = 3
 
-# The environment variable that tells the processes of a command what is asked of them;
-# `follow/sitecustomize.py`, which imports nothing, repeats its name.
-FOLLOWED = "HF_FTRISK_RUN"
-
 
 @dataclass(frozen=True)
 class RunOptions:

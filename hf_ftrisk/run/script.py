@@ -21,7 +21,9 @@ from types import CodeType, ModuleType, TracebackType
 from hf_ftrisk.errors import ScriptNotFoundError
 from hf_ftrisk.run import instrument
 from hf_ftrisk.run.instrument import instrumented
-from hf_ftrisk.run.options import FOLLOWED, Refusal, RunOptions
+from hf_ftrisk.run.journal import Journal
+from hf_ftrisk.run.options import Refusal, RunOptions
+from hf_ftrisk.run.orders import FOLLOWED
 from hf_ftrisk.run.outcome import tell_if_not_judged
 from hf_ftrisk.run.terminal import say
 
@@ -157,7 +159,10 @@ def run_program(
 
 def _run(target: str, args: Sequence[str], module: bool, options: RunOptions | None) -> int:
     os.environ.pop(FOLLOWED, None)  # where a followed command runs us, this is the nearer one
-    with instrumented(options or RunOptions(), say) as instruments:
+    options = options or RunOptions()
+    command = [sys.executable, *(["-m"] if module else []), target, *args]
+    journal = Journal(options.report_dir, command)
+    with instrumented(options, say, journal) as instruments:
         if execute(target, args, module=module):
             return FAILED
         tell_if_not_judged(instruments.outcome)

@@ -14,13 +14,19 @@ from typing import Any
 
 from rich.console import Console
 
-from hf_ftrisk.errors import PreflightArgumentError, PreflightError, WatchArgumentError
+from hf_ftrisk.errors import (
+    PreflightArgumentError,
+    PreflightError,
+    PreflightUnsupportedError,
+    WatchArgumentError,
+)
 from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import choose_metric, infer_greater_is_better
 from hf_ftrisk.probing.runner import preflight
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.terminal import show_report
+from hf_ftrisk.run.elsewhere import probe_elsewhere
 from hf_ftrisk.run.journal import Earlier, Journal
 from hf_ftrisk.run.options import NoGo, RunOptions, WrongUsage, refusal
 from hf_ftrisk.trainers.plan import check_arguments
@@ -190,7 +196,18 @@ class Training:
         return None
 
     def _preflight(self, goal: Goal) -> None:
-        self._before = preflight(
+        try:
+            self._before = self._probe_here(goal)
+        except PreflightUnsupportedError as refused:
+            command = self._journal.command
+            # What was trained before this training would have to be trained there as well.
+            if not command or self._number > 1:
+                raise
+            self._tell(f"{refused.reason}: it is probed in a process of its own")
+            self._before = probe_elsewhere(command, self._options, goal, self._ranks)
+
+    def _probe_here(self, goal: Goal) -> RiskReport:
+        return preflight(
             self._trainer,
             goal=goal,
             budget=self._options.budget,

@@ -7,7 +7,8 @@ from typing import Any
 from hf_ftrisk.errors import PreflightUnsupportedError
 
 _INSTEAD = (
-    "Watch the run itself with FineTuneRiskCallback, or probe a plain loop of yours with "
+    "Start the program by `hf-ftrisk run`, which probes it in a process of its own, watch the run "
+    "itself with FineTuneRiskCallback, or probe a plain loop of yours with "
     "PreflightRunner.from_loop and your own state_dict and load_state_dict."
 )
 
@@ -17,8 +18,8 @@ def check_trainer(trainer: Any) -> None:
 
     Raises:
         TypeError: no transformers Trainer.
-        PreflightUnsupportedError: DeepSpeed, FSDP, models sharded at load time, layer-wise
-            optimizers, SageMaker or XLA.
+        PreflightUnsupportedError: DeepSpeed, FSDP, models sharded at load time, optimizers that
+            step inside backward, batches of a size that is searched, SageMaker or XLA.
         ValueError: a Trainer without training data.
     """
     from transformers import Trainer
@@ -43,12 +44,16 @@ def check_trainer(trainer: Any) -> None:
         reason = "the model was sharded when it was loaded"
     elif is_sagemaker_mp_enabled() or is_torch_xla_available():
         reason = "SageMaker model parallelism and XLA are not supported"
-    elif "layerwise" in str(trainer.args.optim):
+    elif "layerwise" in str(trainer.args.optim) or "lomo" in str(trainer.args.optim):
         reason = f"optim={trainer.args.optim!s} steps inside backward hooks that stay on the model"
+    elif trainer.args.auto_find_batch_size:
+        reason = "auto_find_batch_size begins the training anew where a batch does not fit"
     if reason is not None:
-        raise PreflightUnsupportedError(
+        unsupported = PreflightUnsupportedError(
             f"this trainer cannot be probed without a trace: {reason}. {_INSTEAD}"
         )
+        unsupported.reason = reason
+        raise unsupported
     if trainer.train_dataset is None:
         raise ValueError("the trainer has no train_dataset: there is nothing to probe")
 

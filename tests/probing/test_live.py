@@ -1,0 +1,82 @@
+"""A pre-flight by the training itself: nothing is put back, for its process ends with it."""
+
+from __future__ import annotations
+
+import pytest
+from transformers import Trainer, TrainerCallback
+
+from hf_ftrisk import Goal, Verdict
+from hf_ftrisk.errors import PreflightArgumentError
+from hf_ftrisk.probing.live import preflight_by_training
+from hf_ftrisk.probing.options import Options
+from tests.probing.models import bert_trainer
+
+
+def trainer_of(folder, **settings):
+    settings = {"max_steps": 24, "eval_strategy": "steps", "eval_steps": 6} | settings
+    return bert_trainer(folder, **settings)
+
+
+def probed(trainer, folder, goal="eval_accuracy>=0.8", **settings):
+    options = Options(goal=Goal.parse(goal), seeds=1, **({"budget": 0.5} | settings))
+    return preflight_by_training(trainer, Trainer.train, options, str(folder / "scratch"))
+
+
+def test_the_probe_is_the_runs_own_beginning_however_often_it_was_evaluated(tmp_path):
+    # An evaluation of its own draws random numbers, where it comes.
+    plain = trainer_of(tmp_path, eval_strategy="no")
+    plain.train()
+    losses = [entry["loss"] for entry in plain.state.log_history if "loss" in entry]
+    report = probed(trainer_of(tmp_path), tmp_path)
+    (probe,) = report.probes
+    deepest = int(probe.train_step[-1])
+    assert 2 <= deepest <= 12
+    assert probe.train_loss.tolist() == pytest.approx(losses[:deepest], abs=1e-6)
+    assert len(probe.evals["eval_accuracy"]) >= 2
+    assert report.stage == "preflight"
+    assert report.cost.full_steps == 24
+    assert any("a process of its own" in note for note in report.notes)
+
+
+def test_nothing_is_written_where_the_run_would_write_and_no_callback_runs(tmp_path):
+    class Telling(TrainerCallback):
+        def on_step_begin(self, args, state, control, **given):
+            raise AssertionError("the program's own callbacks do not run")
+
+    trainer = trainer_of(tmp_path, save_strategy="steps", save_steps=1)
+    trainer.add_callback(Telling())
+    report = probed(trainer, tmp_path)
+    assert report.verdict in (Verdict.GO, Verdict.UNDECIDED, Verdict.NO_GO)
+    assert not list((tmp_path / "out").glob("checkpoint-*"))
+    assert not list(tmp_path.glob("scratch/checkpoint-*"))
+
+
+def test_a_goal_that_is_not_reported_names_what_is(tmp_path):
+    with pytest.raises(PreflightArgumentError, match="no 'eval_f1'") as refused:
+        probed(trainer_of(tmp_path), tmp_path, "eval_f1>=0.5")
+    assert "eval_accuracy" in refused.value.reported
+
+
+def test_what_the_training_raises_is_raised(tmp_path):
+    trainer = trainer_of(tmp_path)
+
+    def fails(*args, **given):
+        raise RuntimeError("no such kernel")
+
+    trainer.compute_loss = fails
+    with pytest.raises(RuntimeError, match="no such kernel"):
+        probed(trainer, tmp_path)
+
+
+def test_a_batch_that_does_not_fit_is_probed_anew_with_a_smaller_one(tmp_path):
+    trainer = trainer_of(tmp_path, auto_find_batch_size=True, per_device_train_batch_size=16)
+    loss = trainer.compute_loss
+
+    def large(model, inputs, **given):
+        if model.training and len(inputs["labels"]) > 8:
+            raise RuntimeError("CUDA out of memory.")
+        return loss(model, inputs, **given)
+
+    trainer.compute_loss = large
+    report = probed(trainer, tmp_path)
+    assert report.probes[0].train_step[-1] >= 2

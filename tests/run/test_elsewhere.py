@@ -1,0 +1,53 @@
+"""What cannot be put back is probed in a process of its own, which loads the program anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.run.test_command import reports, run
+
+SEARCHED = """\
+from pathlib import Path
+from tests.probing.models import bert_trainer, weights_hash
+print("loaded")
+trainer = bert_trainer(
+    Path("out"), max_steps=12, eval_strategy="steps", eval_steps=4, auto_find_batch_size=True
+)
+trainer.train()
+print("trained", trainer.state.global_step, weights_hash(trainer.model))
+"""
+GIVEN = ["--goal", "eval_accuracy>=0.6", "--action", "warn", "--budget", "0.5"]
+
+
+@pytest.mark.slow
+def test_the_run_after_it_is_the_run_without_it(tmp_path: Path):
+    (tmp_path / "searched.py").write_text(SEARCHED)
+    plain = run("--no-preflight", "--no-watch", "searched.py", cwd=tmp_path)
+    done = run(*GIVEN, "--report-dir", "reports", "searched.py", cwd=tmp_path)
+    assert done.returncode == plain.returncode == 0, done.stderr
+    assert done.stderr.count("it is probed in a process of its own") == 1
+    words = [line for line in done.stdout.splitlines() if not line.startswith("{")]
+    assert words == [line for line in plain.stdout.splitlines() if not line.startswith("{")]
+    assert words[0] == "loaded"  # once: what the other process prints is not the program's
+    assert reports(tmp_path / "reports") == ["preflight.json", "watch.json"]
+    before = json.loads((tmp_path / "reports" / "preflight.json").read_text())
+    after = json.loads((tmp_path / "reports" / "watch.json").read_text())
+    (probe,) = before["probes"]
+    steps = len(probe["train_step"])
+    assert steps >= 1
+    # Its beginning, bit for bit, up to the run's own first evaluation.
+    assert probe["train_loss"][:4] == pytest.approx(after["run"]["train_loss"][: min(steps, 4)])
+    assert not list((tmp_path / "out").glob("**/checkpoint-*"))
+
+
+@pytest.mark.slow
+def test_a_command_too_and_a_goal_that_is_not_reported_is_refused(tmp_path: Path):
+    (tmp_path / "searched.py").write_text(SEARCHED)
+    given = ["--goal", "eval_f1>=0.6", "--budget", "0.5"]
+    done = run(*given, "python", "searched.py", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "the evaluation gives no 'eval_f1'; it gives eval_accuracy" in done.stderr
+    assert "trained" not in done.stdout
