@@ -1,12 +1,12 @@
 """A pre-flight in a process of its own: the program is loaded anew there and trains a little.
 
 For what cannot be put back (DeepSpeed, FSDP, optimizers that step inside backward). The process
-that asks is not touched; what the other needed is free again before the run starts.
+that asks is not touched; what the other needed is free again before the run starts. What the other
+does is in `hf_ftrisk.run.asked`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -16,29 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hf_ftrisk.atomic import write_atomically
 from hf_ftrisk.errors import PreflightArgumentError, PreflightError
-from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.jsonfile import read_json
-from hf_ftrisk.probing.options import Options
 from hf_ftrisk.report import RiskReport
-from hf_ftrisk.run.options import Refusal, RunOptions
+from hf_ftrisk.run.options import RunOptions
 from hf_ftrisk.run.orders import Orders, followed_environment
 from hf_ftrisk.trainers.ranks import Ranks
 
 _LAST_WORDS = 600
 # Nothing that the other process trains belongs on a tracker.
 _QUIET = {"WANDB_MODE": "disabled", "MLFLOW_TRACKING_URI": "", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-
-
-class Done(Refusal):
-    """The probe is made: the rest of the program is not wanted."""
-
-    status = 0
-
-
-# --- the process that asks -----------------------------------------------------------------------
 
 
 def probe_elsewhere(
@@ -109,41 +97,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-# --- the process that is asked -------------------------------------------------------------------
-
-
-def answer(orders: Orders, original: Any, trainer: Any) -> None:
-    """Make the probe with the program's first training, and leave the program.
-
-    Raises:
-        Done: always.
-    """
-    from hf_ftrisk.history.given import history_of
-    from hf_ftrisk.policy import rule_maker
-    from hf_ftrisk.probing.live import preflight_by_training
-    from hf_ftrisk.run.script import leave_process_group
-
-    options = orders.options
-    reply: dict[str, Any] = {}
-
-    def work() -> None:
-        asked = Options(
-            goal=options.goals[0],
-            budget=options.budget,
-            seeds=1,
-            history=history_of(options.open_history()),
-            make_rule=rule_maker(options.rule),
-        )
-        scratch = str(orders.folder / "out")
-        reply["report"] = preflight_by_training(trainer, original, asked, scratch).to_dict()
-
-    fault = fault_of(work)
-    if fault is not None:
-        reply["fault"] = f"{type(fault).__name__}: {fault}"
-    if isinstance(fault, PreflightArgumentError):
-        reply |= {"fault": str(fault), "reported": list(fault.reported)}
-    write_atomically(orders.folder / "reply.json", json.dumps(reply).encode())
-    leave_process_group()
-    raise Done

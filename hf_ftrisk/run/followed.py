@@ -56,7 +56,7 @@ def _probe(orders: Orders) -> None:
     """The first training is a pre-flight's, and the program ends with it."""
 
     def train(original: Any, trainer: Any, args: Any, kwargs: Any) -> Any:
-        from hf_ftrisk.run.elsewhere import answer
+        from hf_ftrisk.run.asked import answer
 
         answer(orders, original, trainer)
 
