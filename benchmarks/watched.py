@@ -139,7 +139,8 @@ def write_table(page: Path, name: str, table: str) -> None:
     if len(rows) - 2 > MOST_ROWS:
         _write_csv(page.parent / "tables" / f"{name}.csv", rows)
         link = f"[All {len(rows) - 2} rows](tables/{name}.csv), the first {SHOWN_ROWS} here:"
-        table = "\n".join([link, "", *rows[: 2 + SHOWN_ROWS]])
+        said = [line for line in table.partition(rows[0])[0].splitlines() if line]
+        table = "\n\n".join([*said, link, "\n".join(rows[: 2 + SHOWN_ROWS])])
     page.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 

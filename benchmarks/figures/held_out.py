@@ -29,7 +29,7 @@ from hf_ftrisk.report import Cost, Look, RiskReport
 from hf_ftrisk.verdict import Verdict
 
 METRIC, RATE = "eval_accuracy", 0.05
-# A poor run that was stopped early; the labels of its training rows are the next class's.
+# A poor run that was stopped; the labels of its training rows are the next class's.
 SHOWN = "tweet_emotion-minilm-2-full-b46f3b0e15-s26"
 REPORT = Path("docs/assets/held-out-run.json")
 
