@@ -109,8 +109,9 @@ class Finisher:
         return Diagnosis(
             name="nothing_to_gain",
             message=f"The last {share(1.0 - found.step / max_steps)} of this run are expected to "
-            f"gain {gain_words(most, self.goal)} at most (90 %); {self.goal.metric} was best at "
-            f"step {found.best_step}.",
+            f"gain {gain_words(found.expected_gain, self.goal)} (90 %: at most "
+            f"{gain_words(most, self.goal)}); {self.goal.metric} was best at step "
+            f"{found.best_step}.",
             advice="End such runs by themselves with finish='gain', and keep the best checkpoint "
             "with load_best_model_at_end=True.",
             severity="info",
