@@ -17,6 +17,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +32,22 @@ from hf_ftrisk.reference.packaged import LONG_PROVENANCE_FILE
 from hf_ftrisk.reference.table import RecordedRun
 
 
-def record(shards: Path, worker: tuple[int, int], minutes: float | None) -> int:
-    """Record what is missing of this worker's part of the plan; returns the number of new runs."""
+def record(
+    shards: Path,
+    worker: tuple[int, int],
+    minutes: float | None,
+    settings: Sequence[LongSetting] | None = None,
+    packed_in: Path = store.PACKED,
+) -> int:
+    """Record what is missing of this worker's part of a plan; returns the number of new runs.
+
+    Args:
+        shards: folder of the runs that are not packed yet.
+        worker: this worker's number and the number of workers.
+        minutes: start no run after this time.
+        settings: the plan; None: that of the long runs.
+        packed_in: folder of the packed files.
+    """
     import torch
 
     from benchmarks.longruns.train import record_run
@@ -40,9 +55,9 @@ def record(shards: Path, worker: tuple[int, int], minutes: float | None) -> int:
     torch.set_num_threads(1)
     index, n_workers = worker
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    packed = store.packed_ids()
+    packed = store.packed_ids(packed_in)
     count = 0
-    for position, setting in list(enumerate(plan()))[index::n_workers]:
+    for position, setting in list(enumerate(settings or plan()))[index::n_workers]:
         if deadline is not None and time.monotonic() > deadline:
             break
         if setting.run_id in packed or shard_file(shards, setting.run_id).exists():

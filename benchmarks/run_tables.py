@@ -22,6 +22,7 @@ from hf_ftrisk.reference import load_reference
 from hf_ftrisk.reference.table import read_runs
 
 RECORDINGS = Path(__file__).parent / "recordings"
+SEED_RECORDINGS = RECORDINGS / "seeds"
 RTE_MAJORITY = 146 / 277  # dev set of RTE
 
 
@@ -205,8 +206,17 @@ def reference() -> list[Run]:
 
 def recordings() -> list[Run]:
     """The project's recordings of real length; the group is the data set."""
+    return _recorded(RECORDINGS)
+
+
+def seed_recordings() -> list[Run]:
+    """Recordings of many seeds of one setting each (`benchmarks.record_seeds`)."""
+    return _recorded(SEED_RECORDINGS)
+
+
+def _recorded(folder: Path) -> list[Run]:
     runs = []
-    for file in sorted(RECORDINGS.glob("*.parquet")):
+    for file in sorted(folder.glob("*.parquet")):
         for recorded in read_runs(file):
             record = recorded.record
             goal = Goal("accuracy") if "eval_accuracy" in record.evals else Goal("eval_loss")

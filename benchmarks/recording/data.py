@@ -128,6 +128,19 @@ def _gsm8k_steps() -> Classification:
     return _numbered(rows("train"), rows("test"))
 
 
+ADDITION_MODULUS = 23
+_ADDITION_TRAIN = 0.6
+
+
+def _addition() -> Classification:
+    """Sums modulo a prime: six in ten of all pairs to train on, the others to evaluate on."""
+    p = ADDITION_MODULUS
+    rows = [(f"{a} + {b} =", (a + b) % p) for a in range(p) for b in range(p)]
+    random.Random("addition").shuffle(rows)
+    cut = int(_ADDITION_TRAIN * len(rows))
+    return Classification(tuple(rows[:cut]), tuple(rows[cut:]), p)
+
+
 def _instruction_source() -> Classification:
     """Five instruction sets: a prompt -> the set it comes from."""
 
@@ -148,6 +161,7 @@ _DERIVED: dict[str, Callable[[], Classification]] = {
     "e2e_rating": _e2e_rating,
     "gsm8k_steps": _gsm8k_steps,
     "instruction_source": _instruction_source,
+    "addition_mod_23": _addition,
 }
 
 
@@ -226,6 +240,7 @@ def licenses() -> dict[str, str]:
         "mrpc": "wasiahmad/paraphrase_identification (Microsoft Research Paraphrase Corpus), "
         "non-commercial research: only numbers are kept",
         "rte": "PASCAL RTE as in GLUE, research use: only numbers are kept",
+        "addition_mod_23": "all sums of two numbers modulo 23, made by this project",
         "tweet_emotion": "cardiffnlp/tweeteval, SemEval research data: only numbers are kept",
         "tweet_offensive": "cardiffnlp/tweeteval, SemEval research data: only numbers are kept",
         "sms_spam": "UCI SMS Spam Collection, license of the original not checked: only numbers "

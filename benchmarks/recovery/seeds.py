@@ -88,13 +88,13 @@ def _cell(name: str, runs: Sequence[Run], predictor: PredictorFrom) -> Cell:
         estimate.risks,
         counts=estimate.counts,
         same_runs=True,
-        learning_rates=_schedule(records[0]),
+        learning_rates=logged_schedule(records[0]),
         tolerance=TOLERANCE,
     )
     return Cell(name, np.array([run.outcome for run in runs]), estimate, fit)
 
 
-def _schedule(record: RunRecord) -> np.ndarray:
+def logged_schedule(record: RunRecord) -> np.ndarray:
     """Learning rates (T,) of every step, from the logged ones: warm-up, then linear decay."""
     steps = np.arange(record.max_steps)
     known = np.isfinite(record.learning_rate)

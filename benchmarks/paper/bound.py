@@ -1,0 +1,80 @@
+"""The lower bound: does any predictor know more than the fitted envelope says can be known?
+
+The envelope is fitted to one half of the seeds, to the predictor that does best there; all
+predictors are held against it on the other half. A risk below it counts when an F test calls it so
+at 5 %. Errors have heavy tails, so how often the envelope's own predictor falls below it says what
+chance does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import fdtr
+
+from benchmarks.paper.risks import Replay, fit_of
+from hf_ftrisk.risk.estimators import effective_count
+
+SPLITS = 20
+OWN = "the one that the envelope was fitted to"
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One predictor against the envelope.
+
+    Args:
+        below: share of (split, depth) at which its risk lies below the envelope.
+        steeper: share of splits in which its risk falls by a larger factor, from the first depth
+            to the last, than the envelope does, and is below it at the last.
+        falls: median factor by which its risk falls.
+        envelope: median factor by which the envelope does.
+    """
+
+    below: float
+    steeper: float
+    falls: float
+    envelope: float
+
+
+def against_envelope(replay: Replay, rng: np.random.Generator) -> dict[str, Bound]:
+    """Predictor -> how it stands to the envelope of the other half of the seeds.
+
+    The predictor that a split's envelope was fitted to counts as `OWN` there.
+    """
+    n = len(replay.task.runs)
+    names = [OWN, *replay.errors]
+    found: dict[str, list[tuple[float, bool, float, float]]] = {name: [] for name in names}
+    for _ in range(SPLITS):
+        order = rng.permutation(n)
+        half, other = order[: n // 2], order[n // 2 :]
+        squares = {name: errors**2 for name, errors in replay.errors.items()}
+        best = min(squares, key=lambda k: float(np.log(squares[k][half].mean(axis=0)).mean()))
+        fit = fit_of(replay.task, replay.depths, squares[best][half])
+        line = np.asarray(fit.total(replay.depths))
+        known = float(np.mean([effective_count(c) - 1.0 for c in squares[best][half].T]))
+        for name, square in squares.items():
+            new = square[other]
+            risk = np.maximum(new.mean(axis=0), 1e-14)
+            dof = np.array([effective_count(c) - 1.0 for c in new.T])
+            below = fdtr(dof, known, risk / line) < LEVEL
+            fall, allowed = risk[0] / risk[-1], line[0] / line[-1]
+            steeper = bool(fall > allowed and below[-1])
+            found[OWN if name == best else name].append(
+                (float(below.mean()), steeper, float(fall), float(allowed))
+            )
+    return {name: _summary(rows) for name, rows in found.items() if rows}
+
+
+def _summary(rows: list[tuple[float, bool, float, float]]) -> Bound:
+    below, steeper, falls, envelope = (
+        np.array(column, float) for column in zip(*rows, strict=True)
+    )
+    return Bound(
+        float(below.mean()),
+        float(steeper.mean()),
+        float(np.median(falls)),
+        float(np.median(envelope)),
+    )

@@ -1,0 +1,83 @@
+"""Record many seeds of a few settings, for the page that holds the paper's claims against them.
+
+    python -m benchmarks.record_seeds record --shards recordings/seeds  # resumable
+    python -m benchmarks.record_seeds pack --shards recordings/seeds    # into the repository
+    python -m benchmarks.record_seeds plan [--write docs/evidence/paper.md]  # table of settings
+
+Run it from the repository root. Several workers share the plan with --worker 0/2, --worker 1/2.
+Runs that are in the shards or packed already are skipped. Packed runs lie apart from the long runs:
+they are neither shipped with the package nor fitted on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.longruns import store
+from benchmarks.longruns.seeds import TASKS, seed_plan
+from benchmarks.paper.tables import table
+from benchmarks.record_long import record
+from benchmarks.record_runs import part_of
+from benchmarks.watched import write_table
+
+PACKED = store.PACKED / "seeds"
+
+
+def settings_table() -> str:
+    """Settings, seeds planned and recorded, processor time of one run."""
+    runs = store.read_all(PACKED / "none", PACKED)
+    recorded = Counter(found[0].setting_id for found in runs.values())
+    seconds: dict[str, list[float]] = {}
+    for found in runs.values():
+        seconds.setdefault(found[0].setting_id, []).append(sum(r.cpu_seconds for r in found))
+    rows = []
+    for task in TASKS:
+        s, known = task.setting, seconds.get(task.setting.setting_id, [])
+        rows.append(
+            (
+                task.name,
+                f"{s.dataset}, {s.model}, {s.method}",
+                f"{s.learning_rate:g}",
+                f"{s.scheduler}, {s.warmup:.0%}",
+                str(s.max_steps),
+                str(s.train_rows),
+                task.expected,
+                str(task.seeds),
+                str(recorded[s.setting_id]),
+                f"{sum(known) / len(known):.0f} s" if known else "-",
+            )
+        )
+    head = ["task", "data, model, method", "rate", "schedule, warm-up", "steps", "rows"]
+    head += ["expected", "seeds planned", "recorded", "a run takes"]
+    return table(head, rows, left=2)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    recording = commands.add_parser("record", help="train and record what is missing")
+    recording.add_argument("--shards", type=Path, required=True)
+    recording.add_argument("--worker", type=part_of, default=(0, 1), help="part of the plan: 0/2")
+    recording.add_argument("--minutes", type=float, help="start no run after this time")
+    packing = commands.add_parser("pack", help="put shards into the repository")
+    packing.add_argument("--shards", type=Path, required=True)
+    planned = commands.add_parser("plan", help="what is planned and what is recorded")
+    planned.add_argument("--write", type=Path, metavar="PAGE", help="put it into this page")
+    options = parser.parse_args(arguments)
+    if options.command == "record":
+        record(options.shards, options.worker, options.minutes, seed_plan(), PACKED)
+    elif options.command == "pack":
+        print(f"{store.pack(options.shards, PACKED)} runs packed")
+    else:
+        text = settings_table()
+        print(text)
+        if options.write is not None:
+            write_table(options.write, "plan", text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""What stopping saves and what it costs, against what people have: docs/evidence/savings.md.
+
+    python -m benchmarks.savings                        # print the tables
+    python -m benchmarks.savings --write docs/evidence  # and put them and the figure on the page
+
+Every source is judged by forecasts and floors made without it. Needs the benchmark data
+(HF_FTRISK_BENCH_DATA, default ../shared/data).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.paper.tables import table
+from benchmarks.spending import figure
+from benchmarks.spending.before import BOTH, PREFLIGHT, judged_long_runs, on_long_runs
+from benchmarks.spending.candidates import OWN, PUBLIC, Candidate, candidates
+from benchmarks.spending.measure import (
+    GOOD,
+    KEPT,
+    KEPT_AIM,
+    POOR,
+    REACHED,
+    Measured,
+    all_stops,
+    at_kept,
+    of_kind,
+    poor_at,
+    sources_of,
+)
+from benchmarks.spending.methods import DEFAULTS, METHODS
+from benchmarks.spending.published import on_its_own_table
+from benchmarks.watched import write_table
+
+PAGE, FIGURE = "savings.md", "savings.png"
+# A pool for the money: candidate runs, hours of each, price of an hour.
+RUNS, HOURS, PRICE = 100, 10, 2.5
+Found = Mapping[str, Mapping[str, Measured]]
+CALLBACK, PATIENCE = "callback, no history", "patience"
+
+
+def _percent(value: float) -> str:
+    return "-" if np.isnan(value) else f"{100 * value:.0f}%"
+
+
+def _between(one: Measured, columns: Sequence[int]) -> str:
+    low, high = one.interval(columns)
+    return f"({100 * low:.0f} to {100 * high:.0f})"
+
+
+def pools_table(rows: Sequence[Candidate]) -> str:
+    """What is replayed."""
+    lines = []
+    for kind in (OWN, PUBLIC):
+        for source in dict.fromkeys(row.source for row in rows if row.kind == kind):
+            mine = [row for row in rows if row.source == source]
+            good = float(np.mean([row.good for row in mine]))
+            runs = len({row.number for row in mine})
+            judged = ", ".join(dict.fromkeys(row.watched.judged for row in mine))
+            lines.append((source, kind, str(runs), judged, str(len(mine)), _percent(good)))
+    return table(["source", "kind", "runs", "goals", "runs x goals", "good"], lines, left=2)
+
+
+def methods_table(found: Found) -> str:
+    """Every method as it comes, and where it keeps 95 % of good runs."""
+    lines = []
+    for name, settings in found.items():
+        knob = DEFAULTS.get(name, "5%")
+        lines.append((name, f"{knob} (as it comes)", *_cells(settings[knob])))
+        chosen = at_kept(settings)
+        if chosen is None:
+            lines.append((name, f"none keeps {KEPT_AIM:.0%}", *["-"] * 7))
+        elif chosen[0] != knob:
+            lines.append((name, f"{chosen[0]} (keeps {KEPT_AIM:.0%})", *_cells(chosen[1])))
+    lines.append(("run everything", "", "100%", "100%", "0%", "0%", "0%", "2.00", "$0"))
+    head = ["method", "setting", "good kept", "kept, or goal reached", "of poor runs' compute"]
+    head += ["of good runs'", "of all, half poor", "runs for a good one", "money saved"]
+    return table(head, lines, left=2)
+
+
+def _cells(one: Measured) -> list[str]:
+    return [
+        f"{_percent(one.kept)} {_between(one, [KEPT])}",
+        _percent(one.mean(REACHED)),
+        f"{_percent(one.poor)} {_between(one, [POOR])}",
+        _percent(one.mean(GOOD)),
+        f"{_percent(one.half)} {_between(one, [POOR, GOOD])}",
+        f"{one.per_good:.2f}",
+        f"${RUNS * HOURS * PRICE * one.half:,.0f}".replace("$-", "-$"),
+    ]
+
+
+def rates_table(found: Found, names: Sequence[str]) -> str:
+    """The package's own rules at every allowed rate of false stops."""
+    lines = [
+        (name, knob, *_cells(one)[:5])
+        for name in names
+        for knob, one in found[name].items()
+        if name in found
+    ]
+    head = ["rule", "allowed", "good kept", "kept, or goal reached", "of poor runs' compute"]
+    return table([*head, "of good runs'", "of all, half poor"], lines)
+
+
+def sources_table(rows: Sequence[Candidate], found: Found) -> str:
+    """The callback at 5 % and patience, source by source, the worst kept first."""
+    names = np.unique(sources_of(rows)).tolist()
+    ours = found[CALLBACK]["5%"].sources
+    others = found[PATIENCE][DEFAULTS[PATIENCE]].sources
+    order = sorted(range(len(names)), key=lambda i: (ours[i, KEPT], -ours[i, POOR]))
+    lines = [
+        (names[i], *(_percent(m[i, column]) for m in (ours, others) for column in (KEPT, POOR)))
+        for i in order
+    ]
+    head = ["source", "good kept", "of poor runs' compute", "patience: kept", "of poor runs'"]
+    return table(head, lines)
+
+
+def published_table() -> str:
+    lines = [
+        (
+            one.regression,
+            f"{one.bar:.0%}",
+            _percent(one.good),
+            f"{one.kept:.1%}",
+            f"{one.refused:.1%}",
+            f"{one.poor:.1%}",
+        )
+        for one in on_its_own_table()
+    ]
+    head = ["regression", "bar", "good runs", "of these run", "runs not run", "poor runs not run"]
+    return table(head, lines)
+
+
+def targets_table(groups: Mapping[str, Found]) -> str:
+    """What was aimed at, and what is reached."""
+    lines = []
+    for group, found in groups.items():
+        for name in (PREFLIGHT, CALLBACK, "callback, the pool's runs known", BOTH):
+            if name not in found:
+                continue
+            settings = {"5%": found[name]["5%"]}
+            chosen = at_kept(found[name])
+            if chosen is not None:
+                settings |= {chosen[0]: chosen[1]}
+            for knob, one in settings.items():
+                lines.append((group, f"{name}, {knob}", *_reached(one, found[PATIENCE])))
+    head = ["runs", "rule, allowed", "good kept (aim 95%)", "of poor runs' compute (aim 50%)"]
+    head += ["of all, half poor (aim 25%)", "patience at the same share kept (aim x 2)"]
+    return table(head, lines, left=2)
+
+
+def _reached(one: Measured, patience: Mapping[str, Measured]) -> list[str]:
+    rival = poor_at(patience, one.kept)
+    ratio = f"{one.poor / rival:.1f}" if rival > 0 else "more"
+    return [
+        _percent(one.kept),
+        f"{_percent(one.poor)} {_between(one, [POOR])}",
+        f"{_percent(one.half)} {_between(one, [POOR, GOOD])}",
+        f"{_percent(rival)}, x {ratio}",
+    ]
+
+
+def measure(pictures: Path | None) -> dict[str, str]:
+    """Name of a table -> the table; with a folder the figure is drawn into it."""
+    rows = candidates()
+    stops = all_stops(rows, METHODS)
+    every = of_kind(rows, stops)
+    groups: dict[str, Found] = {"all": every}
+    groups |= {kind: of_kind(rows, stops, kind) for kind in (OWN, PUBLIC)}
+    long = on_long_runs()
+    groups["long runs"] = long
+    if pictures is not None:
+        n = len({row.watched.group for row in judged_long_runs()[0]})
+        sources = len({row.source for row in rows})
+        panels = {
+            f"All pools: {len(rows):,} runs x goals of {sources} sources": every,
+            f"Long runs with recorded probes, {n} data sets": long,
+        }
+        figure.draw(pictures / FIGURE, panels)
+    return {
+        "targets": targets_table(groups),
+        "all": methods_table(every),
+        **{name: methods_table(groups[kind]) for name, kind in (("own", OWN), ("public", PUBLIC))},
+        "long": methods_table(long),
+        "rates": rates_table(every, [CALLBACK, "callback, the pool's runs known"]),
+        "rates-long": rates_table(long, [PREFLIGHT, CALLBACK, BOTH]),
+        "sources": sources_table(rows, every),
+        "published": published_table(),
+        "pools": pools_table(rows),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--write", type=Path, help=f"folder of {PAGE} and {FIGURE}")
+    options = parser.parse_args(arguments)
+    for name, text in measure(options.write).items():
+        print(f"{name}\n{text}\n")
+        if options.write:
+            write_table(options.write / PAGE, name, text)
+
+
+if __name__ == "__main__":
+    main()

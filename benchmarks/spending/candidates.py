@@ -1,0 +1,156 @@
+"""Pools of candidate runs, each judged by its goals and watched by a held-out forecaster.
+
+A source is what a person would not have seen before: a data set, a repository's sweep, a task of
+somebody else. Forecasts are fitted without it, floors are set without it, and intervals are drawn
+over sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from benchmarks.forecasting.held_out import fold_of, forecaster_without
+from benchmarks.other_tasks import TARGET_SHARES, goals_of
+from benchmarks.run_tables import Run, bert_seeds, peft_metamath, recordings, reference
+from benchmarks.selection.pools import public_pools
+from benchmarks.watched import Watched, watch
+from hf_ftrisk.goal import Goal
+
+OWN, PUBLIC = "own recordings", "other people's runs"
+LONG = 500  # steps from which on own recordings are a pool of their own
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One completed run, judged by one goal.
+
+    Args:
+        kind: `OWN` or `PUBLIC`.
+        source: what is held out together.
+        number: of the run within its source.
+        pool: what competes: runs of one source judged by one kind of goal.
+        goal: what the run is judged by.
+        watched: the run as the stopping rule sees it.
+        at: (n,) share of the run at each evaluation, those before the first step left out.
+        values: (n,) the goal metric there, greater is better.
+        level: value that the goal asks for, greater is better.
+        baseline: the trivial value likewise; None if unknown.
+    """
+
+    kind: str
+    source: str
+    number: int
+    pool: str
+    goal: Goal
+    watched: Watched
+    at: np.ndarray
+    values: np.ndarray
+    level: float
+    baseline: float | None
+
+    @property
+    def good(self) -> bool:
+        return self.watched.good
+
+    def reached(self, share: float) -> bool:
+        """Whether an evaluation up to a share of the run met the goal already."""
+        seen = self.values[self.at <= share + 1e-9]
+        return bool(seen.size and np.nanmax(seen) >= self.level)
+
+
+@cache
+def candidates() -> tuple[Candidate, ...]:
+    """All candidates of all sources."""
+    found: list[Candidate] = []
+    for kind, source, fold, runs in _sources():
+        forecaster = forecaster_without(fold)
+        for number, run in enumerate(runs):
+            goals = pool_goals(run, runs)
+            watched = watch(run, forecaster, goals)
+            found += [
+                candidate(kind, source, number, run, goal, one)
+                for (_, goal), one in zip(goals, watched, strict=True)
+            ]
+    return tuple(found)
+
+
+def pool_goals(run: Run, runs: Sequence[Run]) -> list[tuple[str, Goal]]:
+    """Its baseline and targets that good runs reach; without a baseline, targets that runs reach.
+
+    Targets are what a share of the runs of the same source and metric came to.
+    """
+    alike = [other for other in runs if other.goal.metric == run.goal.metric]
+    if run.record.baseline(run.goal) is not None:
+        return goals_of(run, alike)
+    ends = [other.outcome for other in alike]
+    goal = run.goal
+    levels = {s: (1.0 - s if goal.greater_is_better else s) for s in TARGET_SHARES}
+    return [
+        (f"{share:.0%}", goal.with_target(float(np.quantile(ends, level))))
+        for share, level in levels.items()
+    ]
+
+
+def candidate(
+    kind: str, source: str, number: int, run: Run, goal: Goal, watched: Watched
+) -> Candidate:
+    """A watched run with its evaluations."""
+    sign = 1.0 if goal.greater_is_better else -1.0
+    steps, values = run.record.curve(run.goal.metric)
+    kept = steps > 0
+    baseline = run.record.baseline(run.goal)
+    level = goal.threshold(baseline)
+    assert level is not None
+    length = "long" if run.record.max_steps >= LONG else "short"
+    # A baseline has to be beaten, a target met.
+    beaten = np.nextafter(sign * level, np.inf) if goal.target is None else sign * level
+    return Candidate(
+        kind=kind,
+        source=source,
+        number=number,
+        pool=f"{source} {length} {run.goal.metric} {watched.judged}",
+        goal=goal,
+        watched=watched,
+        at=steps[kept] / run.record.max_steps,
+        values=sign * values[kept],
+        level=float(beaten),
+        baseline=None if baseline is None else sign * baseline,
+    )
+
+
+def _sources() -> Iterable[tuple[str, str, str, list[Run]]]:
+    """Kind, source, fold of its forecaster, runs."""
+    own: dict[str, list[Run]] = {}
+    for run in [*reference(), *recordings()]:
+        own.setdefault(run.group, []).append(run)
+    for dataset, runs in sorted(own.items()):
+        yield OWN, dataset, fold_of(f"own {dataset}"), _ended(runs)
+    bert: dict[str, list[Run]] = {}
+    for run in bert_seeds():
+        bert.setdefault(run.group.split()[0], []).append(run)
+    for task, runs in bert.items():
+        yield PUBLIC, f"BERT-large, {task}", fold_of(f"bert {task}"), _ended(runs)
+    yield PUBLIC, "Llama-3.2-3B, PEFT methods", fold_of("huggingface/peft"), _ended(peft_metamath())
+    public: dict[tuple[str, str], dict[int, Run]] = {}
+    for pool in public_pools():
+        name = pool.source.replace("_", " ")
+        # Sweeps of one repository over several tasks are one source.
+        name = "peft glue" if name.startswith("peft glue") else name
+        known = public.setdefault((name, pool.fold), {})
+        group = pool.source
+        known.update({id(run.record): replace(run, group=group) for run in pool.runs})
+    for (name, fold), runs_by_id in public.items():
+        yield PUBLIC, name, fold, _ended(list(runs_by_id.values()))
+
+
+def _ended(runs: Iterable[Run]) -> list[Run]:
+    """Runs with an outcome and with three evaluations to look at on the way."""
+    return [
+        run
+        for run in runs
+        if np.isfinite(run.outcome) and run.record.finite(run.goal.metric)[0].size >= 3
+    ]

@@ -1,0 +1,190 @@
+"""Ways to stop runs: each says at which share of its run every candidate of a pool ends.
+
+None: the candidate ran to its end. Every method has one knob, from cautious to eager; its settings
+are a curve of compute saved against good runs kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+
+import numpy as np
+
+from benchmarks.other_tasks import FAMILIES, calibrating, packaged_scores, watch_reference
+from benchmarks.spending.candidates import OWN, Candidate
+from benchmarks.watched import stopped_at, stopped_by_packaged
+from hf_ftrisk.policy.calibration import conformal_floor
+from hf_ftrisk.policy.packaged import family, pooled_floor
+
+Stops = list[float | None]
+Method = Callable[[Sequence[Candidate]], Stops]
+
+RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+PATIENCE = (1, 2, 3, 4, 5, 7)
+PERCENTILES = (5.0, 10.0, 25.0, 50.0, 75.0)
+MEDIAN = "Optuna's median pruner"
+
+
+# --- this package's rule -------------------------------------------------------------------------
+
+
+def packaged(rate: float) -> Method:
+    """The callback without a history: the floor of runs of other data sets than the pool's."""
+
+    def stops(pool: Sequence[Candidate]) -> Stops:
+        return [_packaged_stop(candidate, rate) for candidate in pool]
+
+    return stops
+
+
+def _packaged_stop(candidate: Candidate, rate: float) -> float | None:
+    floor = packaged_floor(candidate, rate)
+    return stopped_by_packaged(candidate.watched, candidate.watched.scores, floor)
+
+
+def packaged_floor(candidate: Candidate, rate: float) -> float | None:
+    """Score below which a candidate is stopped; None where the rule isn't used for its goal."""
+    goal = candidate.goal
+    if goal.kind == "real" or (goal.kind == "loss" and goal.target is not None):
+        return None
+    # Data sets of other people are among none of the packaged runs.
+    without = candidate.source if candidate.kind == OWN else ""
+    return _floor(FAMILIES[family(goal.kind)], goal.target is not None, rate, without)
+
+
+@cache
+def _floor(metric: str, target: bool, rate: float, without: str) -> float | None:
+    runs = [run for run in watch_reference(metric) if run.group != without]
+    alike = [run for run in runs if (run.judged != "baseline") == target]
+    if not calibrating(alike):
+        return None
+    scores = packaged_scores(alike)
+    caution = scores.caution(rate)
+    return pooled_floor(scores.scores, rate / caution) if caution else None
+
+
+def with_history(rate: float) -> Method:
+    """The callback with the pool's other runs as its history: each left out in turn."""
+
+    def stops(pool: Sequence[Candidate]) -> Stops:
+        lowest = np.array([float(one.watched.scores.min(initial=1.0)) for one in pool])
+        good = np.array([one.good for one in pool])
+        found: Stops = []
+        for i, one in enumerate(pool):
+            known = lowest[good & (np.arange(len(pool)) != i)]
+            floor = conformal_floor(known.tolist(), [str(k) for k in range(known.size)], rate)
+            found.append(stopped_at(one.watched, one.watched.scores, floor))
+        return found
+
+    return stops
+
+
+# --- what people have ----------------------------------------------------------------------------
+
+
+def patience(rounds: int) -> Method:
+    """EarlyStoppingCallback: no better value for so many evaluations in a row."""
+
+    def stop(one: Candidate) -> float | None:
+        best, waited = -math.inf, 0
+        for at, value in zip(one.at, one.values, strict=True):
+            waited = 0 if value > best else waited + 1
+            best = max(best, value) if not math.isnan(value) else best
+            if waited >= rounds and at < 1.0 - 1e-9:
+                return float(at)
+        return None
+
+    return lambda pool: [stop(one) for one in pool]
+
+
+def restart(share: float) -> Method:
+    """Mosbach et al.: a run that is no better than the trivial baseline by then has failed."""
+
+    def stop(one: Candidate) -> float | None:
+        seen = np.flatnonzero(one.at <= share + 1e-9)
+        if one.baseline is None or not seen.size:
+            return None
+        return float(one.at[seen[-1]]) if not one.values[seen[-1]] > one.baseline else None
+
+    return lambda pool: [stop(one) for one in pool]
+
+
+def median_pruner(percentile: float) -> Method:
+    """Optuna's PercentilePruner, trial after trial; at 50 its MedianPruner."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def stops(pool: Sequence[Candidate]) -> Stops:
+        if percentile == 50.0:
+            pruner: optuna.pruners.BasePruner = optuna.pruners.MedianPruner()
+        else:
+            pruner = optuna.pruners.PercentilePruner(percentile)
+        study = optuna.create_study(direction="maximize", pruner=pruner)
+        found: Stops = [None] * len(pool)
+        rng = np.random.default_rng(len(pool))
+        for i in rng.permutation(len(pool)).tolist():
+            found[i] = _trial(study, pool[i])
+        return found
+
+    return stops
+
+
+def _trial(study, one: Candidate) -> float | None:  # type: ignore[no-untyped-def]
+    import optuna
+
+    trial = study.ask()
+    for number, (at, value) in enumerate(zip(one.at, one.values, strict=True)):
+        if at >= 1.0 - 1e-9:
+            break
+        trial.report(float(value), number)
+        if trial.should_prune():
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            return float(at)
+    study.tell(trial, float(one.values[-1]) if np.isfinite(one.values[-1]) else -1e9)
+    return None
+
+
+def halving(eta: float) -> Method:
+    """Successive halving: at an eighth, a quarter and half of the run the best 1/eta go on."""
+
+    def stops(pool: Sequence[Candidate]) -> Stops:
+        found: Stops = [None] * len(pool)
+        alive = list(range(len(pool)))
+        for rung in (0.125, 0.25, 0.5):
+            at = {i: _seen_by(pool[i], rung) for i in alive}
+            judged = [i for i in alive if at[i] is not None]
+            judged.sort(key=lambda i: pool[i].values[at[i]], reverse=True)
+            for i in judged[max(1, math.ceil(len(judged) / eta)) :]:
+                found[i] = float(pool[i].at[at[i]])
+            alive = [i for i in alive if found[i] is None]
+        return found
+
+    return stops
+
+
+def _seen_by(one: Candidate, rung: float) -> int | None:
+    """The last evaluation up to a rung, None before the first."""
+    seen = np.flatnonzero(one.at <= rung + 1e-9)
+    return int(seen[-1]) if seen.size else None
+
+
+METHODS: Mapping[str, Mapping[str, Method]] = {
+    "callback, no history": {f"{rate:.0%}": packaged(rate) for rate in RATES},
+    "callback, the pool's runs known": {f"{rate:.0%}": with_history(rate) for rate in RATES},
+    "patience": {str(n): patience(n) for n in PATIENCE},
+    MEDIAN: {f"{p:g}": median_pruner(p) for p in PERCENTILES},
+    "successive halving": {f"1/{eta:g}": halving(eta) for eta in (1.1, 1.25, 1.5, 2.0, 3.0)},
+    "restart failed seeds": {f"{s:.0%}": restart(s) for s in (0.7, 0.5, 0.3, 0.2, 0.1)},
+}
+# What people use as it comes.
+DEFAULTS = {
+    "callback, no history": "5%",
+    "callback, the pool's runs known": "5%",
+    "patience": "3",
+    MEDIAN: "50",
+    "successive halving": "1/2",
+    "restart failed seeds": "50%",
+}
