@@ -3,7 +3,7 @@
     python -m benchmarks.savings                        # print the tables
     python -m benchmarks.savings --write docs/evidence  # and put them and the figure on the page
 
-Every source is judged by forecasts and floors made without it. Needs the benchmark data
+Every source is judged by forecasts and thresholds made without it. Needs the benchmark data
 (HF_FTRISK_BENCH_DATA, default ../shared/data).
 """
 
@@ -186,12 +186,12 @@ def measure(pictures: Path | None) -> dict[str, str]:
         "targets": targets_table(groups),
         "all": methods_table(every),
         **{name: methods_table(groups[kind]) for name, kind in (("own", OWN), ("public", PUBLIC))},
-        "long": methods_table(long),
+        "savings-long": methods_table(long),
         "rates": rates_table(every, [CALLBACK, "callback, the pool's runs known"]),
         "rates-long": rates_table(long, [PREFLIGHT, CALLBACK, BOTH]),
-        "sources": sources_table(rows, every),
+        "savings-sources": sources_table(rows, every),
         "published": published_table(),
-        "pools": pools_table(rows),
+        "savings-pools": pools_table(rows),
     }
 
 

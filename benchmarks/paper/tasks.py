@@ -1,4 +1,4 @@
-"""Tasks with many seeds: every recorded setting that was run at least `LEAST_SEEDS` times.
+"""Tasks with many seeds: every recorded setting that was run at least `MIN_SEEDS` times.
 
 Recordings made later join by themselves: whatever lies in the reference library and in
 `benchmarks/recordings` is grouped by its setting.
@@ -16,10 +16,10 @@ from benchmarks.run_tables import Run, bert_seeds, mlperf, recordings, reference
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
-LEAST_SEEDS = 8
+MIN_SEEDS = 8
 MANY_SEEDS = 40
 # Of a task with hundreds of runs as many, evenly spread.
-MOST_SEEDS = 200
+MAX_SEEDS = 200
 # A loss without a tolerance of its own: this share of its median end.
 LOSS_TOLERANCE = 0.02
 
@@ -93,7 +93,7 @@ def all_tasks() -> list[Task]:
     """Every task with enough seeds, those with most seeds first."""
     found = [*_bert(), *_mlperf(), *_own("reference", reference())]
     found += _own("recordings", [*recordings(), *seed_recordings()])
-    found = [task for task in found if len(task.runs) >= LEAST_SEEDS and task.depths.size >= 3]
+    found = [task for task in found if len(task.runs) >= MIN_SEEDS and task.depths.size >= 3]
     # What never varies has no risk to split.
     found = [task for task in found if np.ptp(task.ends) > 1e-9]
     return sorted(found, key=lambda task: (task.table not in ("bert_seeds", "mlperf"), task.name))
@@ -109,7 +109,7 @@ def _bert() -> Iterator[Task]:
 def _mlperf() -> Iterator[Task]:
     """Runs of one submitter's fixed settings differ in the seed; so do, nearly, all of them."""
     runs = [run for run in mlperf() if np.isfinite(run.outcome)]
-    kept = np.unique(np.linspace(0, len(runs) - 1, min(MOST_SEEDS, len(runs))).round().astype(int))
+    kept = np.unique(np.linspace(0, len(runs) - 1, min(MAX_SEEDS, len(runs))).round().astype(int))
     rates = np.asarray(runs[0].record.schedule)
     name = "Llama-2-70B LoRA, GovReport"
     yield Task(name, "mlperf", tuple(runs[int(i)] for i in kept), rates, "cosine, cut", 0.0)

@@ -1,7 +1,7 @@
 """The pre-flight's rule, the callback's, and both, on the long runs whose probes were recorded.
 
-Every rule is fitted, and every floor set, without the run's data set. A pre-flight costs `BUDGET`
-of the run, whatever it says; a run that it calls NO_GO costs no more than that.
+Every rule is fitted, and every threshold set, without the run's data set. A pre-flight costs
+`BUDGET` of the run, whatever it says; a run that it calls NO_GO costs no more than that.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 from benchmarks.decisions.examples import Example, examples_of
 from benchmarks.decisions.fitting import calibrated
-from benchmarks.decisions.sources import long_runs, short_runs
+from benchmarks.decisions.sources import knowing_none, long_runs, short_runs
 from benchmarks.forecasting.held_out import held_out_forecaster
 from benchmarks.preflight_decisions import FITTED_AT
 from benchmarks.run_tables import Run, recordings
 from benchmarks.spending.candidates import OWN, Candidate, candidate
 from benchmarks.spending.measure import Measured, measured, run_method
-from benchmarks.spending.methods import METHODS, RATES, packaged_floor
+from benchmarks.spending.methods import METHODS, RATES, packaged_threshold
 from benchmarks.watched import stopped_by_packaged, watch
 
 BUDGET = 0.05
@@ -33,8 +33,11 @@ _NO_SHARDS = Path("benchmarks/recordings/none")
 @cache
 def judged_long_runs() -> tuple[tuple[Candidate, ...], tuple[dict[float, bool], ...]]:
     """Long runs by their goals, and of each the rates at which the pre-flight calls it NO_GO."""
-    at = {depth: examples_of(list(long_runs(depth, _NO_SHARDS))) for depth in FITTED_AT}
-    fitted = [*examples_of(list(short_runs())), *(e for depth in FITTED_AT for e in at[depth])]
+    at = {d: examples_of(list(long_runs(d, _NO_SHARDS)), knowing_none) for d in FITTED_AT}
+    fitted = [
+        *examples_of(list(short_runs()), knowing_none),
+        *(e for depth in FITTED_AT for e in at[depth]),
+    ]
     runs = {_key(run): run for run in recordings()}
     rows: list[Candidate] = []
     refused: list[dict[float, bool]] = []
@@ -84,4 +87,4 @@ def on_long_runs() -> Mapping[str, Mapping[str, Measured]]:
 
 
 def _callback(row: Candidate, rate: float) -> float | None:
-    return stopped_by_packaged(row.watched, row.watched.scores, packaged_floor(row, rate))
+    return stopped_by_packaged(row.watched, row.watched.scores, packaged_threshold(row, rate))

@@ -1,8 +1,8 @@
 """Pools of candidate runs, each judged by its goals and watched by a held-out forecaster.
 
 A source is what a person would not have seen before: a data set, a repository's sweep, a task of
-somebody else. Forecasts are fitted without it, floors are set without it, and intervals are drawn
-over sources.
+somebody else. Forecasts are fitted without it, thresholds are set without it, and intervals are
+drawn over sources.
 """
 
 from __future__ import annotations

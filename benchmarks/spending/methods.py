@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.other_tasks import FAMILIES, calibrating, packaged_scores, watch_reference
 from benchmarks.spending.candidates import OWN, Candidate
 from benchmarks.watched import stopped_at, stopped_by_packaged
-from hf_ftrisk.policy.calibration import conformal_floor
-from hf_ftrisk.policy.packaged import family, pooled_floor
+from hf_ftrisk.policy.calibration import conformal_threshold
+from hf_ftrisk.policy.packaged import family, pooled_threshold
 
 Stops = list[float | None]
 Method = Callable[[Sequence[Candidate]], Stops]
@@ -31,7 +31,7 @@ MEDIAN = "Optuna's median pruner"
 
 
 def packaged(rate: float) -> Method:
-    """The callback without a history: the floor of runs of other data sets than the pool's."""
+    """The callback without a history: the threshold of runs of other data sets than the pool's."""
 
     def stops(pool: Sequence[Candidate]) -> Stops:
         return [_packaged_stop(candidate, rate) for candidate in pool]
@@ -40,29 +40,29 @@ def packaged(rate: float) -> Method:
 
 
 def _packaged_stop(candidate: Candidate, rate: float) -> float | None:
-    floor = packaged_floor(candidate, rate)
-    return stopped_by_packaged(candidate.watched, candidate.watched.scores, floor)
+    threshold = packaged_threshold(candidate, rate)
+    return stopped_by_packaged(candidate.watched, candidate.watched.scores, threshold)
 
 
-def packaged_floor(candidate: Candidate, rate: float) -> float | None:
+def packaged_threshold(candidate: Candidate, rate: float) -> float | None:
     """Score below which a candidate is stopped; None where the rule isn't used for its goal."""
     goal = candidate.goal
     if goal.kind == "real" or (goal.kind == "loss" and goal.target is not None):
         return None
     # Data sets of other people are among none of the packaged runs.
     without = candidate.source if candidate.kind == OWN else ""
-    return _floor(FAMILIES[family(goal.kind)], goal.target is not None, rate, without)
+    return _threshold(FAMILIES[family(goal.kind)], goal.target is not None, rate, without)
 
 
 @cache
-def _floor(metric: str, target: bool, rate: float, without: str) -> float | None:
+def _threshold(metric: str, target: bool, rate: float, without: str) -> float | None:
     runs = [run for run in watch_reference(metric) if run.group != without]
     alike = [run for run in runs if (run.judged != "baseline") == target]
     if not calibrating(alike):
         return None
     scores = packaged_scores(alike)
     caution = scores.caution(rate)
-    return pooled_floor(scores.scores, rate / caution) if caution else None
+    return pooled_threshold(scores.scores, rate / caution) if caution else None
 
 
 def with_history(rate: float) -> Method:
@@ -74,8 +74,10 @@ def with_history(rate: float) -> Method:
         found: Stops = []
         for i, one in enumerate(pool):
             known = lowest[good & (np.arange(len(pool)) != i)]
-            floor = conformal_floor(known.tolist(), [str(k) for k in range(known.size)], rate)
-            found.append(stopped_at(one.watched, one.watched.scores, floor))
+            threshold = conformal_threshold(
+                known.tolist(), [str(k) for k in range(known.size)], rate
+            )
+            found.append(stopped_at(one.watched, one.watched.scores, threshold))
         return found
 
     return stops
@@ -156,7 +158,8 @@ def halving(eta: float) -> Method:
         for rung in (0.125, 0.25, 0.5):
             at = {i: _seen_by(pool[i], rung) for i in alive}
             judged = [i for i in alive if at[i] is not None]
-            judged.sort(key=lambda i: pool[i].values[at[i]], reverse=True)
+            shown = {i: float(np.nan_to_num(pool[i].values[at[i]], nan=-np.inf)) for i in judged}
+            judged.sort(key=shown.__getitem__, reverse=True)
             for i in judged[max(1, math.ceil(len(judged) / eta)) :]:
                 found[i] = float(pool[i].at[at[i]])
             alive = [i for i in alive if found[i] is None]

@@ -43,7 +43,7 @@ def test_a_restart_is_of_a_run_that_is_no_better_than_the_baseline_by_then():
 
 
 def test_successive_halving_lets_the_best_go_on():
-    pool = [run(*np.linspace(0.1, end, 8)) for end in (0.3, 0.5, 0.7, 0.9)]
+    pool = [run(*np.linspace(end / 4, end, 8)) for end in (0.3, 0.5, 0.7, 0.9)]
     stops = halving(2.0)(pool)
     assert stops[3] is None
     assert [stop is None for stop in stops].count(True) == 1
