@@ -27,6 +27,7 @@ class Bound:
 
     Args:
         below: share of (split, depth) at which its risk lies below the envelope.
+        excess: how much more often than the envelope's own predictor in the same splits.
         steeper: share of splits in which its risk falls by a larger factor, from the first depth
             to the last, than the envelope does, and is below it at the last.
         falls: median factor by which its risk falls.
@@ -34,6 +35,7 @@ class Bound:
     """
 
     below: float
+    excess: float
     steeper: float
     falls: float
     envelope: float
@@ -46,7 +48,7 @@ def against_envelope(replay: Replay, rng: np.random.Generator) -> dict[str, Boun
     """
     n = len(replay.task.runs)
     names = [OWN, *replay.errors]
-    found: dict[str, list[tuple[float, bool, float, float]]] = {name: [] for name in names}
+    found: dict[str, list[tuple[float, float, bool, float, float]]] = {name: [] for name in names}
     for _ in range(SPLITS):
         order = rng.permutation(n)
         half, other = order[: n // 2], order[n // 2 :]
@@ -55,26 +57,28 @@ def against_envelope(replay: Replay, rng: np.random.Generator) -> dict[str, Boun
         fit = fit_of(replay.task, replay.depths, squares[best][half])
         line = np.asarray(fit.total(replay.depths))
         known = float(np.mean([effective_count(c) - 1.0 for c in squares[best][half].T]))
+        own = _below(squares[best][other], known, line)
         for name, square in squares.items():
             new = square[other]
             risk = np.maximum(new.mean(axis=0), 1e-14)
-            dof = np.array([effective_count(c) - 1.0 for c in new.T])
-            below = fdtr(dof, known, risk / line) < LEVEL
+            below = _below(new, known, line)
+            excess = float(below.mean() - own.mean())
             fall, allowed = risk[0] / risk[-1], line[0] / line[-1]
             steeper = bool(fall > allowed and below[-1])
-            found[OWN if name == best else name].append(
-                (float(below.mean()), steeper, float(fall), float(allowed))
-            )
+            row = (float(below.mean()), excess, steeper, float(fall), float(allowed))
+            found[OWN if name == best else name].append(row)
     return {name: _summary(rows) for name, rows in found.items() if rows}
 
 
-def _summary(rows: list[tuple[float, bool, float, float]]) -> Bound:
-    below, steeper, falls, envelope = (
-        np.array(column, float) for column in zip(*rows, strict=True)
-    )
-    return Bound(
-        float(below.mean()),
-        float(steeper.mean()),
-        float(np.median(falls)),
-        float(np.median(envelope)),
-    )
+def _below(squares: np.ndarray, known: float, line: np.ndarray) -> np.ndarray:
+    """(n_depths,) whether an F test calls a risk lower than the envelope."""
+    risk = np.maximum(squares.mean(axis=0), 1e-14)
+    dof = np.array([effective_count(column) - 1.0 for column in squares.T])
+    return np.asarray(fdtr(dof, known, risk / line) < LEVEL)
+
+
+def _summary(rows: list[tuple[float, float, bool, float, float]]) -> Bound:
+    table = np.array(rows, float)
+    below, excess, steeper = table[:, :3].mean(axis=0).tolist()
+    falls, envelope = np.median(table[:, 3:], axis=0).tolist()
+    return Bound(below, excess, steeper, falls, envelope)
