@@ -26,7 +26,7 @@ from hf_ftrisk.trainers.ranks import Ranks
 
 _LAST_WORDS = 600
 # Nothing that the other process trains belongs on a tracker.
-_QUIET = {"WANDB_MODE": "disabled", "MLFLOW_TRACKING_URI": "", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+_QUIET = {"WANDB_MODE": "disabled"}
 
 
 def probe_elsewhere(

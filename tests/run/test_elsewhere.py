@@ -51,3 +51,34 @@ def test_a_command_too_and_a_goal_that_is_not_reported_is_refused(tmp_path: Path
     assert done.returncode == 2, done.stderr
     assert "the evaluation gives no 'eval_f1'; it gives eval_accuracy" in done.stderr
     assert "trained" not in done.stdout
+
+
+SHARDED = """\
+from pathlib import Path
+import torch.distributed as dist
+from tests.probing.models import bert_trainer
+batches = {"train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto"}
+config = {"zero_optimization": {"stage": 3}, "zero_allow_untested_optimizer": True, **batches}
+config["zero_force_ds_cpu_optimizer"] = False
+steps = dict(max_steps=12, eval_strategy="steps", eval_steps=4)
+trainer = bert_trainer(Path("out"), deepspeed=config, **steps)
+trainer.train()
+engine = type(trainer.model_wrapped).__name__
+told = f"{dist.get_world_size()} {trainer.state.global_step} {engine}"
+Path(f"rank{dist.get_rank()}").write_text(told)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_with_deepspeed_are_probed_by_two_others_and_watched(tmp_path: Path):
+    pytest.importorskip("deepspeed")
+    (tmp_path / "sharded.py").write_text(SHARDED)
+    launcher = ["torchrun", "--standalone", "--nproc_per_node", "2"]
+    given = [*GIVEN, "--report-dir", "reports"]
+    done = run(*given, *launcher, "sharded.py", cwd=tmp_path, DS_ACCELERATOR="cpu")
+    assert done.returncode == 0, done.stderr
+    for rank in (0, 1):
+        assert (tmp_path / f"rank{rank}").read_text() == "2 12 DeepSpeedEngine"
+    assert reports(tmp_path / "reports") == ["preflight.json", "watch.json"]
+    watched = json.loads((tmp_path / "reports" / "watch.json").read_text())
+    assert watched["run"]["train_step"][-1] == 12
