@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from hf_ftrisk import __version__
+from hf_ftrisk.replay.examples import NAMES, load_example
+
 ROOT = Path(__file__).resolve().parent.parent
 # Run in a folder that is no checkout, with the unpacked wheel before everything else.
 _PROBE = """
@@ -132,6 +135,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         facts.split("/")[0],
     }
     assert "hf_ftrisk/py.typed" in names
+    assert {f"hf_ftrisk/examples/{name}.json" for name in NAMES} <= set(names)
+    assert {"hf_ftrisk/schemas/replay.json", "hf_ftrisk/replay/page.html.jinja"} <= set(names)
     assert not [name for name in names if name.endswith((".pyc", ".db")) or "tests" in name]
     assert "hf-ftrisk = hf_ftrisk.cli:main" in entry_points
 
@@ -156,13 +161,8 @@ def test_templates_are_found_in_a_package_that_stays_zipped(wheel, tmp_path):
 
 @pytest.mark.slow
 def test_replay_runs_where_the_wheel_and_its_base_dependencies_are_all_there_is(base, tmp_path):
-    state = {
-        "max_steps": 100,
-        "global_step": 100,
-        "log_history": [{"step": s, "eval_accuracy": 0.5 + s / 400} for s in range(10, 101, 10)],
-    }
     file = tmp_path / "trainer_state.json"
-    file.write_text(json.dumps(state))
+    file.write_text(json.dumps(load_example("sound").state))
 
     def run(*command):
         outside = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
@@ -178,15 +178,22 @@ def test_replay_runs_where_the_wheel_and_its_base_dependencies_are_all_there_is(
     probe = "import torch"
     assert "No module named 'torch'" in run("python", "-c", probe).stderr
     assert run("python", "-c", "import hf_ftrisk, hf_ftrisk.replay").returncode == 0
-    replayed = run("hf-ftrisk", "replay", str(file), "--goal", "eval_accuracy>=0.7")
+    replayed = run("hf-ftrisk", "replay", "--example", "sound")
     assert replayed.returncode == 0, replayed.stderr
-    assert "came true: 0.750 (good)" in replayed.stdout
+    assert "outcome: 0.926 (good)" in replayed.stdout
     for command in (["--help"], ["history", "--help"], ["history", "import", "runs.db", str(file)]):
         assert run("hf-ftrisk", *command).returncode == 0
     for command in (["card", str(file)], ["publish", str(file), "me/tiny"]):
         refused = run("hf-ftrisk", *command)
         assert refused.returncode == 2, refused.stderr  # no card, no report: not a missing package
         assert "Traceback" not in refused.stderr
+    told = json.loads(run("hf-ftrisk", "doctor", "--json").stdout)
+    assert told["hf_ftrisk"] == __version__
+    (train,) = (extra for extra in told["extras"] if extra["extra"] == "train")
+    assert "torch" in train["missing"]
+    page = run("hf-ftrisk", "replay", "--example", "sound", "--html", "out.html")
+    assert page.returncode == 2
+    assert 'pip install "hf-ftrisk[html]"' in page.stderr.replace("\n", " ")
     asked = run("hf-ftrisk", "run", "train.py")
     assert asked.returncode == 2
     assert 'pip install "hf-ftrisk[train]"' in asked.stderr

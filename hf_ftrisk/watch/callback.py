@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from rich.console import Console
 from tqdm import tqdm
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from hf_ftrisk.errors import PeerFailedError, WatchArgumentError
 from hf_ftrisk.failopen import fault_of
@@ -33,6 +33,8 @@ from hf_ftrisk.trainers.plan import check_arguments
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.reach import calling_trainer, holds, training_call
 from hf_ftrisk.trainers.tap import StepTap
+from hf_ftrisk.watch.boards import alert, log_quietly, send_figure
+from hf_ftrisk.watch.decision import Decision
 from hf_ftrisk.watch.options import Action, Options
 from hf_ftrisk.watch.session import Session
 from hf_ftrisk.watch.setup import Setup
@@ -138,6 +140,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._report: RiskReport | None = None
         self._state: Any = None
         self._runs = 0
+        self._alerted = 0
 
     def attach(self, trainer: Trainer) -> FineTuneRiskCallback:
         """Add the callback to a Trainer, after checking that the goal can be measured on it.
@@ -280,8 +283,13 @@ class FineTuneRiskCallback(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
         """Trainer has logged."""
-        if self._session is not None and self._fault is None:
-            self._guard(self._session.take_logs, state, logs or {})
+        session = self._session
+        if session is None or self._fault is not None:
+            return
+        self._guard(session.take_logs, state, logs or {})
+        if session.trainer is not None and "train_runtime" in (logs or {}):
+            # The last log of a training: its trackers are closed when it ends.
+            self._guard(self._draw, session.trainer)
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any
@@ -335,16 +343,33 @@ class FineTuneRiskCallback(TrainerCallback):
                 control.should_save = control.should_save or decided.save
             self._guard(session.take, decided, state)
             self._guard(self._publish, session, decided.judged, control)
+            if session.trainer is not None and (decided.stop or decided.judged.ruling.certain):
+                self._guard(self._alert, session.trainer, decided)
         self._speak()
 
     def _publish(self, session: Session, judged: Judged, control: Any) -> None:
         """The look to the run's trackers, and the report to its folder."""
         logs = judged.logs()
         if logs and session.trainer is not None:
-            log_quietly(session.trainer, control, logs, everyone=self._options.log_history)
+            everyone = self._options.log_history
+            log_quietly(session.trainer, control, logs, own=type(self), everyone=everyone)
         if self._options.report_dir is not None and session.ranks.is_main:
             self._keep_report(session, "running")
             self._write(self._options.report_dir)
+
+    def _draw(self, trainer: Trainer) -> None:
+        """The figure of the run as it ends, to its trackers."""
+        report = self.report
+        if report is not None:
+            _told(send_figure, trainer, report)
+
+    def _alert(self, trainer: Trainer, decided: Decision) -> None:
+        """A stop or a certain failure, once, by the alerts that trackers have of their own."""
+        if self._alerted == self._runs:
+            return
+        self._alerted = self._runs
+        title = "ftrisk: run stopped" if decided.stop else "ftrisk: this run cannot end well"
+        _told(alert, trainer, title, decided.judged.paragraph())
 
     def _prune(self, args: Any, state: Any, control: Any) -> None:
         """End a stopped trial as Trainer ends one that Optuna prunes."""
@@ -396,6 +421,13 @@ class FineTuneRiskCallback(TrainerCallback):
                 say(line, sys.stderr if self._options.to_stderr else sys.stdout)
 
 
+def _told(work: Callable[..., None], *args: Any) -> None:
+    """Tell trackers something; one that cannot be told is no fault of the watching."""
+    error = fault_of(work, *args)
+    if error is not None:
+        _log.warning("[ftrisk] a tracker was not told: %s: %s", type(error).__name__, error)
+
+
 def say(line: str, file: TextIO) -> None:
     """Print a line without tearing a progress bar, nor failing at a letter the terminal lacks."""
     tqdm.write(fitting(line, file.encoding), file=file)
@@ -407,37 +439,3 @@ def show(report: RiskReport, file: TextIO) -> None:
     with console.capture() as page:
         show_report(report, console=console)
     tqdm.write(fitting(page.get(), file.encoding), file=file, end="")
-
-
-def log_quietly(trainer: Trainer, control: Any, logs: dict[str, float], *, everyone: bool) -> None:
-    """A look to the run's trackers, or to its log history and every callback as well.
-
-    A look has a line of its own on the terminal, so progress bars are not told. Trainer's own
-    `log` is called, since a subclass's may empty running means that belong to its next log; and a
-    log event withdraws the log that the flow callback may have asked for at this step, so that is
-    put back.
-
-    Args:
-        trainer: the Trainer.
-        control: its TrainerControl.
-        logs: name -> value.
-        everyone: write to ``state.log_history`` and tell every callback, not trackers alone.
-    """
-    handler = trainer.callback_handler
-    callbacks, asked = handler.callbacks, control.should_log
-    quiet = (ProgressCallback, PrinterCallback, FineTuneRiskCallback)
-    heard = [one for one in callbacks if not isinstance(one, quiet)]
-    handler.callbacks = heard if everyone else [one for one in heard if is_tracker(one)]
-    try:
-        if everyone:
-            Trainer.log(trainer, dict(logs))
-        else:
-            handler.on_log(trainer.args, trainer.state, control, dict(logs))
-    finally:
-        handler.callbacks = callbacks
-        control.should_log = asked
-
-
-def is_tracker(callback: TrainerCallback) -> bool:
-    """Whether a callback is one of transformers' reporters (wandb, TensorBoard, trackio, ...)."""
-    return type(callback).__module__.startswith("transformers.integrations")

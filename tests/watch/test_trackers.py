@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sqlite3
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from tests.watch.tiny import bert_trainer
 
 Rows = dict[int, dict[str, float]]
+ROOT = Path(__file__).parents[2]
 _BLOCK = 32768  # of LevelDB's log format, in which wandb writes a run
 
 
@@ -26,14 +31,19 @@ def trackio_rows(folder: Path) -> Rows:
     return merged(json.loads(text) for (text,) in logged)
 
 
-def wandb_rows(folder: Path) -> Rows:
+def wandb_records(file: Path) -> Iterator[Any]:
     from wandb.proto import wandb_internal_pb2
 
-    (file,) = folder.rglob("*.wandb")
-    rows = []
     for data in blocks(file.read_bytes()):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
+        yield record
+
+
+def wandb_rows(folder: Path) -> Rows:
+    (file,) = folder.rglob("*.wandb")
+    rows = []
+    for record in wandb_records(file):
         if record.WhichOneof("record_type") == "history":
             items = record.history.item
             rows.append({i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in items})
@@ -75,7 +85,7 @@ def test_forecasts_stand_next_to_the_loss(
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(board))
     monkeypatch.setenv("TRACKIO_DIR", str(board))
-    module = pytest.importorskip(tracker)  # now: trackio reads its folder when it is imported
+    module = importlib.import_module(tracker)  # now: trackio reads its folder when it is imported
     callback = FineTuneRiskCallback("eval_accuracy>=0.9")
     trainer = bert_trainer(
         tmp_path, report_to=[tracker], logging_steps=1, project="ftrisk", callbacks=[callback]
@@ -96,3 +106,67 @@ def test_forecasts_stand_next_to_the_loss(
     assert {step for step, row in rows.items() if "train/ftrisk/forecast" in row} == {
         look.step for look in looks
     }
+
+
+STUCK = """
+import json, sys
+from pathlib import Path
+from hf_ftrisk.watch.callback import FineTuneRiskCallback
+from tests.watch.tiny import bert_trainer
+out, tracker = Path(sys.argv[1]), sys.argv[2]
+module = __import__(tracker)
+callback = FineTuneRiskCallback("eval_accuracy>=0.9", check_steps=1)
+trainer = bert_trainer(
+    out, report_to=[tracker], logging_steps=1, project="ftrisk", callbacks=[callback],
+    learning_rate=1e30, max_grad_norm=0.0,
+)
+trainer.train()
+if tracker == "wandb":
+    module.finish()
+print("STOPPED", callback.report.stopped_at)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tracker", ["wandb", "trackio"])
+def test_a_stop_is_an_alert_and_the_end_has_a_figure(tmp_path: Path, tracker: str):
+    board = tmp_path / "board"
+    board.mkdir()
+    environment = os.environ | {
+        "WANDB_MODE": "offline",
+        "WANDB_DIR": str(board),
+        "TRACKIO_DIR": str(board),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-c", STUCK, str(tmp_path), tracker]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "a tracker was not told" not in done.stderr + done.stdout
+    assert "STOPPED None" not in done.stdout
+    if tracker == "wandb":
+        (file,) = board.rglob("*.wandb")
+        alerts = [record.alert.title for record in wandb_records(file) if record.HasField("alert")]
+        images = list(board.rglob("media/images/ftrisk/figure*.png"))
+    else:
+        (file,) = board.rglob("*.db")
+        with sqlite3.connect(file) as connection:
+            alerts = [row[0] for row in connection.execute("SELECT title FROM alerts")]
+        images = list(board.rglob("*.png"))
+    assert alerts == ["ftrisk: run stopped"]
+    assert len(images) == 1
+
+
+@pytest.mark.slow
+def test_tensorboard_has_the_forecasts_and_the_figure(tmp_path: Path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    callback = FineTuneRiskCallback("eval_accuracy>=0.9")
+    bert_trainer(tmp_path, report_to=["tensorboard"], callbacks=[callback]).train()
+    (file,) = tmp_path.rglob("*tfevents*")
+    events = EventAccumulator(str(file)).Reload()
+    assert [event.step for event in events.Scalars("train/ftrisk/forecast")] == [
+        look.step for look in callback.report.looks
+    ]
+    (figure,) = events.Images("ftrisk/figure")
+    assert figure.width > 400

@@ -1,0 +1,140 @@
+"""What a watched run sends to its trackers: forecasts, alerts, the figure at the end.
+
+Each tracker is reached through the Trainer's own reporter for it, so that all goes to the run that
+the Trainer has opened there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from typing import Any
+
+from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+
+from hf_ftrisk.report import RiskReport
+
+FIGURE = "ftrisk/figure"
+
+
+def log_quietly(
+    trainer: Trainer, control: Any, logs: dict[str, float], *, own: type, everyone: bool
+) -> None:
+    """A look to the run's trackers, or to its log history and every callback as well.
+
+    A look has a line of its own on the terminal, so progress bars are not told. Trainer's own
+    `log` is called, since a subclass's may empty running means that belong to its next log; and a
+    log event withdraws the log that the flow callback may have asked for at this step, so that is
+    put back.
+
+    Args:
+        trainer: the Trainer.
+        control: its TrainerControl.
+        logs: name -> value.
+        own: our callback's class, which is not told either.
+        everyone: write to ``state.log_history`` and tell every callback, not trackers alone.
+    """
+    handler = trainer.callback_handler
+    callbacks, asked = handler.callbacks, control.should_log
+    quiet = (ProgressCallback, PrinterCallback, own)
+    heard = [one for one in callbacks if not isinstance(one, quiet)]
+    handler.callbacks = heard if everyone else [one for one in heard if is_tracker(one)]
+    try:
+        if everyone:
+            Trainer.log(trainer, dict(logs))
+        else:
+            handler.on_log(trainer.args, trainer.state, control, dict(logs))
+    finally:
+        handler.callbacks = callbacks
+        control.should_log = asked
+
+
+def is_tracker(callback: TrainerCallback) -> bool:
+    """Whether a callback is one of transformers' reporters (wandb, TensorBoard, trackio, ...)."""
+    return type(callback).__module__.startswith("transformers.integrations")
+
+
+def alert(trainer: Trainer, title: str, text: str) -> None:
+    """An alert through the trackers that have one: W&B's and trackio's own calls.
+
+    Args:
+        trainer: the Trainer whose trackers are told.
+        title: what happened, in few words.
+        text: why, in a sentence or two.
+    """
+    for name, _ in _open_trackers(trainer):
+        if name == "WandbCallback":
+            import wandb
+
+            if wandb.run is not None:
+                wandb.run.alert(title=title, text=text, level="ERROR")
+        elif name == "TrackioCallback":
+            import trackio
+
+            trackio.alert(title=title, text=text, level=trackio.AlertLevel.ERROR)
+
+
+def send_figure(trainer: Trainer, report: RiskReport) -> None:
+    """The report's trajectory to TensorBoard, W&B and trackio, where matplotlib is installed.
+
+    Args:
+        trainer: the Trainer whose trackers are told; they are still open.
+        report: of its run, as it ends.
+    """
+    trackers = list(_open_trackers(trainer))
+    if not trackers or find_spec("matplotlib") is None:
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from hf_ftrisk.report.plots import plot_trajectory
+
+    figure = Figure(figsize=(7.5, 4.2), dpi=110, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    plot_trajectory(report, figure.subplots())
+    canvas.draw()
+    import numpy as np
+
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    step = int(trainer.state.global_step)
+    for name, tracker in trackers:
+        if name == "TensorBoardCallback":
+            tracker.tb_writer.add_image(FIGURE, pixels, step, dataformats="HWC")
+        elif name == "WandbCallback":
+            import wandb
+
+            if wandb.run is not None:
+                wandb.run.log({FIGURE: wandb.Image(pixels), "train/global_step": step})
+        else:
+            import trackio
+
+            trackio.log({FIGURE: trackio.Image(pixels), "train/global_step": step})
+
+
+def _open_trackers(trainer: Trainer) -> Iterator[tuple[str, Any]]:
+    """(name, reporter) of those this module knows whose run is open, on the process that writes."""
+    if not trainer.is_world_process_zero():
+        return
+    for callback in trainer.callback_handler.callbacks:
+        name = type(callback).__name__
+        if is_tracker(callback) and name in _IS_OPEN and _IS_OPEN[name](callback):
+            yield name, callback
+
+
+def _wandb_is_open(_callback: Any) -> bool:
+    import wandb
+
+    return wandb.run is not None
+
+
+def _trackio_is_open(_callback: Any) -> bool:
+    from trackio.context_vars import current_run
+
+    return current_run.get() is not None
+
+
+_IS_OPEN: dict[str, Callable[[Any], bool]] = {
+    "TensorBoardCallback": lambda callback: callback.tb_writer is not None,
+    "WandbCallback": _wandb_is_open,
+    "TrackioCallback": _trackio_is_open,
+}
