@@ -53,9 +53,10 @@ def main() -> None:
     chosen: dict[str, tuple[RunRecord, str, str]] = {}
     for name, (task, goal, words) in CHOSEN.items():
         fits = [run for run in runs if run.task == task]
-        # Several runs of one task differ in what was done to them: the poor one is "stopped".
-        fits.sort(key=lambda run: run.met(Goal(goal)) is (name in ("sound", "overfits")))
-        chosen[name] = (fits[-1], goal, words)
+        # Several runs of one task differ in what was done to them: the first that ended so.
+        wanted = name in ("sound", "overfits")
+        run = next(run for run in fits if run.met(Goal(goal)) is wanted)
+        chosen[name] = (run, goal, words)
     chosen[FAILURE] = _failure(runs)
     TARGET.mkdir(exist_ok=True)
     for name, (run, goal, words) in chosen.items():
