@@ -27,6 +27,7 @@ from hf_ftrisk.policy import RuleMaker, rule_maker
 from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.findings import FinishWay
+from hf_ftrisk.report.notebook import NotebookPanel, notebook_panel
 from hf_ftrisk.report.terminal import show_report
 from hf_ftrisk.text import fitting
 from hf_ftrisk.trainers.plan import check_arguments
@@ -141,6 +142,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._state: Any = None
         self._runs = 0
         self._alerted = 0
+        self._panel: NotebookPanel | None = None
 
     def attach(self, trainer: Trainer) -> FineTuneRiskCallback:
         """Add the callback to a Trainer, after checking that the goal can be measured on it.
@@ -159,7 +161,7 @@ class FineTuneRiskCallback(TrainerCallback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the run being watched: Ray and others copy a Trainer before it trains."""
-        return {**vars(self), "_session": None, "_state": None}
+        return {**vars(self), "_session": None, "_state": None, "_panel": None}
 
     def close(self) -> None:
         """Stop watching and give the Trainer's methods back, where a training ended by an error.
@@ -234,6 +236,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._guard(self._begin, args, state, given)
 
     def _begin(self, args: Any, state: Any, given: Mapping[str, Any]) -> None:
+        self._panel = None if self._options.to_stderr else notebook_panel()
         ranks = Ranks(args.device)
         self._guard(self._open, args, state, given, ranks)
         if ranks.any(self._session is None):
@@ -418,7 +421,10 @@ class FineTuneRiskCallback(TrainerCallback):
     def _speak(self) -> None:
         if self._session is not None:
             for line in self._session.messages():
-                say(line, sys.stderr if self._options.to_stderr else sys.stdout)
+                if self._panel is not None:
+                    self._guard(self._panel.say, line)
+                else:
+                    say(line, sys.stderr if self._options.to_stderr else sys.stdout)
 
 
 def _told(work: Callable[..., None], *args: Any) -> None:
