@@ -58,9 +58,7 @@ _ADDITION = LongSetting(
 
 TASKS = (
     SeedTask("intents, easy", "static-sufficient", _single("snips", 1e-4, 20), MANY_SEEDS),
-    SeedTask(
-        "modular addition with weight decay (groks)", "dynamic-critical", _ADDITION, MANY_SEEDS
-    ),
+    SeedTask("modular addition with weight decay", "dynamic-critical", _ADDITION, MANY_SEEDS),
     SeedTask(
         "sentiment, hot, with warm-up",
         "static-sufficient",
