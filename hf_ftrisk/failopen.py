@@ -8,9 +8,17 @@ back before it lets an exception, Ctrl-C included, go on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Guard(Protocol):
+    """Runs a function of ours so that none of its faults reaches the training."""
+
+    def __call__(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What `work` returns; None where it failed."""
 
 
 def attempt(

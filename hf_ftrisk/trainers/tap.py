@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch.distributed.tensor import DTensor
 
+from hf_ftrisk.failopen import Guard
 from hf_ftrisk.trainers.ranks import note_lost_peer
 
 # A loss that is a view of something larger would keep that alive until it is fetched.
@@ -133,7 +134,7 @@ class StepTap:
         guard: runs a function of ours so that none of its faults reaches the training.
     """
 
-    def __init__(self, trainer: Any, guard: Callable[..., None]) -> None:
+    def __init__(self, trainer: Any, guard: Guard) -> None:
         self._trainer = trainer
         self._guard = guard
         self._losses: list[torch.Tensor] = []

@@ -12,14 +12,14 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 from rich.console import Console
 from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 
 from hf_ftrisk.errors import PeerFailedError, WatchArgumentError
-from hf_ftrisk.failopen import fault_of
+from hf_ftrisk.failopen import attempt
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.history.given import history_of
@@ -40,6 +40,9 @@ from hf_ftrisk.watch.options import Action, Options
 from hf_ftrisk.watch.session import Session
 from hf_ftrisk.watch.setup import Setup
 from hf_ftrisk.watch.watcher import Judged
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -187,11 +190,10 @@ class FineTuneRiskCallback(TrainerCallback):
 
     # --- the seam -------------------------------------------------------------------------------
 
-    def _guard(self, work: Callable[..., None], *args: Any) -> None:
-        """Run `work`; a fault of ours ends the watching and nothing else."""
-        error = fault_of(work, *args, passing=(WatchArgumentError,))
-        if error is not None:
-            self._fail(error)
+    def _guard(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What `work` returns; a fault of ours ends the watching and nothing else."""
+        passing = (WatchArgumentError,)
+        return attempt(lambda: work(*args, **kwargs), self._fail, passing=passing)
 
     def _fail(self, error: Exception) -> None:
         if self._fault is not None:
@@ -273,16 +275,14 @@ class FineTuneRiskCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """A step is over."""
         session = self._session
-        if session is not None:
-            self._guard(self._after_step, session, state, control)
-            self._guard(session.end_cool_down, state, control)
-            self._prune(args, state, control)
-
-    def _after_step(self, session: Session, state: Any, control: Any) -> None:
+        if session is None:
+            return
         if self._fault is None:
             self._guard(session.end_step, state)
-        if session.checks(state.global_step):
-            self._look(session, session.look_at_step, state, control)
+        if self._guard(session.checks, state.global_step):
+            self._guard(self._look, session, session.look_at_step, state, control)
+        self._guard(session.end_cool_down, state, control)
+        self._prune(args, state, control)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
         """Trainer has logged."""
@@ -298,14 +298,13 @@ class FineTuneRiskCallback(TrainerCallback):
         self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any
     ) -> None:
         """An evaluation is over."""
-        if self._session is not None:
-            self._guard(self._after_evaluation, self._session, state, control, metrics)
-            self._prune(args, state, control)
-
-    def _after_evaluation(self, session: Session, state: Any, control: Any, metrics: Any) -> None:
+        session = self._session
+        if session is None:
+            return
         if self._fault is None:
             self._guard(session.take_metrics, state, metrics)
-        self._look(session, session.look_at_evaluation, state, control)
+        self._guard(self._look, session, session.look_at_evaluation, state, control)
+        self._prune(args, state, control)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """An epoch is over, or was left by a stop."""
@@ -326,7 +325,13 @@ class FineTuneRiskCallback(TrainerCallback):
 
     # --- looks ----------------------------------------------------------------------------------
 
-    def _look(self, session: Session, work: Callable[..., None], state: Any, control: Any) -> None:
+    def _look(
+        self,
+        session: Session,
+        decide: Callable[[Any, Any], Decision | None],
+        state: Any,
+        control: Any,
+    ) -> None:
         """Fetch, judge on rank 0, and do on every rank what it decided.
 
         Between here and the last line every rank makes the same collective calls, whatever fails.
@@ -334,10 +339,10 @@ class FineTuneRiskCallback(TrainerCallback):
         if not self._agreed(session):
             return
         self._guard(session.fetch)
+        decided: Decision | None = None
         if session.ranks.is_main and self._fault is None:
-            self._guard(work, state, control)
-        failed = self._fault is not None
-        failed, decided = session.ranks.from_main((failed, None if failed else session.decided))
+            decided = self._guard(decide, state, control)
+        failed, decided = session.ranks.from_main((self._fault is not None, decided))
         if failed:
             self._switch_off()
         elif decided is not None:

@@ -58,7 +58,6 @@ class Session:
         self.stopped_at: int | None = None
         self.unsaved = False
         self.pruned: str | None = None
-        self.decided: Decision | None = None
         self._told_poor = False
         self._messages: list[str] = []
         self._notes: list[str] = []
@@ -262,7 +261,6 @@ class Session:
 
     def fetch(self) -> None:
         """Bring the steps' values over from the device and into the trace."""
-        self.decided = None
         self._hear_logged()
         if self.tap is None:
             return
@@ -299,54 +297,53 @@ class Session:
             return True
         return self.setup.evaluates_at_epochs and float(state.epoch or 0.5).is_integer()
 
-    def look_at_step(self, state: Any, control: Any) -> None:
-        """The look, or the check, that is due after a step; leaves it in `decided`."""
+    def look_at_step(self, state: Any, control: Any) -> Decision | None:
+        """What is decided by the look, or the check, that is due after a step; None: none is."""
         step = state.global_step
         due = step in self._grid and not self.awaits_evaluation(state, control)
         if due or self._unlooked:
             self._unlooked = False
-            self._decide(self.watcher.judge(step), state)
-        elif self._suspect:
-            self._decide(self.watcher.check(step), state)
+            return self._decide(self.watcher.judge(step), state)
+        return self._decide(self.watcher.check(step), state) if self._suspect else None
 
-    def look_at_evaluation(self, state: Any, control: Any) -> None:
-        """The look that an evaluation brings; leaves it in `decided`."""
+    def look_at_evaluation(self, state: Any, control: Any) -> Decision | None:
+        """What is decided by the look that an evaluation brings; None: it brings none."""
         step = state.global_step
         if step >= self.watcher.plan.max_steps:
-            return
+            return None
         # Where several sets are evaluated in turn, the goal's own brings the look.
         due = step in self._grid and step != self._looked_at and not self._named_sets()
-        if self._has_metric or due:
-            self._looked_at = step
-            self._decide(self.watcher.judge(step), state)
+        if not (self._has_metric or due):
+            return None
+        self._looked_at = step
+        return self._decide(self.watcher.judge(step), state)
 
-    def _decide(self, judged: Judged | None, state: Any) -> None:
+    def _decide(self, judged: Judged | None, state: Any) -> Decision | None:
         """From a look to what is done about it."""
         if judged is None:
-            return
+            return None
         if judged.finish is not None and self.ending.waits:
-            self.decided = self._finished(judged, judged.finish)
-        elif not judged.poor or self._told_poor:
-            self.decided = Decision(judged)
-        elif self.options.action == "warn":
+            return self._finished(judged, judged.finish)
+        if not judged.poor or self._told_poor:
+            return Decision(judged)
+        if self.options.action == "warn":
             message = f"[ftrisk] this run looks poor; it goes on. {judged.paragraph()}"
-            self.decided = Decision(judged, message=message)
-        else:
-            message = f"[ftrisk] stopping this run. {judged.paragraph()}"
-            trial = self._is_optuna_trial(state)
-            if trial and not self._search_has_result():
-                trial = False
-                message += (
-                    " No trial of this search has completed yet: this one ends as it is instead of "
-                    "being pruned, so that the search has a result."
-                )
-            self.decided = Decision(
-                judged,
-                stop=True,
-                save=self._saves(judged),
-                message=message,
-                prune=judged.paragraph() if trial else None,
+            return Decision(judged, message=message)
+        message = f"[ftrisk] stopping this run. {judged.paragraph()}"
+        trial = self._is_optuna_trial(state)
+        if trial and not self._search_has_result():
+            trial = False
+            message += (
+                " No trial of this search has completed yet: this one ends as it is instead of "
+                "being pruned, so that the search has a result."
             )
+        return Decision(
+            judged,
+            stop=True,
+            save=self._saves(judged),
+            message=message,
+            prune=judged.paragraph() if trial else None,
+        )
 
     def _search_has_result(self) -> bool:
         """Whether a trial of the search has completed: Optuna has no best trial without one."""
