@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hf_ftrisk.goal import Goal
     from hf_ftrisk.history import RunHistory
     from hf_ftrisk.hub import CardMetadata, attach_card, publish
+    from hf_ftrisk.probing.loop.loop import TrainingLoop
     from hf_ftrisk.probing.runner import PreflightRunner, preflight
     from hf_ftrisk.record import RunRecord
     from hf_ftrisk.report import RiskReport
@@ -38,6 +39,7 @@ _HOMES = {
     "RiskReport": "hf_ftrisk.report",
     "RunHistory": "hf_ftrisk.history",
     "RunRecord": "hf_ftrisk.record",
+    "TrainingLoop": "hf_ftrisk.probing.loop.loop",
     "Verdict": "hf_ftrisk.verdict",
     "attach_card": "hf_ftrisk.hub",
     "fit_risk_curve": "hf_ftrisk.risk",
@@ -58,6 +60,7 @@ __all__ = [
     "RiskReport",
     "RunHistory",
     "RunRecord",
+    "TrainingLoop",
     "Verdict",
     "attach_card",
     "fit_risk_curve",

@@ -26,6 +26,12 @@ def test_a_public_function_stays_callable_however_often_it_is_imported(name: str
         assert callable(imported)
 
 
+def test_preflight_shows_every_keyword_it_takes() -> None:
+    shown = inspect.signature(hf_ftrisk.preflight)
+    assert list(shown.parameters) == list(inspect.signature(hf_ftrisk.PreflightRunner).parameters)
+    assert shown.parameters["budget"].default == 0.05
+
+
 def test_preflight_refuses_what_is_no_trainer() -> None:
     with pytest.raises(TypeError, match="transformers Trainer"):
         hf_ftrisk.preflight(object(), goal="eval_accuracy>=0.5", progress=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.probing.budget import FORWARD_SHARE, EvalSize
 from hf_ftrisk.probing.cost import Ledger
-from hf_ftrisk.probing.workload import Evaluation, Probe, Ranks, Workload
+from hf_ftrisk.probing.workload import Evaluation, Probe, Workload
 
 # Planned evaluations are taken to cost this much more than measured: clocks are noisy.
 _NOISE = 1.15
@@ -26,8 +26,7 @@ class Evaluations:
     """Evaluates probes within the budget, always on the same rows.
 
     Args:
-        workload: what is evaluated.
-        ranks: the processes in lockstep; all take rank 0's times.
+        workload: what is evaluated; all its ranks take rank 0's times.
         ledger: the budget.
         size: the evaluation set.
         rows_per_step: training rows of one optimizer step, None if unknown.
@@ -39,7 +38,6 @@ class Evaluations:
     def __init__(
         self,
         workload: Workload,
-        ranks: Ranks,
         ledger: Ledger,
         *,
         size: EvalSize,
@@ -49,7 +47,6 @@ class Evaluations:
         note: Callable[[str], None],
     ) -> None:
         self._workload = workload
-        self._ranks = ranks
         self._ledger = ledger
         self._size = size
         self._rows_per_step = rows_per_step
@@ -206,7 +203,7 @@ class Evaluations:
 
     def _post(self, evaluation: Evaluation) -> Evaluation:
         """Enter an evaluation as rank 0 timed it."""
-        seconds, rows = self._ranks.from_main((evaluation.seconds, evaluation.rows))
+        seconds, rows = self._workload.ranks.from_main((evaluation.seconds, evaluation.rows))
         self._ledger.post_evaluation(seconds, rows)
         return replace(evaluation, seconds=seconds, rows=rows)
 

@@ -29,7 +29,7 @@ from hf_ftrisk.probing.cost import Ledger
 from hf_ftrisk.probing.evaluations import Evaluations, Probed
 from hf_ftrisk.probing.evidence import Evidence, known_baseline, summarize
 from hf_ftrisk.probing.options import SIGNAL_SECONDS, Options
-from hf_ftrisk.probing.workload import Facts, Ranks, Usage, Workload
+from hf_ftrisk.probing.workload import Facts, Usage, Workload
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Diagnosis
 
@@ -53,8 +53,7 @@ class Session:
     """Runs the stages of one pre-flight.
 
     Args:
-        workload: what is probed.
-        ranks: the processes in lockstep.
+        workload: what is probed, and by which processes.
         options: what was asked for.
         progress: called with the number of steps' worth spent so far.
 
@@ -66,12 +65,11 @@ class Session:
     def __init__(
         self,
         workload: Workload,
-        ranks: Ranks,
         options: Options,
         progress: Callable[[float], None] = lambda spent: None,
     ) -> None:
         self._workload = workload
-        self._ranks = ranks
+        self._ranks = workload.ranks
         self.options = options
         self._progress = progress
         self._start = time.perf_counter()
@@ -113,7 +111,6 @@ class Session:
         if size is not None:
             return Evaluations(
                 self._workload,
-                self._ranks,
                 self.ledger,
                 size=size,
                 rows_per_step=self.facts.rows_per_step,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -12,9 +12,13 @@ from hf_ftrisk.probing.budget import EvalSize
 from hf_ftrisk.record import ModelSelection, RunRecord
 from hf_ftrisk.verdict import Diagnosis
 
+T = TypeVar("T")
+
 # Non-finite steps in a row after which a probe counts as diverged; one alone may be an overflow
 # that mixed precision skips.
 DIVERGED_AFTER = 3
+# Keeps the probes' seeds clear of a user's own seed, seed + 1, ...
+SEED_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,66 @@ class Ranks(Protocol):
     def is_main(self) -> bool:
         """Whether this is rank 0."""
 
-    def from_main(self, value: Any) -> Any:
+    def from_main(self, value: T) -> T:
         """Rank 0's value on every rank."""
+
+
+@dataclass(frozen=True)
+class OneRank:
+    """A single process."""
+
+    is_main: bool = True
+
+    def from_main(self, value: T) -> T:
+        """The value: there is nobody else."""
+        return value
+
+
+@dataclass
+class ProbeLog:
+    """What a probe has logged of its steps.
+
+    Args:
+        entries: one log entry a step, in Trainer's form.
+        step_seconds: wall time of each step, data loading included.
+        flops: floating-point operations of all steps.
+        peak: largest memory in use, bytes; None: unknown.
+        non_finite: steps in a row whose loss or gradient was no number.
+    """
+
+    entries: list[dict[str, float]] = field(default_factory=list)
+    step_seconds: list[float] = field(default_factory=list)
+    flops: float = 0.0
+    peak: int | None = None
+    non_finite: int = 0
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss has not been a number for `DIVERGED_AFTER` steps."""
+        return self.non_finite >= DIVERGED_AFTER
+
+    @property
+    def usage(self) -> Usage:
+        """Times and counts so far."""
+        return Usage(tuple(self.step_seconds), self.flops, self.peak)
+
+    def record(
+        self, facts: Facts, seed: int, evals: Mapping[int, Mapping[str, float]]
+    ) -> RunRecord:
+        """The trajectory so far, with the evaluations that were done (step -> metrics)."""
+        entries: list[dict[str, Any]] = [dict(entry) for entry in self.entries]
+        entries += [{**metrics, "step": step} for step, metrics in evals.items()]
+        return RunRecord.from_log_history(
+            entries,
+            max_steps=facts.max_steps,
+            schedule=facts.schedule,
+            steps_per_epoch=facts.steps_per_epoch,
+            status="running",
+            seed=seed,
+            load_best=facts.load_best,
+            selection=facts.selection,
+            settings=facts.settings,
+        )
 
 
 class Probe(Protocol):
@@ -135,6 +197,10 @@ class Probe(Protocol):
 
 class Workload(Protocol):
     """A training setup that can be probed without leaving a trace."""
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that it trains on, in lockstep."""
 
     def facts(self) -> Facts:
         """What is known of the full run."""

@@ -7,17 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_ftrisk.probing.budget import EvalSize
-from hf_ftrisk.probing.workload import Evaluation, Facts, Usage
+from hf_ftrisk.probing.workload import Evaluation, Facts, OneRank, Ranks, Usage
 from hf_ftrisk.record import RunRecord
-
-
-class OneRank:
-    """A single process."""
-
-    is_main = True
-
-    def from_main(self, value):
-        return value
 
 
 @dataclass
@@ -92,6 +83,7 @@ class SimulatedSetup:
     same_start: bool = True
     can_jump: bool = True
     snapshot_bytes: int | None = None
+    ranks: Ranks = field(default_factory=OneRank)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)

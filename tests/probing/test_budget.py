@@ -12,7 +12,7 @@ from hf_ftrisk.probing.budget import EvalSize, allowed_steps, depth_grid, make_p
 from hf_ftrisk.probing.cost import Ledger
 from hf_ftrisk.probing.options import Options
 from hf_ftrisk.probing.session import Session
-from tests.probing.simulated import OneRank, SimulatedSetup
+from tests.probing.simulated import SimulatedSetup
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def _no_forecasting(monkeypatch):
 
 
 def probed(setup: SimulatedSetup, budget: float, **options) -> Session:
-    session = Session(setup, OneRank(), Options(Goal("eval_accuracy"), budget, **options))
+    session = Session(setup, Options(Goal("eval_accuracy"), budget, **options))
     session._open()
     session._dry_run(session.evaluations)
     session._probe(session.evaluations)
@@ -163,7 +163,7 @@ def test_the_given_depths_are_the_ones_looked_at():
 
 def test_an_unknown_metric_is_refused_before_a_step():
     setup = SimulatedSetup()
-    session = Session(setup, OneRank(), Options(Goal("eval_f1"), 0.1))
+    session = Session(setup, Options(Goal("eval_f1"), 0.1))
     with pytest.raises(ValueError, match=r"gives no 'eval_f1'; it gives eval_accuracy"):
         session.run()
     assert session.ledger.steps == 0
@@ -206,7 +206,7 @@ def test_static_signals_get_the_time_asked_for_or_one_in_proportion(step_seconds
     setup = SimulatedSetup(
         max_steps=400, step_seconds=step_seconds, row_seconds=step_seconds / 48, rows_per_step=16.0
     )
-    Session(setup, OneRank(), Options(Goal("eval_accuracy"), 0.1, signal_seconds=wanted)).run()
+    Session(setup, Options(Goal("eval_accuracy"), 0.1, signal_seconds=wanted)).run()
     assert setup.signal_limits == [pytest.approx(given)]
 
 

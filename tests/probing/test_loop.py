@@ -12,7 +12,8 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader, TensorDataset
 
 from hf_ftrisk.errors import PreflightError
-from hf_ftrisk.probing.runner import PreflightRunner
+from hf_ftrisk.probing.loop.loop import TrainingLoop
+from hf_ftrisk.probing.runner import PreflightRunner, preflight
 from tests.probing.traces import tensor_digest
 
 _STEPS = 60
@@ -94,6 +95,15 @@ class PlainLoop:
         losses = self.losses()
         return losses, [tensor_digest(tensor) for tensor in self.model.state_dict().values()]
 
+    def features(self, part: str, rows: int) -> tuple[Any, Any]:
+        data = self.train_set if part == "train" else self.eval_set
+        return data[:rows]
+
+    def gradient(self, batch: Any) -> tuple[torch.Tensor, ...]:
+        self.model.eval()
+        loss = torch.nn.functional.cross_entropy(self.model(batch[0]), batch[1])
+        return torch.autograd.grad(loss, list(self.model.parameters()))
+
     def runner(self, **changes: Any) -> PreflightRunner:
         settings: dict[str, Any] = {
             "goal": "eval_accuracy>=0.9",
@@ -162,6 +172,62 @@ def test_the_first_probe_is_the_beginning_of_the_run_through_an_epochs_end(probe
     assert report.probes[1].train_curve()[1].tolist() != losses[:15]
 
 
+def test_features_and_gradient_give_a_loop_its_static_signals_and_leave_no_trace() -> None:
+    loop = PlainLoop()
+    report = loop.runner(features=loop.features, gradient=loop.gradient).run()
+    assert report.signals["linear_probe_accuracy"] > 0.9
+    assert report.signals["signal_score"] > report.signals["signal_shuffled"] + 0.2
+    assert report.signals["gradient_norm"] > 0
+    assert report.signals["noise_scale"] > 0
+    assert -1 <= report.signals["gradient_consistency"] <= 1
+    assert loop.run() == PlainLoop().run()
+
+
+def test_without_rows_per_step_nothing_is_said_in_rows() -> None:
+    loop = PlainLoop()
+    signals = loop.runner(gradient=loop.gradient, rows_per_step=None).run().signals
+    assert "gradient_norm" in signals
+    assert "noise_scale" not in signals
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": lambda part, rows: torch.ones(3, 2)}, "must return two arrays"),
+        (
+            {"features": lambda part, rows: (torch.ones(3, 2), torch.ones(2))},
+            r"\(3, 2\) and \(2,\)",
+        ),
+        ({"gradient": lambda batch: 1.0}, "must return one tensor or a list of them"),
+    ],
+)
+def test_features_and_gradients_of_another_form_are_refused(change, message) -> None:
+    loop = PlainLoop()
+    with pytest.raises(ValueError, match=message):
+        loop.runner(**change).run()
+    assert loop.steps == 0
+
+
+def test_a_training_loop_can_stand_in_the_trainers_place() -> None:
+    loop = PlainLoop()
+    described = TrainingLoop(
+        step=loop.step,
+        evaluate=loop.evaluate,
+        state_dict=loop.state_dict,
+        load_state_dict=loop.load_state_dict,
+        max_steps=_STEPS,
+        eval_rows=len(loop.eval_set),
+        batches=loop.batches,
+        accelerator=loop.accelerator,
+    )
+    asked = {"goal": "eval_accuracy>=0.9", "budget": 0.5, "depths": [2], "progress": False}
+    by_method = PreflightRunner.from_loop(described, **asked).run()
+    by_function = preflight(described, **asked)
+    assert by_function.probes[0].train_curve()[1].tolist() == (
+        by_method.probes[0].train_curve()[1].tolist()
+    )
+
+
 def test_begin_draws_anew_for_every_probe_but_the_first() -> None:
     loop, seeds = PlainLoop(), []
     loop.runner(begin=seeds.append, seeds=3, depths=[2]).run()
@@ -228,6 +294,7 @@ def test_batches_that_end_for_good_are_refused() -> None:
     ("change", "error", "message"),
     [
         ({"step": None}, TypeError, "step must be a function, got None"),
+        ({"features": 1}, TypeError, "features must be a function, got int"),
         ({"batches": [1, 2]}, TypeError, r"function of a seed, got list: write batches=lambda"),
         ({"max_steps": 0}, ValueError, "max_steps must be a whole number of 1 or more, got 0"),
         ({"eval_rows": 2.5}, ValueError, "eval_rows must be a whole number of 1 or more, got 2.5"),

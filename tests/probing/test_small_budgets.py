@@ -11,13 +11,13 @@ from hf_ftrisk.probing.conclude import conclude
 from hf_ftrisk.probing.options import Options
 from hf_ftrisk.probing.session import Session
 from hf_ftrisk.report import RiskReport
-from tests.probing.simulated import OneRank, SimulatedSetup
+from tests.probing.simulated import SimulatedSetup
 
 
 def probed(budget: float, goal: str = "eval_accuracy>=0.8", **options) -> RiskReport:
     """A pre-flight of a run of 200 steps that ends near 0.9."""
     setup = SimulatedSetup(max_steps=200)
-    session = Session(setup, OneRank(), Options(Goal.parse(goal), budget, **options))
+    session = Session(setup, Options(Goal.parse(goal), budget, **options))
     session.run()
     return conclude(session)
 

@@ -13,16 +13,23 @@ import torch
 
 from hf_ftrisk.errors import PreflightError
 from hf_ftrisk.probing.budget import EvalSize
-from hf_ftrisk.probing.loop.loop import Loop, named_metrics, step_entry
+from hf_ftrisk.probing.loop.loop import TrainingLoop, named_metrics, step_entry
+from hf_ftrisk.probing.loop.signals import loop_signals
 from hf_ftrisk.probing.loop.state import difference, kept_state, state_bytes
-from hf_ftrisk.probing.workload import DIVERGED_AFTER, Evaluation, Facts, Usage
+from hf_ftrisk.probing.workload import (
+    SEED_STRIDE,
+    Evaluation,
+    Facts,
+    OneRank,
+    ProbeLog,
+    Ranks,
+    Usage,
+)
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.trainers.memory import peak_memory
 from hf_ftrisk.trainers.state import AccelerateSnapshot, RngState, Storage, restore_all
 from hf_ftrisk.verdict import Diagnosis
-
-_SEED_STRIDE = 1_000_003
 
 
 class LoopProbe:
@@ -34,20 +41,20 @@ class LoopProbe:
         sample: rows it is evaluated on, one box shared by all probes.
         storage: where its state waits while another probe trains.
         facts: what is known of the full run.
-        from_main: gives every rank what rank 0 passes to it. Losses, metrics and times are rank
-            0's: ranks that saw their own would decide differently.
+        ranks: the processes in lockstep. Losses, metrics and times are rank 0's: ranks that saw
+            their own would decide differently.
     """
 
     def __init__(
         self,
-        loop: Loop,
+        loop: TrainingLoop,
         seed: int,
         sample: list[int],
         storage: Storage,
         facts: Facts,
-        from_main: Callable[[Any], Any],
+        ranks: Ranks,
     ) -> None:
-        self._from_main = from_main
+        self._ranks = ranks
         self.seed = seed
         self.step = 0
         self._loop = loop
@@ -55,22 +62,19 @@ class LoopProbe:
         self._storage = storage
         self._facts = facts
         self._batches = None if loop.batches is None else _endless(loop.batches(seed))
-        self._entries: list[dict[str, float]] = []
-        self._seconds: list[float] = []
+        self._log = ProbeLog()
         self._row_seconds: float | None = None
-        self._peak: int | None = None
         self._kept: tuple[Any, RngState] | None = None
-        self._non_finite = 0
 
     @property
     def diverged(self) -> bool:
-        """Whether the loss has not been a number for `DIVERGED_AFTER` steps."""
-        return self._non_finite >= DIVERGED_AFTER
+        """Whether the loss has stopped being a number."""
+        return self._log.diverged
 
     @property
     def usage(self) -> Usage:
         """Times so far."""
-        return Usage(tuple(self._seconds), 0.0, self._peak)
+        return self._log.usage
 
     def suspend(self) -> None:
         """Put the loop's state and the random numbers aside for another probe's turn."""
@@ -91,18 +95,19 @@ class LoopProbe:
 
     def advance(self, step: int) -> None:
         """Train up to optimizer step `step`; stops early at a non-finite loss."""
-        while self.step < step and not self.diverged:
+        log = self._log
+        while self.step < step and not log.diverged:
             start = time.perf_counter()
             given = () if self._batches is None else (next(self._batches),)
-            entry: dict[str, float] = self._from_main(step_entry(self._loop.step(*given)))
-            self._seconds.append(time.perf_counter() - start)
-            self._peak = peak_memory(_device(), self._peak)
-            self._non_finite = 0 if math.isfinite(entry["loss"]) else self._non_finite + 1
+            entry = self._ranks.from_main(step_entry(self._loop.step(*given)))
+            log.step_seconds.append(time.perf_counter() - start)
+            log.peak = peak_memory(_device(), log.peak)
+            log.non_finite = 0 if math.isfinite(entry["loss"]) else log.non_finite + 1
             self.step += 1
             rates = self._loop.learning_rates
             if rates is not None:
                 entry.setdefault("learning_rate", float(rates[self.step - 1]))
-            self._entries.append({"step": self.step, **entry})
+            log.entries.append({"step": self.step, **entry})
 
     def evaluate(self, limit: float | None = None) -> Evaluation:
         """Metrics on the sample, or on the fewer rows that `limit` seconds will do for."""
@@ -117,7 +122,7 @@ class LoopProbe:
         finally:
             rng.restore()
         seconds = time.perf_counter() - start
-        metrics, seconds = self._from_main((metrics, seconds))
+        metrics, seconds = self._ranks.from_main((metrics, seconds))
         self._row_seconds = seconds / rows
         return Evaluation(metrics, rows, seconds)
 
@@ -127,17 +132,7 @@ class LoopProbe:
 
     def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
         """The trajectory so far, with the evaluations that were done (step -> metrics)."""
-        entries: list[dict[str, Any]] = [dict(entry) for entry in self._entries]
-        entries += [{**metrics, "step": step} for step, metrics in evals.items()]
-        return RunRecord.from_log_history(
-            entries,
-            max_steps=self._facts.max_steps,
-            schedule=self._facts.schedule,
-            steps_per_epoch=self._facts.steps_per_epoch,
-            status="running",
-            seed=self.seed,
-            settings=self._facts.settings,
-        )
+        return self._log.record(self._facts, self.seed, evals)
 
 
 class LoopWorkload:
@@ -146,7 +141,7 @@ class LoopWorkload:
     Args:
         loop: the user's functions.
         storage: where states are kept.
-        from_main: gives every rank what rank 0 passes to it.
+        ranks: the processes in lockstep.
 
     Raises:
         PreflightError: `load_state_dict` does not bring back what `state_dict` gave; no step was
@@ -155,11 +150,11 @@ class LoopWorkload:
 
     def __init__(
         self,
-        loop: Loop,
+        loop: TrainingLoop,
         storage: Storage,
-        from_main: Callable[[Any], Any] = lambda value: value,
+        ranks: Ranks | None = None,
     ) -> None:
-        self._from_main = from_main
+        self.ranks = ranks if ranks is not None else OneRank()
         self._loop = loop
         self._storage = storage
         self._rng = RngState.capture()
@@ -208,7 +203,7 @@ class LoopWorkload:
         rates, labels = loop.learning_rates, loop.eval_labels
         settings = {
             **declared(max_steps=loop.max_steps, trainer="loop"),
-            **(loop.settings or {}),
+            **(loop.run_settings or {}),
         }
         return Facts(
             max_steps=loop.max_steps,
@@ -226,8 +221,17 @@ class LoopWorkload:
         return ()
 
     def signals(self, seconds: float) -> dict[str, float]:
-        """None: data and model are the loop's own affair."""
-        return {}
+        """Static signals that the loop's `features` and `gradient` give; none without them."""
+        if self._loop.features is None and self._loop.gradient is None:
+            return {}
+        active = self._active
+        self._leave()
+        try:
+            return loop_signals(self._loop, seconds, self.ranks)
+        finally:
+            self._rng.restore()
+            if active is not None:
+                self.activate(active)
 
     def set_eval_rows(self, rows: int | None) -> None:
         """Rows of the evaluation sample from now on."""
@@ -241,14 +245,12 @@ class LoopWorkload:
             first: has to be 0: the schedule is the loop's own affair.
         """
         self._leave()
-        seed = self._loop.seed + _SEED_STRIDE * index
+        seed = self._loop.seed + SEED_STRIDE * index
         if index > 0:
             _seed_all(seed)
             if self._loop.begin is not None:
                 self._loop.begin(seed)
-        probe = LoopProbe(
-            self._loop, seed, self._sample, self._storage, self.facts(), self._from_main
-        )
+        probe = LoopProbe(self._loop, seed, self._sample, self._storage, self.facts(), self.ranks)
         self._probes.append(probe)
         self._active = probe
         return probe

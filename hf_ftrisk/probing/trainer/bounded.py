@@ -6,13 +6,15 @@ What was seen until then is a whole evaluation of fewer rows, so no time is spen
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from accelerate.data_loader import DataLoaderStateMixin
 from transformers.trainer_pt_utils import find_batch_size
 from transformers.trainer_utils import has_length
+
+from hf_ftrisk.probing.workload import Ranks
 
 
 class EvalClock:
@@ -21,11 +23,11 @@ class EvalClock:
     Args:
         trainer: the shadow copy that evaluates.
         limit: seconds it may take; None: any.
-        from_main: gives every rank what rank 0 passes to it.
+        ranks: the processes in lockstep.
     """
 
-    def __init__(self, trainer: Any, limit: float | None, from_main: Callable[[Any], Any]) -> None:
-        self._from_main = from_main
+    def __init__(self, trainer: Any, limit: float | None, ranks: Ranks) -> None:
+        self._lockstep = ranks
         self._device = trainer.args.device
         self._ranks = trainer.args.world_size
         data = trainer.eval_dataset
@@ -73,7 +75,7 @@ class EvalClock:
         if self._limit is None:
             return False
         due = self._limit * self._part / self._parts
-        return bool(self._from_main(self.seconds + batch_seconds > due))
+        return bool(self._lockstep.from_main(self.seconds + batch_seconds > due))
 
 
 class BoundedLoader:

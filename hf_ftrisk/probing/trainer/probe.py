@@ -10,8 +10,8 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import nn
 
 from hf_ftrisk.errors import PreflightError
 from hf_ftrisk.probing.trainer.bounded import EvalClock
-from hf_ftrisk.probing.workload import DIVERGED_AFTER, Evaluation, Facts, Usage
+from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog, Ranks, Usage
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.signals.steps import StepMeter
 from hf_ftrisk.trainers.memory import peak_memory
@@ -45,16 +45,6 @@ class Engine:
     batches_per_epoch: int
 
 
-@dataclass
-class _Log:
-    losses: list[float] = field(default_factory=list)
-    norms: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-    step_seconds: list[float] = field(default_factory=list)
-    flops: float = 0.0
-    peak: int | None = None
-
-
 class TrainerProbe:
     """A probe of a Trainer with its own data order, dropout, head, optimizer and schedule.
 
@@ -64,7 +54,7 @@ class TrainerProbe:
         seed: its seed.
         tensors: everything training changes in the model.
         storage: where its weights wait while another probe trains.
-        from_main: gives every rank what rank 0 passes to it.
+        ranks: the processes in lockstep.
     """
 
     def __init__(
@@ -74,33 +64,31 @@ class TrainerProbe:
         seed: int,
         tensors: list[torch.Tensor],
         storage: Storage,
-        from_main: Callable[[Any], Any],
+        ranks: Ranks,
     ) -> None:
-        self._from_main = from_main
+        self._ranks = ranks
         self.seed = seed
         self.step = 0
         self._engine = engine
         self._facts = facts
         self._tensors = tensors
         self._storage = storage
-        self._log = _Log()
+        self._log = ProbeLog()
         self._updates = self._batches()
         self._meter = StepMeter(engine.shadow.optimizer)
         self._kept: TensorSnapshot | None = None
         self._rng: RngState | None = None
         self._scale: dict[str, Any] | None = None
-        self._non_finite = 0
 
     @property
     def diverged(self) -> bool:
-        """Whether the loss has not been a number for `DIVERGED_AFTER` steps."""
-        return self._non_finite >= DIVERGED_AFTER
+        """Whether the loss has stopped being a number."""
+        return self._log.diverged
 
     @property
     def usage(self) -> Usage:
         """Times and counts so far."""
-        log = self._log
-        return Usage(tuple(log.step_seconds), log.flops, log.peak)
+        return self._log.usage
 
     # --- leaving and resuming -------------------------------------------------------------------
 
@@ -159,24 +147,26 @@ class TrainerProbe:
 
     def advance(self, step: int) -> None:
         """Train up to optimizer step `step`; stops early at a non-finite loss."""
-        micro_losses: list[torch.Tensor] = []
+        losses: list[torch.Tensor] = []
+        entries: list[dict[str, float]] = []
         while self.step < step and not self.diverged:
             start = time.perf_counter()
             loss, norm, rate = self._train_step()
-            micro_losses.append(loss)
-            self._log.norms.append(float(norm))
-            self._log.rates.append(rate)
-            self._watch(loss, self._log.norms[-1])
+            losses.append(loss)
+            entries.append({"step": self.step, "grad_norm": float(norm), "learning_rate": rate})
+            self._watch(loss, entries[-1]["grad_norm"])
             self._log.step_seconds.append(time.perf_counter() - start)
-        self._log.losses.extend(self._mean_over_ranks(micro_losses))
+        # Brought over together: each would wait for the device.
+        for entry, loss in zip(entries, self._mean_over_ranks(losses), strict=True):
+            self._log.entries.append({"loss": loss, **entry})
 
     def _watch(self, loss: torch.Tensor, norm: float) -> None:
         """Count non-finite steps; the same on every rank, for the norm is."""
         if math.isfinite(norm):
-            self._non_finite = 0
+            self._log.non_finite = 0
             return
         if not math.isfinite(self._mean_over_ranks([loss])[0]):
-            self._non_finite += 1
+            self._log.non_finite += 1
 
     def _mean_over_ranks(self, losses: list[torch.Tensor]) -> list[float]:
         if not losses:
@@ -264,7 +254,7 @@ class TrainerProbe:
         """
         rng = RngState.capture()
         shadow = self._engine.shadow
-        clock = EvalClock(shadow, limit, self._from_main)
+        clock = EvalClock(shadow, limit, self._ranks)
         optimizer, loader_of = shadow.optimizer, shadow.get_eval_dataloader
         shadow.get_eval_dataloader = lambda *args, **kwargs: clock.bounded(
             loader_of(*args, **kwargs)
@@ -285,25 +275,7 @@ class TrainerProbe:
 
     def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
         """The trajectory so far, with the evaluations that were done (step -> metrics)."""
-        log, facts = self._log, self._facts
-        entries: list[dict[str, Any]] = [
-            {"step": index + 1, "loss": loss, "grad_norm": norm, "learning_rate": rate}
-            for index, (loss, norm, rate) in enumerate(
-                zip(log.losses, log.norms, log.rates, strict=True)
-            )
-        ]
-        entries += [{**metrics, "step": step} for step, metrics in evals.items()]
-        return RunRecord.from_log_history(
-            entries,
-            max_steps=facts.max_steps,
-            schedule=facts.schedule,
-            steps_per_epoch=facts.steps_per_epoch,
-            status="running",
-            seed=self.seed,
-            load_best=facts.load_best,
-            selection=facts.selection,
-            settings=facts.settings,
-        )
+        return self._log.record(self._facts, self.seed, evals)
 
 
 def _set_epoch(loader: Any, epoch: int) -> None:

@@ -16,7 +16,7 @@ from hf_ftrisk.probing.trainer.facts import trainer_facts
 from hf_ftrisk.probing.trainer.probe import Engine, TrainerProbe
 from hf_ftrisk.probing.trainer.reinit import Redrawn, redraw_fresh, redraw_from
 from hf_ftrisk.probing.trainer.sample import eval_sample
-from hf_ftrisk.probing.workload import Evaluation, Facts
+from hf_ftrisk.probing.workload import SEED_STRIDE, Evaluation, Facts, OneRank, Ranks
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.signals.collect import trainer_signals
 from hf_ftrisk.trainers.facts import begin_at, goal_sets
@@ -35,8 +35,6 @@ from hf_ftrisk.verdict import Diagnosis
 
 T = TypeVar("T")
 
-_SEED_STRIDE = 1_000_003  # keeps the probes' seeds clear of a user's own seed, seed + 1, ...
-
 
 class TrainerWorkload:
     """Probes of one Trainer.
@@ -45,7 +43,7 @@ class TrainerWorkload:
         trainer: the user's Trainer.
         metric: the goal's metric, which says which evaluation sets are needed.
         storage: where snapshots are kept.
-        from_main: gives every rank what rank 0 passes to it.
+        ranks: the processes in lockstep.
 
     Raises:
         PreflightUnsupportedError: a setup that cannot be put back; nothing was touched.
@@ -56,10 +54,10 @@ class TrainerWorkload:
         trainer: Any,
         metric: str,
         storage: Storage = "cpu",
-        from_main: Callable[[Any], Any] = lambda value: value,
+        ranks: Ranks | None = None,
     ) -> None:
         check_trainer(trainer)
-        self._from_main = from_main
+        self.ranks = ranks if ranks is not None else OneRank()
         self._trainer = trainer
         self._storage = storage
         self._eval_sets = goal_sets(trainer.eval_dataset, metric)
@@ -145,7 +143,7 @@ class TrainerWorkload:
         facts = self.facts()
         self._leave()
         args = self._trainer.args
-        seed = args.seed if index == 0 else args.seed + _SEED_STRIDE * index
+        seed = args.seed if index == 0 else args.seed + SEED_STRIDE * index
         seeding = enable_full_determinism if args.full_determinism else set_seed
         if index > 0 or self._trainer.model_init is not None:
             seeding(seed % 2**32)
@@ -161,7 +159,7 @@ class TrainerWorkload:
         engine = self._engine(seed, facts)
         begin_at(engine.shadow.lr_scheduler, first)
         facts = replace(facts, settings={**facts.settings, **_jumped(first)})
-        probe = TrainerProbe(engine, facts, seed, self._tensors, self._storage, self._from_main)
+        probe = TrainerProbe(engine, facts, seed, self._tensors, self._storage, self.ranks)
         probe.set_eval_sample(
             eval_sample(self._eval_sets, self._eval_rows, self._trainer.args.seed)
         )
