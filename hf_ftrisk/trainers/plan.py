@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 from transformers.trainer_utils import has_length
 
@@ -152,16 +153,53 @@ def run_plan(
         task: name under which runs are comparable; None: made from model and data.
     """
     loader = given.get("train_dataloader")
-    kind = "Trainer" if trainer is None else type(trainer).__name__
-    # SetFit hands its callbacks a model that wraps the trained one.
-    model = given["model"] if trainer is None else trainer.model
-    settings = run_settings(args, model, kind, state.max_steps)
-    if trainer is not None and _is_policy_gradient(type(trainer)):
-        settings |= declared(reinforcement_learning=True)  # losses near zero mean nothing there
-    plan = RunRecord(
+    plan = plan_of(
+        trainer,
+        args,
+        # SetFit hands its callbacks a model that wraps the trained one.
+        given["model"] if trainer is None else trainer.model,
         max_steps=state.max_steps,
         schedule=scheduler_rates(given.get("lr_scheduler"), state.max_steps),
         steps_per_epoch=_steps_per_epoch(args, state, loader),
+        loader=loader,
+        task=task,
+    )
+    sets = None if trainer is None else goal_sets(trainer.eval_dataset, goal.metric)
+    labels = eval_labels(trainer, sets)
+    return plan.with_baseline(goal, trivial_baseline(goal, labels=labels))
+
+
+def plan_of(
+    trainer: Any | None,
+    args: Any,
+    model: Any,
+    *,
+    max_steps: int,
+    schedule: np.ndarray | None,
+    steps_per_epoch: float | None,
+    loader: Any = None,
+    task: str | None = None,
+) -> RunRecord:
+    """A run before its first step, as pre-flight and watcher describe it alike.
+
+    Args:
+        trainer: the Trainer, None if it is not known.
+        args: its TrainingArguments.
+        model: what is trained.
+        max_steps: planned optimizer steps.
+        schedule: (max_steps,) planned learning rates; None: unknown.
+        steps_per_epoch: optimizer steps in one pass over the data; None: unknown.
+        loader: the training data loader, where the Trainer is not known.
+        task: name under which runs are comparable; None: made from model and data.
+    """
+    kind = "Trainer" if trainer is None else type(trainer).__name__
+    settings = run_settings(args, model, kind, max_steps)
+    if trainer is not None and _is_policy_gradient(type(trainer)):
+        settings |= declared(reinforcement_learning=True)  # losses near zero mean nothing there
+    return RunRecord(
+        max_steps=max_steps,
+        schedule=schedule,
+        steps_per_epoch=steps_per_epoch,
         status="running",
         task=task or task_name(model, loader, trainer),
         seed=args.seed,
@@ -169,7 +207,6 @@ def run_plan(
         selection=model_selection(args),
         settings=settings,
     )
-    return plan.with_baseline(goal, trivial_baseline(goal, labels=_labels(goal, trainer)))
 
 
 def _is_policy_gradient(kind: type) -> bool:
@@ -186,11 +223,15 @@ def _steps_per_epoch(args: Any, state: Any, loader: Any) -> float | None:
     return None
 
 
-def _labels(goal: Goal, trainer: Any | None) -> Any:
-    """Class labels of the goal's evaluation set, where it keeps them in a column."""
-    if trainer is None or trainer.eval_dataset is None:
+def eval_labels(trainer: Any | None, sets: Any) -> np.ndarray | None:
+    """(n,) class labels of the goal's evaluation set, where it keeps them in a column.
+
+    Args:
+        trainer: the Trainer, None if it is not known.
+        sets: the evaluation set, or the named ones that the goal needs; None: there is none.
+    """
+    if trainer is None or sets is None:
         return None
-    sets = goal_sets(trainer.eval_dataset, goal.metric)
     parts = list(sets.values()) if isinstance(sets, dict) else [sets]
     if len(parts) != 1:
         return None

@@ -11,14 +11,8 @@ from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.probing.budget import EvalSize
 from hf_ftrisk.probing.trainer.sample import eval_size
 from hf_ftrisk.probing.workload import Facts
-from hf_ftrisk.trainers.facts import (
-    class_labels,
-    model_selection,
-    planned_evaluations,
-    run_settings,
-    scheduler_rates,
-    task_name,
-)
+from hf_ftrisk.trainers.facts import scheduler_rates
+from hf_ftrisk.trainers.plan import eval_labels, evaluations, plan_of
 from hf_ftrisk.trainers.shadow import clone_scheduler
 
 
@@ -45,19 +39,26 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
     size = eval_size(eval_sets, args.eval_batch_size * args.world_size, generates)
     if size is None and type(shadow).get_eval_dataloader is not Trainer.get_eval_dataloader:
         size = EvalSize(None, args.eval_batch_size * args.world_size, generates)
-    parts = list(eval_sets.values()) if isinstance(eval_sets, dict) else [eval_sets]
-    return Facts(
+    plan = plan_of(
+        shadow,
+        args,
+        shadow.model,
         max_steps=max_steps,
         schedule=planned_schedule(shadow, max_steps),
         steps_per_epoch=float(updates) if has_epochs else None,
+    )
+    return Facts(
+        max_steps=max_steps,
+        schedule=plan.schedule,
+        steps_per_epoch=plan.steps_per_epoch,
         rows_per_step=float(rows),
         eval=size,
-        evaluations=planned_evaluations(args, max_steps, updates) if size is not None else 0,
-        load_best=bool(args.load_best_model_at_end),
-        selection=model_selection(args),
-        labels=class_labels(parts[0], list(shadow.label_names or [])) if len(parts) == 1 else None,
-        task=task_name(shadow.model, None, shadow),
-        settings=run_settings(args, shadow.model, type(shadow).__name__, max_steps),
+        evaluations=evaluations(args, plan) if size is not None else 0,
+        load_best=plan.load_best,
+        selection=plan.selection,
+        labels=eval_labels(shadow, eval_sets),
+        task=plan.task,
+        settings=plan.settings,
         notes=notes,
     )
 
