@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["hf-ftrisk[train]"]
 # ///
-"""A plain accelerate loop, probed through five functions before it runs.
+"""A plain accelerate loop, probed through its functions before it runs.
 
 python examples/accelerate_loop.py
 """
@@ -17,13 +17,13 @@ from offline import classifier, review_splits, tokenizer
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding, get_linear_schedule_with_warmup, set_seed
 
-from hf_ftrisk import PreflightRunner, Verdict
+from hf_ftrisk import TrainingLoop, Verdict, preflight
 
 STEPS, WARMUP, RATE, BATCH = 120, 12, 3e-3, 16
 
 
 class Loop:
-    """What the loop trains with, and the five functions that the pre-flight asks for."""
+    """What the loop trains with, and the functions that the pre-flight asks for."""
 
     def __init__(self) -> None:
         self.accelerator = Accelerator(cpu=True)
@@ -73,6 +73,23 @@ class Loop:
         right = outputs.logits.argmax(-1) == batch["labels"]
         return {"accuracy": float(right.float().mean()), "loss": float(outputs.loss)}
 
+    @torch.no_grad()
+    def features(self, part: str, rows: int) -> tuple[Any, Any]:
+        """What the model makes of the first rows, and their labels: for the static signals."""
+        self.model.eval()
+        data = self.train_set if part == "train" else self.eval_set
+        batch = self.collate([data[row] for row in range(min(rows, len(data)))])
+        labels = batch.pop("labels")
+        hidden = self.model(**batch.to(self.accelerator.device), output_hidden_states=True)
+        return hidden.hidden_states[-1][:, 0], labels
+
+    def gradient(self, batch: Any) -> tuple[torch.Tensor, ...]:
+        """Gradient of the loss on a batch: for the static signals."""
+        self.model.eval()
+        loss = self.model(**batch).loss
+        weights = [p for p in self.model.parameters() if p.requires_grad]
+        return torch.autograd.grad(loss, weights)
+
     def state_dict(self) -> dict[str, Any]:
         """All that a step changes."""
         return {
@@ -92,8 +109,7 @@ def main() -> None:
     """Probe, then train unless the answer is no."""
     set_seed(0)
     loop = Loop()
-    report = PreflightRunner.from_loop(
-        goal="eval_accuracy>=0.9",
+    described = TrainingLoop(
         step=loop.step,
         evaluate=loop.evaluate,
         state_dict=loop.state_dict,
@@ -105,9 +121,10 @@ def main() -> None:
         rows_per_step=BATCH,
         eval_batch_size=BATCH,
         accelerator=loop.accelerator,
-        budget=0.2,
-        seeds=2,
-    ).run()
+        features=loop.features,
+        gradient=loop.gradient,
+    )
+    report = preflight(described, goal="eval_accuracy>=0.9", budget=0.2, seeds=2)
     print(f"before the run: {report.verdict}, {report.forecast}")
     if report.verdict is Verdict.NO_GO:
         return
