@@ -12,6 +12,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from benchmarks.longruns.setting import LongSetting
+from benchmarks.recording.design import halton
 
 SEEDS_PER_CELL = 8
 N_SINGLES = 286  # 13 turns over the data sets
@@ -127,16 +128,6 @@ def _rate(low: float, high: float, setting: LongSetting, u: float) -> dict[str, 
     """A rate in a range for full fine-tuning; ten times as high with LoRA."""
     factor = 10 if setting.method == "lora" else 1
     return {"learning_rate": _at(factor * low, factor * high, u)}
-
-
-def halton(index: int, base: int) -> float:
-    """Element of the Halton sequence, in (0, 1)."""
-    result, fraction, index = 0.0, 1.0, index + 1
-    while index:
-        fraction /= base
-        index, digit = divmod(index, base)
-        result += fraction * digit
-    return result
 
 
 def single(index: int) -> LongSetting:

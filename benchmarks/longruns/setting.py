@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
+
+from benchmarks.recording.design import check_evaluations, stable_name, task_of
 
 Kind = Literal["single", "pair", "tokens", "regression", "multilabel", "causal_lm", "seq2seq"]
 # What may be wrong with a run besides its rate, its noise and its size.
@@ -68,11 +68,7 @@ class LongSetting:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_steps % self.evaluations:
-            raise ValueError(
-                f"max_steps={self.max_steps} is no multiple of evaluations={self.evaluations}: "
-                "the last step would not be evaluated"
-            )
+        check_evaluations(self.max_steps, self.evaluations)
 
     @property
     def warmup_steps(self) -> int:
@@ -82,7 +78,7 @@ class LongSetting:
     @property
     def task(self) -> str:
         """Data set x model x method."""
-        return f"{self.dataset}/{self.model}/{self.method}"
+        return task_of(self)
 
     @property
     def setting_id(self) -> str:
@@ -96,8 +92,7 @@ class LongSetting:
             for name, value in asdict(self).items()
             if name not in ("seed", "recipe") and value != defaults[name]
         }
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return f"{self.dataset}-{self.model}-{self.method}-{digest[:10]}"
+        return stable_name(self, content)
 
     @property
     def run_id(self) -> str:

@@ -7,13 +7,13 @@ rates, label noise, sizes and schedules by low-discrepancy sequences.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, zip_longest
 from typing import TypeVar
+
+from benchmarks.recording.design import check_evaluations, halton, stable_name, task_of
 
 T = TypeVar("T")
 
@@ -61,23 +61,18 @@ class RunSetting:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_steps % self.evaluations:
-            raise ValueError(
-                f"max_steps={self.max_steps} is no multiple of evaluations={self.evaluations}: "
-                "the last step would not be evaluated"
-            )
+        check_evaluations(self.max_steps, self.evaluations)
 
     @property
     def task(self) -> str:
         """Data set x model x method."""
-        return f"{self.dataset}/{self.model}/{self.method}"
+        return task_of(self)
 
     @property
     def setting_id(self) -> str:
         """Stable name of the setting without its seed."""
         content = {k: v for k, v in asdict(self).items() if k != "seed"}
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return f"{self.dataset}-{self.model}-{self.method}-{digest[:10]}"
+        return stable_name(self, content)
 
     @property
     def run_id(self) -> str:
@@ -147,16 +142,6 @@ _SCHEDULES = (
 )
 
 
-def _halton(index: int, base: int) -> float:
-    """Element of the Halton sequence, in (0, 1)."""
-    result, fraction, index = 0.0, 1.0, index + 1
-    while index:
-        fraction /= base
-        index, digit = divmod(index, base)
-        result += fraction * digit
-    return result
-
-
 def _pick(choices: tuple[T, ...], u: float) -> T:
     return choices[int(u * len(choices))]
 
@@ -170,18 +155,18 @@ def _single(index: int) -> RunSetting:
     dataset = _DATASETS[index % len(_DATASETS)]
     method = _METHODS[(index + index // len(_DATASETS)) % len(_METHODS)]
     low, high = _RATE_RANGE[method]
-    u = 2 * _halton(index, 2) - 1
+    u = 2 * halton(index, 2) - 1
     # The exponent draws the rates towards the middle of the range, where runs differ most.
     position = 0.5 + 0.5 * math.copysign(abs(u) ** 1.3, u)
-    scheduler, warmup = _pick(_SCHEDULES, _halton(index, 11))
-    max_steps, evaluations = _pick(_LENGTHS, _halton(index, 3))
+    scheduler, warmup = _pick(_SCHEDULES, halton(index, 11))
+    max_steps, evaluations = _pick(_LENGTHS, halton(index, 3))
     load_best = index % 9 == 4
     return RunSetting(
         dataset=dataset,
         method=method,
         learning_rate=_two_digits(low * (high / low) ** position),
-        train_rows=min(_pick(_ROWS, _halton(index, 5)), _ROW_LIMIT.get(dataset, 2000)),
-        label_noise=_pick(_NOISE, _halton(index, 7)),
+        train_rows=min(_pick(_ROWS, halton(index, 5)), _ROW_LIMIT.get(dataset, 2000)),
+        label_noise=_pick(_NOISE, halton(index, 7)),
         scheduler=scheduler,
         warmup=warmup,
         max_steps=max_steps,

@@ -264,12 +264,7 @@ def majority_rate(labels: Sequence[int] | np.ndarray) -> float:
     Raises:
         ValueError: no label left to count.
     """
-    kept = np.asarray(labels).reshape(-1)
-    kept = kept[kept >= 0]
-    if kept.size == 0:
-        raise ValueError("no label to count: labels are empty or all masked (negative)")
-    _, counts = np.unique(kept, return_counts=True)
-    return float(counts.max() / kept.size)
+    return float(_label_shares(labels).max())
 
 
 def label_entropy(labels: Sequence[int] | np.ndarray) -> float:
@@ -281,13 +276,18 @@ def label_entropy(labels: Sequence[int] | np.ndarray) -> float:
     Raises:
         ValueError: no label left to count.
     """
-    kept = np.asarray(labels).reshape(-1)
-    kept = kept[kept >= 0]
-    if kept.size == 0:
-        raise ValueError("no label to count: labels are empty or all masked (negative)")
-    _, counts = np.unique(kept, return_counts=True)
-    shares = counts / kept.size
+    shares = _label_shares(labels)
     return float(-(shares * np.log(shares)).sum())
+
+
+def _label_shares(labels: Sequence[int] | np.ndarray) -> np.ndarray:
+    """(n_classes,) share of each label that occurs."""
+    counted = np.asarray(labels).reshape(-1)
+    counted = counted[counted >= 0]
+    if counted.size == 0:
+        raise ValueError("no label to count: labels are empty or all masked (negative)")
+    _, counts = np.unique(counted, return_counts=True)
+    return np.asarray(counts / counted.size)
 
 
 def trivial_baseline(

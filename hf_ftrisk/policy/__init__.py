@@ -1,8 +1,8 @@
 """From a forecast to a verdict."""
 
-from hf_ftrisk.policy.default import default_rule
 from hf_ftrisk.policy.grid import look_steps
 from hf_ftrisk.policy.named import RULES, rule_maker
+from hf_ftrisk.policy.packaged import default_rule
 from hf_ftrisk.policy.patience import PatienceRule
 from hf_ftrisk.policy.preflight import judge_preflight
 from hf_ftrisk.policy.preflight_rule import decision_parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hf_ftrisk.policy.default import default_rule
+from hf_ftrisk.policy.packaged import default_rule
 from hf_ftrisk.policy.patience import patience_rule
 from hf_ftrisk.policy.protocol import RuleMaker
 

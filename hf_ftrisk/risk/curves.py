@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_ftrisk.risk import stopping
+from hf_ftrisk.risk import optimal_depth as search
 from hf_ftrisk.risk.decay import ALPHA_FORMS, Decay, Floats, Form
 
 # Parameter -> the forms that have it; L_int belongs to all.
@@ -123,21 +123,21 @@ class CurveDraws:
             if not mine.any():
                 continue
             if name in ALPHA_FORMS:
-                best[mine] = stopping.power_law_optimum(
+                best[mine] = search.power_law_optimum(
                     self.scale(i), self.exponent[mine], price, self.decay.horizon
                 )
                 continue
             assert self.decay.energy is not None
-            best[mine] = stopping.tail_power_optimum(
+            best[mine] = search.tail_power_optimum(
                 self.scale(i), self.exponent[mine], self.decay.energy, price
             )
         return best
 
-    def optima_under(self, charge: stopping.Charge, limit: float) -> Floats:
+    def optima_under(self, charge: search.Charge, limit: float) -> Floats:
         """(n,) optimal depth of each draw's own curve for any charge, at most `limit`."""
         best = np.empty(self.size)
-        start = stopping.candidate_depths(self.decay.anchor, limit)
-        charged = stopping.CheckedCharge(charge)
+        start = search.candidate_depths(self.decay.anchor, limit)
+        charged = search.CheckedCharge(charge)
         for i, name in enumerate(self.forms):
             mine = np.flatnonzero(self.form == i)
             if mine.size == 0:
@@ -154,7 +154,7 @@ class CurveDraws:
                 shape = self.decay.shape(name, depth, exponent[curve])
                 return np.asarray(amplitude[curve] * shape)
 
-            best[mine] = stopping.minimize_each(risk, charged, start, mine.size)
+            best[mine] = search.minimize_each(risk, charged, start, mine.size)
         return best
 
     def thinned(self, n: int) -> CurveDraws:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hf_ftrisk.risk import regimes, stopping
-from hf_ftrisk.risk.budget import Budget
+from hf_ftrisk.risk import optimal_depth as search
+from hf_ftrisk.risk import regimes
 from hf_ftrisk.risk.curves import CurveDraws
 from hf_ftrisk.risk.decay import ALPHA_FORMS, Floats, Form
+from hf_ftrisk.risk.optimal_depth import Budget
 from hf_ftrisk.risk.regimes import NamedRegime, Regime
 
 _FORMAT_VERSION = 1
@@ -178,10 +179,10 @@ class RiskDecomposition:
         budget = Budget(price, cost, price_per_hour, seconds_per_step, value)
         if not self.level > 0:
             return 0.0
-        return stopping.minimize(
+        return search.minimize(
             self.draws.mean_optimization,
             budget.charge(self.level, self.horizon),
-            stopping.candidate_depths(self.shallowest, self._search_limit(budget), _FIRST_DEPTHS),
+            search.candidate_depths(self.shallowest, self._search_limit(budget), _FIRST_DEPTHS),
         )
 
     def optimal_depth_interval(
@@ -232,7 +233,7 @@ class RiskDecomposition:
         if not self.level > 0:
             return math.inf
         step = budget.step_price(self.level, self.horizon)
-        return stopping.stopping_learning_rate(float(np.median(k)), energy, step)
+        return search.stopping_learning_rate(float(np.median(k)), energy, step)
 
     def _search_limit(self, budget: Budget) -> float:
         if self.horizon is not None:

@@ -15,7 +15,8 @@ from hf_ftrisk.choosing import rank
 from hf_ftrisk.choosing.leg import run_order
 from hf_ftrisk.choosing.orders import Order
 from hf_ftrisk.goal import Goal
-from tests.watch.tiny import bert_trainer, weights_hash
+from tests.tiny_data import weights_hash
+from tests.watch.tiny import bert_trainer
 
 pytestmark = pytest.mark.slow
 

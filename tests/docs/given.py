@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from hf_ftrisk import RiskReport, RunRecord
+from tests import tiny_data
 from tests.signals import tiny as language
 from tests.watch import tiny
 
@@ -52,8 +53,8 @@ def classification(folder: Path) -> Names:
     return run_files(folder) | {
         "trainer": tiny.bert_trainer(folder),
         "model": tiny.bert(),
-        "train_set": tiny.classification_data(96, seed=1),
-        "eval_set": tiny.classification_data(48, seed=2),
+        "train_set": tiny_data.classification_data(96, seed=1),
+        "eval_set": tiny_data.classification_data(48, seed=2),
         "compute_metrics": accuracy,
     }
 

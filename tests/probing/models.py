@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from datasets import Dataset
 from torch import nn
 from transformers import (
     BertConfig,
@@ -20,22 +16,7 @@ from transformers import (
     set_seed,
 )
 
-VOCABULARY = 40
-LENGTH = 8
-
-
-def classification_data(rows: int, seed: int) -> Dataset:
-    """Token rows whose label says whether the first token lies in the upper half."""
-    rng = np.random.default_rng(seed)
-    tokens = rng.integers(5, VOCABULARY, size=(rows, LENGTH))
-    labels = (tokens[:, 0] >= VOCABULARY // 2).astype(int)
-    return Dataset.from_dict(
-        {
-            "input_ids": tokens.tolist(),
-            "attention_mask": np.ones_like(tokens).tolist(),
-            "labels": labels.tolist(),
-        }
-    )
+from tests.tiny_data import LENGTH, VOCABULARY, accuracy, classification_data, weights_hash
 
 
 def bert(dropout: float = 0.1, seed: int = 0) -> BertForSequenceClassification:
@@ -83,11 +64,6 @@ def lora(model: nn.Module, **settings: Any) -> Any:
     return get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", **settings))
 
 
-def accuracy(prediction: Any) -> dict[str, float]:
-    """Share of rows whose largest logit is the label's."""
-    return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
-
-
 def arguments(folder: Path, **settings: Any) -> TrainingArguments:
     """Arguments of a run of 40 steps that logs every step and saves nothing."""
     defaults: dict[str, Any] = {
@@ -124,15 +100,6 @@ def bert_trainer(
         compute_metrics=accuracy,
         **own,
     )
-
-
-def weights_hash(model: nn.Module) -> str:
-    """SHA-256 over every parameter and buffer, bit by bit."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def comparable(log_history: list[dict[str, Any]]) -> list[dict[str, Any]]:

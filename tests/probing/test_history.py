@@ -16,7 +16,8 @@ from hf_ftrisk.probing.budget import MIN_ROWS
 from hf_ftrisk.probing.runner import preflight
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.trainers.facts import task_name
-from tests.probing.models import bert_trainer, classification_data
+from tests.probing.models import bert_trainer
+from tests.tiny_data import classification_data
 
 STEPS = 40
 

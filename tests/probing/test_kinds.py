@@ -19,19 +19,10 @@ from transformers import (
 )
 
 from hf_ftrisk.probing.runner import preflight
-from tests.probing.models import (
-    VOCABULARY,
-    arguments,
-    bert,
-    bert_trainer,
-    classification_data,
-    comparable,
-    llama,
-    lora,
-    weights_hash,
-)
+from tests.probing.models import arguments, bert, bert_trainer, comparable, llama, lora
 from tests.probing.traces import differences, state_of
 from tests.signals.tiny import tokenizer
+from tests.tiny_data import VOCABULARY, classification_data, weights_hash
 
 
 def probe_and_train(trainer: Trainer, goal: str, **settings):

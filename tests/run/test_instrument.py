@@ -16,13 +16,8 @@ from hf_ftrisk.run.instrument import instrumented
 from hf_ftrisk.run.options import NoGo, RunOptions, WrongUsage
 from hf_ftrisk.run.script import run_script
 from hf_ftrisk.run.training import own_goals
-from tests.probing.models import (
-    bert,
-    bert_trainer,
-    lora,
-    trained,
-    weights_hash,
-)
+from tests.probing.models import bert, bert_trainer, lora, trained
+from tests.tiny_data import weights_hash
 
 ACCURACY = Goal.parse("eval_accuracy>=0.8")
 

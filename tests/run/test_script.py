@@ -198,7 +198,8 @@ import os
 import sys
 from pathlib import Path
 import torch.distributed as dist
-from tests.probing.models import bert_trainer, weights_hash
+from tests.tiny_data import weights_hash
+from tests.probing.models import bert_trainer
 rank_file = Path(sys.argv[1])
 settings = dict(max_steps=16, eval_strategy="steps", eval_steps=4)
 trainer = bert_trainer(rank_file.parent, **settings)

@@ -12,7 +12,8 @@ from hf_ftrisk.errors import WatchArgumentError
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.trainers.plan import check_arguments
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
-from tests.watch.tiny import bert, bert_trainer, weights_hash
+from tests.tiny_data import weights_hash
+from tests.watch.tiny import bert, bert_trainer
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from hf_ftrisk.report import RiskReport
 from hf_ftrisk.trainers import plan, ranks, reach, tap
 from hf_ftrisk.watch import clock, conclude, risk, session, trace, watcher
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
-from tests.watch.tiny import accuracy, bert_trainer, weights_hash
+from tests.tiny_data import accuracy, weights_hash
+from tests.watch.tiny import bert_trainer
 
 # Within reach: a run that is lost would be stopped.
 GOAL = "eval_accuracy>=0.4"

@@ -18,7 +18,8 @@ from hf_ftrisk.record import RunRecord
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from hf_ftrisk.watch.ending import CoolDown, Ending
 from hf_ftrisk.watch.finishing import Finisher
-from tests.watch.tiny import bert_trainer, weights_hash
+from tests.tiny_data import weights_hash
+from tests.watch.tiny import bert_trainer
 
 # A target that the flat run meets: it is not poor, it only has nothing to gain.
 GOAL = "eval_accuracy>=0.1"

@@ -12,7 +12,8 @@ from transformers import Trainer, TrainerCallback
 from hf_ftrisk.policy import look_steps
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
-from tests.watch.tiny import bert_trainer, weights_hash
+from tests.tiny_data import weights_hash
+from tests.watch.tiny import bert_trainer
 
 
 def plain(log: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ from torch import nn
 from transformers import Trainer
 
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
-from tests.watch.tiny import bert, bert_trainer, weights_hash
+from tests.tiny_data import weights_hash
+from tests.watch.tiny import bert, bert_trainer
 
 ROWS, MICRO, WIDTH = 24, 2, 3
 

@@ -12,7 +12,8 @@ from transformers import Trainer, TrainerCallback
 from hf_ftrisk.errors import WatchArgumentError
 from hf_ftrisk.verdict import Verdict
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
-from tests.watch.tiny import accuracy, bert_trainer, classification_data
+from tests.tiny_data import accuracy, classification_data
+from tests.watch.tiny import bert_trainer
 
 
 def _percent(prediction: Any) -> dict[str, float]:

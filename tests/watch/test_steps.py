@@ -10,7 +10,8 @@ import pytest
 from transformers import Trainer
 
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
-from tests.watch.tiny import bert_trainer, weights_hash
+from tests.tiny_data import weights_hash
+from tests.watch.tiny import bert_trainer
 
 
 def columns(trainer: Trainer, name: str) -> list[float]:

@@ -17,7 +17,8 @@ from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Verdict
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
-from tests.watch.tiny import bert_trainer, weights_hash
+from tests.tiny_data import weights_hash
+from tests.watch.tiny import bert_trainer
 
 GOAL = "eval_accuracy>=0.9"
 # Learns nothing: what it reaches at first is what it ends with.

@@ -14,8 +14,9 @@ from transformers import Trainer
 
 from hf_ftrisk.policy import look_steps
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
+from tests.tiny_data import classification_data, weights_hash
 from tests.watch.test_stop import POOR, watcher
-from tests.watch.tiny import bert, bert_trainer, classification_data, weights_hash
+from tests.watch.tiny import bert, bert_trainer
 
 # Within reach: a run that is lost would be stopped.
 GOAL = "eval_accuracy>=0.4"

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from datasets import Dataset
-from torch import nn
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -18,8 +13,8 @@ from transformers import (
     set_seed,
 )
 
-VOCABULARY = 40
-LENGTH = 8
+from tests.tiny_data import LENGTH, VOCABULARY, accuracy, classification_data
+
 # What `Trainer.__init__` takes and `TrainingArguments` does not.
 _OWN = (
     "callbacks",
@@ -30,20 +25,6 @@ _OWN = (
     "optimizers",
     "train_dataset",
 )
-
-
-def classification_data(rows: int, seed: int) -> Dataset:
-    """Token rows whose label says whether the first token lies in the upper half."""
-    rng = np.random.default_rng(seed)
-    tokens = rng.integers(5, VOCABULARY, size=(rows, LENGTH))
-    labels = (tokens[:, 0] >= VOCABULARY // 2).astype(int)
-    return Dataset.from_dict(
-        {
-            "input_ids": tokens.tolist(),
-            "attention_mask": np.ones_like(tokens).tolist(),
-            "labels": labels.tolist(),
-        }
-    )
 
 
 def bert(seed: int = 0) -> BertForSequenceClassification:
@@ -60,11 +41,6 @@ def bert(seed: int = 0) -> BertForSequenceClassification:
             num_labels=2,
         )
     )
-
-
-def accuracy(prediction: Any) -> dict[str, float]:
-    """Share of rows whose largest logit is the label's."""
-    return {"accuracy": float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())}
 
 
 def bert_trainer(folder: Path, *, kind: type[Trainer] = Trainer, **settings: Any) -> Trainer:
@@ -91,12 +67,3 @@ def bert_trainer(folder: Path, *, kind: type[Trainer] = Trainer, **settings: Any
         "seed": 3,
     }
     return kind(args=TrainingArguments(**(defaults | settings)), **own)
-
-
-def weights_hash(model: nn.Module) -> str:
-    """SHA-256 over every parameter and buffer, bit by bit."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -16,8 +16,9 @@ from transformers import Trainer
 from hf_ftrisk.trainers.tap import StepTap
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from hf_ftrisk.watch.session import Session
+from tests.tiny_data import weights_hash
 from tests.watch.test_stop import POOR, good_runs
-from tests.watch.tiny import bert_trainer, weights_hash
+from tests.watch.tiny import bert_trainer
 
 
 class LostOnOne(Trainer):

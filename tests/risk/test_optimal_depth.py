@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hf_ftrisk.risk import RiskPrior, TailEnergy, fit_risk_curve
-from hf_ftrisk.risk.stopping import (
+from hf_ftrisk.risk.optimal_depth import (
     CheckedCharge,
     candidate_depths,
     minimize,
