@@ -19,7 +19,7 @@ from hf_ftrisk.signals.model.gradients import (
     gradient_signals,
     kept_coordinates,
 )
-from hf_ftrisk.signals.model.label_signal import Labeled, label_signal
+from hf_ftrisk.signals.model.label_signal import Kind, Labeled, label_signal
 from hf_ftrisk.signals.model.transfer import h_score, linear_probe_accuracy, log_me
 
 _MAX_BATCHES = 12
@@ -72,7 +72,7 @@ def _labeled(result: Any) -> Labeled:
         )
     classes = y.ndim == 1 and np.issubdtype(y.dtype, np.integer)
     targets = y if classes or y.ndim == 2 else y[:, None]
-    kind = "class" if classes else "number"
+    kind: Kind = "class" if classes else "number"
     return Labeled(x.astype(np.float64), targets, np.arange(len(x)), kind)
 
 

@@ -157,8 +157,8 @@ class TrainerProbe:
             self._watch(loss, entries[-1]["grad_norm"])
             self._log.step_seconds.append(time.perf_counter() - start)
         # Brought over together: each would wait for the device.
-        for entry, loss in zip(entries, self._mean_over_ranks(losses), strict=True):
-            self._log.entries.append({"loss": loss, **entry})
+        for entry, mean in zip(entries, self._mean_over_ranks(losses), strict=True):
+            self._log.entries.append({"loss": mean, **entry})
 
     def _watch(self, loss: torch.Tensor, norm: float) -> None:
         """Count non-finite steps; the same on every rank, for the norm is."""
