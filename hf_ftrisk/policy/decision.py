@@ -89,7 +89,9 @@ def decide(
     # The pairs are of classifiers: of other tasks only a schedule that moves nothing is judged.
     like_pairs = all(classifies_rows(probe.static) for probe in probes)
     moves = any(parts.movement is None or parts.movement > _STILL for parts in seen)
-    if moves and not like_pairs:
+    # And of pretrained ones: what a linear probe finds in random weights says nothing of a run.
+    from_scratch = any(probe.settings.get("pretrained") is False for probe in probes)
+    if moves and (not like_pairs or from_scratch):
         return None
     chances = [rule.prob_good(parts) for parts in seen]
     prob = sum(chances) / len(chances)

@@ -34,6 +34,9 @@ SETTINGS: dict[str, Setting] = {
     "optimizer": Setting("name of the optimizer"),
     "parameters": Setting("parameters of the model"),
     "precision": Setting("bf16, fp16 or fp32"),
+    "pretrained": Setting(
+        "the model was loaded from somewhere, not only made from a configuration"
+    ),
     "reinforcement_learning": Setting("the loss is a policy gradient: near zero means nothing"),
     "stated_max_steps": Setting("optimizer steps that a run planned and then went beyond"),
     "trainable_parameters": Setting("parameters that are trained"),

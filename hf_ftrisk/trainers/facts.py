@@ -107,10 +107,11 @@ def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[st
         max_steps: planned optimizer steps.
     """
     parameters = list(model.parameters())
+    config = getattr(model, "config", None)
+    loaded_from = str(getattr(config, "_name_or_path", "") or "")
     return declared(
-        model=str(
-            getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__
-        ),
+        model=loaded_from or type(model).__name__,
+        pretrained=None if config is None else bool(loaded_from),
         trainer=trainer,
         parameters=sum(p.numel() for p in parameters),
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),

@@ -100,6 +100,13 @@ def test_of_a_language_model_only_a_schedule_that_moves_nothing_is_judged():
     assert still.finding.name == "cannot_move"
 
 
+def test_a_model_from_scratch_is_not_judged_by_what_its_random_weights_show():
+    unlike = seen(signal_z=0.3, signal_p=0.4, signal_eval_score=0.5)
+    assert decide([unlike], GOAL, 0.5, RULE).ruling.verdict is Verdict.NO_GO
+    scratch = replace(unlike, settings={**unlike.settings, "pretrained": False})
+    assert decide([scratch], GOAL, 0.5, RULE) is None
+
+
 def test_between_the_thresholds_it_says_what_keeps_it_open():
     decision = decide([seen(signal_z=40.0)], GOAL.with_target(0.8), 0.5, RULE)
     assert decision.ruling.verdict is Verdict.UNDECIDED

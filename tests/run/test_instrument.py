@@ -58,8 +58,7 @@ def test_weights_and_log_are_those_of_a_run_without_it(tmp_path, said):
     with instrumented(options(report_dir=tmp_path / "reports"), said.append) as instruments:
         assert trained(trainer_of(tmp_path)) == plain
     assert (instruments.status, instruments.trainings) == (0, 1)
-    # At most the verdict before the run, which goes on all the same.
-    assert [line for line in said if not line.startswith("no-go")] == []
+    assert said == []  # this run ends at 0.98, and nothing was called poor
     before = RiskReport.load(tmp_path / "reports" / "preflight.json")
     watched = RiskReport.load(tmp_path / "reports" / "watch.json")
     assert before.stage == "preflight"
