@@ -156,10 +156,10 @@ def test_without_completed_runs_packaged_ones_stop_a_run_that_is_lost(tmp_path: 
     callback = FineTuneRiskCallback(GOAL)
     trainer = bert_trainer(tmp_path, callbacks=[callback], **POOR)
     trainer.train()
-    # At its second evaluation, or at the look after it: the threshold, which rises, has to reach
-    # the least that 1,000 draws can say.
+    # At which look depends on the packaged scores, which are fitted anew now and then: after an
+    # evaluation of the trained model (every 10 steps), and by the first look past half of the run.
     assert trainer.state.global_step == callback.report.stopped_at
-    assert callback.report.stopped_at in (20, 23)
+    assert 10 <= callback.report.stopped_at <= 23
     said = " ".join(capsys.readouterr().out.split())
     assert "set for at most 5% of good runs" in said
     assert "data sets, not of this task" in said
