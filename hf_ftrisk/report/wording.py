@@ -133,9 +133,13 @@ def outcome_words(
         forecasts: (step, low, high) of each forecast that is held against it.
     """
     parts = [value(outcome, goal)]
+    held: dict[str, list[str]] = {}
     for step, low, high in forecasts:
         where = "inside" if low <= outcome <= high else "outside"
-        parts.append(f"{where} the interval predicted after {step:,} steps")
+        held.setdefault(where, []).append(f"{step:,}")
+    for where, steps in held.items():
+        what = "interval" if len(steps) == 1 else "intervals"
+        parts.append(f"{where} the {what} predicted after {' and '.join(steps)} steps")
     if goal.threshold(baseline) is not None:
         parts.append("goal met" if goal.meets(outcome, baseline) else "goal not met")
     return ", ".join(parts)

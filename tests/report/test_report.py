@@ -105,7 +105,7 @@ def test_rows_carry_the_reports_own_numbers(full_report: RiskReport) -> None:
         f"0.875 after {full_report.forecast.step} of 100 steps "
         f"(90 % interval {low:.3f} to {high:.3f})"
     )
-    inside = f"inside the interval predicted after {full_report.forecast.step} steps"
+    inside = f"inside the intervals predicted after 10 and {full_report.forecast.step} steps"
     assert rows["Outcome"].startswith("0.900, ")
     assert inside in rows["Outcome"]
     assert rows["Best probing depth"] == "22 steps (22 % of the run)"
