@@ -19,7 +19,7 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 
 from hf_ftrisk.errors import PeerFailedError, WatchArgumentError
-from hf_ftrisk.failopen import attempt
+from hf_ftrisk.failopen import attempt, fault_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.history.given import history_of
