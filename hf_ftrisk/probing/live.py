@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from queue import Queue
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from transformers import DefaultFlowCallback, TrainerCallback
@@ -35,6 +35,9 @@ from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.state import RngState
 from hf_ftrisk.trainers.tap import Step, StepTap
 from hf_ftrisk.verdict import Diagnosis
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _NOTE = (
     "Probed in a process of its own, which loaded the program anew: one probe, without checks of "
@@ -116,6 +119,11 @@ class LiveProbe:
         return Usage(tuple(training.seconds), 0.0, training.peak)
 
 
+def _unguarded(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """A guard that lets everything through: a pre-flight's faults are the caller's."""
+    return work(*args, **kwargs)
+
+
 class LiveWorkload:
     """One training as something to probe.
 
@@ -130,6 +138,7 @@ class LiveWorkload:
     def __init__(self, training: _Training) -> None:
         self._training = training
         self._untrained: Evaluation | None = None
+        self.ranks = training.ranks
 
     def facts(self) -> Facts:
         """What is known of the full run."""
@@ -176,7 +185,7 @@ class _Training(TrainerCallback):
     def __init__(self, trainer: Any, options: Options) -> None:
         self._trainer = trainer
         self._options = options
-        self._ranks = Ranks(trainer.args.device)
+        self.ranks = Ranks(trainer.args.device)
         self._sets = goal_sets(trainer.eval_dataset, options.goal.metric)
         self._planned = copy.copy(trainer.args)
         self._asked: Queue[Any] = Queue()
@@ -208,7 +217,7 @@ class _Training(TrainerCallback):
                 self.result = error
 
         def work() -> None:
-            session = Session(LiveWorkload(self), self._ranks, self._options)
+            session = Session(LiveWorkload(self), self._options)
             session.run()
             self.result = session.on_main(lambda: conclude(session))
 
@@ -227,7 +236,7 @@ class _Training(TrainerCallback):
         self.seconds: list[float] = []
         self.peak: int | None = None
         self.facts = self._facts(state, given)
-        self._tap = StepTap(self._trainer, lambda work, *args: work(*args))
+        self._tap = StepTap(self._trainer, _unguarded)
         self._tap.open()
         self._thread = threading.Thread(target=self._judge, name="hf-ftrisk pre-flight")
         self._thread.start()
@@ -241,7 +250,7 @@ class _Training(TrainerCallback):
         """A step is over."""
         control.should_evaluate = control.should_save = control.should_log = False
         self._tap.end_step(state.global_step)
-        self.steps += self._tap.fetch(self._ranks.mean)  # waits for the device
+        self.steps += self._tap.fetch(self.ranks.mean)  # waits for the device
         self.seconds.append(time.perf_counter() - self._mark)
         self.peak = peak_memory(args.device, self.peak)
         self._mark = time.perf_counter()
@@ -276,7 +285,7 @@ class _Training(TrainerCallback):
         trainer, rng = self._trainer, RngState.capture()
         given, loader_of = trainer.eval_dataset, trainer.get_eval_dataloader
         trainer.eval_dataset = eval_sample(self._sets, self.eval_rows, self.seed)
-        clock = EvalClock(trainer, limit, self._ranks.from_main)
+        clock = EvalClock(trainer, limit, self.ranks)
         trainer.get_eval_dataloader = lambda *args, **kwargs: clock.bounded(
             loader_of(*args, **kwargs)
         )

@@ -21,7 +21,7 @@ from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.trainers import plan, ranks, reach, tap
-from hf_ftrisk.watch import clock, conclude, risk, session, trace, watcher
+from hf_ftrisk.watch import clock, conclude, risk, session, setup, trace, watcher
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from tests.tiny_data import accuracy, weights_hash
 from tests.watch.tiny import bert_trainer
@@ -148,9 +148,9 @@ FUNCTIONS: list[tuple[Any, str]] = [
     (hf_ftrisk.watch.callback, "log_quietly"),
     (hf_ftrisk.watch.callback, "say"),
     (hf_ftrisk.watch.callback, "show_report"),
-    (session, "run_plan"),
-    (session, "evaluates"),
-    (session, "evaluations"),
+    (setup, "run_plan"),
+    (setup, "evaluates"),
+    (setup, "evaluations"),
     (session, "conclude"),
     (plan, "task_name"),
     (plan, "scheduler_rates"),
