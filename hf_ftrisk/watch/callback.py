@@ -43,6 +43,7 @@ from hf_ftrisk.watch.watcher import Judged
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Decide = Callable[[Any, Any], Decision | None]
 
 _log = logging.getLogger(__name__)
 
@@ -325,13 +326,7 @@ class FineTuneRiskCallback(TrainerCallback):
 
     # --- looks ----------------------------------------------------------------------------------
 
-    def _look(
-        self,
-        session: Session,
-        decide: Callable[[Any, Any], Decision | None],
-        state: Any,
-        control: Any,
-    ) -> None:
+    def _look(self, session: Session, decide: Decide, state: Any, control: Any) -> None:
         """Fetch, judge on rank 0, and do on every rank what it decided.
 
         Between here and the last line every rank makes the same collective calls, whatever fails.
