@@ -20,7 +20,10 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from hf_ftrisk import RiskReport, RunRecord
+from hf_ftrisk import Forecaster, Goal, RiskReport, RunRecord, preflight
+from hf_ftrisk.choosing.entries import Entry, Ranked
+from hf_ftrisk.reference import load_reference
+from hf_ftrisk.report import Look
 from tests import tiny_data
 from tests.signals import tiny as language
 from tests.watch import tiny
@@ -191,6 +194,44 @@ def card(folder: Path) -> Names:
     return {}
 
 
+def gallery(folder: Path) -> Names:
+    trainer = tiny.bert_trainer(folder)
+    report = preflight(trainer, "eval_accuracy>=0.8", budget=0.6, seeds=3, depths=[2, 4, 8])
+    assert report.decomposition is not None
+    assert report.risk_curve
+    setting = load_reference()[0].settings["setting_id"]
+    runs = [run for run in load_reference() if run.settings["setting_id"] == setting]
+    goal = Goal("eval_accuracy")
+    entries = [ranked(f"rate {number}", run, goal) for number, run in enumerate(runs[:2])]
+    return {
+        "report": report,
+        "earlier": report,
+        "runs": runs,
+        "ranking": Ranked(goal, tuple(entries), budget=0.3, spent=0.3, unit="steps"),
+    }
+
+
+def ranked(name: str, run: RunRecord, goal: Goal) -> Entry:
+    seen = run.prefix(0.3 * run.max_steps)
+    forecast = Forecaster.default().predict(seen, goal)
+    step = int(seen.last_step)
+    look = Look.of(step, forecast, goal, baseline=run.baseline(goal))
+    return Entry(
+        name=name,
+        status="open",
+        prob_best=0.5,
+        expected_regret=None,
+        forecast=forecast,
+        observed=float(seen.finite(goal.metric)[1][-1]),
+        step=step,
+        max_steps=run.max_steps,
+        spent=0.0,
+        to_come=0.0,
+        decided_by="forecast",
+        looks=(look,),
+    )
+
+
 # Page -> what its code is given; pages that are not named are given nothing.
 GIVEN: dict[str, Callable[[Path], Names]] = {
     "README.md": classification,
@@ -209,4 +250,5 @@ GIVEN: dict[str, Callable[[Path], Names]] = {
     "docs/guides/learned.md": features,
     "docs/guides/search.md": searched,
     "docs/reference/files.md": card,
+    "docs/gallery.md": gallery,
 }

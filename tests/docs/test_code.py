@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 import typer.main
+from matplotlib import pyplot
 
 from hf_ftrisk.cli.app import app
 from tests.docs.given import GIVEN
@@ -62,6 +63,7 @@ def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
     names["__name__"] = "page"
     for number, block in enumerate(CODE[name]):
         if number not in ELSEWHERE.get(name, ()):
+            pyplot.close("all")  # as in a notebook, where a cell begins with no figure
             exec(compile(on_cpu(block), f"{name}, block {number}", "exec"), names)
 
 
