@@ -82,7 +82,12 @@ def test_a_poor_end_is_status_3_and_each_state_a_line_for_a_pipe(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path):
     write(tmp_path, 300)
-    run = follow(tmp_path, "--json")
+    # Tests that run in the background may ignore the signal, and a child would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run = follow(tmp_path, "--json")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert json.loads(run.stdout.readline())["last_step"] == 300
     time.sleep(0.1)
     run.send_signal(signal.SIGINT)

@@ -25,7 +25,8 @@ def test_a_plot_is_as_wide_as_it_was_asked_to_be_and_names_its_lines(stopped):
     assert {len(line) for line in lines[:-2]} <= {70}
     assert len(lines) == 13
     assert "eval_accuracy" in lines[-1]
-    assert "stopped at 100" in lines[-1]
+    assert stopped.stopped_at is not None
+    assert f"stopped at {stopped.stopped_at}" in lines[-1]
     assert "trivial baseline 0.438" in lines[-1]
 
 

@@ -186,6 +186,7 @@ KINDS = {
     "Watcher.training_loss": "without evaluation",
     "Watcher.check": "lost",
     "watcher.lasting_failure": "lost",
+    "FineTuneRiskCallback._alert": "lost",
     "Trace._continue": "resumed",
     "FineTuneRiskCallback._keep_last_report": "with another fault",
     "Session.note": "with another fault",

@@ -10,6 +10,7 @@ from datasets import Dataset
 from transformers import Trainer, TrainerCallback
 
 from hf_ftrisk.errors import WatchArgumentError
+from hf_ftrisk.policy import GO_PROBABILITY
 from hf_ftrisk.verdict import Verdict
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from tests.tiny_data import accuracy, classification_data
@@ -106,10 +107,11 @@ def test_without_a_single_evaluation_there_is_no_verdict(tmp_path: Path):
                 seen.append(callback.report)
 
     trainer = bert_trainer(tmp_path, eval_steps=1000, callbacks=[Asks()])
-    callback = FineTuneRiskCallback("eval_accuracy>=0.01").attach(trainer)
+    callback = FineTuneRiskCallback("eval_accuracy>=0.001").attach(trainer)
     trainer.train()
     (report,) = seen
-    assert report.looks[-1].prob_good > 0.9
+    # As likely as a GO asks for: it is the missing evaluation alone that withholds it.
+    assert report.looks[-1].prob_good >= GO_PROBABILITY
     assert report.verdict is Verdict.UNDECIDED
     assert "has not been evaluated yet" in report.reasons[0]
 

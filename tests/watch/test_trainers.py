@@ -120,7 +120,8 @@ def test_seq2seq_trainer(tmp_path: Path):
         eval_dataset=data.select(range(8)),
         compute_metrics=lambda p: {"exact_match": 0.25},
     )
-    assert watched(trainer, "eval_exact_match>=0.5").outcome == 0.25
+    # A goal that is met: a run without hope would be stopped before its outcome.
+    assert watched(trainer, "eval_exact_match>=0.2").outcome == 0.25
 
 
 def test_sft_trainer(tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
