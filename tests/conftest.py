@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import hypothesis
 import numpy as np
@@ -26,6 +27,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # No test reads or fills a person's own history; those of the default one name a folder themselves.
 os.environ["HF_FTRISK_HISTORY"] = "off"
+# Trackers read their folder once in a process, which any test may be the first to cause: one folder
+# for all tests, and none of theirs in a person's own.
+_trackers = tempfile.TemporaryDirectory(prefix="trackers-", ignore_cleanup_errors=True)
+os.environ["TRACKIO_DIR"] = os.environ["WANDB_DIR"] = _trackers.name
 # A message must not be broken where a temporary folder has a long name.
 os.environ["COLUMNS"] = "250"
 

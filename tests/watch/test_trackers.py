@@ -20,12 +20,13 @@ from tests.watch.tiny import bert_trainer
 
 Rows = dict[int, dict[str, float]]
 ROOT = Path(__file__).parents[2]
+PROJECT = "forecasts"
 _BLOCK = 32768  # of LevelDB's log format, in which wandb writes a run
 
 
 def trackio_rows(folder: Path) -> Rows:
     """Optimizer step -> what was logged there."""
-    (file,) = folder.rglob("*.db")
+    (file,) = folder.rglob(f"{PROJECT}.db")
     with sqlite3.connect(file) as connection:
         logged = connection.execute("SELECT metrics FROM metrics ORDER BY id").fetchall()
     return merged(json.loads(text) for (text,) in logged)
@@ -80,18 +81,16 @@ def test_forecasts_stand_next_to_the_loss(
     tracker: str,
     read: Callable[[Path], Rows],
 ):
-    board = tmp_path / "board"
-    board.mkdir()
+    board = Path(os.environ["TRACKIO_DIR"])
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(board))
-    monkeypatch.setenv("TRACKIO_DIR", str(board))
-    module = importlib.import_module(tracker)  # now: trackio reads its folder when it is imported
+    module = importlib.import_module(tracker)
     callback = FineTuneRiskCallback("eval_accuracy>=0.9")
     trainer = bert_trainer(
-        tmp_path, report_to=[tracker], logging_steps=1, project="ftrisk", callbacks=[callback]
+        tmp_path, report_to=[tracker], logging_steps=1, project=PROJECT, callbacks=[callback]
     )
     trainer.train()
     if tracker == "wandb":
+        board = Path(module.run.dir).parent
         module.finish()  # the Trainer leaves its run open
     rows = read(board)
     assert rows[2]["train/loss"] > 0
