@@ -9,6 +9,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,17 @@ def trackio_rows(folder: Path) -> Rows:
     return merged(json.loads(text) for (text,) in logged)
 
 
-def wandb_records(file: Path) -> Iterator[Any]:
+def wandb_records(file: Path) -> list[Any]:
+    """What wandb wrote, up to the run's exit: that may reach the file after `finish` returned."""
     from wandb.proto import wandb_internal_pb2
 
-    for data in blocks(file.read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        yield record
+    last = time.monotonic() + 30
+    while time.monotonic() < last:
+        records = [wandb_internal_pb2.Record.FromString(data) for data in blocks(file.read_bytes())]
+        if any(record.HasField("exit") for record in records):
+            return records
+        time.sleep(0.05)
+    raise AssertionError(f"{file} holds no exit of its run after 30 s")
 
 
 def wandb_rows(folder: Path) -> Rows:
@@ -60,6 +65,8 @@ def blocks(raw: bytes) -> Iterator[bytes]:
             at += left
             continue
         _, length, kind = struct.unpack("<IHB", raw[at : at + 7])
+        if at + 7 + length > len(raw):  # not written to its end yet
+            return
         record += raw[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # whole, or the last part
