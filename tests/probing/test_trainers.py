@@ -102,7 +102,7 @@ def test_sentence_transformers(tmp_path: Path, tokenizer):
 
 
 def test_a_goal_has_to_be_given(tmp_path: Path):
-    with pytest.raises(TypeError, match=r"preflight needs a goal: .*eval_accuracy>=0\.85"):
+    with pytest.raises(TypeError, match=r"a pre-flight needs a goal: .*eval_accuracy>=0\.85"):
         preflight(object())
 
 
