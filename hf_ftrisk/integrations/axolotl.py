@@ -13,52 +13,46 @@ axolotl imports this module; nothing else of the package does.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, get_type_hints
 
 from axolotl.integrations.base import BasePlugin
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict, create_model
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.run.followed import judge_this_process
 from hf_ftrisk.run.options import RunOptions
 
-
-class FtriskOptions(BaseModel):
-    """What stands under ``ftrisk:``, as the options of ``hf-ftrisk run``; all may be left out."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    goal: str | list[str] | None = None
-    kind: MetricKind | None = None
-    preflight: bool = True
-    watch: bool = True
-    budget: float = 0.05
-    seeds: int = 3
-    action: Literal["warn", "stop"] = "stop"
-    rule: str = "calibrated"
-    finish: Literal["gain", "goal", "anneal"] | None = None
-    tolerance: float | None = None
-    report_dir: Path | None = None
-    history: Path | None = None
-
-    def run_options(self) -> RunOptions:
-        """The same, checked.
-
-        Raises:
-            ValueError: a value out of range, a goal that cannot be read, by name.
-        """
-        given = self.model_dump(exclude={"goal"})
-        texts = [self.goal] if isinstance(self.goal, str) else self.goal or []
-        goals = tuple(Goal.parse(text, kind=self.kind) for text in texts)
-        return RunOptions(goals=goals, **given)
+_TYPES = get_type_hints(RunOptions)
+_SHARED: dict[str, Any] = {
+    field.name: (_TYPES[field.name], field.default)
+    for field in fields(RunOptions)
+    if field.name != "goals"
+}
+# What stands under ``ftrisk:``: the options of ``hf-ftrisk run``, and goals as text.
+FtriskOptions = create_model(
+    "FtriskOptions",
+    __config__=ConfigDict(extra="forbid"),
+    __module__=__name__,
+    goal=(str | list[str] | None, None),
+    **_SHARED,
+)
+# What the plugin adds to axolotl's configuration.
+FtriskArgs = create_model("FtriskArgs", __module__=__name__, ftrisk=(FtriskOptions | None, None))
 
 
-class FtriskArgs(BaseModel):
-    """What the plugin adds to axolotl's configuration."""
+def run_options(given: Mapping[str, Any]) -> RunOptions:
+    """The options under ``ftrisk:``, checked.
 
-    ftrisk: FtriskOptions | None = None
+    Raises:
+        ValueError: a name that is none of them, a value out of range, a goal that cannot be read.
+    """
+    read = FtriskOptions.model_validate(dict(given)).model_dump()
+    goal = read.pop("goal")
+    texts = [goal] if isinstance(goal, str) else goal or []
+    goals = tuple(Goal.parse(text, kind=read["kind"]) for text in texts)
+    return RunOptions(goals=goals, **read)
 
 
 class FtriskPlugin(BasePlugin):  # type: ignore[misc]  # axolotl has no types
@@ -74,5 +68,4 @@ class FtriskPlugin(BasePlugin):  # type: ignore[misc]  # axolotl has no types
         Raises:
             ValueError: options that cannot work.
         """
-        given = FtriskOptions.model_validate(dict(cfg.get("ftrisk") or {}))
-        judge_this_process(given.run_options())
+        judge_this_process(run_options(cfg.get("ftrisk") or {}))

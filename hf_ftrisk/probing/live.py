@@ -1,9 +1,9 @@
 """A pre-flight by the training itself, in a process that ends with it.
 
-Nothing has to be put back: the Trainer trains as it will, with its own engine (DeepSpeed, FSDP, a
-compiled or quantized model, an optimizer that steps inside backward), and is paused between steps
-to be evaluated. The session that decides how far it goes runs in a second thread; whatever touches
-the model is done by the training's own.
+Nothing has to be put back: the Trainer trains as it will, with its own engine (DeepSpeed, FSDP, an
+optimizer that steps inside backward), and is paused between steps to be evaluated. The session that
+decides how far it goes runs in a second thread; whatever touches the model is done by the
+training's own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from queue import Queue
 from typing import Any, ParamSpec, TypeVar
 
@@ -23,17 +24,16 @@ from hf_ftrisk.failopen import attempt
 from hf_ftrisk.probing.conclude import conclude
 from hf_ftrisk.probing.options import Options
 from hf_ftrisk.probing.session import Session
-from hf_ftrisk.probing.trainer.bounded import EvalClock
+from hf_ftrisk.probing.trainer.bounded import bounded_evaluation
 from hf_ftrisk.probing.trainer.sample import eval_sample, eval_size
-from hf_ftrisk.probing.workload import DIVERGED_AFTER, Evaluation, Facts, Usage
+from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog, Usage
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.trainers.facts import class_labels, goal_sets, planned_evaluations
 from hf_ftrisk.trainers.memory import peak_memory
 from hf_ftrisk.trainers.plan import run_plan
 from hf_ftrisk.trainers.ranks import Ranks
-from hf_ftrisk.trainers.state import RngState
-from hf_ftrisk.trainers.tap import Step, StepTap
+from hf_ftrisk.trainers.tap import StepTap
 from hf_ftrisk.verdict import Diagnosis
 
 P = ParamSpec("P")
@@ -69,7 +69,7 @@ class LiveProbe:
         """Train up to optimizer step `step`; stops early at a non-finite loss."""
         if self.step < step and not self.diverged:
             self._training.ask(step)
-            self.step = len(self._training.steps)
+            self.step = len(self._training.log.entries)
 
     def evaluate(self, limit: float | None = None) -> Evaluation:
         """Metrics on the fixed sample; random numbers go on undisturbed."""
@@ -78,29 +78,7 @@ class LiveProbe:
 
     def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
         """The trajectory so far, with the evaluations that were done (step -> metrics)."""
-        facts = self._training.facts
-        entries: list[dict[str, Any]] = [
-            {
-                "step": number,
-                "loss": step.loss,
-                "grad_norm": step.grad_norm,
-                "learning_rate": step.learning_rate,
-            }
-            for number, step in enumerate(self._training.steps, start=1)
-        ]
-        entries = [{k: v for k, v in entry.items() if v is not None} for entry in entries]
-        entries += [{**metrics, "step": step} for step, metrics in evals.items()]
-        return RunRecord.from_log_history(
-            entries,
-            max_steps=facts.max_steps,
-            schedule=facts.schedule,
-            steps_per_epoch=facts.steps_per_epoch,
-            status="running",
-            seed=self.seed,
-            load_best=facts.load_best,
-            selection=facts.selection,
-            settings=facts.settings,
-        )
+        return self._training.log.record(self._training.facts, self.seed, evals)
 
     def step_columns(self) -> Mapping[str, np.ndarray]:
         """None: weights may be sharded."""
@@ -109,14 +87,12 @@ class LiveProbe:
     @property
     def diverged(self) -> bool:
         """Whether the last losses have been no numbers."""
-        last = self._training.steps[-DIVERGED_AFTER:]
-        return len(last) == DIVERGED_AFTER and not any(math.isfinite(s.loss) for s in last)
+        return self._training.log.diverged
 
     @property
     def usage(self) -> Usage:
         """Times so far."""
-        training = self._training
-        return Usage(tuple(training.seconds), 0.0, training.peak)
+        return self._training.log.usage
 
 
 def _unguarded(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -232,9 +208,7 @@ class _Training(TrainerCallback):
             self._answers.put(_Abandoned())
             self._thread.join()
             self._asked = Queue()
-        self.steps: list[Step] = []
-        self.seconds: list[float] = []
-        self.peak: int | None = None
+        self.log = ProbeLog()
         self.facts = self._facts(state, given)
         self._tap = StepTap(self._trainer, _unguarded)
         self._tap.open()
@@ -250,12 +224,15 @@ class _Training(TrainerCallback):
         """A step is over."""
         control.should_evaluate = control.should_save = control.should_log = False
         self._tap.end_step(state.global_step)
-        self.steps += self._tap.fetch(self.ranks.mean)  # waits for the device
-        self.seconds.append(time.perf_counter() - self._mark)
-        self.peak = peak_memory(args.device, self.peak)
+        log = self.log
+        for step in self._tap.fetch(self.ranks.mean):  # waits for the device
+            values = asdict(step).items()
+            log.entries.append({name: value for name, value in values if value is not None})
+            log.non_finite = 0 if math.isfinite(step.loss) else log.non_finite + 1
+        log.step_seconds.append(time.perf_counter() - self._mark)
+        log.peak = peak_memory(args.device, log.peak)
         self._mark = time.perf_counter()
-        lost = LiveProbe(self, self.seed).diverged
-        if state.global_step >= self._target or lost:
+        if state.global_step >= self._target or log.diverged:
             self._answers.put(None)
             self._serve()
 
@@ -282,24 +259,12 @@ class _Training(TrainerCallback):
 
     def evaluate(self, limit: float | None) -> Evaluation:
         """Metrics on the fixed sample."""
-        trainer, rng = self._trainer, RngState.capture()
-        given, loader_of = trainer.eval_dataset, trainer.get_eval_dataloader
+        trainer, given = self._trainer, self._trainer.eval_dataset
         trainer.eval_dataset = eval_sample(self._sets, self.eval_rows, self.seed)
-        clock = EvalClock(trainer, limit, self.ranks)
-        trainer.get_eval_dataloader = lambda *args, **kwargs: clock.bounded(
-            loader_of(*args, **kwargs)
-        )
-        log = len(trainer.state.log_history)
         try:
-            metrics = dict(trainer.evaluate())
+            return bounded_evaluation(trainer, limit, self.ranks)
         finally:
             trainer.eval_dataset = given
-            del trainer.get_eval_dataloader
-            rng.restore()
-        # Trainers such as TRL's add metrics where they log.
-        for entry in trainer.state.log_history[log:]:
-            metrics.update({k: v for k, v in entry.items() if k.startswith("eval_")})
-        return Evaluation(metrics, clock.rows, clock.seconds)
 
     def _facts(self, state: Any, given: Mapping[str, Any]) -> Facts:
         trainer, args, sets = self._trainer, self._planned, self._sets

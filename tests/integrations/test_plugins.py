@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hf_ftrisk import FineTuneRiskCallback
+from hf_ftrisk.run.options import RunOptions
 from tests.probing.models import bert_trainer
 
 PLUGINS = Path(__file__).parents[2] / "examples" / "plugins"
@@ -74,7 +75,7 @@ def test_axolotls_yaml_names_the_plugin_and_its_options_are_read(axolotl):
         base_model: str
 
     read = Configuration.model_validate(config).model_dump()
-    given = axolotl.FtriskOptions.model_validate(read["ftrisk"]).run_options()
+    given = axolotl.run_options(read["ftrisk"])
     assert [str(goal) for goal in given.goals] == ["eval_loss<=1.2"]
     assert given.report_dir == Path("reports")
     assert issubclass(axolotl.FtriskArgs, BaseModel)
@@ -91,7 +92,13 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 )
 def test_options_that_cannot_work_are_refused_by_name(axolotl, options, says):
     with pytest.raises((ValidationError, ValueError), match=says):
-        axolotl.FtriskOptions.model_validate(options).run_options()
+        axolotl.run_options(options)
+
+
+def test_what_axolotls_yaml_leaves_out_is_as_for_hf_ftrisk_run(axolotl):
+    assert axolotl.run_options({}) == RunOptions()
+    assert axolotl.run_options({"history": "default"}).history == "default"
+    assert axolotl.run_options({"history": "runs.db"}).history == Path("runs.db")
 
 
 TRAINED = """\

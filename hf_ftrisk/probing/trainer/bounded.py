@@ -14,7 +14,8 @@ from accelerate.data_loader import DataLoaderStateMixin
 from transformers.trainer_pt_utils import find_batch_size
 from transformers.trainer_utils import has_length
 
-from hf_ftrisk.probing.workload import Ranks
+from hf_ftrisk.probing.workload import Evaluation, Ranks
+from hf_ftrisk.trainers.state import RngState
 
 
 class EvalClock:
@@ -110,3 +111,26 @@ class BoundedLoader:
         """Tell accelerate, which learns of it at the end of a loader alone."""
         if isinstance(self._loader, DataLoaderStateMixin):
             self._loader.end()
+
+
+def bounded_evaluation(trainer: Any, limit: float | None, ranks: Ranks) -> Evaluation:
+    """An evaluation that ends in time; random numbers go on as if it had not happened.
+
+    Args:
+        trainer: evaluates its ``eval_dataset``.
+        limit: seconds after which no other batch is begun; None: any.
+        ranks: the processes in lockstep.
+    """
+    rng, log = RngState.capture(), trainer.state.log_history
+    clock, loader_of = EvalClock(trainer, limit, ranks), trainer.get_eval_dataloader
+    trainer.get_eval_dataloader = lambda *args, **kwargs: clock.bounded(loader_of(*args, **kwargs))
+    before = len(log)
+    try:
+        metrics = dict(trainer.evaluate())
+    finally:
+        del trainer.get_eval_dataloader
+        rng.restore()
+    # Trainers such as TRL's add metrics where they log.
+    for entry in log[before:]:
+        metrics.update({k: v for k, v in entry.items() if k.startswith("eval_")})
+    return Evaluation(metrics, clock.rows, clock.seconds)

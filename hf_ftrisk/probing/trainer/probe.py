@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from hf_ftrisk.errors import PreflightError
-from hf_ftrisk.probing.trainer.bounded import EvalClock
+from hf_ftrisk.probing.trainer.bounded import bounded_evaluation
 from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog, Ranks, Usage
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.signals.steps import StepMeter
@@ -252,26 +252,15 @@ class TrainerProbe:
             untrained: the model holds its weights from before the first step, of which this
                 probe's optimizer knows nothing.
         """
-        rng = RngState.capture()
         shadow = self._engine.shadow
-        clock = EvalClock(shadow, limit, self._ranks)
-        optimizer, loader_of = shadow.optimizer, shadow.get_eval_dataloader
-        shadow.get_eval_dataloader = lambda *args, **kwargs: clock.bounded(
-            loader_of(*args, **kwargs)
-        )
+        optimizer = shadow.optimizer
         if untrained:
             shadow.optimizer = None
         try:
-            metrics = dict(shadow.evaluate())
+            return bounded_evaluation(shadow, limit, self._ranks)
         finally:
             shadow.optimizer = optimizer
-            del shadow.get_eval_dataloader
-            rng.restore()
-        # Trainers such as TRL's add metrics where they log.
-        for entry in shadow.state.log_history:
-            metrics.update({k: v for k, v in entry.items() if k.startswith("eval_")})
-        shadow.state.log_history.clear()
-        return Evaluation(metrics, clock.rows, clock.seconds)
+            shadow.state.log_history.clear()
 
     def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
         """The trajectory so far, with the evaluations that were done (step -> metrics)."""
