@@ -149,6 +149,7 @@ def beside(rows: Sequence[Judged]) -> list[str]:
         "LogME": lambda row: row.example.record.static.get("log_me", 0.0),
         "the linear probe's reach alone": part("reach"),
         "movement alone": part("movement"),
+        "the forecast of the probe alone": part("forecast"),
     }
     lines = ["| told by | AUC |", "|---|---|"]
     scored = {name: _auc(rows, score) for name, score in others.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from benchmarks.figures.tables import rows_of
@@ -20,3 +21,51 @@ def test_the_table_has_every_row_of_the_evidence_page_in_its_order():
     assert [row[:2] for row in shown] == [row[:2] for row in page]
     depths = [cell.split(" / ")[1:5] for cell in (row[2] for row in page)]
     assert [row[2].split(" / ") for row in shown] == depths, "python -m benchmarks.figures"
+
+
+def held_out(metric: str) -> list[str]:
+    """Row of the stopping page: all goals, at 5 %, over the whole run."""
+    rows = rows_of(ROOT / "docs" / "evidence" / "policy.md", "held-out")
+    return next(row for row in rows if row[:4] == [metric, "all", "0.05", "100%"])
+
+
+def percent(cell: str) -> str:
+    return f"{float(cell.split('%')[0]):.0f}"
+
+
+def test_what_stopping_without_a_history_did_is_what_its_page_says():
+    score, loss = held_out("eval_accuracy"), held_out("eval_loss")
+    kept = sorted((percent(score[5]), percent(loss[5])))
+    said = (
+        f"it kept {kept[0]} to {kept[1]} % of the good runs and stopped {percent(score[7])} % "
+        f"(accuracy) and {percent(loss[7])} % (loss) of the poor ones"
+    )
+    assert said in " ".join(README.read_text(encoding="utf-8").split())
+
+
+def test_what_was_saved_is_what_its_page_says():
+    evidence = ROOT / "docs" / "evidence"
+    page = (evidence / "savings.md").read_text(encoding="utf-8")
+    found = {
+        name: re.search(rf"{name} keeps (\d+)% of good runs, gives back (\d+)%", page).groups()
+        for name in ("pre-flight and callback", "callback, no history")
+    }
+    (both, alone) = found.values()
+    runs = re.search(r"^(\d+) full runs", (evidence / "preflight.md").read_text(), re.M)[1]
+    said = (
+        f"On {runs} long recordings of data sets held out, pre-flight and callback together kept "
+        f"{both[0]} % of the good runs and gave back {both[1]} % of the compute of poor ones; the "
+        f"callback alone kept {alone[0]} % and gave back {alone[1]} %"
+    )
+    assert said in " ".join(README.read_text(encoding="utf-8").split())
+
+
+def test_the_page_of_evidence_quotes_the_worst_of_its_pages():
+    evidence = ROOT / "docs" / "evidence"
+    index = (evidence / "index.md").read_text(encoding="utf-8")
+    worst = rows_of(evidence / "forecasting.md", "forecast")[0]
+    assert worst[0] == "protein models, scores"
+    assert f"up to {max(worst[2].split(' / '))} times the error" in index
+    at_five = rows_of(evidence / "preflight.md", "decisions")
+    wrong, goes = next(row[4] for row in at_five if row[0] == "5%").split(" ")[0].split("/")
+    assert f"{wrong} of {goes} GOs ended poor" in index

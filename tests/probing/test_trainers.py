@@ -63,7 +63,8 @@ def test_grpo(tmp_path: Path, tokenizer):
     from trl import GRPOConfig, GRPOTrainer
 
     data = Dataset.from_dict({"prompt": sentences(24, 1)})
-    settings = SETTINGS | {"per_device_eval_batch_size": 4}
+    # Generating costs many steps: an evaluation has to be within the budget on a busy machine, too.
+    settings = SETTINGS | {"per_device_eval_batch_size": 4, "max_steps": 40}
     trainer = GRPOTrainer(
         model=llama(),
         reward_funcs=lambda completions, **_: [float(len(text)) for text in completions],

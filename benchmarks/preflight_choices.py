@@ -1,0 +1,72 @@
+"""What each part of a pre-flight's rule is worth, and how far its prior matters.
+
+    python -m benchmarks.preflight_choices --write docs/evidence/preflight.md
+
+On the kept cases (`benchmarks.decisions.cases`), data sets left out in turn; no other data is
+needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import log_loss, roc_auc_score
+
+from benchmarks.decisions.cases import Case, read_cases
+from benchmarks.decisions.fitting import LONG, STRENGTH, held_out_probs
+from benchmarks.watched import write_table
+from hf_ftrisk.policy.parts import part_names
+
+# Share of the good runs that a NO_GO is allowed to meet.
+_RATE = 0.05
+
+
+def without(cases: Sequence[Case], part: str) -> list[Case]:
+    """The cases as if a part had never been measured."""
+    return [replace(case, parts=replace(case.parts, **{part: None})) for case in cases]
+
+
+def row(name: str, cases: Sequence[Case], strength: float = STRENGTH) -> tuple[float, str]:
+    """Log loss of a rule on the long runs, and its line of the table."""
+    long = np.array([case.steps >= LONG for case in cases])
+    probs = held_out_probs(cases, strength)[long]
+    kept = [case for case in cases if case.steps >= LONG]
+    good = np.array([case.good for case in kept])
+    runs = np.array([case.run_id for case in kept])
+    counts = Counter(runs.tolist())
+    weights = np.array([1.0 / counts[run] for run in runs.tolist()])
+    lowest = [probs[(runs == run) & good].min() for run in np.unique(runs[good])]
+    told = float(np.mean(probs < np.quantile(lowest, _RATE)))
+    loss = float(log_loss(good, probs, sample_weight=weights))
+    return loss, f"| {name} | {roc_auc_score(good, probs):.3f} | {loss:.3f} | {told:.0%} |"
+
+
+def choices_table(cases: Sequence[Case]) -> str:
+    """The rule as it is, then without each part and with other priors, the worst first."""
+    others = [row(f"without {part}", without(cases, part)) for part in part_names()]
+    others += [
+        row(f"{factor:g} times the weight on the prior", cases, factor * STRENGTH)
+        for factor in (0.2, 5.0)
+    ]
+    lines = [line for _, line in sorted(others, reverse=True)]
+    head = ["| rule | AUC | log loss | told |", "| --- | ---: | ---: | ---: |"]
+    return "\n".join([*head, *lines, row("as it is", cases)[1]])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--write", type=Path, help="page whose table is replaced")
+    options = parser.parse_args()
+    table = choices_table(read_cases())
+    print(table)
+    if options.write:
+        write_table(options.write, "choices", table)
+
+
+if __name__ == "__main__":
+    main()
