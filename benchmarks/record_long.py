@@ -25,7 +25,7 @@ from benchmarks.longruns import store
 from benchmarks.longruns.plan import plan
 from benchmarks.longruns.setting import LongSetting
 from benchmarks.longruns.summary import markdown, provenance
-from benchmarks.record_runs import part_of
+from benchmarks.recording.arguments import add_record, part_of
 from benchmarks.recording.shards import shard_file, write_shard
 from benchmarks.recording.summary import replace_block
 from hf_ftrisk.reference.packaged import LONG_PROVENANCE_FILE
@@ -112,10 +112,7 @@ def _line(position: int, setting: LongSetting, runs: list[RecordedRun]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    recording = commands.add_parser("record", help="train and record what is missing")
-    recording.add_argument("--shards", type=Path, required=True)
-    recording.add_argument("--worker", type=part_of, default=(0, 1), help="part of the plan: 0/2")
-    recording.add_argument("--minutes", type=float, help="start no run after this time")
+    add_record(commands)
     measuring = commands.add_parser("signals", help="measure signals that recorded runs lack")
     measuring.add_argument("--shards", type=Path, required=True)
     measuring.add_argument("--worker", type=part_of, default=(0, 1), help="part of them: 0/2")

@@ -18,6 +18,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.recording.arguments import add_record, part_of
 from benchmarks.recording.plan import RunSetting, plan
 from benchmarks.recording.shards import merge, read_runs, recorded_ids, shard_file, write_shard
 from benchmarks.recording.summary import goal_of, markdown, replace_block, write_provenance
@@ -87,22 +88,10 @@ def _line(position: int, total: int, setting: RunSetting, run: RecordedRun) -> s
     )
 
 
-def part_of(text: str) -> tuple[int, int]:
-    """A worker's part of the plan: ``"0/2"`` is (0, 2), the first of two."""
-    index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no worker: write 0/2 for the first of two")
-    return int(index), int(count)
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    recording = commands.add_parser("record", help="train and record what is missing")
-    recording.add_argument("--shards", type=Path, required=True)
-    recording.add_argument("--worker", type=part_of, default=(0, 1), help="part of the plan: 0/2")
-    recording.add_argument("--model", choices=("minilm", "smollm2"))
-    recording.add_argument("--minutes", type=float, help="start no run after this time")
+    add_record(commands).add_argument("--model", choices=("minilm", "smollm2"))
     measuring = commands.add_parser("signals", help="measure signals of runs that lack them")
     measuring.add_argument("--shards", type=Path, required=True)
     measuring.add_argument("--worker", type=part_of, default=(0, 1), help="part of them: 0/2")

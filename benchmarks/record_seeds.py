@@ -20,7 +20,7 @@ from benchmarks.longruns import store
 from benchmarks.longruns.seeds import TASKS, seed_plan
 from benchmarks.paper.tables import table
 from benchmarks.record_long import record
-from benchmarks.record_runs import part_of
+from benchmarks.recording.arguments import add_record
 from benchmarks.watched import write_table
 
 PACKED = store.PACKED / "seeds"
@@ -58,10 +58,7 @@ def settings_table() -> str:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    recording = commands.add_parser("record", help="train and record what is missing")
-    recording.add_argument("--shards", type=Path, required=True)
-    recording.add_argument("--worker", type=part_of, default=(0, 1), help="part of the plan: 0/2")
-    recording.add_argument("--minutes", type=float, help="start no run after this time")
+    add_record(commands)
     packing = commands.add_parser("pack", help="put shards into the repository")
     packing.add_argument("--shards", type=Path, required=True)
     planned = commands.add_parser("plan", help="what is planned and what is recorded")
