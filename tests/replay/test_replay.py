@@ -364,14 +364,19 @@ def test_a_replay_imports_neither_torch_nor_transformers_nor_what_is_slow_to_imp
     assert done.stdout.strip() == "[]"
 
 
-def test_the_whole_command_takes_less_than_a_second_of_processor_time(file):
-    def spent() -> float:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
+def test_the_whole_command_takes_little_more_than_importing_what_it_rests_on(file):
+    def seconds(call) -> float:
+        """Processor time, the least of three: the first may compile or read cold files."""
+        taken = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            call().check_returncode()
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return min(taken)
 
-    taken = []
-    for _ in range(3):  # the first may compile or read cold files
-        before = spent()
-        run_command(str(file), "--goal", "eval_accuracy>=0.7").check_returncode()
-        taken.append(spent() - before)
-    assert min(taken) < 1.0
+    # A ratio, since a second of one processor is three of another.
+    imports = [sys.executable, "-c", "import numpy, scipy.special, typer, rich"]
+    floor = seconds(lambda: subprocess.run(imports, check=False))
+    whole = seconds(lambda: run_command(str(file), "--goal", "eval_accuracy>=0.7"))
+    assert whole < 3.0 * floor
