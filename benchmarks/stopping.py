@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bad_start import bad_start_table
+from benchmarks.far_below import far_below_table
 from benchmarks.forecasting.held_out import held_out_forecaster
 from benchmarks.other_people import outside_table
 from benchmarks.other_tasks import (
@@ -172,6 +173,7 @@ TABLES = {
     "held-out": held_out_table,
     "outside": outside_table,
     "bad-start": bad_start_table,
+    "far-below": far_below_table,
 }
 
 

@@ -22,6 +22,7 @@ from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.forecast.distribution import Forecast, Predictor
 from hf_ftrisk.forecast.features import began_far_below
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.policy import bad_start
 from hf_ftrisk.policy.calibration import (
     MIN_PROB,
     Fit,
@@ -213,6 +214,9 @@ class StoppingRule:
             return Ruling(
                 Verdict.NO_GO, reason, prob_good=prob, threshold=threshold, forecast=forecast
             )
+        lost = None if threshold is not None else self._stays_far_below(record)
+        if lost is not None and prob < POOR_PROBABILITY:
+            return Ruling(Verdict.NO_GO, f"{lost}. {said}.", prob_good=prob, forecast=forecast)
         if threshold is None:
             held = self.cannot_stop(record)
         elif below and evaluated:
@@ -256,6 +260,14 @@ class StoppingRule:
                 f"one began far below {record.baseline(self.goal):.4g}"
             )
         return None
+
+    def _stays_far_below(self, record: RunRecord) -> str | None:
+        """Why a run that packaged runs say nothing about is poor by its own evidence."""
+        if (self.can_stop and self.caution == 1.0) or (
+            self.false_stop_rate < bad_start.FALSE_STOPS
+        ):
+            return None
+        return bad_start.stays_far_below(record, self.goal)
 
     def cannot_stop(self, record: RunRecord) -> str:
         """Why the rule cannot stop this run yet, and what is missing."""

@@ -166,7 +166,7 @@ def test_nothing_is_stopped_earlier_than_the_packaged_runs_were_looked_at(packag
 
 def test_a_run_that_began_far_below_its_baseline_is_not_judged_by_packaged_ones(package):
     package(scores(*[[0.5] * 20] * 12, judged="baseline"))
-    many_classes = replace(record(0.01), baselines={"eval_accuracy": 0.2})
+    many_classes = replace(replace(record(0.03), max_steps=200), baselines={"eval_accuracy": 0.2})
     rule = default_rule(BASELINE, Forecaster.default(), None, 0.1)
     ruling = rule.judge(many_classes)
     assert ruling.verdict is Verdict.UNDECIDED
