@@ -90,7 +90,7 @@ def far_below_table() -> str:
     every = {name: slowest(runs, share) for name, share in LOGGED_FROM.items()}
     least = min(run.way for judged in every.values() for run in judged if run.good)
     lines = [
-        f"The least share of its way that a good run had made: {least:.2f}; the limit is half of it.",
+        f"The least share of its way that a good run had made: {least:.2f}; the limit: half of it.",
         "",
         "| evaluations known from | good | data sets | least way up | stopped | stopped, data sets "
         "left out | poor | stopped | at, median |",

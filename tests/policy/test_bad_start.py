@@ -1,4 +1,4 @@
-"""Runs that began far below their trivial predictor: stopped where they stay, left alone otherwise."""
+"""Runs that began far below their trivial predictor: stopped where they stay, and only there."""
 
 from __future__ import annotations
 
