@@ -19,7 +19,7 @@ from hf_ftrisk.signals.model.frozen import random_states_kept
 from hf_ftrisk.signals.model.movement import Update, movement_signals, update_of
 from hf_ftrisk.signals.model.transfer import load_libraries
 from hf_ftrisk.signals.sample import DataSample, sample_rows
-from hf_ftrisk.trainers.facts import length_of, scheduler_rates
+from hf_ftrisk.trainers.facts import length_of, optimizer_name, scheduler_rates
 
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
@@ -329,7 +329,7 @@ def first_update(trainer: Any) -> Update | None:
     """What the optimizer's first step follows: the gradient, its sign, or None if unknown."""
     given = trainer.optimizer
     if given is None:
-        return update_of(str(getattr(trainer.args.optim, "value", trainer.args.optim)))
+        return update_of(optimizer_name(trainer.args))
     return update_of(type(getattr(given, "optimizer", given)).__name__)
 
 

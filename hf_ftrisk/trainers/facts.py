@@ -63,6 +63,11 @@ def begin_at(scheduler: Any, step: int) -> None:
             scheduler.step()
 
 
+def optimizer_name(args: Any) -> str:
+    """What was given as ``optim``; transformers holds it as an enumeration, tests as a word."""
+    return str(getattr(args.optim, "value", args.optim))
+
+
 def _optimizer_like(optimizer: Any) -> torch.optim.Optimizer:
     """An optimizer with the same settings in its groups, over one number each."""
     dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
@@ -122,7 +127,7 @@ def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[st
         world_size=args.world_size,
         learning_rate=args.learning_rate,
         lr_scheduler_type=str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)),
-        optimizer=str(getattr(args.optim, "value", args.optim)),
+        optimizer=optimizer_name(args),
         weight_decay=args.weight_decay,
         max_grad_norm=args.max_grad_norm,
         precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_ftrisk.errors import PreflightUnsupportedError
+from hf_ftrisk.trainers.facts import optimizer_name
 
 _INSTEAD = (
     "Start the program by `hf-ftrisk run`, which probes it in a process of its own, watch the run "
@@ -35,7 +36,7 @@ def check_trainer(trainer: Any) -> None:
             f"preflight takes a transformers Trainer or a subclass, got {type(trainer).__name__}; "
             "a loop of your own goes through PreflightRunner.from_loop"
         )
-    reason = None
+    reason, optimizer = None, optimizer_name(trainer.args)
     if trainer.is_deepspeed_enabled:
         reason = "DeepSpeed builds its engine around the model and cannot be taken off again"
     elif trainer.is_fsdp_enabled or trainer.is_fsdp_xla_enabled:
@@ -44,8 +45,8 @@ def check_trainer(trainer: Any) -> None:
         reason = "the model was sharded when it was loaded"
     elif is_sagemaker_mp_enabled() or is_torch_xla_available():
         reason = "SageMaker model parallelism and XLA are not supported"
-    elif "layerwise" in str(trainer.args.optim) or "lomo" in str(trainer.args.optim):
-        reason = f"optim={trainer.args.optim!s} steps inside backward hooks that stay on the model"
+    elif "layerwise" in optimizer or "lomo" in optimizer:
+        reason = f"optim={optimizer} steps inside backward hooks that stay on the model"
     elif trainer.args.auto_find_batch_size:
         reason = "auto_find_batch_size begins the training anew where a batch does not fit"
     if reason is not None:

@@ -53,6 +53,32 @@ def test_a_command_too_and_a_goal_that_is_not_reported_is_refused(tmp_path: Path
     assert "trained" not in done.stdout
 
 
+INSIDE_BACKWARD = """\
+from pathlib import Path
+from tests.probing.models import bert_trainer, weights_hash
+steps = dict(max_steps=12, eval_strategy="steps", eval_steps=4)
+trainer = bert_trainer(Path("out"), optim="lomo", learning_rate=1e-2, **steps)
+trainer.train()
+print("trained", trainer.state.global_step, weights_hash(trainer.model))
+"""
+
+
+@pytest.mark.slow
+def test_an_optimizer_that_steps_inside_backward_is_probed_there_and_not_stopped(tmp_path: Path):
+    pytest.importorskip("lomo_optim")
+    (tmp_path / "inside.py").write_text(INSIDE_BACKWARD)
+    plain = run("--no-preflight", "--no-watch", "inside.py", cwd=tmp_path)
+    done = run(*GIVEN, "--report-dir", "reports", "inside.py", cwd=tmp_path)
+    assert done.returncode == plain.returncode == 0, done.stderr
+    assert done.stderr.count("it is probed in a process of its own") == 1
+    trained = [
+        [line for line in ran.stdout.splitlines() if line.startswith("trained")]
+        for ran in (plain, done)
+    ]
+    assert trained[0] == trained[1] != []
+    assert reports(tmp_path / "reports") == ["preflight.json", "watch.json"]
+
+
 SHARDED = """\
 from pathlib import Path
 import torch.distributed as dist

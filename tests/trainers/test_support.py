@@ -83,9 +83,9 @@ def test_sharded_training_is_refused(tmp_path, flag, why) -> None:
     refused(trainer, PreflightUnsupportedError, f"{why}.*FineTuneRiskCallback.*from_loop")
 
 
-def test_layerwise_optimizers_are_refused(tmp_path) -> None:
-    trainer = bert_trainer(tmp_path, kind=FaultyTrainer)
-    trainer.args.optim = "galore_adamw_layerwise"  # whose package is not installed here
+@pytest.mark.parametrize("optimizer", ["galore_adamw_layerwise", "apollo_adamw_layerwise", "lomo"])
+def test_optimizers_that_step_inside_backward_are_refused(tmp_path, optimizer) -> None:
+    trainer = bert_trainer(tmp_path, kind=FaultyTrainer, optim=optimizer)
     refused(trainer, PreflightUnsupportedError, "steps inside backward hooks")
 
 
