@@ -28,7 +28,7 @@ from benchmarks.decisions.sources import (
     short_runs,
 )
 from benchmarks.longruns import store
-from hf_ftrisk.policy.preflight_rule import RULE_FILE, PreflightRule
+from hf_ftrisk.policy.parts_rule import PREFLIGHT_FILE, PartsRule
 from hf_ftrisk.reference import load_reference
 
 # Shares of the run that probes train within budgets of 5 and 10 %: most of them.
@@ -42,7 +42,7 @@ def cases(shards: Path) -> None:
     write_cases(examples_of(runs, knowing_none))
 
 
-def fitted() -> PreflightRule:
+def fitted() -> PartsRule:
     """The rule on the cases that are kept."""
     return calibrated(read_cases())
 
@@ -51,7 +51,7 @@ def fit() -> None:
     """Fit, and write the packaged rule."""
     rule = fitted()
     text = json.dumps(rule.to_dict(), indent=1)
-    RULE_FILE.write_text(text + "\n", encoding="utf-8")
+    PREFLIGHT_FILE.write_text(text + "\n", encoding="utf-8")
     shown = {name: round(value, 3) for name, value in rule.weights.items()}
     print(f"{rule.runs} runs of {rule.data_sets} data sets; weights {shown}")
     print(f"NO_GO below {rule.no_go(0.05):.3f}, GO from {rule.go:.3f}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,8 +39,8 @@ class Case:
     steps: int
 
 
-def write_cases(cases: Sequence[Case], file: Path = CASES_FILE) -> None:
-    """Keep cases, their parts to four decimals."""
+def case_columns(cases: Sequence[Case]) -> dict[str, list[object]]:
+    """Columns of a table of cases, their parts to four decimals."""
     values = zip(*(astuple(case.parts) for case in cases), strict=True)
     columns: dict[str, list[object]] = {
         name: [None if value is None else round(value, _DIGITS) for value in part]
@@ -48,15 +49,27 @@ def write_cases(cases: Sequence[Case], file: Path = CASES_FILE) -> None:
     columns["good"] = [bool(case.good) for case in cases]
     for name in ("dataset", "run_id", "steps"):
         columns[name] = [getattr(case, name) for case in cases]
+    return columns
+
+
+def write_columns(columns: dict[str, list[object]], file: Path) -> None:
+    """Write a table of cases."""
     pq.write_table(pa.table(columns), file, compression="zstd")
+
+
+def case_of_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Fields of the case in a row of such a table."""
+    return {
+        "parts": Parts(**{name: row[name] for name in part_names()}),
+        **{name: row[name] for name in ("good", "dataset", "run_id", "steps")},
+    }
+
+
+def write_cases(cases: Sequence[Case], file: Path = CASES_FILE) -> None:
+    """Keep cases."""
+    write_columns(case_columns(cases), file)
 
 
 def read_cases(file: Path = CASES_FILE) -> list[Case]:
     """The cases that `write_cases` kept."""
-    return [
-        Case(
-            parts=Parts(**{name: row[name] for name in part_names()}),
-            **{name: row[name] for name in ("good", "dataset", "run_id", "steps")},
-        )
-        for row in pq.read_table(file).to_pylist()
-    ]
+    return [Case(**case_of_row(row)) for row in pq.read_table(file).to_pylist()]

@@ -90,13 +90,13 @@ def examples_of(runs: Sequence[Seen], forecaster_of: Callable[[str], Predictor])
         runs: full runs and their probes.
         forecaster_of: data set -> forecaster that does not know it.
     """
-    best = _best_skills(runs)
+    best = best_skills(runs)
     found = []
     for seen in runs:
         goal = main_goal(seen.run)
         baseline = seen.run.baseline(goal)
         forecast = forecaster_of(seen.dataset).predict(seen.probe, goal)
-        for name, asked in _goals(goal, baseline, best.get((seen.dataset, goal.metric))):
+        for name, asked in goals_of(goal, baseline, best.get((seen.dataset, goal.metric))):
             end = seen.run.outcome(asked)
             found.append(
                 Example(
@@ -116,7 +116,7 @@ def examples_of(runs: Sequence[Seen], forecaster_of: Callable[[str], Predictor])
     return found
 
 
-def _best_skills(runs: Iterable[Seen]) -> Mapping[tuple[str, str], float]:
+def best_skills(runs: Iterable[Seen]) -> Mapping[tuple[str, str], float]:
     """(data set, metric) -> the best skill that a run of it ended with."""
     best: dict[tuple[str, str], float] = defaultdict(lambda: 0.0)
     for seen in runs:
@@ -128,7 +128,7 @@ def _best_skills(runs: Iterable[Seen]) -> Mapping[tuple[str, str], float]:
     return best
 
 
-def _goals(goal: Goal, baseline: float | None, best: float | None) -> Iterable[tuple[str, Goal]]:
+def goals_of(goal: Goal, baseline: float | None, best: float | None) -> Iterable[tuple[str, Goal]]:
     """Names and goals that a run is judged by."""
     ideal = goal.bounds[1] if goal.greater_is_better else goal.bounds[0]
     if baseline is None or best is None or not np.isfinite(ideal):

@@ -13,7 +13,7 @@ from scipy.special import rel_entr
 
 from benchmarks.decisions.cases import Case
 from hf_ftrisk.policy.parts import part_names
-from hf_ftrisk.policy.preflight_rule import PreflightRule
+from hf_ftrisk.policy.parts_rule import PartsRule
 
 # What a unit of a part is taken to be worth before any pair is seen, in log odds: each part alone,
 # at its worst, makes a good outcome unlikely.
@@ -49,7 +49,7 @@ def weights_of(examples: Sequence[Case]) -> np.ndarray:
     return np.array(raw) / np.sum(raw)
 
 
-def fit(examples: Sequence[Case], strength: float = STRENGTH) -> PreflightRule:
+def fit(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRule:
     """The rule without thresholds: it never calls a run GO or NO_GO."""
     names = part_names()
     columns = np.array([[_or_nan(getattr(e.parts, name)) for name in names] for e in examples])
@@ -73,7 +73,7 @@ def fit(examples: Sequence[Case], strength: float = STRENGTH) -> PreflightRule:
     start = np.concatenate([[0.0], prior])
     bounds = [(None, None)] + [(0.0, None)] * len(names)
     found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
-    return PreflightRule(
+    return PartsRule(
         intercept=float(found[0]),
         weights=dict(zip(names, found[1:].tolist(), strict=True)),
         missing=dict(zip(names, means.tolist(), strict=True)),
@@ -145,7 +145,7 @@ def _divergence(p: float, q: float) -> float:
     return float(rel_entr(p, q) + rel_entr(1.0 - p, 1.0 - q))
 
 
-def calibrated(examples: Sequence[Case], strength: float = STRENGTH) -> PreflightRule:
+def calibrated(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRule:
     """The rule with its thresholds.
 
     They rest on examples judged without their data set, of runs of real length alone: short ones

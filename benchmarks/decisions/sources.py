@@ -21,7 +21,7 @@ from benchmarks.longruns import store
 from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference import load_reference
-from hf_ftrisk.reference.pairs import pairs_of
+from hf_ftrisk.reference.pairs import Pair, pairs_of
 
 SIGNALS_FILE = Path(__file__).parent / "signals.json"
 # Signals that the parts are read from.
@@ -101,17 +101,25 @@ def short_runs() -> Iterator[Seen]:
 
 
 def long_runs(depth: float, shards: Path) -> Iterator[Seen]:
-    """Long runs as a pre-flight sees them that trains this share of the run.
+    """Long runs as a pre-flight sees them that trains this share of the run."""
+    for pair, static in _long_pairs(shards):
+        if JUMP in pair.probes:
+            seen = seen_of_pair(pair, depth)
+            yield replace(seen, probe=replace(seen.probe, static={**seen.probe.static, **static}))
 
-    Classifiers of rows alone: of each other kind of task there are four runs or fewer. Signals are
-    needed.
-    """
+
+def long_full_runs(shards: Path) -> Iterator[Seen]:
+    """Long runs with the untrained model's signals, as a watcher sees them."""
+    for pair, static in _long_pairs(shards):
+        run = replace(pair.run, static=static)
+        yield Seen(run, run, pair.run_id, str(run.settings["recipe"]))
+
+
+def _long_pairs(shards: Path) -> Iterator[tuple[Pair, dict[str, float]]]:
+    """Classifiers of rows with known signals; of other tasks there are four runs or fewer."""
     known = known_signals()
     runs = store.read_all(shards)
     for pair in pairs_of(run for runs_of in runs.values() for run in runs_of):
-        if JUMP not in pair.probes or pair.run.settings["kind"] not in ("single", "pair"):
-            continue
-        seen = seen_of_pair(pair, depth)
-        static = {**seen.probe.static, **known.get(pair.run_id, {})}
-        if "schedule_gain" in static:
-            yield replace(seen, probe=replace(seen.probe, static=static))
+        static = {**pair.run.static, **known.get(pair.run_id, {})}
+        if pair.run.settings["kind"] in ("single", "pair") and "schedule_gain" in static:
+            yield pair, static

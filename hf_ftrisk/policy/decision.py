@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.findings import finding
-from hf_ftrisk.policy.parts import (
-    Parts,
-    classifies_rows,
-    part_names,
-    read_parts,
-    skill_asked,
+from hf_ftrisk.policy.parts import Parts, read_parts, skill_asked
+from hf_ftrisk.policy.parts_rule import (
+    MIN_PARTS,
+    PartsRule,
+    decisive_part,
+    is_like_recorded,
+    wrong_parts,
 )
-from hf_ftrisk.policy.preflight_rule import PreflightRule
 from hf_ftrisk.policy.rule import chance
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
-# Value below which a part is said to be wrong, whatever the weights: then it may be named.
-_WRONG = {
-    "signal": 0.87,  # z of 1.65: one in twenty shufflings does as well
-    "movement": 0.0,  # the schedule moves the loss by less than is asked for
-    "heat": -0.2,
-    "stability": -0.1,
-    "rows": math.log10(64),
-    "reach": 0.0,
-}
-
-
-# The pairs had all parts, or nearly all: of fewer than this the rule knows nothing.
-_MIN_PARTS = 6
 # Movement of a schedule that brings less than a three-hundredth of the fall that is needed.
 _STILL = -4.99
 
@@ -58,7 +44,7 @@ def decide(
     probes: Sequence[RunRecord],
     goal: Goal,
     baseline: float | None,
-    rule: PreflightRule,
+    rule: PartsRule,
     false_stop_rate: float = 0.05,
     forecaster: Predictor | None = None,
 ) -> Decision | None:
@@ -84,14 +70,11 @@ def decide(
     for probe in probes:
         forecast = None if forecaster is None else forecaster.predict(probe, goal)
         seen.append(read_parts(probe, goal, baseline, forecast))
-    if min(parts.measured for parts in seen) < _MIN_PARTS:
+    if min(parts.measured for parts in seen) < MIN_PARTS:
         return None
-    # The pairs are of classifiers: of other tasks only a schedule that moves nothing is judged.
-    like_pairs = all(classifies_rows(probe.static) for probe in probes)
+    # Of tasks that were not recorded only a schedule that moves nothing is judged.
     moves = any(parts.movement is None or parts.movement > _STILL for parts in seen)
-    # And of pretrained ones: what a linear probe finds in random weights says nothing of a run.
-    from_scratch = any(probe.settings.get("pretrained") is False for probe in probes)
-    if moves and (not like_pairs or from_scratch):
+    if moves and not all(is_like_recorded(probe) for probe in probes):
         return None
     chances = [rule.prob_good(parts) for parts in seen]
     prob = sum(chances) / len(chances)
@@ -123,30 +106,6 @@ def decide(
     if verdict is Verdict.UNDECIDED:
         reason = f"{said}, {held}. What speaks against it most: {found.message} {found.advice}"
     return Decision(Ruling(verdict, reason, prob_good=prob, threshold=threshold), found)
-
-
-def decisive_part(parts: Parts, rule: PreflightRule) -> str:
-    """The part that speaks against the run most.
-
-    Among those that are wrong by themselves, the one that takes most from the log odds of a sound
-    run; where none is, the one of all that does.
-    """
-    lost, wrong = rule.deficits(parts), wrong_parts(parts)
-    if wrong:
-        return max(wrong, key=lambda name: (lost[name], -list(_WRONG).index(name)))
-    # A target that the probe reaches is not out of reach, however far others' probes went.
-    within = parts.reach is not None and parts.reach >= 0.0
-    return max((name for name in lost if name != "reach" or not within), key=lost.__getitem__)
-
-
-def wrong_parts(parts: Parts) -> list[str]:
-    """Parts that are wrong by themselves."""
-    values = dict(zip(part_names(), astuple(parts), strict=True))
-    return [
-        name
-        for name, limit in _WRONG.items()
-        if (value := values[name]) is not None and value < limit
-    ]
 
 
 def _why_sound(probe: RunRecord, parts: Parts, goal: Goal, baseline: float | None) -> str:

@@ -25,6 +25,7 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.policy.calibration import conformal_threshold
+from hf_ftrisk.policy.parts_rule import watch_rule
 from hf_ftrisk.policy.rule import StoppingRule
 from hf_ftrisk.record import RunRecord
 
@@ -172,7 +173,8 @@ def default_rule(
 
     With enough good runs of the same task in the history the guarantee is exact. Without them the
     packaged runs are used where their false stops, measured on data sets left out, stay within
-    the allowed rate (`reference_rule`); the rule's `source` says so. They were forecast
+    the allowed rate (`reference_rule`); the rule's `source` says so. Where the untrained model's
+    signals are known, the first half of the run is judged by them as well. They were forecast
     without a history, and so is the new run for this: a few known runs, all of them poor, would
     make a good one look lost. Where packaged runs do not do, the rule cannot stop yet, and says
     how many runs are missing.
@@ -195,6 +197,7 @@ def default_rule(
     if rule.can_stop:
         return rule
     packaged = reference_rule(goal, forecaster, false_stop_rate)
-    if packaged is None or not forecaster.history:
-        return packaged or rule
-    return replace(packaged, judged_by=forecaster.refit(()))
+    if packaged is None:
+        return rule
+    cold = forecaster.refit(()) if forecaster.history else None
+    return replace(packaged, judged_by=cold, parts=watch_rule())

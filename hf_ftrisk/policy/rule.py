@@ -22,7 +22,7 @@ from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.forecast.distribution import Forecast, Predictor
 from hf_ftrisk.forecast.features import began_far_below
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy import bad_start
+from hf_ftrisk.policy import bad_start, by_parts
 from hf_ftrisk.policy.calibration import (
     MIN_PROB,
     Fit,
@@ -32,6 +32,7 @@ from hf_ftrisk.policy.calibration import (
     easing,
 )
 from hf_ftrisk.policy.grid import FIRST_SHARE, first_evaluation
+from hf_ftrisk.policy.parts_rule import PartsRule
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Verdict
@@ -59,6 +60,8 @@ class StoppingRule:
         judged_by: predicts the P(good) that is held against the threshold, where the calibration
             runs were forecast in another way than the run is; None: `forecaster` does. A run is
             stopped only where `forecaster` predicts it to be poor, too.
+        parts: judges the first half of a run whose untrained model's signals are known
+            (`hf_ftrisk.policy.by_parts`); None: forecasts judge all of it.
 
     Raises:
         ValueError: a false_stop_rate outside (0, 1), a caution below 1, or groups of another length
@@ -73,6 +76,7 @@ class StoppingRule:
     caution: float = 1.0
     source: str = ""
     judged_by: Predictor | None = None
+    parts: PartsRule | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.false_stop_rate < 1.0:
@@ -191,6 +195,9 @@ class StoppingRule:
     def _rule(self, record: RunRecord) -> Ruling:
         baseline = record.baseline(self.goal)
         judged = self.judged_forecast(record)
+        parts = self._rule_by_parts(record, judged)
+        if parts is not None:
+            return parts
         forecast = judged if self.judged_by is None else None
         prob = judged.prob_meets(self.goal, baseline)
         threshold = self.threshold(record)
@@ -238,10 +245,28 @@ class StoppingRule:
         reason = f"{said}; {held}."
         return Ruling(verdict, reason, prob_good=prob, threshold=threshold, forecast=forecast)
 
+    def _rule_by_parts(self, record: RunRecord, judged: Forecast) -> Ruling | None:
+        """Ruling by what is known of the untrained model and by the training so far."""
+        if self.parts is None:
+            return None
+        what = chance(self.goal, record.baseline(self.goal))
+        ruling = by_parts.rule_by_parts(
+            record, self.goal, judged, self.parts, self.false_stop_rate, chance=what
+        )
+        if ruling is None or self.judged_by is None or ruling.verdict is not Verdict.NO_GO:
+            return ruling
+        known = self.forecaster.predict(record, self.goal)
+        if known.prob_meets(self.goal, record.baseline(self.goal)) < POOR_PROBABILITY:
+            return ruling
+        promise = f"{ruling.reason} But completed runs of this task promise more."
+        return replace(ruling, verdict=Verdict.UNDECIDED, reason=promise)
+
     def why_silent(self, record: RunRecord) -> str | None:
         """Why the rule could stop this run at no look, None when it could have."""
         if self.goal.threshold(record.baseline(self.goal)) is None:
             return no_threshold(self.goal)
+        if self.parts is not None and by_parts.judges(record, self.goal):
+            return None
         return None if self.can_stop else f"{self.cannot_stop(record).capitalize()}."
 
     def _unlike_packaged(self, record: RunRecord) -> str | None:

@@ -13,7 +13,7 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.history.remembered import Remembered
 from hf_ftrisk.policy import default_rule, judge_preflight
 from hf_ftrisk.policy.decision import Decision, decide
-from hf_ftrisk.policy.preflight_rule import packaged_rule
+from hf_ftrisk.policy.parts_rule import preflight_rule
 from hf_ftrisk.policy.rule import no_threshold
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.probing.cost import full_cost
@@ -82,7 +82,7 @@ def _decide(session: Session, records: tuple[RunRecord, ...]) -> Decision:
     if goal.threshold(baseline) is None:
         return Decision(Ruling(Verdict.UNDECIDED, no_threshold(goal)), None, by_parts=False)
     rate = session.options.false_stop_rate
-    decision = decide(records, goal, baseline, packaged_rule(), rate, Forecaster.default())
+    decision = decide(records, goal, baseline, preflight_rule(), rate, Forecaster.default())
     if decision is None:
         return Decision(_by_rule(session, records), None, by_parts=False)
     # Completed runs were not begun at the peak of their schedule.

@@ -26,6 +26,7 @@ from hf_ftrisk.probing.trainer.workload import TrainerWorkload
 from hf_ftrisk.probing.workload import Workload
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
+from hf_ftrisk.report.before import keep
 from hf_ftrisk.trainers.interrupts import interrupts_held, terminations_unwound
 from hf_ftrisk.trainers.lockstep import Lockstep
 from hf_ftrisk.trainers.state import check_storage
@@ -179,7 +180,10 @@ class PreflightRunner:
 
                 session = Session(workload, self._options, show)
                 session.run()
-                return session.on_main(lambda: conclude(session))
+                report = session.on_main(lambda: conclude(session))
+        if not isinstance(self._trainer, TrainingLoop):
+            keep(self._trainer, report)
+        return report
 
 
 @contextmanager

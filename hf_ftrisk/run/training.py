@@ -267,7 +267,7 @@ class Training:
             report_dir=self._folder(),
             to_stderr=True,
             goal_chosen=not self._options.goals,
-            baseline=None if before is None else before.baseline,
+            preflight=before,
         )
         return callback.attach(self._trainer)
 

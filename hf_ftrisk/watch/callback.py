@@ -26,6 +26,7 @@ from hf_ftrisk.history.given import history_of
 from hf_ftrisk.policy import RuleMaker, rule_maker
 from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.report import RiskReport
+from hf_ftrisk.report.before import Before
 from hf_ftrisk.report.findings import FinishWay
 from hf_ftrisk.report.notebook import NotebookPanel, notebook_panel
 from hf_ftrisk.report.terminal import show_report
@@ -55,10 +56,9 @@ class FineTuneRiskCallback(TrainerCallback):
     or with `attach`, which refuses unusable arguments at once instead of when training begins.
 
     Forecasts appear in the run's own trackers as ``ftrisk/...`` and as one line a look. A run is
-    stopped only by the stopping rule, whose chance of stopping a good run is bounded over all
-    looks by `false_stop_rate` where it rests on completed runs of the task, and measured on other
-    tasks where it rests on packaged runs (docs/evidence/policy.md); or by a failure that is
-    certain, such as a loss that stays NaN.
+    stopped by a failure that is certain, such as a loss that stays NaN, or by the stopping rule,
+    whose chance of stopping a good run is bounded over all looks by `false_stop_rate` on completed
+    runs of the task, and measured on other tasks on packaged ones (docs/evidence/policy.md).
 
     Args:
         goal: what the run is judged by: a `Goal`, or ``"eval_accuracy>=0.85"``, or a metric alone.
@@ -89,8 +89,9 @@ class FineTuneRiskCallback(TrainerCallback):
             of them, not the trackers alone.
         goal_chosen: nobody asked for the goal: where the evaluations do not report its metric, the
             run is judged by one that they do report.
-        baseline: value of a trivial predictor, where it is known: a pre-flight measures the
-            untrained model's. None: from the labels, or an evaluation before the first step.
+        baseline: value of a trivial predictor, where it is known.
+        preflight: report whose baseline and signals are taken over; None: that of the pre-flight
+            of the same Trainer in this process, if there was one.
 
     Raises:
         ValueError: an argument outside its range, or no rule of this name.
@@ -122,6 +123,7 @@ class FineTuneRiskCallback(TrainerCallback):
         log_history: bool = False,
         goal_chosen: bool = False,
         baseline: float | None = None,
+        preflight: RiskReport | None = None,
     ) -> None:
         self._options = Options(
             goal=Goal.parse(goal),
@@ -139,6 +141,7 @@ class FineTuneRiskCallback(TrainerCallback):
             log_history=log_history,
             goal_chosen=goal_chosen,
             baseline=baseline,
+            before=None if preflight is None else Before.of(preflight),
         )
         self._session: Session | None = None
         self._fault: Exception | None = None

@@ -10,6 +10,7 @@ from hf_ftrisk.forecast.gain.tolerance import check_finish
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history.given import Given
 from hf_ftrisk.policy import RuleMaker, default_rule
+from hf_ftrisk.report.before import Before
 from hf_ftrisk.report.findings import FinishWay
 
 Action = Literal["stop", "warn"]
@@ -39,6 +40,7 @@ class Options:
     finish: FinishWay | None = None
     tolerance: float | None = None
     baseline: float | None = None
+    before: Before | None = None
 
     def __post_init__(self) -> None:
         if self.action not in ("stop", "warn"):

@@ -124,6 +124,8 @@ class Session:
             text += f"; {NO_EVALUATION[0].lower()}{NO_EVALUATION[1:]}"
         elif silent is not None and self.options.action == "stop":
             text += f"; {silent[0].lower()}{silent[1:]}"
+        if self.setup.prob_good is not None:
+            text += f"; {self.setup.prob_good:.0%} good by its pre-flight"
         self.say(text)
         if self.options.finish is not None:
             self.say(f"[ftrisk] {self.ending.greeting()}")

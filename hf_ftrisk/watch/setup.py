@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.report.before import take
 from hf_ftrisk.trainers.plan import evaluates, evaluations, run_plan
 from hf_ftrisk.watch.options import Options
 
@@ -24,6 +25,7 @@ class Setup:
         evaluations: planned evaluations of the full run, 0 if unknown.
         evaluates_at_epochs: evaluations come at the ends of epochs.
         saves: whether the run saves any checkpoint.
+        prob_good: P(good) by the run's pre-flight; None: there was none, or it could not say.
     """
 
     plan: RunRecord
@@ -32,6 +34,7 @@ class Setup:
     evaluations: int = 0
     evaluates_at_epochs: bool = False
     saves: bool = False
+    prob_good: float | None = None
 
     @classmethod
     def of_trainer(
@@ -47,6 +50,12 @@ class Setup:
             trainer: the Trainer, None if it is not known.
         """
         plan = run_plan(options.goal, args, state, dict(given), trainer, options.task)
+        kept = None if trainer is None else take(trainer)
+        before = options.before or kept
+        # Signals are of the untrained model: they say nothing of a run that is resumed.
+        known = before is not None and state.global_step == 0 and before.is_of(plan)
+        if before is not None and known:
+            plan = before.applied(plan)
         forecasts = evaluates(args, trainer)
         return cls(
             plan=plan,
@@ -55,6 +64,7 @@ class Setup:
             evaluations=evaluations(args, plan) if forecasts else 0,
             evaluates_at_epochs=_value(args.eval_strategy) == "epoch",
             saves=_value(args.save_strategy) != "no",
+            prob_good=before.prob_good if before is not None and known else None,
         )
 
 

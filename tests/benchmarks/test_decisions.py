@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.decisions.fitting import go_threshold
 from benchmarks.fit_preflight import fitted
-from hf_ftrisk.policy.preflight_rule import packaged_rule
+from hf_ftrisk.policy.parts_rule import preflight_rule
 
 PROBS = np.linspace(0.99, 0.5, 50)
 RUNS = [f"run {number}" for number in range(50)]
@@ -31,7 +31,7 @@ def test_a_poor_run_at_the_top_ends_the_search():
 
 @pytest.mark.slow
 def test_the_packaged_rule_is_what_the_command_fits():
-    anew, packaged = fitted(), packaged_rule()
+    anew, packaged = fitted(), preflight_rule()
     assert (anew.runs, anew.data_sets) == (packaged.runs, packaged.data_sets)
     assert anew.go == pytest.approx(packaged.go, abs=5e-3)
     assert anew.no_go(0.05) == pytest.approx(packaged.no_go(0.05), abs=5e-3)

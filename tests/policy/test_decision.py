@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from hf_ftrisk import Goal
-from hf_ftrisk.policy.decision import decide, decisive_part
+from hf_ftrisk.policy.decision import decide
 from hf_ftrisk.policy.parts import Parts, part_names
-from hf_ftrisk.policy.preflight_rule import PreflightRule
+from hf_ftrisk.policy.parts_rule import PartsRule, decisive_part
 from hf_ftrisk.verdict import Verdict
 from tests.policy.test_parts import GOAL, probe
 
@@ -17,7 +17,7 @@ SOUND = Parts(
     signal=2.0, reach=0.0, rows=2.0, movement=0.8, heat=0.0, learning=0.2, progress=0.5,
     stability=0.0, forecast=2.0,
 )  # fmt: skip
-RULE = PreflightRule(
+RULE = PartsRule(
     intercept=-4.2,
     weights=dict.fromkeys(part_names(), 1.0),
     missing=dict.fromkeys(part_names(), 0.0),

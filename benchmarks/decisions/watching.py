@@ -1,0 +1,104 @@
+"""Looks at the long runs as a watcher sees them that knows the untrained model's signals."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from benchmarks.decisions.cases import Case, case_columns, case_of_row, write_columns
+from benchmarks.decisions.examples import Seen, best_skills, goals_of, main_goal
+from benchmarks.decisions.fitting import fit, held_out_probs
+from benchmarks.decisions.sources import knowing_none, long_full_runs
+from hf_ftrisk.policy.by_parts import LAST_SHARE, judges
+from hf_ftrisk.policy.calibration import look_forecasts
+from hf_ftrisk.policy.grid import FIRST_SHARE
+from hf_ftrisk.policy.parts import read_parts
+from hf_ftrisk.policy.parts_rule import PartsRule
+
+LOOKS_FILE = Path(__file__).parent / "looks.parquet"
+
+
+@dataclass(frozen=True)
+class LookCase(Case):
+    """A look at a run that is judged by one goal.
+
+    Args:
+        target: the goal: a share of the data set's best skill, ``"none"`` or ``"out of reach"``.
+        progress: share of the run that is done.
+    """
+
+    target: str
+    progress: float
+
+    @property
+    def judged(self) -> tuple[str, str]:
+        """Run and goal: what all looks of one judgment share."""
+        return self.run_id, self.target
+
+
+def looks_of(shards: Path) -> list[LookCase]:
+    """Looks at all long runs whose signals are known, each forecast without its data set."""
+    runs = list(long_full_runs(shards))
+    best = best_skills(runs)
+    return [look for seen in runs for look in _looks(seen, best)]
+
+
+def _looks(seen: Seen, best: dict[tuple[str, str], float]) -> Iterator[LookCase]:
+    run, goal = seen.run, main_goal(seen.run)
+    if not judges(run, goal):
+        return
+    baseline = run.baseline(goal)
+    steps, forecasts = look_forecasts(run, goal, knowing_none(seen.dataset))
+    for target, asked in goals_of(goal, baseline, best.get((seen.dataset, goal.metric))):
+        for step, forecast in zip(steps.tolist(), forecasts, strict=True):
+            progress = step / run.max_steps
+            if FIRST_SHARE <= progress <= LAST_SHARE:
+                yield LookCase(
+                    parts=read_parts(run.prefix(step), asked, baseline, forecast),
+                    good=asked.meets(run.outcome(asked), baseline),
+                    dataset=seen.dataset,
+                    run_id=seen.run_id,
+                    steps=run.max_steps,
+                    target=target,
+                    progress=progress,
+                )
+
+
+def write_looks(looks: Sequence[LookCase], file: Path = LOOKS_FILE) -> None:
+    """Keep looks, their numbers to four decimals."""
+    columns = case_columns(looks)
+    columns["target"] = [look.target for look in looks]
+    columns["progress"] = [round(look.progress, 4) for look in looks]
+    write_columns(columns, file)
+
+
+def read_looks(file: Path = LOOKS_FILE) -> list[LookCase]:
+    """The looks that `write_looks` kept."""
+    return [
+        LookCase(**case_of_row(row), target=row["target"], progress=row["progress"])
+        for row in pq.read_table(file).to_pylist()
+    ]
+
+
+def smallest(looks: Sequence[LookCase], probs: np.ndarray) -> dict[tuple[str, str], float]:
+    """Run and goal -> the smallest P(good) over the looks."""
+    found: dict[tuple[str, str], float] = defaultdict(lambda: 1.0)
+    for look, prob in zip(looks, probs.tolist(), strict=True):
+        found[look.judged] = min(found[look.judged], prob)
+    return dict(found)
+
+
+def calibrated_looks(looks: Sequence[LookCase]) -> PartsRule:
+    """The rule on looks; its threshold rests on looks judged without their data set."""
+    good = {look.judged: look.run_id for look in looks if look.good}
+    least = smallest(looks, held_out_probs(looks))
+    return replace(
+        fit(looks),
+        good=tuple(round(least[judged], 6) for judged in good),
+        good_runs=tuple(good.values()),
+    )

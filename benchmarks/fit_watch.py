@@ -1,0 +1,132 @@
+"""Fit the rule that judges the first half of a watched run by its parts, and measure it.
+
+    python -m benchmarks.fit_watch cases [--shards recordings]  # looks at all long runs
+    python -m benchmarks.fit_watch fit                          # into the package
+    python -m benchmarks.fit_watch table [--write docs/evidence/policy.md]
+
+Run it from the repository root, after ``benchmarks.fit_preflight signals``. Looks hold forecasts by
+forecasters fitted without the run's data set, which takes all tables of runs; the fit and the
+table need nothing that is not in the repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.decisions.watching import (
+    LOOKS_FILE,
+    LookCase,
+    calibrated_looks,
+    looks_of,
+    read_looks,
+    write_looks,
+)
+from benchmarks.watched import write_table
+from hf_ftrisk.policy.parts import Parts
+from hf_ftrisk.policy.parts_rule import WATCH_FILE
+
+_NO_SHARDS = Path("benchmarks/recordings/none")
+RATES = (0.05, 0.1)
+EARLY = 0.2
+# What the parts are without the untrained model's signals.
+_UNKNOWN = {"signal": None, "reach": None, "rows": None, "movement": None, "heat": None}
+
+
+def _as_they_are(parts: Parts) -> Parts:
+    return parts
+
+
+def _without_signals(parts: Parts) -> Parts:
+    return replace(parts, **_UNKNOWN)
+
+
+def _without_forecast(parts: Parts) -> Parts:
+    return replace(parts, forecast=None)
+
+
+def _signals_alone(parts: Parts) -> Parts:
+    return replace(parts, learning=None, progress=None, stability=None, forecast=None)
+
+
+VARIANTS: dict[str, Callable[[Parts], Parts]] = {
+    "without the untrained model's signals": _without_signals,
+    "signals and plan alone": _signals_alone,
+    "without the forecast": _without_forecast,
+    "all parts (used)": _as_they_are,
+}
+
+
+def judged(looks: Sequence[LookCase], rate: float) -> list[tuple[LookCase, float | None]]:
+    """Each run and goal with the progress at which it is stopped, judged without its data set."""
+    stops: dict[tuple[str, str], tuple[LookCase, float | None]] = {}
+    for dataset in sorted({look.dataset for look in looks}):
+        rule = calibrated_looks([look for look in looks if look.dataset != dataset])
+        threshold = rule.no_go(rate)
+        for look in looks:
+            if look.dataset != dataset:
+                continue
+            stop = stops.get(look.judged, (look, None))[1]
+            if stop is None and rule.prob_good(look.parts) < threshold:
+                stop = look.progress
+            stops[look.judged] = (look, stop)
+    return list(stops.values())
+
+
+def table(looks: Sequence[LookCase]) -> str:
+    """Good runs kept and poor ones stopped, by variant, goals and allowed rate."""
+    lines = [
+        "| judged by | goals | allowed | good | kept | poor | stopped | by 20 % | steps saved |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, change in VARIANTS.items():
+        changed = [replace(look, parts=change(look.parts)) for look in looks]
+        for rate in RATES:
+            found = judged(changed, rate)
+            lines.append(_row(name, "all", rate, found))
+            baseline = [pair for pair in found if pair[0].target == "none"]
+            lines.append(_row(name, "baseline", rate, baseline))
+    runs, sets = len({look.run_id for look in looks}), len({look.dataset for look in looks})
+    return f"{runs} long runs of {sets} data sets.\n\n" + "\n".join(lines)
+
+
+def _row(name: str, goals: str, rate: float, found: Sequence[tuple[LookCase, float | None]]) -> str:
+    good = [stop for look, stop in found if look.good]
+    poor = [stop for look, stop in found if not look.good]
+    kept = np.mean([stop is None for stop in good])
+    stopped = np.mean([stop is not None for stop in poor])
+    early = np.mean([stop is not None and stop <= EARLY for stop in poor])
+    saved = np.mean([0.0 if stop is None else 1.0 - stop for _, stop in found])
+    return (
+        f"| {name} | {goals} | {rate:g} | {len(good)} | {kept:.1%} | {len(poor)} | {stopped:.1%} "
+        f"| {early:.1%} | {saved:.1%} |"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["cases", "fit", "table"])
+    parser.add_argument("--shards", type=Path, default=_NO_SHARDS, help="shards not packed yet")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
+    options = parser.parse_args(arguments)
+    if options.what == "cases":
+        write_looks(looks_of(options.shards))
+        print(f"{LOOKS_FILE}: {len(read_looks())} looks")
+    elif options.what == "fit":
+        rule = calibrated_looks(read_looks())
+        WATCH_FILE.write_text(json.dumps(rule.to_dict(), indent=1) + "\n", encoding="utf-8")
+        print(f"{rule.runs} runs of {rule.data_sets} data sets; NO_GO below {rule.no_go(0.05):.3f}")
+    else:
+        text = table(read_looks())
+        print(text)
+        if options.write is not None:
+            write_table(options.write, "signals", text)
+
+
+if __name__ == "__main__":
+    main()
