@@ -28,7 +28,7 @@ from benchmarks.decisions.sources import (
     short_runs,
 )
 from benchmarks.longruns import store
-from hf_ftrisk.policy.parts_rule import PREFLIGHT_FILE, PartsRule
+from hf_ftrisk.policy.parts.rule import PREFLIGHT_FILE, PartsRule
 from hf_ftrisk.reference import load_reference
 
 # Shares of the run that probes train within budgets of 5 and 10 %: most of them.

@@ -28,8 +28,8 @@ from benchmarks.decisions.watching import (
     write_looks,
 )
 from benchmarks.watched import write_table
-from hf_ftrisk.policy.parts import Parts
-from hf_ftrisk.policy.parts_rule import WATCH_FILE
+from hf_ftrisk.policy.parts.parts import Parts
+from hf_ftrisk.policy.parts.rule import WATCH_FILE
 
 _NO_SHARDS = Path("benchmarks/recordings/none")
 RATES = (0.05, 0.1)

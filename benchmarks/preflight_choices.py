@@ -20,7 +20,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from benchmarks.decisions.cases import Case, read_cases
 from benchmarks.decisions.fitting import LONG, STRENGTH, held_out_probs
 from benchmarks.watched import write_table
-from hf_ftrisk.policy.parts import part_names
+from hf_ftrisk.policy.parts.parts import part_names
 
 # Share of the good runs that a NO_GO is allowed to meet.
 _RATE = 0.05

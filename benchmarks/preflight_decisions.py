@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.decisions.examples import Example, examples_of
 from benchmarks.decisions.fitting import calibrated, weights_of
 from benchmarks.decisions.sources import NAMES, knowing_none, long_runs, short_runs
-from hf_ftrisk.policy.parts import part_names
+from hf_ftrisk.policy.parts.parts import part_names
 from hf_ftrisk.verdict import Verdict
 
 BUDGETS = (0.02, 0.05, 0.1)

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_ftrisk.policy.parts import Parts, part_names
+from hf_ftrisk.policy.parts.parts import Parts, part_names
 
 CASES_FILE = Path(__file__).parent / "cases.parquet"
 _DIGITS = 4

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.decisions.cases import Case
 from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.parts import read_parts, skill
+from hf_ftrisk.policy.parts.parts import read_parts, skill
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.pairs import Pair
 

@@ -12,8 +12,8 @@ from scipy.optimize import minimize
 from scipy.special import rel_entr
 
 from benchmarks.decisions.cases import Case
-from hf_ftrisk.policy.parts import part_names
-from hf_ftrisk.policy.parts_rule import PartsRule
+from hf_ftrisk.policy.parts.parts import part_names
+from hf_ftrisk.policy.parts.rule import PartsRule
 
 # What a unit of a part is taken to be worth before any pair is seen, in log odds: each part alone,
 # at its worst, makes a good outcome unlikely.

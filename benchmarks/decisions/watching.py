@@ -14,11 +14,11 @@ from benchmarks.decisions.cases import Case, case_columns, case_of_row, write_co
 from benchmarks.decisions.examples import Seen, best_skills, goals_of, main_goal
 from benchmarks.decisions.fitting import fit, held_out_probs
 from benchmarks.decisions.sources import knowing_none, long_full_runs
-from hf_ftrisk.policy.by_parts import LAST_SHARE, judges
 from hf_ftrisk.policy.calibration import look_forecasts
 from hf_ftrisk.policy.grid import FIRST_SHARE
-from hf_ftrisk.policy.parts import read_parts
-from hf_ftrisk.policy.parts_rule import PartsRule
+from hf_ftrisk.policy.parts.parts import read_parts
+from hf_ftrisk.policy.parts.rule import PartsRule
+from hf_ftrisk.policy.parts.watching import LAST_SHARE, judges
 
 LOOKS_FILE = Path(__file__).parent / "looks.parquet"
 

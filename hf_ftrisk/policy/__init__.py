@@ -3,7 +3,7 @@
 from hf_ftrisk.policy.grid import look_steps
 from hf_ftrisk.policy.named import RULES, rule_maker
 from hf_ftrisk.policy.packaged import default_rule
-from hf_ftrisk.policy.parts_rule import decision_parts
+from hf_ftrisk.policy.parts.rule import decision_parts
 from hf_ftrisk.policy.patience import PatienceRule
 from hf_ftrisk.policy.preflight import judge_preflight
 from hf_ftrisk.policy.protocol import Rule, RuleMaker

@@ -25,7 +25,7 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.policy.calibration import conformal_threshold
-from hf_ftrisk.policy.parts_rule import watch_rule
+from hf_ftrisk.policy.parts.rule import watch_rule
 from hf_ftrisk.policy.rule import StoppingRule
 from hf_ftrisk.record import RunRecord
 

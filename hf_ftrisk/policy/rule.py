@@ -22,7 +22,7 @@ from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.forecast.distribution import Forecast, Predictor
 from hf_ftrisk.forecast.features import began_far_below
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy import bad_start, by_parts
+from hf_ftrisk.policy import bad_start
 from hf_ftrisk.policy.calibration import (
     MIN_PROB,
     Fit,
@@ -32,7 +32,8 @@ from hf_ftrisk.policy.calibration import (
     easing,
 )
 from hf_ftrisk.policy.grid import FIRST_SHARE, first_evaluation
-from hf_ftrisk.policy.parts_rule import PartsRule
+from hf_ftrisk.policy.parts import watching
+from hf_ftrisk.policy.parts.rule import PartsRule
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Verdict
@@ -61,7 +62,7 @@ class StoppingRule:
             runs were forecast in another way than the run is; None: `forecaster` does. A run is
             stopped only where `forecaster` predicts it to be poor, too.
         parts: judges the first half of a run whose untrained model's signals are known
-            (`hf_ftrisk.policy.by_parts`); None: forecasts judge all of it.
+            (`hf_ftrisk.policy.parts.watching`); None: forecasts judge all of it.
 
     Raises:
         ValueError: a false_stop_rate outside (0, 1), a caution below 1, or groups of another length
@@ -250,7 +251,7 @@ class StoppingRule:
         if self.parts is None:
             return None
         what = chance(self.goal, record.baseline(self.goal))
-        ruling = by_parts.rule_by_parts(
+        ruling = watching.rule_by_parts(
             record, self.goal, judged, self.parts, self.false_stop_rate, chance=what
         )
         if ruling is None or self.judged_by is None or ruling.verdict is not Verdict.NO_GO:
@@ -265,7 +266,7 @@ class StoppingRule:
         """Why the rule could stop this run at no look, None when it could have."""
         if self.goal.threshold(record.baseline(self.goal)) is None:
             return no_threshold(self.goal)
-        if self.parts is not None and by_parts.judges(record, self.goal):
+        if self.parts is not None and watching.judges(record, self.goal):
             return None
         return None if self.can_stop else f"{self.cannot_stop(record).capitalize()}."
 

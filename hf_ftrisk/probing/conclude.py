@@ -12,8 +12,8 @@ from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.history.remembered import Remembered
 from hf_ftrisk.policy import default_rule, judge_preflight
-from hf_ftrisk.policy.decision import Decision, decide
-from hf_ftrisk.policy.parts_rule import preflight_rule
+from hf_ftrisk.policy.parts.decision import Decision, decide
+from hf_ftrisk.policy.parts.rule import preflight_rule
 from hf_ftrisk.policy.rule import no_threshold
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.probing.cost import full_cost

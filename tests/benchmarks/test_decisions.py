@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks.decisions.fitting import go_threshold
+from benchmarks.decisions.watching import calibrated_looks, read_looks
 from benchmarks.fit_preflight import fitted
-from hf_ftrisk.policy.parts_rule import preflight_rule
+from hf_ftrisk.policy.parts.rule import preflight_rule, watch_rule
 
 PROBS = np.linspace(0.99, 0.5, 50)
 RUNS = [f"run {number}" for number in range(50)]
@@ -34,5 +35,13 @@ def test_the_packaged_rule_is_what_the_command_fits():
     anew, packaged = fitted(), preflight_rule()
     assert (anew.runs, anew.data_sets) == (packaged.runs, packaged.data_sets)
     assert anew.go == pytest.approx(packaged.go, abs=5e-3)
+    assert anew.no_go(0.05) == pytest.approx(packaged.no_go(0.05), abs=5e-3)
+    assert anew.weights == pytest.approx(dict(packaged.weights), abs=0.02)
+
+
+@pytest.mark.slow
+def test_the_packaged_rule_of_a_watched_run_is_what_the_command_fits():
+    anew, packaged = calibrated_looks(read_looks()), watch_rule()
+    assert (anew.runs, anew.data_sets) == (packaged.runs, packaged.data_sets)
     assert anew.no_go(0.05) == pytest.approx(packaged.no_go(0.05), abs=5e-3)
     assert anew.weights == pytest.approx(dict(packaged.weights), abs=0.02)

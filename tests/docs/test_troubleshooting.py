@@ -9,7 +9,7 @@ from pathlib import Path
 
 import hf_ftrisk
 from hf_ftrisk import errors
-from hf_ftrisk.policy.findings import NAMES
+from hf_ftrisk.policy.parts.findings import NAMES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 NAMED = set(re.findall(r"`(\w+)`", PAGE))

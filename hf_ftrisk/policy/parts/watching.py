@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.findings import finding
 from hf_ftrisk.policy.grid import FIRST_SHARE, first_evaluation
-from hf_ftrisk.policy.parts import read_parts
-from hf_ftrisk.policy.parts_rule import MIN_PARTS, PartsRule, decisive_part, is_like_recorded
+from hf_ftrisk.policy.parts.findings import finding
+from hf_ftrisk.policy.parts.parts import read_parts
+from hf_ftrisk.policy.parts.rule import MIN_PARTS, PartsRule, decisive_part, is_like_recorded
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Verdict

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_ftrisk import Goal, RunRecord
-from hf_ftrisk.policy.parts import Parts, part_names, read_parts, skill, skill_asked
+from hf_ftrisk.policy.parts.parts import Parts, part_names, read_parts, skill, skill_asked
 
 GOAL = Goal("eval_accuracy", target=0.75)
 STATIC = {

@@ -10,10 +10,10 @@ import pytest
 from hf_ftrisk import Forecast, Goal
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import default_rule
-from hf_ftrisk.policy.by_parts import judges, rule_by_parts
+from hf_ftrisk.policy.parts.watching import judges, rule_by_parts
 from hf_ftrisk.verdict import Verdict
-from tests.policy.test_decision import RULE
-from tests.policy.test_parts import GOAL, probe
+from tests.policy.parts.test_decision import RULE
+from tests.policy.parts.test_parts import GOAL, probe
 
 MIDDLING = Forecast(np.linspace(0.5, 0.9, 101), step=6)
 SOUND = probe([0.7, 0.6, 0.5, 0.4, 0.35, 0.3], accuracy=0.75, loss=0.35, signal_z=40.0)

@@ -24,11 +24,11 @@ import numpy as np
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import conformal_threshold
-from hf_ftrisk.policy.parts import Parts, classifies_rows, part_names, read_parts
+from hf_ftrisk.policy.parts.parts import Parts, classifies_rows, part_names, read_parts
 from hf_ftrisk.record import RunRecord
 
-PREFLIGHT_FILE = Path(__file__).parent.parent / "reference" / "preflight.json"
-WATCH_FILE = Path(__file__).parent.parent / "reference" / "watch.json"
+PREFLIGHT_FILE = Path(__file__).parents[2] / "reference" / "preflight.json"
+WATCH_FILE = Path(__file__).parents[2] / "reference" / "watch.json"
 # The recorded runs had all parts, or nearly all: where fewer were measured the rules know nothing.
 MIN_PARTS = 6
 # Value below which a part is said to be wrong, whatever the weights: then it may be named.

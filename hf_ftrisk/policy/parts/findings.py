@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.parts import (
+from hf_ftrisk.policy.parts.parts import (
     needed_fall,
     peak_rate,
     probe_log_odds,

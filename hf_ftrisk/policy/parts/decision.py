@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.findings import finding
-from hf_ftrisk.policy.parts import Parts, read_parts, skill_asked
-from hf_ftrisk.policy.parts_rule import (
+from hf_ftrisk.policy.parts.findings import finding
+from hf_ftrisk.policy.parts.parts import Parts, read_parts, skill_asked
+from hf_ftrisk.policy.parts.rule import (
     MIN_PARTS,
     PartsRule,
     decisive_part,

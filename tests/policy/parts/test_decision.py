@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from hf_ftrisk import Goal
-from hf_ftrisk.policy.decision import decide
-from hf_ftrisk.policy.parts import Parts, part_names
-from hf_ftrisk.policy.parts_rule import PartsRule, decisive_part
+from hf_ftrisk.policy.parts.decision import decide
+from hf_ftrisk.policy.parts.parts import Parts, part_names
+from hf_ftrisk.policy.parts.rule import PartsRule, decisive_part
 from hf_ftrisk.verdict import Verdict
-from tests.policy.test_parts import GOAL, probe
+from tests.policy.parts.test_parts import GOAL, probe
 
 SOUND = Parts(
     signal=2.0, reach=0.0, rows=2.0, movement=0.8, heat=0.0, learning=0.2, progress=0.5,
