@@ -75,7 +75,8 @@ $(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check \
-		--constraint constraints-oldest.txt --editable ".[plots,tensorboard,train]" jsonschema pytest pytest-timeout hypothesis
+		--constraint constraints-oldest.txt --editable ".[plots,tensorboard,train]" \
+		hypothesis jsonschema pytest pytest-timeout tensorboardX
 	$(OLDEST)/bin/pip check
 	@touch $@
 

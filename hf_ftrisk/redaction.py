@@ -28,7 +28,7 @@ _PART = r"[^\s/\\'\"<>|*?`,;()\[\]{}]"
 _ON = rf"(?: (?:{_PART}+ ){{0,2}}{_PART}*/(?:{_PART}|/)*)*"
 _ON_WINDOWS = rf"(?: (?:{_PART}+ ){{0,2}}{_PART}*\\(?:{_PART}|\\)*)*"
 _SECRET = (
-    r"(?:token|secret|password|passwd|passphrase|pwd|pat|api[_-]?key|apikey|"
+    r"(?:token|secret|password|passwd|passphrase|pwd|pat|api[_.-]?key|"
     r"(?:access|account|auth|encryption|master|private|service|session|shared|signing|ssh)"
     r"[_-]?(?:access[_-]?)?(?:key|signature)|credentials?|authorization|cookie)"
 )
@@ -50,6 +50,8 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?i)(?<![A-Za-z0-9-])--?(?:[\w-]*-)?{_SECRET}(?: +|=){_VALUE}", "[token]"),
         (rf"(?i)(?<![A-Za-z0-9])['\"]?(?:[\w.-]*[_.-])?{_SECRET}(?:[_-]id)?['\"]?\s*(?:=>|:=|=|:)\s*"
          rf"{_VALUE}", "[token]"),
+        (rf"(?i)(?<![A-Za-z0-9])(?:[\w.-]*(?:password|passwd|pwd)|(?:[\w.-]*[_.-])?pass)=\s*{_VALUE}",
+         "[token]"),
         (rf"(?<![A-Za-z0-9])[A-Za-z]+(?:Key|Token|Secret|Password|Signature)\s*[=:]\s*{_VALUE}",
          "[token]"),
         (r"(?i)(?<![A-Za-z0-9])(?:bearer|basic) [\w.~+/=-]{8,}", "[token]"),
@@ -57,15 +59,21 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         # Documented beginnings, whatever is joined to them by an underscore.
         (r"(?<![A-Za-z0-9])(?:hf|api_org)_[A-Za-z0-9]{8,}[\w-]*", "[token]"),
         (r"(?<![A-Za-z0-9])(?:gh[opsru]_|github_pat_|glpat-|gldt-|npm_|pypi-|dop_v1_|shpat_|"
-         r"xox[a-z]-|xapp-|sq0[a-z]{3}-|dckr_pat_|nvapi-|r8_|lsv2_|pplx-|gsk_)[\w-]{10,}",
+         r"xox[a-z]-|xapp-|sq0[a-z]{3}-|dckr_pat_|nvapi-|r8_|lsv2_|pplx-|gsk_|"
+         r"wandb_v1_|hv[sbr]\.|AGE-SECRET-KEY-)[\w-]{10,}",
          "[token]"),
         (r"(?<![A-Za-z0-9])(?:sk|pk|rk|ak)[-_](?=[\w-]*\d)[\w-]{16,}", "[token]"),
         (r"(?<![A-Za-z0-9])(?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{12,}\w*", "[token]"),
         (r"(?<![A-Za-z0-9])(?:AIza|ya29\.|SG\.|AC(?=[0-9a-f]{32}))[\w.-]{20,}", "[token]"),
         (r"(?<![A-Za-z0-9])eyJ[\w-]{8,}(?:\.[\w-]*){0,2}", "[token]"),
         # Keys of Weights & Biases, Comet and others; a commit stands behind an @.
-        (r"(?<![@A-Za-z0-9-])[0-9a-f]{32,64}(?![A-Za-z0-9])", "[token]"),
+        (r"(?<![@A-Za-z0-9-])(?:0x|dapi|key-)?[0-9a-f]{32,64}(?![A-Za-z0-9])", "[token]"),
+        # A secret key of AWS without its name: forty characters of base64, mixed.
+        (r"(?<![A-Za-z0-9/+=-])(?=[a-z0-9/+]*[A-Z])(?=[A-Z0-9/+]*[a-z])(?=[A-Za-z/+]*\d)"
+         r"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])", "[token]"),
+        (r"(?<![A-Za-z0-9])arn:aws[\w-]*:[^\s'\"<>`,;)\]]+", "[address]"),
         # --- paths and files
+        (r"(?i)(?:[\w.:-]*%2F[\w.~-]+){2,}\S*", "[path]"),
         (rf"(?i)(?<![A-Za-z0-9]){_SCHEMES}(?:\+\w+)?(?::\w+)?:/+[^\s'\"<>`,;)\]]*", "[path]"),
         (r"(?i)https?://[\w.-]*(?:\.core\.windows\.net|amazonaws\.com|storage\.googleapis\.com|"
          r"storage\.cloud\.google\.com|digitaloceanspaces\.com|r2\.cloudflarestorage\.com)\S*",
@@ -94,7 +102,7 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )  # fmt: skip
 _V6 = re.compile(
-    r"(?<![A-Za-z0-9:.])\[?(?P<address>[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)(?:%\w+)?\]?(?![\w:])"
+    r"(?<![A-Za-z0-9:.])\[?(?P<address>[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)(?:%\w+)?(?:\]:\d+|\]?)(?![\w:])"
 )
 # Names so common that they are words, not a person or a machine.
 _COMMON_NAMES = frozenset(

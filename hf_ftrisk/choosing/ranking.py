@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -53,7 +54,8 @@ class Ranking(Ranked):
         version = data.get("format_version")
         if version != _FORMAT_VERSION:
             raise ValueError(
-                f"ranking has format_version {version!r}, this release reads {_FORMAT_VERSION}"
+                f"ranking has format_version {reprlib.repr(version)}, this release reads "
+                f"{_FORMAT_VERSION}"
             )
         return cls(
             goal=Goal(**data["goal"]),
@@ -80,7 +82,10 @@ class Ranking(Ranked):
         data = read_json(Path(path))
         if not isinstance(data, dict) or "entries" not in data:
             raise ValueError(f"{path} holds no ranking: expected an object with 'entries'")
-        return cls.from_dict(data)
+        try:
+            return cls.from_dict(data)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"{path} holds no ranking: {error}") from error
 
     # --- words ------------------------------------------------------------------------------------
 

@@ -206,19 +206,20 @@ def report(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a saved report.
+    """Show a saved report; as JSON or Markdown without what should stay on this machine.
 
     Example: `hf-ftrisk report reports/watch.json --markdown`
     """
+    from hf_ftrisk.hub.clean import clean_report
     from hf_ftrisk.report import RiskReport
     from hf_ftrisk.report.terminal import show_report
 
     with told_errors():
         loaded = RiskReport.load(path)
     if json_output:
-        print_json(loaded.to_dict())
+        print_json(clean_report(loaded).to_dict())
     elif markdown:
-        typer.echo(loaded.to_markdown(), nl=False)
+        typer.echo(clean_report(loaded).to_markdown(), nl=False)
     else:
         show_report(loaded)
 

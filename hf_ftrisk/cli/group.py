@@ -23,7 +23,9 @@ def told_errors() -> Iterator[None]:
 
     try:
         yield
-    except (ValueError, FileNotFoundError, MissingExtraError) as error:
+    except BrokenPipeError:  # who reads the output has gone: there is nobody to tell
+        raise
+    except (ValueError, OSError, MissingExtraError) as error:
         raise typer.BadParameter(str(error)) from error
     except RuntimeError as error:
         # The Hub's client takes its time to load: only where something was asked of the Hub.

@@ -60,8 +60,14 @@ def encode(record: RunRecord) -> EncodedRun:
     """Bytes of `record`; equal records give equal bytes.
 
     Raises:
-        HistoryError: settings that are no JSON scalars or lists of them.
+        HistoryError: a task that is no text, a seed that is no whole number, or settings that are
+            no JSON scalars or lists of them.
     """
+    task, seed = record.task, record.seed
+    if not (task is None or isinstance(task, str)):
+        raise HistoryError(f"this run cannot be stored: its task must be text, got {task!r}")
+    if not (seed is None or isinstance(seed, int)):
+        raise HistoryError(f"this run cannot be stored: its seed must be whole, got {seed!r}")
     # By field, not by a list of names: a field added to the record is stored without a word here.
     head = {
         field.name: _plain(getattr(record, field.name))

@@ -31,8 +31,9 @@ from hf_ftrisk.history.files import (
 )
 
 _BUSY_SECONDS = 60.0
-# What SQLite says of a damaged schema may quote it, and so be no text.
-_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+# What SQLite says of a damaged schema may quote it, and so be no text; a task that is looked for
+# may be none either.
+_ERRORS = (sqlite3.DatabaseError, UnicodeError)
 _MAGIC = b"SQLite format 3\x00"
 _DATABASE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 
@@ -213,6 +214,11 @@ class Storage:
                 f"the history {self.path} is locked {held_by(files)}; waited {self._seconds:.0f} s."
                 " Nothing was changed. Repeat it when that has ended."
             )
+        if code == sqlite3.SQLITE_ERROR:
+            return HistoryError(
+                f"the tables of {self.path} are not those of a history ({error}); nothing was "
+                "changed. Choose another file, or move this one away."
+            )
         return HistoryError(f"cannot use the history {self.path}: {error}")
 
     def _set_aside(self, error: Exception) -> None:
@@ -281,7 +287,12 @@ class Storage:
         """Stored runs in the order they were added; a damaged row is reported and left out.
 
         With `latest`, at most that many of those added last.
+
+        Raises:
+            HistoryError: a `latest` below 0, or text that no database can hold.
         """
+        if latest is not None and not 0 <= latest < 1 << 63:
+            raise HistoryError(f"latest must be a number of runs, got {latest}")
         conditions = ["1"] if pulled else ["source NOT LIKE 'hub:%'"]
         values: list[str | int] = []
         for column, wanted in (("task", task), ("source", source)):
@@ -304,11 +315,7 @@ class Storage:
                 [*values, -1 if latest is None else latest],
             ).fetchall()[::-1]
             for number, fingerprint, head in heads:
-                rows = connection.execute(
-                    "SELECT kind, name, data FROM columns WHERE run = ? ORDER BY kind, name",
-                    (number,),
-                )
-                run = _whole_run(head, rows, fingerprint)
+                run = _whole_run(head, _columns_of(connection, number), fingerprint)
                 if run is not None:
                     runs.append(run)
                 else:
@@ -328,6 +335,12 @@ def _connected(path: Path, seconds: float) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def _columns_of(connection: sqlite3.Connection, number: int) -> Iterable[Any]:
+    return connection.execute(
+        "SELECT kind, name, data FROM columns WHERE run = ? ORDER BY kind, name", (number,)
+    )
+
+
 def _whole_run(head: object, columns: Iterable[Any], fingerprint: object) -> EncodedRun | None:
     """The run of these cells, None where one of them is not what was written."""
     rows = [Column(*row) for row in columns]
@@ -342,9 +355,18 @@ def _whole_run(head: object, columns: Iterable[Any], fingerprint: object) -> Enc
 
 
 def _insert(connection: sqlite3.Connection, run: EncodedRun, facts: RunFacts, source: str) -> int:
+    stored = connection.execute(
+        "SELECT id, head FROM runs WHERE fingerprint = ?", (run.fingerprint,)
+    ).fetchone()
+    if stored is not None:
+        number, head = stored
+        if _whole_run(head, _columns_of(connection, number), run.fingerprint) is not None:
+            return 0
+        # Damaged since: left as it is, it would stay lost, however often it is added again.
+        connection.execute("DELETE FROM runs WHERE id = ?", (number,))
     cursor = connection.execute(
         "INSERT INTO runs (fingerprint, task, status, max_steps, seed, head, source, added_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (fingerprint) DO NOTHING",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             run.fingerprint,
             facts.task,
@@ -356,9 +378,11 @@ def _insert(connection: sqlite3.Connection, run: EncodedRun, facts: RunFacts, so
             time.time(),
         ),
     )
-    if cursor.rowcount == 0:
-        return 0
     number = cursor.lastrowid
+    # A run that somebody removed with SQLite's own tools has left these behind: foreign keys are
+    # off there, and its number is given again.
+    for table in ("columns", "final"):
+        connection.execute(f"DELETE FROM {table} WHERE run = ?", (number,))
     connection.executemany(
         "INSERT INTO columns (run, kind, name, data) VALUES (?, ?, ?, ?)",
         [(number, *column) for column in run.columns],

@@ -32,6 +32,7 @@ METADATA_VERSION = 1
 MAX_DIAGNOSES = 20
 
 _MAX_NAME = 120
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,10 @@ def _forecast_dict(forecast: CardForecast | None) -> dict[str, Any] | None:
 
 
 def _shown(value: object) -> str:
-    return printable(repr(value), _MAX_NAME)
+    try:
+        return printable(repr(value), _MAX_NAME)
+    except ValueError:  # a number of more digits than Python writes
+        return f"a very large {type(value).__name__}"
 
 
 def _mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -297,7 +301,8 @@ def _number(data: Mapping[str, Any], name: str) -> float | None:
     value = data.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not abs(value) <= _LARGEST:
         raise CardError(f"the card's {name} must be a finite number, got {_shown(value)}")
     return value
 

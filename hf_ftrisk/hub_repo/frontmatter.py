@@ -21,6 +21,9 @@ _ENDS_IN_FLOW = re.compile(r"[,\[\]{}]")
 # Plain words that some YAML version reads as a truth value or as nothing.
 _NOT_PLAIN = frozenset({"yes", "no", "on", "off", "y", "n", "true", "false", "null"})
 
+# A few lines of aliases of aliases would fill any memory.
+_MAX_ALIASED = 1_000_000
+
 _PLAIN = re.compile(r"[A-Za-z_](?:[\w./+-]|:(?=[\w./+-]))*", re.ASCII)
 
 
@@ -28,10 +31,15 @@ def load(front: str) -> dict[str, Any]:
     """Front matter as plain data; empty when there is none.
 
     Raises:
-        CardError: not valid YAML, or no mapping.
+        CardError: not valid YAML, no mapping, or one whose aliases stand for far more than is
+            written or for themselves.
     """
     try:
-        data = yaml.safe_load(front)
+        reader = yaml.SafeLoader(front)
+        node = reader.get_single_node()
+        if node is not None and _unfolded(node, {}) > 2 * len(front) + _MAX_ALIASED:
+            raise ValueError("its aliases stand for far more than is written")
+        data = None if node is None else reader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CardError(f"the card's front matter is not valid YAML: {error}") from None
     if data is None:
@@ -41,6 +49,27 @@ def load(front: str) -> dict[str, Any]:
             f"the card's front matter must be a mapping of keys, found a {type(data).__name__}"
         )
     return data
+
+
+def _unfolded(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Characters and values that a node stands for, every alias in it written out.
+
+    Args:
+        node: what is measured.
+        sizes: those known already, by the nodes' identity.
+
+    Raises:
+        ValueError: it holds itself.
+    """
+    if not isinstance(node, yaml.CollectionNode):
+        return 1 + len(node.value)
+    if id(node) not in sizes:
+        sizes[id(node)] = -1
+        parts = (p for item in node.value for p in (item if isinstance(item, tuple) else (item,)))
+        sizes[id(node)] = 1 + sum(_unfolded(part, sizes) for part in parts)
+    elif sizes[id(node)] < 0:
+        raise ValueError("a value holds itself by an alias")
+    return sizes[id(node)]
 
 
 def set_key(front: str, key: str, value: Mapping[str, Any], newline: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -24,7 +25,8 @@ def record_fields(data: Mapping[str, Any], names: Collection[str]) -> dict[str, 
     version = data.get("format_version")
     if version != FORMAT_VERSION:
         raise ValueError(
-            f"run record has format_version {version!r}, this release reads {FORMAT_VERSION}"
+            f"run record has format_version {reprlib.repr(version)}, this release reads "
+            f"{FORMAT_VERSION}"
         )
     known = {name for name in names if name in data}
     fields = {name: data[name] for name in known}

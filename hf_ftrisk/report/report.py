@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,7 +120,8 @@ class RiskReport(Findings):
         version = data.get("format_version")
         if version != FORMAT_VERSION:
             raise ValueError(
-                f"report has format_version {version!r}, this release reads {FORMAT_VERSION}"
+                f"report has format_version {reprlib.repr(version)}, this release reads "
+                f"{FORMAT_VERSION}"
             )
         check(data)
         forecast, decomposition, run = data["forecast"], data["decomposition"], data["run"]

@@ -7,13 +7,24 @@ change, are refused.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.report.findings import Cost, Finish, Look, Stage
 from hf_ftrisk.risk.decay import Form
 from hf_ftrisk.risk.regimes import NamedRegime
@@ -22,12 +33,21 @@ from hf_ftrisk.verdict import Diagnosis
 _MAX_VALUES = 1_000_000
 _MAX_TEXT = 100_000
 
+
+def _encodable(value: JsonValue) -> JsonValue:
+    # Half of a surrogate pair can stand in JSON, by its number, and in no file.
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
 Step = Annotated[int, Field(ge=0, le=1 << 53)]
 Number = Annotated[float, Field(ge=-1e300, le=1e300)]
 Count = Annotated[float, Field(ge=0, le=1e300)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(max_length=_MAX_TEXT)]
 Texts = Annotated[list[Text], Field(max_length=10_000)]
+# Of plain JSON, with text alone that a file can hold.
+Settings = dict[Text, Annotated[JsonValue, AfterValidator(_encodable)]]
 # A number as a record stores it: null for NaN, words for infinities.
 Cell = float | None | Literal["inf", "-inf"]
 Cells = Annotated[list[Cell], Field(max_length=_MAX_VALUES)]
@@ -59,7 +79,9 @@ def _part(kind: type, /, **stricter: Any) -> type[_Part]:
     return create_model(kind.__name__, __base__=_Part, **declared)
 
 
-_GOAL = _part(Goal, metric=Annotated[str, Field(min_length=1, max_length=1000)], kind=str | None)
+_GOAL = _part(
+    Goal, metric=Annotated[str, Field(min_length=1, max_length=1000)], kind=MetricKind | None
+)
 
 
 def _not_negative(hint: Any) -> Any:
@@ -186,7 +208,7 @@ class _Record(BaseModel):
     greater_is_better: bool | None = None
     baselines: dict[str, Cell] = {}
     final: dict[str, Cell] = {}
-    settings: dict[str, Any] = {}
+    settings: Settings = {}
     static: dict[str, Cell] = {}
 
 
@@ -211,7 +233,7 @@ class _Report(BaseModel):
     stopped_at: Step | None
     finish: _FINISH | None = None  # type: ignore[valid-type]  # not in reports of 0.1
     signals: Numbers
-    settings: dict[str, Any]
+    settings: Settings
     notes: Texts
 
 

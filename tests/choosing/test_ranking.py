@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,26 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text("[]")
     with pytest.raises(ValueError, match="no ranking"):
         Ranking.load(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize(
+    ("part", "odd"),
+    [
+        ("entries", [5]),
+        ("entries", [{}]),
+        ("goal", {"metric": "eval_accuracy", "other": 1}),
+        ("budget", "x"),
+        ("notes", None),
+        ("format_version", "9" * 10_000),
+    ],
+)
+def test_a_changed_part_is_refused_in_a_line(
+    ranking: Ranking, tmp_path: Path, part: str, odd: object
+) -> None:
+    (tmp_path / "r.json").write_text(json.dumps({**ranking.to_dict(), part: odd}))
+    with pytest.raises(ValueError, match="holds no ranking") as refused:
+        Ranking.load(tmp_path / "r.json")
+    assert len(str(refused.value)) < 500
 
 
 def test_the_card_says_among_how_many_and_by_probes_of_which_depth(ranking: Ranking) -> None:

@@ -1,5 +1,6 @@
 """Files of a history that are damaged, held, not ours to write, or no files of a history at all."""
 
+import dataclasses
 import math
 import os
 import sqlite3
@@ -100,6 +101,64 @@ def test_runs_with_a_seed_of_64_bits_and_a_final_nan_are_stored_and_found(tmp_pa
     other = RunHistory(tmp_path / "other.db")
     assert str(other.import_parquet(tmp_path / "runs.parquet")) == "2 added, 0 known already"
     assert math.isnan(other.records(metric="f1")[0].final["eval_f1"])
+
+
+@pytest.mark.parametrize("statement", CELLS)
+def test_a_run_that_was_damaged_is_whole_again_when_it_is_added_again(tmp_path, statement):
+    path = tmp_path / "runs.db"
+    RunHistory(path).add(make_record(0)).add(make_record(1))
+    sql(path, statement)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedHistoryWarning)
+        history = RunHistory(path)
+        assert history.add_all([make_record(0), make_record(1)]) == 1
+        assert sorted(record.seed for record in history) == [0, 1]
+
+
+def test_runs_removed_with_another_tool_make_room_for_new_ones(tmp_path):
+    """SQLite's own shell leaves foreign keys off: what hangs on the runs stays behind."""
+    path = tmp_path / "runs.db"
+    RunHistory(path).add(full_record(0)).add(full_record(1))
+    sql(path, "DELETE FROM runs")
+    history = RunHistory(path).add(make_record(2))
+    assert [record.seed for record in history] == [2]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE final",
+        "DROP TABLE columns",
+        "ALTER TABLE runs RENAME COLUMN head TO other",
+        "PRAGMA user_version = 1",
+    ],
+)
+def test_tables_that_are_not_those_of_a_history_are_told(tmp_path, statement):
+    path = tmp_path / "runs.db"
+    RunHistory(path).add(make_record(0))
+    sql(path, statement)
+    with pytest.raises(HistoryError, match=r"are not those of a history .*Choose another"):
+        RunHistory(path).add(make_record(1)).records(metric="accuracy")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"task": "\udcff"}, "can't encode"),
+        ({"metric": "\udcff"}, "can't encode"),
+        ({"latest": -1}, "a number of runs, got -1"),
+        ({"latest": 2**63}, "a number of runs"),
+    ],
+)
+def test_what_no_database_can_look_for_is_told(tmp_path, asked, message):
+    with pytest.raises(HistoryError, match=message):
+        RunHistory(tmp_path / "runs.db").records(**asked)
+
+
+@pytest.mark.parametrize("odd", [{"task": 7}, {"task": ["sst2"]}, {"seed": "x"}, {"seed": 1.5}])
+def test_a_run_whose_task_or_seed_is_none_is_refused(tmp_path, odd):
+    with pytest.raises(HistoryError, match=r"must be (text|whole), got"):
+        RunHistory(tmp_path / "runs.db").add(dataclasses.replace(make_record(), **odd))
 
 
 @settings(deadline=None, max_examples=fuzz(60), suppress_health_check=list(HealthCheck))

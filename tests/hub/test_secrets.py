@@ -71,10 +71,24 @@ SECRETS = [
     f"git@github.com:team/{MARK}.git",
     f"{MARK}.corp",
     f"$HOME/{MARK}",
+    f"PGPASSWORD={MARK}",
+    f"db_pass={MARK}",
+    f"wandb_v1_{MARK}abcdefgh",
+    f"hvs.CAES{MARK}abcdefgh",
+    f"AGE-SECRET-KEY-1{MARK.upper()}QQQQ",
+    f"wJalrXUtnFEMI/{MARK}K7MDENGbPxRfiCYEXA",
+    f"arn:aws:iam::123456789012:user/{MARK}",
+    f"%2Fhome%2F{MARK}%2Fx",
 ]
 FIXED = {"stage", "severity", "kind", "status", "draws", "weights", "identified"}
 FIXED |= {"regime_probabilities"}
-ADDRESSES = ["10.1.2.3:8080", "2001:db8::8a2e:370:7334", "fe80::7334%eth0", "aa:bb:cc:dd:ee:7f"]
+ADDRESSES = [
+    "10.1.2.3:8080",
+    "2001:db8::8a2e:370:7334",
+    "[2001:db8::7334]:8080",
+    "fe80::7334%eth0",
+    "aa:bb:cc:dd:ee:7f",
+]
 
 
 def leaks(content):
@@ -226,6 +240,15 @@ def test_no_secret_is_in_the_json_of_a_replay(tmp_path, secret):
     done = CliRunner().invoke(app, ["replay", str(folder), "--json"])
     assert done.exit_code == 0, done.output
     assert not leaks(done.output)
+
+
+@pytest.mark.parametrize("form", ["--json", "--markdown"])
+def test_no_byte_of_a_secret_is_in_a_report_that_is_printed_to_be_passed_on(whole, tmp_path, form):
+    for first in range(0, len(SECRETS), 9):
+        saved = planted(whole, cycle(first)).save(tmp_path / "report.json")
+        done = CliRunner().invoke(app, ["report", str(saved), form])
+        assert done.exit_code == 0, done.output
+        assert not leaks(done.output)
 
 
 # --- what cannot be text ---------------------------------------------------------------------

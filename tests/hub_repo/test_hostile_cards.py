@@ -6,6 +6,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from hf_ftrisk.errors import CardError
+from hf_ftrisk.hub.metadata import CardMetadata
 from hf_ftrisk.hub_repo.card import Marks, merge, metadata, parts
 from tests.fuzzing import fuzz
 
@@ -180,3 +181,43 @@ def test_publishing_twice_is_publishing_once_whatever_keys_there_are(pairs, newl
     assert after.pop("ftrisk") == VALUE
     assert "ftrisk" in after.pop("tags")
     assert after == {name: v for name, v in before.items() if name not in ("ftrisk", "tags")}
+
+
+# --- front matter that stands for more than it says ------------------------------------------
+
+_NINE = ", ".join(["*x{}"] * 9)
+BOMBS = {
+    "lists": "x0: &x0 [a]\n"
+    + "".join(f"x{i}: &x{i} [{_NINE.replace('{}', str(i - 1))}]\n" for i in range(1, 10)),
+    "merged": "x0: &x0 {a: 1}\n"
+    + "".join(
+        f"x{i}: &x{i} {{<<: [{_NINE.replace('{}', str(i - 1))}], k{i}: 1}}\n" for i in range(1, 9)
+    ),
+    "texts": f"x0: &x0 {'a' * 9000}\nx1: [{', '.join(['*x0'] * 900)}]\n",
+    "itself": "x: &x\n  y: *x\n",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+def test_aliases_that_stand_for_far_more_than_is_written_are_refused(bomb):
+    card = f"---\n{bomb}---\n# Title\n"
+    for read in (metadata, put):
+        with pytest.raises(CardError, match=r"aliases stand for far more|holds itself"):
+            read(card)
+
+
+def test_aliases_that_people_write_are_read():
+    card = "---\nbase: &b {a: 1}\nx: *b\ny: {<<: *b, c: 2}\n---\n"
+    assert metadata(put(card))["y"] == {"a": 1, "c": 2}
+
+
+def test_a_prediction_with_absurd_numbers_is_refused():
+    begin = "version: 1\n  verdict: GO\n  stage: watch\n  hf_ftrisk: '1'\n  goal: "
+    for rest in (
+        f"{{metric: eval_accuracy, target: {'9' * 400}}}\n  steps: {{full: 1, spent: 1}}",
+        f"{{metric: eval_accuracy}}\n  steps: {{full: {'9' * 400}, spent: 1}}",
+    ):
+        with pytest.raises(CardError, match="must be a finite number"):
+            CardMetadata.from_card(f"---\nftrisk:\n  {begin}{rest}\n---\n# Title\n")
+    with pytest.raises(CardError, match="a very large int"):
+        CardMetadata.from_card(f"---\nftrisk:\n  version: 1{':59' * 4000}\n---\n# Title\n")

@@ -17,6 +17,7 @@ from hf_ftrisk.report.schema import _Report
 from tests.fuzzing import fuzz
 
 VALUES = [
+    "\ud800", "x" * 200_000,
     None, True, False, 0, 1, -1, 2**70, 0.5, -1e308, 1e308, math.nan, math.inf, "", "x", "\x1b[31m",
     "inf", [], {}, [None], [[]], {"x": 1}, [1, 2, 3], ["x"], {"x": None},
 ]  # fmt: skip
@@ -92,11 +93,21 @@ def test_a_changed_field_is_refused_at_loading_or_harms_nothing(
         (("verdict",), "MAYBE", "verdict"),
         (("signals",), {"rows": "x"}, "signals.rows"),
         (("stage",), None, "stage"),
+        (("goal", "kind"), "x" * 100_000, "goal.kind"),
+        (("settings",), {"a": "\ud800"}, "settings.a"),
+        (("run", "settings"), {"a": [{"\ud800": 1}]}, "run.settings.a"),
     ],
 )
 def test_what_is_refused_names_the_field(full_report, path, value, told):
-    with pytest.raises(ValueError, match=rf"no report: {told}"):
+    with pytest.raises(ValueError, match=rf"no report: {told}") as refused:
         RiskReport.from_dict(changed(full_report.to_dict(), path, value))
+    assert len(str(refused.value)) < 500
+
+
+def test_a_version_of_any_length_is_told_in_a_line(full_report):
+    with pytest.raises(ValueError, match="report has format_version") as refused:
+        RiskReport.from_dict(full_report.to_dict() | {"format_version": "9" * 100_000})
+    assert len(str(refused.value)) < 500
 
 
 def test_a_field_of_a_newer_release_is_left_out(full_report):
