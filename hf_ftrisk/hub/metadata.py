@@ -301,10 +301,9 @@ def _number(data: Mapping[str, Any], name: str) -> float | None:
     value = data.get(name)
     if value is None:
         return None
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not abs(value) <= _LARGEST:
-        raise CardError(f"the card's {name} must be a finite number, got {_shown(value)}")
-    return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+        return value
+    raise CardError(f"the card's {name} must be a finite number, got {_shown(value)}")
 
 
 def _given(data: Mapping[str, Any], name: str) -> float:

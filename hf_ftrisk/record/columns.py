@@ -10,6 +10,8 @@ import numpy as np
 
 # Rates of a planned schedule that are kept: those of every step, or of so many evenly spread ones.
 MAX_RATES = 4096
+# Far beyond what single precision holds: a number that large has overflowed, and its square would.
+_LARGEST = 1e100
 
 
 class FrozenDict(dict[str, Any]):
@@ -31,14 +33,25 @@ def empty() -> np.ndarray:
 
 
 def frozen_column(values: Any) -> np.ndarray:
-    """`values` (n,) as read-only float64: itself when it is that already, else a copy."""
+    """`values` (n,) as read-only float64: itself when it is that already, else a copy.
+
+    What has overflowed is infinite in it.
+    """
     if isinstance(values, np.ndarray) and values.dtype == np.float64:
         owns = values.base is None
         if owns and not values.flags.writeable:
             return values
     made = np.array(values, dtype=np.float64)
+    overflowed = np.abs(made) > _LARGEST
+    made[overflowed] = np.copysign(np.inf, made[overflowed])
     made.setflags(write=False)
     return made
+
+
+def scalar(value: Any) -> float:
+    """A number as a float; infinite where it has overflowed."""
+    number = float(value)
+    return math.copysign(math.inf, number) if abs(number) > _LARGEST else number
 
 
 def schedule_steps(max_steps: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from hf_ftrisk.record.columns import (
     empty,
     frozen_column,
     kept_schedule,
+    scalar,
     to_json,
     to_list,
 )
@@ -124,7 +125,7 @@ class RunRecord:
         if self.schedule is not None:
             self._set(schedule=kept_schedule(self.schedule, self.max_steps))
         for name in ("baselines", "final", "static"):
-            scalars = {str(key): float(value) for key, value in getattr(self, name).items()}
+            scalars = {str(key): scalar(value) for key, value in getattr(self, name).items()}
             self._set(**{name: FrozenDict(scalars)})
         self._set(settings=FrozenDict(self.settings))
 

@@ -380,3 +380,17 @@ def test_a_record_comes_back_from_strict_json_as_it_was(record):
 def test_another_format_version_is_refused():
     with pytest.raises(ValueError, match="format_version 99"):
         RunRecord.from_dict(run().to_dict() | {"format_version": 99})
+
+
+@pytest.mark.parametrize("huge", [1e101, 1e308, -1e308])
+def test_what_has_overflowed_is_infinite(huge):
+    """Its square has no float, and every forecast that rests on the run would be lost with it."""
+    record = RunRecord(
+        max_steps=10,
+        eval_step=[5, 10],
+        evals={"eval_loss": [1.0, huge]},
+        final={"eval_loss": huge},
+    )
+    signed = math.copysign(math.inf, huge)
+    assert record.evals["eval_loss"].tolist() == [1.0, signed]
+    assert record.final["eval_loss"] == signed
