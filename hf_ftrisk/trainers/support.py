@@ -6,6 +6,7 @@ from typing import Any
 
 from hf_ftrisk.errors import PreflightUnsupportedError
 from hf_ftrisk.trainers.facts import optimizer_name
+from hf_ftrisk.trainers.versions import sharded_when_loaded
 
 _INSTEAD = (
     "Start the program by `hf-ftrisk run`, which probes it in a process of its own, watch the run "
@@ -41,7 +42,7 @@ def check_trainer(trainer: Any) -> None:
         reason = "DeepSpeed builds its engine around the model and cannot be taken off again"
     elif trainer.is_fsdp_enabled or trainer.is_fsdp_xla_enabled:
         reason = "FSDP replaces the model's parameters by shards and cannot be taken off again"
-    elif trainer.is_distributed_loading_by_transformers:
+    elif sharded_when_loaded(trainer):
         reason = "the model was sharded when it was loaded"
     elif is_sagemaker_mp_enabled() or is_torch_xla_available():
         reason = "SageMaker model parallelism and XLA are not supported"

@@ -31,6 +31,7 @@ from hf_ftrisk.trainers.state import (
     trainable_tensors,
 )
 from hf_ftrisk.trainers.support import check_trainer, deviations
+from hf_ftrisk.trainers.versions import checkpoint_activations
 from hf_ftrisk.verdict import Diagnosis
 
 T = TypeVar("T")
@@ -192,14 +193,7 @@ class TrainerWorkload:
             return
         trainer = self._trainer
         args, model = trainer.args, trainer.model
-        if args.activation_checkpointing:
-            options = dict(args.activation_checkpointing_kwargs or {})
-            every, offload = options.pop("every_n_layers", 1), options.pop("offload", False)
-            model.activation_checkpointing_enable(
-                activation_checkpointing_kwargs=options or None,
-                every_n_layers=every,
-                offload=offload,
-            )
+        checkpoint_activations(model, args)
         if (args.fp16_full_eval or args.bf16_full_eval) and not trainer.is_model_parallel:
             trainer._move_model_to_device(model, args.device)
         _align_tokens(model, trainer.processing_class)
