@@ -25,6 +25,7 @@ from benchmarks.decisions.watching import (
     calibrated_looks,
     looks_of,
     read_looks,
+    stops_by_parts,
     write_looks,
 )
 from benchmarks.watched import write_table
@@ -64,18 +65,8 @@ VARIANTS: dict[str, Callable[[Parts], Parts]] = {
 
 def judged(looks: Sequence[LookCase], rate: float) -> list[tuple[LookCase, float | None]]:
     """Each run and goal with the progress at which it is stopped, judged without its data set."""
-    stops: dict[tuple[str, str], tuple[LookCase, float | None]] = {}
-    for dataset in sorted({look.dataset for look in looks}):
-        rule = calibrated_looks([look for look in looks if look.dataset != dataset])
-        threshold = rule.no_go(rate)
-        for look in looks:
-            if look.dataset != dataset:
-                continue
-            stop = stops.get(look.judged, (look, None))[1]
-            if stop is None and rule.prob_good(look.parts) < threshold:
-                stop = look.progress
-            stops[look.judged] = (look, stop)
-    return list(stops.values())
+    stops, one_of = stops_by_parts(looks, rate), {look.judged: look for look in looks}
+    return [(one_of[key], stop) for key, stop in stops.items()]
 
 
 def table(looks: Sequence[LookCase]) -> str:
@@ -120,7 +111,9 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.what == "fit":
         rule = calibrated_looks(read_looks())
         WATCH_FILE.write_text(json.dumps(rule.to_dict(), indent=1) + "\n", encoding="utf-8")
-        print(f"{rule.runs} runs of {rule.data_sets} data sets; NO_GO below {rule.no_go(0.05):.3f}")
+        print(
+            f"{rule.runs} runs of {rule.data_sets} data sets; NO_GO below {rule.no_go(0.025):.3f}"
+        )
     else:
         text = table(read_looks())
         print(text)

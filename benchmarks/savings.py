@@ -203,7 +203,7 @@ def measure(pictures: Path | None) -> dict[str, str]:
     long = on_long_runs()
     groups["long runs"] = long
     if pictures is not None:
-        n = len({row.watched.group for row in judged_long_runs()[0]})
+        n = len({one.row.watched.group for one in judged_long_runs()})
         sources = len({row.source for row in rows})
         panels = {
             f"All pools: {len(rows):,} runs x goals of {sources} sources": every,

@@ -18,7 +18,7 @@ from hf_ftrisk.policy.calibration import look_forecasts
 from hf_ftrisk.policy.grid import FIRST_SHARE
 from hf_ftrisk.policy.parts.parts import read_parts
 from hf_ftrisk.policy.parts.rule import PartsRule
-from hf_ftrisk.policy.parts.watching import LAST_SHARE, judges
+from hf_ftrisk.policy.parts.watching import CAUTION, LAST_SHARE, judges
 
 LOOKS_FILE = Path(__file__).parent / "looks.parquet"
 
@@ -102,3 +102,19 @@ def calibrated_looks(looks: Sequence[LookCase]) -> PartsRule:
         good=tuple(round(least[judged], 6) for judged in good),
         good_runs=tuple(good.values()),
     )
+
+
+def stops_by_parts(looks: Sequence[LookCase], rate: float) -> dict[tuple[str, str], float | None]:
+    """Run and goal -> progress at which it is stopped, judged without its data set; None: never."""
+    stops: dict[tuple[str, str], float | None] = {}
+    for dataset in sorted({look.dataset for look in looks}):
+        rule = calibrated_looks([look for look in looks if look.dataset != dataset])
+        threshold = rule.no_go(rate / CAUTION)
+        for look in looks:
+            if look.dataset != dataset:
+                continue
+            stop = stops.get(look.judged)
+            if stop is None and rule.prob_good(look.parts) < threshold:
+                stop = look.progress
+            stops[look.judged] = stop
+    return stops

@@ -19,6 +19,9 @@ from hf_ftrisk.verdict import Verdict
 
 # Share of the run up to which the parts judge it.
 LAST_SHARE = 0.5
+# The signals come from a pre-flight, which could have refused a good run already: the allowed rate
+# is for both together, and half of it is left here.
+CAUTION = 2.0
 
 
 def judges(record: RunRecord, goal: Goal) -> bool:
@@ -39,7 +42,7 @@ def rule_by_parts(
         goal: what the run is judged by.
         forecast: of its outcome, without completed runs of the task.
         rule: the calibrated rule.
-        rate: allowed share of good runs that are stopped, in (0, 1).
+        rate: allowed share of good runs that pre-flight and looks stop, in (0, 1).
         chance: P(good) in words.
     """
     if not FIRST_SHARE <= record.progress <= LAST_SHARE or not judges(record, goal):
@@ -48,7 +51,7 @@ def rule_by_parts(
     parts = read_parts(record, goal, baseline, forecast)
     if first_evaluation(record, goal.metric) is None or parts.measured < MIN_PARTS:
         return None
-    prob, threshold = rule.prob_good(parts), rule.no_go(rate)
+    prob, threshold = rule.prob_good(parts), rule.no_go(rate / CAUTION)
     adjusted = forecast.with_chance(goal, baseline, prob)
     low, high = forecast.interval(0.9)
     reason = (
@@ -61,8 +64,9 @@ def rule_by_parts(
             Verdict.UNDECIDED, reason, prob_good=prob, threshold=threshold, forecast=adjusted
         )
     against = finding(decisive_part(parts, rule), record, goal, baseline)
+    share = f"{100 * rate / CAUTION:.2g} %"
     reason += (
-        f"; below {threshold:.2g}, under which at most {rate:.0%} of good runs ever fall "
+        f"; below {threshold:.2g}, under which at most {share} of good runs ever fall "
         f"({rule.runs} recorded runs of {rule.data_sets} other data sets). {against.message}"
     )
     return Ruling(Verdict.NO_GO, reason, prob_good=prob, threshold=threshold, forecast=adjusted)

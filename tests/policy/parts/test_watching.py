@@ -29,7 +29,7 @@ def test_a_run_without_signal_that_does_not_move_is_ended():
     ruling = ruled(STUCK)
     assert ruling.verdict is Verdict.NO_GO
     assert ruling.prob_good < ruling.threshold
-    assert "at most 5% of good runs" in ruling.reason
+    assert "at most 2.5 % of good runs" in ruling.reason
 
 
 def test_a_sound_run_goes_on():
