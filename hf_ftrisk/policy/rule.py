@@ -254,7 +254,12 @@ class StoppingRule:
         ruling = watching.rule_by_parts(
             record, self.goal, judged, self.parts, self.false_stop_rate, chance=what
         )
-        if ruling is None or self.judged_by is None or ruling.verdict is not Verdict.NO_GO:
+        if ruling is None or ruling.prob_good is None:
+            return None
+        if ruling.verdict is not Verdict.NO_GO:
+            likely = ruling.prob_good >= GO_PROBABILITY
+            return replace(ruling, verdict=Verdict.GO if likely else Verdict.UNDECIDED)
+        if self.judged_by is None:
             return ruling
         known = self.forecaster.predict(record, self.goal)
         if known.prob_meets(self.goal, record.baseline(self.goal)) < POOR_PROBABILITY:

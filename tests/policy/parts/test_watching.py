@@ -71,6 +71,12 @@ def test_the_rule_without_a_history_judges_by_parts_where_it_can():
     assert "untrained model's signals" not in rule.judge(unknown).reason
 
 
+def test_a_run_that_is_likely_to_end_well_is_called_so():
+    goal = Goal("eval_accuracy", target=0.75)
+    rule = replace(default_rule(goal, Forecaster.default()), parts=replace(RULE, intercept=0.0))
+    assert rule.judge(SOUND.with_baseline(goal, 0.5)).verdict is Verdict.GO
+
+
 def test_completed_runs_of_the_task_that_promise_more_hold_a_stop():
     class Promise:
         def predict(self, record, goal):
