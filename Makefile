@@ -6,7 +6,7 @@ INPUTS := pyproject.toml constraints.txt
 # torch first and alone: an unpinned torch pulls several gigabytes of CUDA packages.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo demo-lm docs test test-oldest fuzz check format sbom demo-hashes clean bench-record bench-quick
+.PHONY: help demo demo-lm docs test test-oldest fuzz clients check format sbom demo-hashes clean bench-record bench-quick
 
 help:
 	@echo "make demo     install into .venv and run the main job on a real model and real data"
@@ -14,6 +14,7 @@ help:
 	@echo "make test     install the test extra and run the whole test suite"
 	@echo "make test-oldest  the tests of what rests on other packages, with the oldest allowed versions"
 	@echo "make fuzz     the property tests of hostile input, for 50 times as many examples"
+	@echo "make clients EXAMPLES=path  run transformers' and TRL's own scripts, unchanged (path: examples/pytorch of a checkout)"
 	@echo "make check    formatting, lint, types"
 	@echo "make docs     build the site into build/site; a broken link fails it"
 	@echo "make sbom     list all that .venv holds, with licenses, as CycloneDX (dist/sbom.json)"
@@ -89,6 +90,12 @@ test-oldest: $(OLDEST)/.installed
 fuzz: $(VENV)/.test
 	HF_FTRISK_FUZZ=$${HF_FTRISK_FUZZ:-50} OMP_NUM_THREADS=1 $(BIN)/python -m pytest --timeout 0 \
 		-k "hostile or secrets" tests
+
+# Other people's scripts, alone and under hf-ftrisk run; before a release. TRL=path: another folder of its scripts.
+clients: $(VENV)/.test
+	@test -d "$(EXAMPLES)/text-classification" || \
+		{ echo "give EXAMPLES=path, the examples/pytorch of a checkout of transformers" >&2; exit 2; }
+	$(BIN)/python -m benchmarks.clients $(EXAMPLES) $(if $(TRL),--trl $(TRL)) --write docs/evidence/clients.md
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -42,6 +42,10 @@ from hf_ftrisk.verdict import Verdict
 GO_PROBABILITY = 0.8
 # P(good) below which a run is predicted to be poor: no other is stopped.
 POOR_PROBABILITY = 0.5
+# A loss that ends this close to the trivial one, as a share of it, and has not fallen by `_MOVED`
+# since it was first evaluated, stands where the untrained model stood: that one's loss may have
+# been measured on a part of the rows.
+_CLOSE, _MOVED = 5e-3, 1e-3
 
 
 @dataclass(frozen=True)
@@ -327,15 +331,26 @@ def judge_outcome(record: RunRecord, goal: Goal) -> Ruling | None:
         return Ruling(Verdict.NO_GO, reason, prob_good=None if threshold is None else 0.0)
     if threshold is None:
         return None
-    good = goal.meets(outcome, baseline)
+    stands = _stands_where_it_began(record, goal, outcome)
+    good = goal.meets(outcome, baseline) and not stands
     against = f"the trivial {threshold:.4g}" if goal.target is None else f"the goal of {goal}"
     verb = ("meets" if good else "misses") if goal.target is not None else ""
     verb = verb or ("is better than" if good else "is no better than")
     return Ruling(
         Verdict.GO if good else Verdict.NO_GO,
-        f"{goal.metric} ended at {outcome:.4g}, which {verb} {against}.",
+        f"{goal.metric} ended at {outcome:.4g}, which {verb} {against}"
+        + (": it stands where it began." if stands else "."),
         prob_good=float(good),
     )
+
+
+def _stands_where_it_began(record: RunRecord, goal: Goal, outcome: float) -> bool:
+    """Whether a loss judged by its trivial baseline never left it."""
+    trivial, values = record.baseline(goal), record.finite(goal.metric)[1]
+    if goal.target is not None or goal.kind != "loss" or trivial is None or values.size < 2:
+        return False
+    close = abs(outcome - trivial) <= _CLOSE * abs(trivial)
+    return bool(close and values[0] - outcome <= _MOVED * abs(values[0]))
 
 
 def chance(goal: Goal, baseline: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 
 from hf_ftrisk.signals.dataset import dataset_signals
 from hf_ftrisk.signals.deadline import Deadline
-from hf_ftrisk.signals.model.batches import LossFunction
+from hf_ftrisk.signals.model.batches import Batch, LossFunction
 from hf_ftrisk.signals.model.compatibility import compatibility_signals
 from hf_ftrisk.signals.model.frozen import random_states_kept
 from hf_ftrisk.signals.model.movement import Update, movement_signals, update_of
@@ -305,7 +305,7 @@ def trainer_signals(
     signals |= compatibility_signals(
         trainer.model,
         train.batches[:max_batches],
-        held_out.batches[:max_batches],
+        _with_targets(trainer, train.batches, held_out.batches)[:max_batches],
         loss=trainer_loss(trainer),
         learning_rate=trainer.args.learning_rate,
         update=update,
@@ -323,6 +323,18 @@ def trainer_signals(
         max_grad_norm=trainer.args.max_grad_norm,
         momentum=_momentum(trainer.optimizer),
     )
+
+
+def _with_targets(
+    trainer: Any, train: Sequence[Batch], held_out: Sequence[Batch]
+) -> Sequence[Batch]:
+    """The evaluation batches of which a loss can be taken.
+
+    Question answering, for one, trains on positions and evaluates by text: its evaluation rows lack
+    the targets that its training rows have.
+    """
+    names = [name for name in trainer.label_names or () if train and name in train[0]]
+    return [batch for batch in held_out if all(name in batch for name in names)]
 
 
 def first_update(trainer: Any) -> Update | None:

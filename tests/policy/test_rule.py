@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -229,3 +230,18 @@ def test_an_outcome_that_is_known_decides(values, target, verdict, said):
     assert ruling.verdict is verdict
     assert said in ruling.reason
     assert judge_outcome(record.prefix(10), Goal("accuracy", target=0.5)) is None
+
+
+def test_a_loss_that_stands_where_it_began_is_no_better_than_the_untrained_models():
+    """That one was measured on a part of the rows: 3.699 where all rows give 3.697."""
+    still = RunRecord(
+        max_steps=100,
+        eval_step=[20, 60, 100],
+        evals={"eval_loss": [3.6971, 3.697, 3.697]},
+        baselines={"eval_loss": 3.699},
+    )
+    ruling = judge_outcome(still, Goal("eval_loss"))
+    assert ruling.verdict is Verdict.NO_GO
+    assert "no better than the trivial 3.699: it stands where it began" in ruling.reason
+    fell = replace(still, evals={"eval_loss": [3.74, 3.71, 3.697]})
+    assert judge_outcome(fell, Goal("eval_loss")).verdict is Verdict.GO

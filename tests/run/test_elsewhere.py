@@ -108,3 +108,49 @@ def test_two_processes_with_deepspeed_are_probed_by_two_others_and_watched(tmp_p
     assert reports(tmp_path / "reports") == ["preflight.json", "watch.json"]
     watched = json.loads((tmp_path / "reports" / "watch.json").read_text())
     assert watched["run"]["train_step"][-1] == 12
+
+
+# accelerate turns its FSDP plugin on for accelerators alone; the engine itself runs on CPUs.
+FULLY_SHARDED = """\
+from pathlib import Path
+import torch.distributed as dist
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from tests.probing.models import bert_trainer
+begin = AcceleratorState.__init__
+def on_cpus_too(self, *given, fsdp_plugin=None, **named):
+    begin(self, *given, fsdp_plugin=fsdp_plugin, **named)
+    if fsdp_plugin is not None:
+        AcceleratorState._shared_state["distributed_type"] = DistributedType.FSDP
+        self.fsdp_plugin = fsdp_plugin
+AcceleratorState.__init__ = on_cpus_too
+plugin = {"version": 2, "transformer_layer_cls_to_wrap": ["BertLayer"]}
+steps = dict(max_steps=12, eval_strategy="steps", eval_steps=4)
+trainer = bert_trainer(Path("out"), fsdp=True, fsdp_config=plugin, **steps)
+trainer.train()
+shard = type(next(trainer.model_wrapped.parameters())).__name__
+told = f"{dist.get_world_size()} {trainer.state.global_step} {shard}"
+Path(f"rank{dist.get_rank()}").write_text(told)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_with_fsdp2_are_probed_by_two_others_and_watched(tmp_path: Path):
+    (tmp_path / "sharded.py").write_text(FULLY_SHARDED)
+    launcher = ["torchrun", "--standalone", "--nproc_per_node", "2"]
+    done = run(*GIVEN, "--report-dir", "reports", *launcher, "sharded.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("it is probed in a process of its own") == 1
+    for rank in (0, 1):
+        assert (tmp_path / f"rank{rank}").read_text() == "2 12 DTensor"
+    before, after = (
+        json.loads((tmp_path / "reports" / f"{name}.json").read_text())
+        for name in ("preflight", "watch")
+    )
+    (probe,) = before["probes"]
+    # The losses are those of all ranks, and the probe is the run's own beginning.
+    assert probe["train_loss"] == pytest.approx(
+        after["run"]["train_loss"][: len(probe["train_loss"])]
+    )
+    assert after["run"]["train_step"][-1] == 12
+    assert min(after["run"]["grad_norm"]) > 0

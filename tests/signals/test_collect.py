@@ -12,6 +12,8 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import (
+    BertConfig,
+    BertForQuestionAnswering,
     DataCollatorForSeq2Seq,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
@@ -96,6 +98,17 @@ class Weighted(Trainer):
         loss = 7.0 + 0.0 * outputs.logits.sum() + 0.0 * labels.sum()
         self.losses["eval"].append(loss.item())
         return (loss, outputs) if return_outputs else loss
+
+
+def test_evaluation_rows_without_the_targets_of_training_are_left_out(tmp_path):
+    rows = [{"input_ids": row["input_ids"]} for row in prompted_rows(16)]
+    positions = [{**row, "start_positions": 3, "end_positions": 3} for row in rows]
+    settings = {"vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 1}
+    settings |= {"num_attention_heads": 2, "intermediate_size": 16}
+    model = BertForQuestionAnswering(BertConfig(**settings))
+    signals = trainer_signals(trainer_of(model, positions, tmp_path, eval_dataset=rows))
+    assert signals["eval_rows"] == 16.0
+    assert "zero_shot_loss" not in signals
 
 
 def test_the_trainers_own_loss_is_used_and_its_bookkeeping_left_alone(tmp_path):

@@ -1,0 +1,1 @@
+"""Training scripts that nobody here wrote, run unchanged under `hf-ftrisk run`."""
