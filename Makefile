@@ -116,6 +116,7 @@ $(TOOLS)/.installed: Makefile
 sbom: $(VENV)/.demo $(TOOLS)/.installed
 	mkdir -p dist
 	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-file dist/sbom.json $(BIN)/python
+	$(BIN)/python -m benchmarks.licenses --sbom dist/sbom.json
 
 # torch is left out: its file, and so its hash, is another for each platform and index.
 demo-hashes: $(TOOLS)/.installed

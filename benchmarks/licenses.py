@@ -1,20 +1,24 @@
 """The license of every package that an installation of hf-ftrisk brings, as its metadata tell it.
 
 python -m benchmarks.licenses --write docs/reference/licenses.md
+python -m benchmarks.licenses --sbom dist/sbom.json
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 BEGIN, END = "<!-- licenses:begin -->", "<!-- licenses:end -->"
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+NOT_TOLD = "not told"
 EXTRAS = ("boost", "demo", "html", "plots", "tensorboard", "train")
 
 
@@ -61,14 +65,46 @@ def license_of(found: metadata.Distribution) -> str:
     if named:
         return ", ".join(sorted(named))
     lines = (facts.get("License") or "").strip().splitlines()
-    return lines[0][:60] if lines else "not told"
+    return lines[0][:60] if lines else NOT_TOLD
+
+
+def complete(sbom: dict[str, Any]) -> list[str]:
+    """Give each component of a CycloneDX list the license that its metadata tell.
+
+    What made the list reads expressions and classifiers, and leaves out a license that is told as
+    a line of text.
+
+    Args:
+        sbom: the list, completed in place.
+
+    Returns:
+        Names of the components that tell no license at all.
+    """
+    silent = []
+    for component in sbom["components"]:
+        if component.get("licenses"):
+            continue
+        told = license_of(metadata.distribution(component["name"]))
+        if told == NOT_TOLD:
+            silent.append(component["name"])
+        else:
+            component["licenses"] = [{"license": {"name": told, "acknowledgement": "declared"}}]
+    return silent
 
 
 def main() -> None:
-    """Print the table, or write it into a page."""
+    """Print the table, or write it into a page; or complete a list of components."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--sbom", type=Path, help="CycloneDX file to add missing licenses to")
     given = parser.parse_args()
+    if given.sbom is not None:
+        sbom = json.loads(given.sbom.read_text(encoding="utf-8"))
+        silent = complete(sbom)
+        given.sbom.write_text(json.dumps(sbom, indent=2) + "\n", encoding="utf-8")
+        print(f"licenses of {len(sbom['components']) - len(silent)} packages")
+        print(f"no license told by: {', '.join(silent) or 'none'}")
+        return
     always, train = needed("hf-ftrisk"), needed("hf-ftrisk", ("train",))
     rows = ["| package | version | license | needed by |", "|---|---|---|---|"]
     for name, found in sorted(needed("hf-ftrisk", EXTRAS).items()):
