@@ -191,6 +191,7 @@ def test_whatever_is_written_over_a_history_the_rest_is_read_or_the_file_kept(st
 
 _READER = """
 import os
+import urllib.parse  # Python 3.13 loads it late, from where perhaps this user alone may read
 from hf_ftrisk.errors import HistoryError
 from hf_ftrisk.history import RunHistory
 from tests.history.records import make_record
