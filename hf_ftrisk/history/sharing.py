@@ -20,6 +20,7 @@ from hf_ftrisk.hub_repo.card import merge
 from hf_ftrisk.hub_repo.rendering import Markdown, render
 from hf_ftrisk.hub_repo.repository import Repository
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import printable
 
 KEY = "ftrisk"
 TAG = "ftrisk"
@@ -107,10 +108,10 @@ def pull_runs(repo_id: str, *, token: str | None, revision: str | None) -> Pulle
         try:
             read = read_apart(_content(repository, path, size, commit))
         except HistoryError as error:
-            refused.append((path, str(error)))
+            refused.append((printable(path), str(error)))
             continue
         records += read.records
-        refused += [(f"{path}, row {row}", reason) for row, reason in read.refused]
+        refused += [(f"{printable(path)}, row {row}", reason) for row, reason in read.refused]
     return Pulled(f"hub:{repo_id}@{commit}", tuple(records), tuple(refused))
 
 
@@ -242,5 +243,5 @@ def _content(repository: Repository, path: str, size: int, commit: str) -> bytes
         raise HistoryError(f"the file has {size} bytes, more than {MAX_FILE_BYTES}")
     content = repository.read(path, commit, most=MAX_FILE_BYTES)
     if content is None:
-        raise HubError(f"{repository.repo_id}: {path} is listed but cannot be read")
+        raise HubError(f"{repository.repo_id}: {printable(path)} is listed but cannot be read")
     return content

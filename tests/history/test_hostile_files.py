@@ -325,7 +325,7 @@ def test_a_held_database_is_waited_for_and_told(tmp_path, monkeypatch):
         ("x" * 300, "more than 200 bytes"),
         ("x" * 230 + ".db", "more than 200 bytes"),
         ("/".join(["d" * 200] * 30), "name too long"),
-        ("a\0b.db", "null byte"),
+        ("a\0b.db", "null (byte|character)"),
         (":memory:", "SQLite's way of naming"),
         ("file:x.db?mode=memory", "SQLite's way of naming"),
         ("", "is a folder"),

@@ -1,6 +1,7 @@
 """Runs as a Hub dataset: push and pull over real HTTP against the local Hub."""
 
 import dataclasses
+import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -268,3 +269,12 @@ def test_a_refused_token_is_explained_and_not_shown(hub, history):
     with pytest.raises(HubError, match="may not write here") as caught:
         history.push_to_hub(REPO, token=READER)
     assert READER not in str(caught.value)
+
+
+def test_a_files_name_from_the_hub_commands_no_terminal(hub, history, tmp_path):
+    history.push_to_hub(REPO, private=True)
+    listed = [{"type": "file", "path": "data/\x1b[2Jowned.parquet", "size": 5, "oid": "a"}]
+    hub.fail("tree", 200, body=json.dumps(listed).encode())
+    with pytest.raises(HubError, match="is listed but cannot be read") as told:
+        RunHistory(tmp_path / "theirs.db").pull(REPO)
+    assert str(told.value).isprintable()
