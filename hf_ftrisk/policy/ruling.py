@@ -19,6 +19,7 @@ class Ruling:
         threshold: probability below which a run is stopped, None when the rule cannot stop yet.
         certain: the failure is certain (non-finite loss, nothing trainable, ...), not a forecast.
         forecast: the forecaster's forecast that it rests on, where one was made.
+        advice: one change that what decided asks for; empty: it names none.
     """
 
     verdict: Verdict
@@ -27,3 +28,4 @@ class Ruling:
     threshold: float | None = None
     certain: bool = False
     forecast: Forecast | None = field(default=None, compare=False)
+    advice: str = ""

@@ -286,7 +286,7 @@ class Watcher:
             ruling = Ruling(Verdict.UNDECIDED, ruling.reason, prob_good=look.prob_good)
         risk = self._risk_so_far([*self._variances(), (step, forecast.std**2)])
         poor = ruling.verdict is Verdict.NO_GO
-        advice = self._advice(record) if poor else None
+        advice = (ruling.advice or self._advice(record)) if poor else None
         finish = None if poor else self._finish(record, forecast)
         return Judged(step, ruling, look, forecast, risk, advice, finish=finish)
 

@@ -69,4 +69,11 @@ def rule_by_parts(
         f"; below {threshold:.2g}, under which at most {share} of good runs ever fall "
         f"({rule.runs} recorded runs of {rule.data_sets} other data sets). {against.message}"
     )
-    return Ruling(Verdict.NO_GO, reason, prob_good=prob, threshold=threshold, forecast=adjusted)
+    return Ruling(
+        Verdict.NO_GO,
+        reason,
+        prob_good=prob,
+        threshold=threshold,
+        forecast=adjusted,
+        advice=against.advice,
+    )

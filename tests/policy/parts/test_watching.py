@@ -32,6 +32,13 @@ def test_a_run_without_signal_that_does_not_move_is_ended():
     assert "at most 2.5 % of good runs" in ruling.reason
 
 
+def test_what_decided_says_what_to_change():
+    stuck = probe([0.7] * 6, schedule_gain=0.0001)
+    ruling = ruled(replace(stuck, learning_rate=[1e-7] * 6))
+    assert "cannot move" in ruling.reason.lower()
+    assert ruling.advice.startswith("Raise the learning rate")
+
+
 def test_a_sound_run_goes_on():
     assert ruled(SOUND).verdict is Verdict.UNDECIDED
 
