@@ -51,7 +51,7 @@ class PreflightUnsupportedError(PreflightError):
         reason: why, as the beginning of a sentence.
     """
 
-    reason: str = "this training setup cannot be put back"
+    reason: str = "this training setup cannot be restored after a probe"
 
 
 class PeerFailedError(PreflightError):

@@ -25,6 +25,16 @@ def visible(text: str) -> str:
     return "".join(c for c in text if c in "\n " or _is_visible(c))
 
 
+def sentence(clause: str) -> str:
+    """A clause as a sentence: it begins with a capital and ends with a full stop."""
+    return f"{clause[:1].upper()}{clause[1:].removesuffix('.')}."
+
+
+def clause(sentence: str) -> str:
+    """A sentence as it goes on after a colon or semicolon: it begins with a small letter."""
+    return f"{sentence[:1].lower()}{sentence[1:]}"
+
+
 def _is_visible(character: str) -> bool:
     return character in _JOINERS or not unicodedata.category(character).startswith("C")
 

@@ -107,8 +107,8 @@ def rank(
     ranks = os.environ.get("WORLD_SIZE", "1")
     if ranks not in ("", "1"):
         raise ValueError(
-            f"rank runs in one process, and this is one of {ranks}: start it without torchrun or "
-            "accelerate launch, or use engine='ray'"
+            f"rank runs in one process, and this is one of {ranks} processes: start it without "
+            "torchrun or accelerate launch, or use engine='ray'"
         )
     distributed = engine == "ray"
     if resources is not None and not distributed:

@@ -297,8 +297,8 @@ class Study:
         if not unseen:
             return ()
         return (
-            f"Never looked at, since the budget does not reach: {', '.join(unseen)}. "
-            "A larger budget=... looks at all.",
+            f"Not probed, as the budget is too small: {', '.join(unseen)}. "
+            "Give a larger budget=... to probe all.",
         )
 
     # --- the file ---------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ _NEVER = (
     (
         "a pre-flight with FSDP or DeepSpeed, of a model sharded when it was loaded, with "
         "layer-wise optimizers, XLA or SageMaker model parallelism",
-        "such a trainer cannot be put back as it was; watch its run with FineTuneRiskCallback",
+        "such a Trainer cannot be restored after a probe; watch its run with FineTuneRiskCallback",
     ),
 )
 

@@ -58,7 +58,7 @@ def follow(
         replayer = Replayer(Options(goal=goal, kind=kind, history=history))
     show = _json_line if json_output else _drawn
     if not newest(folder):
-        typer.echo(f"waiting for a checkpoint in {folder}; Ctrl-C ends", err=True)
+        typer.echo(f"waiting for a checkpoint in {folder}; Ctrl-C to quit", err=True)
     try:
         last = None
         for last in replays(folder, replayer, every):

@@ -24,7 +24,7 @@ _SGD = 100.0
 
 CHECK_ROWS = (
     "read 50 training rows with their labels (a column that was shuffled, or labels numbered in "
-    "another order than the model's, looks like this), and compare the data with those runs'"
+    "another order than the model's, looks like this), and compare the data with that of those runs"
 )
 
 
@@ -73,8 +73,8 @@ def on_standstill(record: RunRecord, rates: GoodRates | None = None) -> str:
     if peak is not None and rates is not None:
         if rates.holds(peak):
             return (
-                f"Leave the learning rate: its peak of {peak:.2g} is that of runs that ended well "
-                f"({rates}). Look at the labels: {CHECK_ROWS}."
+                f"Keep the learning rate: its peak of {peak:.2g} is like that of runs that ended "
+                f"well ({rates}). Check the labels: {CHECK_ROWS}."
             )
         verb = "Raise" if peak < rates.low else "Lower"
         return f"{verb} the learning rate: its peak is {peak:.2g} here, and {rates}."
@@ -86,7 +86,7 @@ def on_standstill(record: RunRecord, rates: GoodRates | None = None) -> str:
     return (
         f"Raise the learning rate by a factor of 3 to 10{shown}. Where such a rate has worked "
         "for this model before, or raising it changes nothing, check that the labels belong to "
-        "their rows and that the trained parameters reach the loss."
+        "their rows and that the loss depends on the trained parameters."
     )
 
 
@@ -107,8 +107,8 @@ def on_collapse(record: RunRecord, rates: GoodRates | None = None) -> str:
     if rates.holds(peak):
         return (
             f"Restart with another seed, bias-corrected AdamW and the same learning rate: its peak "
-            f"of {peak:.2g} is that of runs that ended well ({rates}). If that collapses too, look "
-            f"at the labels: {CHECK_ROWS}."
+            f"of {peak:.2g} is like that of runs that ended well ({rates}). If that collapses too, "
+            f"check the labels: {CHECK_ROWS}."
         )
     return f"Raise the learning rate: its peak is {peak:.2g} here, and {rates}."
 
@@ -139,34 +139,34 @@ def on_poor_outcome(record: RunRecord, rates: GoodRates | None = None) -> str:
         return _raise(record, peak)
     if too_high(record):
         return _lower(record, peak)
-    return f"Start over with another seed and a peak learning rate of {peak / 3:.2g}, a third."
+    return (
+        f"Start over with another seed and a peak learning rate of {peak / 3:.2g}, a third of this."
+    )
 
 
 def _set(rates: GoodRates | None) -> str:
     known = "" if rates is None else f" It was {rates}."
-    return (
-        f"Set a learning rate above 0: its peak is 0 here, so that no step changes anything.{known}"
-    )
+    return f"Set a learning rate above 0: its peak is 0 here, so no step changes the model.{known}"
 
 
 def _raise(record: RunRecord, peak: float) -> str:
     low, high = usual_rates(record)
     return (
-        f"Raise the learning rate: its peak of {peak:.2g} moves nothing. Fine-tunes of this kind "
-        f"use {100 * low:.0e} to {high:.0e}."
+        f"Raise the learning rate: its peak of {peak:.2g} is too low to change the model. "
+        f"Fine-tunes of this kind use {100 * low:.0e} to {high:.0e}."
     )
 
 
 def _lower(record: RunRecord, peak: float) -> str:
     low, high = usual_rates(record)
     return (
-        f"Lower the learning rate: its peak of {peak:.2g} is more than fine-tunes of this kind "
-        f"hold. They use {100 * low:.0e} to {high:.0e}, with warm-up over 6-10 % of the steps."
+        f"Lower the learning rate: its peak of {peak:.2g} is too high for fine-tunes of this kind. "
+        f"They use {100 * low:.0e} to {high:.0e}, with warm-up over 6-10 % of the steps."
     )
 
 
 def _not_the_rate(peak: float) -> str:
     return (
-        f"Leave the learning rate: a peak of {peak:.2g} cannot do this. Look at the data (empty or "
-        "corrupt rows), at the loss function, and at the precision: with fp16, change to bf16."
+        f"Keep the learning rate: a peak of {peak:.2g} is too low to cause this. Check the data "
+        "(empty or corrupt rows), the loss function and the precision: with fp16, change to bf16."
     )

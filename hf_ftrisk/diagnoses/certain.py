@@ -87,7 +87,8 @@ def non_finite_loss(evidence: Evidence) -> Diagnosis | None:
     first = int(steps[-count])
     return Diagnosis(
         name="non_finite_loss",
-        message=f"The training loss is not finite in the last {count} logs, since step {first}.",
+        message=f"The training loss is NaN or infinite in the last {count} logs, since step "
+        f"{first}.",
         advice=on_non_finite(record),
         severity="fatal",
         evidence={"since_step": float(first), "logs": float(count)},
@@ -111,7 +112,7 @@ def non_finite_gradients(evidence: Evidence) -> Diagnosis | None:
     shown = f"; the logged loss of {since[-1]:g} hides it" if since.size else ""
     return Diagnosis(
         name="non_finite_gradients",
-        message=f"The gradient norm is not finite in the last {count} logs, "
+        message=f"The gradient norm is NaN or infinite in the last {count} logs, "
         f"since step {first}{shown}.",
         advice=f"{on_non_finite(record)} Set logging_nan_inf_filter=False to see the loss itself.",
         severity="fatal",
@@ -135,7 +136,7 @@ def zero_gradients(evidence: Evidence) -> Diagnosis | None:
     masked = loss.size > 0 and bool(np.all(loss == 0.0))
     if not (masked or record.settings.get("every_step_seen") or _unmoved(loss)):
         return None  # a norm of 0 and a loss that moves: nobody saw the gradients
-    cause = "every label is masked" if masked else "nothing that is trainable reaches the loss"
+    cause = "every label is masked" if masked else "the loss depends on no trainable parameter"
     advice = (
         "Look at one batch's labels: all are -100. Raise the maximum length so that answers are "
         "not cut off, or correct the chat template's response marker."
@@ -176,8 +177,8 @@ def lost_evaluations(evidence: Evidence) -> Diagnosis | None:
     first = int(steps[-count])
     return Diagnosis(
         name="non_finite_evaluations",
-        message=f"{goal.metric} is not finite in the last {count} evaluations, since step {first}"
-        f"{training_loss_words(record)}.",
+        message=f"{goal.metric} is NaN or infinite in the last {count} evaluations, since step "
+        f"{first}{training_loss_words(record)}.",
         advice=evaluation_advice(record),
         severity="fatal",
         evidence={"since_step": float(first), "evaluations": float(count)},

@@ -73,8 +73,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "non_finite_evaluations",
         "evaluations",
-        "the last evaluation of a loss or of the goal is not finite; a certain failure once a goal "
-        "that is a loss has been lost three times running",
+        "the last evaluation of a loss or of the goal is NaN or infinite; a certain failure once "
+        "the goal is a loss and three evaluations in a row are",
         "the correlation of a constant prediction",
         lambda e: certain.lost_evaluations(e) or certain.non_finite_evaluations(e),
     ),
@@ -82,7 +82,8 @@ CHECKS: tuple[Check, ...] = (
         "diverging",
         "training loss",
         "windowed training loss above its start, after it had been lower by more than noise; or "
-        "far above its first value throughout; or nothing learned at a rate hardly any run holds",
+        "far above its first value throughout; or nothing learned at a rate too high for nearly "
+        "all fine-tunes",
         "spikes and bumps that pass, steps at epoch boundaries, policy-gradient losses",
         divergence.diverging,
         unless=_LOST,
@@ -90,7 +91,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "exploded_loss",
         "training loss",
-        "above 1.25 or 1.5 times where it began for longer than any good run of the evidence, or "
+        "above 1.25 or 1.5 times where it began for longer than any good run on record, or "
         "with the evaluation loss above that of the untrained model: a certain failure",
         "spikes that pass, an easy first batch, policy-gradient losses",
         lambda e: exploded.exploded_loss(e.record),

@@ -33,7 +33,7 @@ def truncated_inputs(evidence: Evidence) -> Diagnosis | None:
     return Diagnosis(
         name="truncated_inputs",
         message=f"{share:.0%} of the sampled training rows are as long as the limit of {limit} "
-        "tokens: what came after is lost.",
+        "tokens: what came after was cut off.",
         advice=f"Raise the maximum length above {limit} tokens (twice as long, if memory allows), "
         "or split long rows; check that labels and answers are not in the part cut off.",
         evidence={"truncated_share": share, "tokens_max": float(limit)},
@@ -49,8 +49,9 @@ def train_eval_overlap(evidence: Evidence) -> Diagnosis | None:
         return None
     return Diagnosis(
         name="train_eval_overlap",
-        message=f"{exact:.1%} of the sampled evaluation rows stand word for word in the training "
-        f"sample, {near:.1%} with near duplicates: the evaluation metric overstates the model.",
+        message=f"{exact:.1%} of the sampled evaluation rows also appear word for word in the "
+        f"training sample, {near:.1%} with near duplicates: the evaluation metric looks better "
+        "than the model is.",
         advice="Remove the evaluation rows from the training set (exact and near duplicates), then "
         "evaluate again.",
         evidence={"train_eval_overlap": exact, "train_eval_near_overlap": near},
@@ -64,9 +65,9 @@ def conflicting_labels(evidence: Evidence) -> Diagnosis | None:
         return None
     return Diagnosis(
         name="noisy_labels",
-        message=f"{share:.1%} of the sampled training rows also stand there under another label.",
-        advice="Look through the rows that repeat with different labels: correct them, or drop all "
-        "but the majority's; the rest of the labels was probably made the same way.",
+        message=f"{share:.1%} of the sampled training rows also appear with another label.",
+        advice="Read the rows that repeat with different labels: correct them, or keep only those "
+        "with the majority label. The other labels were probably made the same way.",
         evidence={"conflicting_label_share": share},
     )
 
@@ -78,8 +79,8 @@ def data_model_mismatch(evidence: Evidence) -> Diagnosis | None:
     if perplexity is not None and perplexity >= ALIEN_PERPLEXITY and "classes" not in signals:
         return Diagnosis(
             name="data_model_mismatch",
-            message="To the untrained model each scored token is a choice among "
-            f"{perplexity:,.0f}: it has seen no such text, or is given it in the wrong form.",
+            message=f"The perplexity of this text is {perplexity:,.0f} before training: the model "
+            "has seen no such text, or gets it in the wrong form.",
             advice="Check tokenizer, language and chat template against the model's card; if they "
             "are right, take a model that was trained on such text.",
             evidence={"perplexity": perplexity},
@@ -96,11 +97,11 @@ def data_model_mismatch(evidence: Evidence) -> Diagnosis | None:
     return Diagnosis(
         name="data_model_mismatch",
         message=f"A linear probe on the frozen model's features reaches an accuracy of {probe:.3f} "
-        f"on the evaluation rows, the majority class {majority:.3f}: the features say nothing of "
-        "the label"
+        f"on the evaluation rows, no better than the majority class ({majority:.3f}): the features "
+        "say nothing about the label"
         + (f", and {goal.metric} has not passed the trivial baseline either." if tried else "."),
-        advice="Try a model made for this language and domain; if another fares no better, check "
-        "that the labels follow from the text.",
+        advice="Try a model made for this language and domain; if that is no better, check that "
+        "the labels can be told from the text.",
         severity="warning" if tried else "info",
         evidence={"linear_probe_accuracy": probe, "majority_share": majority},
     )

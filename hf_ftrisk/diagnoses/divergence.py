@@ -103,14 +103,14 @@ def _never_held(evidence: Evidence) -> _Found:
     first, recent = float(loss[0]), float(np.median(loss[-loss.size // 3 :]))
     above = float(np.mean(loss[1:] > _THROWN * first))
     if first > 0 and recent > _THROWN * first and above >= _MOST:
-        said = f"{above:.0%} of the training losses lie above {_THROWN:g} times the first"
+        said = f"{above:.0%} of the logged losses are above {_THROWN:g} times the first"
     elif too_high(record) and not _learned(evidence, first, recent):
-        said = "nothing has been learned, at a learning rate that hardly any fine-tune holds"
+        said = "nothing has been learned, at a learning rate too high for nearly all fine-tunes"
     else:
         return None
-    message = f"The training loss is {recent:.3g} up to step {int(steps[-1])}, {first:.3g} at its "
+    message = f"The training loss began at {first:.3g} and is {recent:.3g} at step {int(steps[-1])}"
     numbers = {"first": first, "lowest": float(loss.min()), "last": recent}
-    return f"{message}first: {said}.", numbers
+    return f"{message}: {said}.", numbers
 
 
 def _learned(evidence: Evidence, first: float, recent: float) -> bool:

@@ -60,7 +60,7 @@ def _above_beginning(record: RunRecord, steps: np.ndarray, loss: np.ndarray) -> 
         allowed = max(share * record.max_steps, _MIN_STEPS)
         if since is not None and steps[-1] - since >= allowed:
             recent = float(np.median(loss[-_WINDOW:]))
-            return _diagnosis(record, recent, start, since, steps[-1], "it began at")
+            return _diagnosis(record, recent, start, since, steps[-1], "its initial value")
     return None
 
 
@@ -76,7 +76,7 @@ def _above_untrained(record: RunRecord, steps: np.ndarray, loss: np.ndarray) -> 
     if since is None or not values[-1] > level or steps[-1] - since < allowed:
         return None
     recent = float(np.median(loss[-_WINDOW:]))
-    return _diagnosis(record, recent, known, since, steps[-1], "without training it is")
+    return _diagnosis(record, recent, known, since, steps[-1], "that of the untrained model")
 
 
 def _since(steps: np.ndarray, loss: np.ndarray, level: float) -> float | None:
@@ -97,13 +97,13 @@ def _noise(loss: np.ndarray) -> float:
 
 
 def _diagnosis(
-    record: RunRecord, now: float, start: float, since: float, step: float, began: str
+    record: RunRecord, now: float, start: float, since: float, step: float, compared: str
 ) -> Diagnosis:
     return Diagnosis(
         name="exploded_loss",
-        message=f"The training loss is {now:.3g}, {now / start:.1f} times as high as {began} "
-        f"({start:.3g}), and has been up there since step {int(since)}: no good run of the "
-        "evidence ever stayed there so long.",
+        message=f"The training loss is {now:.3g}, {now / start:.1f} times {compared} "
+        f"({start:.3g}), and has stayed that high since step {int(since)}: longer than in any "
+        "good run on record.",
         advice=f"{on_divergence(record)} Keep no checkpoint of this run.",
         severity="fatal",
         evidence={"loss": now, "start": start, "since_step": since, "step": float(step)},

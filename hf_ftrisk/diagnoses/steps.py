@@ -101,10 +101,11 @@ def too_few_steps(evidence: Evidence) -> Diagnosis | None:
     well = known and numbers["prob_good_planned"] >= _WELL
     return Diagnosis(
         name="too_few_steps",
-        message=f"{goal.metric} is still improving. Forecast for half the steps {half:.4g}, for "
-        f"the planned {record.max_steps} {planned:.4g}, for twice as many {twice:.4g}." + chances,
-        advice=f"Plan {2 * record.max_steps} steps (twice the epochs) with the schedule stretched "
-        "over them.",
+        message=f"{goal.metric} is still improving. Its final value is forecast as {half:.4g} with "
+        f"half the steps, {planned:.4g} with the planned {record.max_steps}, {twice:.4g} with "
+        f"twice as many.{chances}",
+        advice=f"Plan {2 * record.max_steps} steps (twice the epochs), the learning-rate schedule "
+        "stretched over all of them.",
         severity="info" if well else "warning",
         evidence=numbers,
     )

@@ -125,13 +125,13 @@ def check_optimizer(model: torch.nn.Module, optimizer: Any) -> Diagnosis | None:
         name="parameters_not_in_optimizer",
         message=(
             f"{len(missing)} of {len(trainable)} trainable parameter tensors "
-            f"({share:.0%} of the trainable numbers), such as {next(iter(missing))}, are not in "
+            f"({share:.0%} of the trainable values), such as {next(iter(missing))}, are not in "
             f"the optimizer: they will never change{old}."
         ),
         advice=(
             "Build the optimizer after the last change to the model (adapter, new head), from "
-            "[p for p in model.parameters() if p.requires_grad], or leave it to the Trainer. What "
-            "is to stay as it is: p.requires_grad_(False)."
+            "[p for p in model.parameters() if p.requires_grad], or leave it to the Trainer. "
+            "Freeze what should not train: p.requires_grad_(False)."
         ),
         severity="fatal" if fatal else "warning",
         evidence={
@@ -251,7 +251,7 @@ def check_label_range(
         advice=(
             f"Load the model with num_labels={high + 1}, or map the labels to 0..{bound - 1}."
             if row_level and low >= 0
-            else "Map the labels to 0, 1, 2, ...; use -100 for those that must not count."
+            else "Map the labels to 0, 1, 2, ...; use -100 for those that the loss should ignore."
             if low < 0
             else "Call model.resize_token_embeddings(len(tokenizer)), or use the model's tokenizer."
         ),

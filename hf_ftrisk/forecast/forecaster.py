@@ -127,7 +127,7 @@ class Forecaster:
         calibration = model.outcomes["end"].calibration
         source = (
             f"{model.runs} runs of {model.sources} sources, none of this task; calibrated on "
-            f"{calibration.groups} sources that the trees did not know"
+            f"{calibration.groups} held-out sources"
         )
         return values, source
 
@@ -144,8 +144,8 @@ class Forecaster:
             z = np.clip(z, -_MAX_BEFORE, _MAX_BEFORE)
         values = within(known.scale.inverse(z), known.scale, goal, np.empty(0))
         return values, (
-            f"no evaluation yet: what {model.runs} runs of {model.sources} sources came to from "
-            "what was known of them"
+            f"no evaluation yet: learned from how {model.runs} runs of {model.sources} other "
+            "sources ended, by what was known before them"
         )
 
     def _model(self, name: Family) -> ChangeModel:

@@ -48,7 +48,9 @@ def index_apart(content: bytes) -> dict[str, str | None]:
 
 def _answer(what: str, content: bytes) -> bytes:
     if not sys.executable:
-        raise HistoryError("a Parquet file needs a Python of its own to be read, and none is known")
+        raise HistoryError(
+            "a Parquet file is read in a Python process of its own, and no interpreter is known"
+        )
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     environment |= {
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),

@@ -94,7 +94,7 @@ def _of_status(error: HfHubHTTPError, token: str | None) -> Problem:
     said = blot(error.server_message or "", token)
     detail = f" ({said})" if said else ""
     if isinstance(error, GatedRepoError):
-        return Problem(f"access to this repository has to be asked for first{detail}")
+        return Problem(f"access to this repository must be requested first{detail}")
     if isinstance(error, RevisionNotFoundError):
         return Problem(f"no such branch or revision{detail}")
     if isinstance(error, RepositoryNotFoundError) or status == 404:

@@ -177,7 +177,7 @@ class Repository:
             # for a pull request: a second one would be opened.
             if create_pr and problem.unsure:
                 raise self._error(
-                    problem, "; look whether the pull request was opened all the same"
+                    problem, "; check whether the pull request was opened nevertheless"
                 )
             failures += 1
             self._wait_or_raise(problem, failures, started)

@@ -43,8 +43,8 @@ class PatienceRule:
     def __post_init__(self) -> None:
         if self.evaluations < 1:
             raise ValueError(
-                "evaluations must be 1 or more, those in a row that have to foretell a poor "
-                f"outcome, got {self.evaluations!r}"
+                "evaluations, the poor forecasts in a row that end a run, must be 1 or more, got "
+                f"{self.evaluations!r}"
             )
 
     @property
@@ -67,7 +67,7 @@ class PatienceRule:
         reason = (
             f"{chance(self.goal, baseline)} = {prob:.3f} at step {forecast.step}, forecast "
             f"{forecast.point:.4g} (90 %: {low:.4g} to {high:.4g}); below {POOR_PROBABILITY:g} at "
-            f"{poor} evaluations in a row, {self.evaluations} end the run."
+            f"the last {poor} evaluations, and {self.evaluations} in a row end the run."
         )
         if poor >= self.evaluations and prob < POOR_PROBABILITY:
             verdict = Verdict.NO_GO

@@ -56,7 +56,8 @@ def judge_preflight(
     """
     if not probes:
         raise ValueError(
-            f"a pre-flight is judged by its probes: got none, {len(forecasts)} forecasts"
+            "a pre-flight is judged by its probes: expected at least one, got none, and "
+            f"{len(forecasts)} forecasts"
         )
     failures = [
         failure for probe in probes if (failure := certain_failure(probe, goal)) is not None
@@ -120,7 +121,7 @@ def _ruling(
         f"(from {min(probs):.3f} to {max(probs):.3f})"
     )
     if apart is not None:
-        said += f", {apart:.3f} without the history"
+        said += f", and {apart:.3f} if the history is left out"
     if failures:
         said += f"; {len(failures)} of {len(probes)} probes failed: {failures[0].message[:-1]}"
     judged = max(mean if apart is None else apart, MIN_PROB)
@@ -129,13 +130,13 @@ def _ruling(
         held = f"below the threshold of {threshold:.2g} ({rule.source})"
     elif mean >= GO_PROBABILITY - _ROUNDING:
         verdict = Verdict.GO
-        held = f"at least the {GO_PROBABILITY:g} that a GO asks for"
+        held = f"at least the {GO_PROBABILITY:g} that GO needs"
     else:
         verdict = Verdict.UNDECIDED
-        held = f"below the {GO_PROBABILITY:g} that a GO asks for, and "
+        held = f"below the {GO_PROBABILITY:g} that GO needs, and "
         held += (
             rule.cannot_stop(shown)
             if threshold is None
-            else f"not below the threshold of {threshold:.2g} of a stop"
+            else f"not below the stopping threshold of {threshold:.2g}"
         )
     return Ruling(verdict, f"{said}; {held}.", prob_good=mean, threshold=threshold)

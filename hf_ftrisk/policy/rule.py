@@ -36,6 +36,7 @@ from hf_ftrisk.policy.parts import watching
 from hf_ftrisk.policy.parts.rule import PartsRule
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import sentence
 from hf_ftrisk.verdict import Verdict
 
 # P(good) from which a run is said to go well. It only names the state: nothing is stopped by it.
@@ -212,7 +213,7 @@ class StoppingRule:
             f"{judged.point:.4g} (90 %: {low:.4g} to {high:.4g})"
         )
         if self.judged_by is not None:
-            said += " without the history"
+            said += ", the history left out"
         below = threshold is not None and max(prob, MIN_PROB) < threshold
         evaluated = first_evaluation(record, self.goal.metric) is not None
         poor = below and evaluated
@@ -221,8 +222,8 @@ class StoppingRule:
             poor = forecast.prob_meets(self.goal, baseline) < POOR_PROBABILITY
         if poor:
             rate = f"at most {self.false_stop_rate:.0%} of good runs"
-            held = f"under which {rate} ever fall" if self.caution == 1.0 else f"set for {rate}"
-            reason = f"{said}; below {threshold:.2g}, {held} ({self.source})."
+            held = f"{rate} ever fall below it" if self.caution == 1.0 else f"set for {rate}"
+            reason = f"{said}; below the threshold of {threshold:.2g}: {held} ({self.source})."
             return Ruling(
                 Verdict.NO_GO, reason, prob_good=prob, threshold=threshold, forecast=forecast
             )
@@ -233,13 +234,13 @@ class StoppingRule:
             held = self.cannot_stop(record)
         elif below and evaluated:
             held = (
-                f"below the threshold of {threshold:.2g}, but completed runs of this task promise "
-                "more"
+                f"below the threshold of {threshold:.2g}, but with completed runs of this task "
+                f"P(good) is at least {POOR_PROBABILITY:g}"
             )
         elif below:
             held = (
                 f"below the threshold of {threshold:.2g}, but {self.goal.metric} of this run has "
-                "not been evaluated yet: nothing is stopped for its plan alone"
+                "not been evaluated yet: no run is stopped before its first evaluation"
             )
         else:
             held = f"not below the threshold of {threshold:.2g} ({self.source})"
@@ -277,7 +278,7 @@ class StoppingRule:
             return no_threshold(self.goal)
         if self.parts is not None and watching.judges(record, self.goal):
             return None
-        return None if self.can_stop else f"{self.cannot_stop(record).capitalize()}."
+        return None if self.can_stop else sentence(self.cannot_stop(record))
 
     def _unlike_packaged(self, record: RunRecord) -> str | None:
         """Why runs of other tasks say nothing about this look; None where they do, or are not used.
@@ -288,11 +289,14 @@ class StoppingRule:
         if self.caution == 1.0:
             return None
         if record.progress < FIRST_SHARE:
-            return f"it rests on runs of other tasks, judged from {FIRST_SHARE:.0%} of a run on"
+            return (
+                "it is calibrated on runs of other tasks, which says nothing before "
+                f"{FIRST_SHARE:.0%} of a run"
+            )
         if began_far_below(record, self.goal):
             return (
-                "it rests on runs of other tasks, which began near their trivial predictor; this "
-                f"one began far below {record.baseline(self.goal):.4g}"
+                "it is calibrated on runs of other tasks, which began near their trivial baseline; "
+                f"this one began far below its own of {record.baseline(self.goal):.4g}"
             )
         return None
 
@@ -327,7 +331,7 @@ def judge_outcome(record: RunRecord, goal: Goal) -> Ruling | None:
         return None
     outcome = record.outcome(goal)
     if not math.isfinite(outcome):
-        reason = f"{goal.metric} is not finite at the end of the run."
+        reason = f"{goal.metric} is NaN or infinite at the end of the run."
         return Ruling(Verdict.NO_GO, reason, prob_good=None if threshold is None else 0.0)
     if threshold is None:
         return None
@@ -364,6 +368,6 @@ def chance(goal: Goal, baseline: float | None) -> str:
 def no_threshold(goal: Goal) -> str:
     """Why no run can be judged by this goal."""
     return (
-        f"{goal.metric} has neither a target nor a known trivial baseline: no end can be called "
-        "poor. Give the goal a target."
+        f"{goal.metric} has neither a target nor a known trivial baseline, so that no outcome "
+        "can be called poor. Give the goal a target."
     )

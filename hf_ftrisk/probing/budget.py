@@ -169,8 +169,8 @@ def _fewer(count: int, seeds: int, allowed: float) -> tuple[str, ...]:
     if count == seeds:
         return ()
     return (
-        f"{count} of {seeds} seeds probed: {allowed:.3g} steps' worth does not carry {seeds} "
-        "probes to a useful depth. A larger budget buys more.",
+        f"{count} of {seeds} seeds probed: a budget of {allowed:.3g} steps does not take {seeds} "
+        "probes to a useful depth. Give a larger budget to probe more.",
     )
 
 

@@ -23,6 +23,7 @@ from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.signals.dynamics import dynamics_signals
+from hf_ftrisk.text import sentence
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
 _FEW_DEPTHS = 2
@@ -120,8 +121,8 @@ def _certain(session: Session, records: tuple[RunRecord, ...]) -> Ruling | None:
     if session.evaluations is None:
         return Ruling(
             Verdict.UNDECIDED,
-            "There is no evaluation set, so nothing says how the run will end: pass "
-            "eval_dataset=... to the Trainer.",
+            "There is no evaluation set, so the outcome cannot be forecast: pass eval_dataset=... "
+            "to the Trainer.",
         )
     return None
 
@@ -171,12 +172,13 @@ def _diagnoses(
 def _scope(session: Session) -> list[str]:
     """How far the numbers can be trusted: rows, depth, and what the budget does not count."""
     notes, facts, ledger = [], session.facts, session.ledger
-    notes += [f"{problem[0].upper()}{problem[1:]}." for problem in session.known.problems]
+    notes += [sentence(problem) for problem in session.known.problems]
     asked = session.options.history
     if asked is not None and not isinstance(asked, Remembered) and not session.known_runs:
         notes.append(
-            f"The history holds no completed run of this task, {session.task!r}: forecast by "
-            "packaged runs. Where its runs of this task have another name, give task=...."
+            f"The history holds no completed run of this task, {session.task!r}: the forecast "
+            "rests on packaged runs of other tasks. If runs of this task are stored there under "
+            "another name, give task=...."
         )
     total = facts.eval.rows if facts.eval is not None else None
     rows = session.eval_rows
@@ -184,15 +186,15 @@ def _scope(session: Session) -> list[str]:
         note = f"Measured on {rows} of {total} evaluation rows"
         if session.goal.kind in ("rate", "percent"):
             half = 0.5 * session.goal.unit
-            note += f": a value of {half:g} is known to +-{half / math.sqrt(rows):.2g} there"
+            note += f": the standard error of a value of {half:g} is {half / math.sqrt(rows):.2g}"
         notes.append(f"{note}.")
     deepest = max((item.probe.step for item in session.probed), default=0)
     behind = learned_share(facts, deepest)
     if deepest and behind is not None and behind < LITTLE_LEARNED:
         notes.append(
-            f"The probes end at step {deepest} of {facts.max_steps}, with {behind:.1%} of the "
-            "run's learning rate behind them: the forecast is mostly what is usual for such "
-            "runs. A larger budget sees more."
+            f"The probes end at step {deepest} of {facts.max_steps}, after {behind:.1%} of the "
+            "run's summed learning rate: the forecast mostly reflects what is usual for such "
+            "runs. Give a larger budget to see more of this one."
         )
     depths = [depth for depth in session.evidence.by_depth if depth > 0]
     risk = session.evidence.decomposition
@@ -200,15 +202,16 @@ def _scope(session: Session) -> list[str]:
         low, high = risk.optimal_depth_interval(**session.money())
         few = ", resting on two depths" if len(depths) == _FEW_DEPTHS else ""
         notes.append(
-            f"c* is the depth that pays best on average over all risk curves that fit{few}; the "
-            f"single curves' own lie between {low:.3g} and {high:.3g} steps (90 %)."
+            "The optimal depth c* is the one that pays best on average over all risk curves that "
+            f"fit{few}; for 90 % of the single curves it lies between {low:.3g} and {high:.3g} "
+            "steps."
         )
         if "regime" in risk.reasons:
             notes.append(f"No regime: {risk.reasons['regime']}.")
     step = ledger.step_seconds
     if step is not None and session.signal_seconds > 0.1 * ledger.allowed * step:
         notes.append(
-            f"Static signals took {session.signal_seconds:.0f} s besides, as long as "
+            f"The static signals took another {session.signal_seconds:.0f} s, as long as "
             f"{session.signal_seconds / step:.0f} steps; signal_seconds=0 leaves them out."
         )
     return notes

@@ -139,8 +139,9 @@ class Evaluations:
         least = (self.next_cost if self._looked else self._measured or 0.0) / _NOISE
         if left < least:
             self._note(
-                f"Probe {item.probe.seed} not evaluated at step {item.probe.step}: an evaluation "
-                f"costs {least:.1f} steps, {max(0.0, left):.1f} were left."
+                f"Probe {item.probe.seed} was not evaluated at step {item.probe.step}: an "
+                f"evaluation costs as much as {least:.1f} steps, and {max(0.0, left):.1f} steps of "
+                "the budget were left."
             )
             return
         limit = min(left, 2 * least) if self._looked else min(left, max(least, self.next_cost))
@@ -153,8 +154,8 @@ class Evaluations:
         if evaluation.rows is not None and evaluation.rows != self.rows:
             if self._looked:
                 self._note(
-                    f"Evaluated on {evaluation.rows} rows from step {item.probe.step} on, before "
-                    f"on {self.rows}: evaluating has become slower."
+                    f"From step {item.probe.step} on evaluated on {evaluation.rows} rows instead "
+                    f"of {self.rows}: evaluation has become slower."
                 )
             self._set_rows(evaluation.rows)
         self._looked = True
@@ -212,7 +213,7 @@ class Evaluations:
             timed = ("_runtime", "_per_second", "_preparation_time")
             have = sorted(m for m in metrics if m.startswith("eval_") and not m.endswith(timed))
             wrong = PreflightArgumentError(
-                f"the evaluation gives no {self._metric!r}; it gives "
+                f"the evaluation reports no {self._metric!r}; it reports "
                 f"{', '.join(have) or 'nothing'}. "
                 "Check compute_metrics, or choose a goal among these."
             )

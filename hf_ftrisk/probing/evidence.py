@@ -166,21 +166,22 @@ def _fit(
     )
     if len(depths) < _MIN_DEPTHS:
         notes.append(
-            "No risk curve, c* or regime: the probes were evaluated at one depth, a curve needs "
-            "two. A larger budget buys more."
+            "No risk curve, c* or regime: the probes were evaluated at one depth, and a curve "
+            "needs two. Give a larger budget."
         )
         return None, curve, None
     behind = learned_share(facts, depths[-1])
     if behind is not None and behind < LITTLE_LEARNED:
         notes.append(
-            f"No risk curve, c* or regime: {behind:.1%} of the run's learning rate lies behind the "
-            f"deepest look, {LITTLE_LEARNED:.0%} is the least that shows how the risk falls."
+            f"No risk curve, c* or regime: the deepest evaluation comes after {behind:.1%} of the "
+            f"run's summed learning rate, and at least {LITTLE_LEARNED:.0%} is needed to see how "
+            "the risk falls. Give a larger budget."
         )
         return None, curve, None
     if estimate.runs.max() == 1:
         notes.append(
-            "The risk curve rests on a single probe: nothing shows how much it differs between "
-            "seeds. More seeds buy that."
+            "The risk curve rests on a single probe, which does not show how much seeds differ. "
+            "Give more seeds."
         )
     decomposition = fit_risk_curve(
         estimate.depths,
@@ -213,8 +214,8 @@ def told_by_the_data(decomposition: RiskDecomposition) -> RiskDecomposition:
     if p * (1.0 - q) >= MIN_SUPPORT * q * (1.0 - p):
         return decomposition
     why = (
-        f"the looks do not tell which part of the risk more depth would remove: {regime} has a "
-        f"probability of {p:.2f}, and had {q:.2f} by the size of the risk alone"
+        "the evaluations do not show which part of the risk deeper probing would remove: the "
+        f"probability of {regime} is {p:.2f}, and is {q:.2f} by the size of the risk alone"
     )
     return replace(
         decomposition,

@@ -40,8 +40,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _NOTE = (
-    "Probed in a process of its own, which loaded the program anew: one probe, without checks of "
-    "the wiring and without static signals."
+    "Probed in a separate process, which loaded the program again: one probe, no sanity checks of "
+    "the wiring and no static signals."
 )
 
 

@@ -98,8 +98,8 @@ class PreflightRunner:
         if goal is None:
             raise TypeError(
                 "a pre-flight needs a goal: what makes the run a good one, such as "
-                "preflight(trainer, goal='eval_accuracy>=0.85'), or goal='eval_loss' for better "
-                "than trivial"
+                "preflight(trainer, goal='eval_accuracy>=0.85'), or goal='eval_loss' for a loss "
+                "below the trivial baseline's"
             )
         self._trainer, self._storage = trainer, check_storage(snapshot)
         self._options = Options(

@@ -97,11 +97,11 @@ class Session:
         if peak <= _LONG_WARMUP * self.ledger.allowed / probes:
             return 0
         self.notes.append(
-            f"The probes begin at step {peak} of the schedule, its peak: the warm-up before it is "
-            "longer than they are."
+            f"The probes begin at step {peak}, where the learning rate peaks: the warm-up before "
+            "it is longer than the probes."
             if peak >= self.ledger.allowed
-            else f"The probes begin at step {peak} of the schedule, its peak: the warm-up before "
-            "it would take most of them."
+            else f"The probes begin at step {peak}, where the learning rate peaks: the warm-up "
+            "before it would take most of their steps."
         )
         return peak
 
@@ -121,8 +121,8 @@ class Session:
         if goal.metric != "eval_loss":
             raise PreflightArgumentError(
                 f"the goal {goal} is measured on an evaluation set, and there is none: "
-                "pass eval_dataset=... to the Trainer; the goal 'eval_loss' has the wiring, the "
-                "signals and the cost looked at without one"
+                "pass eval_dataset=... to the Trainer. With the goal 'eval_loss' the wiring, the "
+                "static signals and the cost are checked without one"
             )
         return None
 
@@ -230,7 +230,7 @@ class Session:
     def _no_room(self, look: float) -> None:
         share = (1 + look) / self.facts.max_steps
         self.notes.append(
-            f"The budget of {self.ledger.allowed:.3g} steps does not reach one step with one "
+            f"The budget of {self.ledger.allowed:.3g} steps is too small for one step with one "
             f"evaluation: give budget={min(1.0, share):.2g} or more."
         )
 
@@ -302,8 +302,9 @@ class Session:
 
     def _note_fewer(self, kept: int, seeds: int, target: int, cost: float) -> None:
         self.notes.append(
-            f"{kept} of {seeds} seeds probed: one probe to step {target} costs {cost:.1f} steps "
-            f"with its evaluation, {max(0.0, self.ledger.left):.1f} were left."
+            f"{kept} of {seeds} seeds probed: a probe to step {target} with its evaluation costs "
+            f"as much as {cost:.1f} steps, and {max(0.0, self.ledger.left):.1f} steps of the "
+            "budget were left."
         )
 
     # --- what to do next ------------------------------------------------------------------------
@@ -382,8 +383,8 @@ class Session:
             return None
         if best is not None and depth >= best:
             self.notes.append(
-                f"Probing ended at step {depth}: c* is {best:.3g}, a deeper look would cost more "
-                "than it is expected to tell."
+                f"Probing ended at step {depth}: the optimal depth c* is {best:.3g}, and probing "
+                "deeper would cost more than it is expected to reveal."
             )
             return None
         # The looks of all probes that go on, and as many steps as are left for each.

@@ -63,7 +63,7 @@ def probe_elsewhere(
         wrong = PreflightArgumentError(reply["fault"])
         wrong.reported = tuple(reply["reported"])
         raise wrong
-    raise PreflightError(f"the program failed in a process of its own: {reply['fault']}")
+    raise PreflightError(f"the program failed in the process that probes it: {reply['fault']}")
 
 
 def _run(command: Sequence[str], environment: dict[str, str], log: Path) -> None:
@@ -89,7 +89,7 @@ def _reply(folder: Path, log: Path) -> dict[str, Any]:
         reply: dict[str, Any] = read_json(file)
         return reply
     words = log.read_text(encoding="utf-8", errors="replace").strip()
-    return {"fault": words[-_LAST_WORDS:] or "it came to no training"}
+    return {"fault": words[-_LAST_WORDS:] or "it reached no training"}
 
 
 def _free_port() -> int:

@@ -100,7 +100,7 @@ class Instruments:
             self._probing = False
         if fault is not None:
             kind = type(fault).__name__
-            self.say(f"the training is left to itself: {kind}: {fault}")
+            self.say(f"the training goes on without hf-ftrisk: {kind}: {fault}")
         return training
 
     def _say_once(self, trainer: Any, message: str) -> None:

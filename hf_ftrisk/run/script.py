@@ -249,7 +249,7 @@ def _left_with_failure(leaving: SystemExit) -> bool:
     if not isinstance(leaving.code, int):
         print(leaving.code, file=sys.stderr)
     elif leaving.code != FAILED:
-        say(f"the script left with status {leaving.code}")
+        say(f"the script ended with status {leaving.code}")
     return True
 
 

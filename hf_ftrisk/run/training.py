@@ -132,7 +132,7 @@ class Training:
         found = self._journal.earlier(self._number) if self._ranks.is_main else Earlier()
         earlier = self._ranks.from_main(found)
         if earlier.refused is not None:
-            self._tell("not started: the launcher starts anew what was refused before")
+            self._tell("not started: the launcher restarts a run that was refused before")
             raise refusal(earlier.refused)
         return earlier
 
@@ -147,7 +147,7 @@ class Training:
         if resumed:
             return "the run resumes from a checkpoint"
         if earlier.report is not None:
-            return "the launcher starts the run anew, and it was probed before"
+            return "the launcher restarts the run, and it was probed before"
         if self._trainer.model is None:  # after a hyperparameter search
             return "the Trainer has no model until it trains"
         return None
@@ -192,7 +192,7 @@ class Training:
                 self._tell(f"no pre-flight: {fault}")
             else:
                 kind = type(fault).__name__
-                self._tell(f"the pre-flight failed and is left out: {kind}: {fault}")
+                self._tell(f"the pre-flight failed and is skipped: {kind}: {fault}")
         return None
 
     def _preflight(self, goal: Goal) -> None:
@@ -203,7 +203,7 @@ class Training:
             # What was trained before this training would have to be trained there as well.
             if not command or self._number > 1:
                 raise
-            self._tell(f"{refused.reason}: it is probed in a process of its own")
+            self._tell(f"{refused.reason}: it is probed in a separate process")
             self._before = probe_elsewhere(command, self._options, goal, self._ranks)
 
     def _probe_here(self, goal: Goal) -> RiskReport:
@@ -227,7 +227,7 @@ class Training:
         if self._options.action == "stop":
             self._tell("no-go: the training is not started")
             raise NoGo
-        self._tell("no-go (--action warn: the training starts all the same)")
+        self._tell("no-go (--action warn: the training starts nevertheless)")
 
     # --- during and after -----------------------------------------------------------------------
 

@@ -92,13 +92,14 @@ def selection_fault(trainer: Any) -> str | None:
         sets = sorted(str(key) for key in trainer.eval_dataset)
         if not any(name.startswith(f"{key}_") for key in sets):
             return (
-                f"Metric_for_best_model is {chosen!r}, but the metrics of the named sets {sets} "
-                f"are called {sets[0]}_...: the Trainer will fail at its first evaluation."
+                f"The Trainer's metric_for_best_model is {chosen!r}, but the metrics of the "
+                f"named sets {sets} are called {sets[0]}_...: the Trainer will fail at its first "
+                "evaluation."
             )
     elif trainer.compute_metrics is None:
         return (
-            f"Metric_for_best_model is {chosen!r}, but without compute_metrics the evaluations "
-            "report the loss alone: the Trainer will fail at its first evaluation."
+            f"The Trainer's metric_for_best_model is {chosen!r}, but without compute_metrics the "
+            "evaluations report the loss alone: the Trainer will fail at its first evaluation."
         )
     return None
 
@@ -111,9 +112,9 @@ def _check_direction(args: Any, goal: Goal) -> None:
         return
     if bool(args.greater_is_better) != goal.greater_is_better:
         raise WatchArgumentError(
-            f"the goal takes a {_direction(goal.greater_is_better)} {goal.metric} for better, the "
-            f"TrainingArguments a {_direction(args.greater_is_better)} one "
-            f"(greater_is_better={args.greater_is_better!r}): set the one that is wrong"
+            f"the goal takes a {_direction(goal.greater_is_better)} {goal.metric} for better, and "
+            f"the TrainingArguments a {_direction(args.greater_is_better)} one "
+            f"(greater_is_better={args.greater_is_better!r}): correct the one that is wrong"
         )
 
 

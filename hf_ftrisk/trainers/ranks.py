@@ -27,8 +27,8 @@ _LOST = re.compile(
 )
 # What is said of it, whoever says it.
 WENT_AWAY = (
-    "another rank went away without a word: it was killed, ran out of memory, ended by an error "
-    "that stands in its own output, or its machine or the network between them is gone"
+    "another rank disappeared: it was killed, ran out of memory, ended with an error shown in its "
+    "own output, or its machine or the network failed"
 )
 
 

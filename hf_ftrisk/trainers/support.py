@@ -9,8 +9,8 @@ from hf_ftrisk.trainers.facts import optimizer_name
 from hf_ftrisk.trainers.versions import sharded_when_loaded
 
 _INSTEAD = (
-    "Start the program by `hf-ftrisk run`, which probes it in a process of its own, watch the run "
-    "itself with FineTuneRiskCallback, or probe a plain loop of yours with "
+    "Start the program by `hf-ftrisk run`, which probes it in a separate process; or watch the "
+    "run itself with FineTuneRiskCallback; or probe a training loop of your own with "
     "PreflightRunner.from_loop and your own state_dict and load_state_dict."
 )
 
@@ -29,8 +29,8 @@ def check_trainer(trainer: Any) -> None:
 
     if type(trainer).__module__.partition(".")[0] == "setfit" and not isinstance(trainer, Trainer):
         raise TypeError(
-            "SetFit's Trainer is none of transformers': it trains the body and then the head by "
-            "trainers of its own. Watch it with callbacks=[FineTuneRiskCallback(goal)]"
+            "SetFit's Trainer is not a transformers Trainer: it trains the body and then the head "
+            "with trainers of its own. Watch it with callbacks=[FineTuneRiskCallback(goal)]"
         )
     if not isinstance(trainer, Trainer):
         raise TypeError(
@@ -39,9 +39,9 @@ def check_trainer(trainer: Any) -> None:
         )
     reason, optimizer = None, optimizer_name(trainer.args)
     if trainer.is_deepspeed_enabled:
-        reason = "DeepSpeed builds its engine around the model and cannot be taken off again"
+        reason = "DeepSpeed builds its engine around the model and cannot be removed again"
     elif trainer.is_fsdp_enabled or trainer.is_fsdp_xla_enabled:
-        reason = "FSDP replaces the model's parameters by shards and cannot be taken off again"
+        reason = "FSDP replaces the model's parameters by shards and cannot be removed again"
     elif sharded_when_loaded(trainer):
         reason = "the model was sharded when it was loaded"
     elif is_sagemaker_mp_enabled() or is_torch_xla_available():
@@ -49,10 +49,10 @@ def check_trainer(trainer: Any) -> None:
     elif "layerwise" in optimizer or "lomo" in optimizer:
         reason = f"optim={optimizer} steps inside backward hooks that stay on the model"
     elif trainer.args.auto_find_batch_size:
-        reason = "auto_find_batch_size begins the training anew where a batch does not fit"
+        reason = "auto_find_batch_size restarts the training when a batch does not fit"
     if reason is not None:
         unsupported = PreflightUnsupportedError(
-            f"this trainer cannot be probed without a trace: {reason}. {_INSTEAD}"
+            f"this Trainer cannot be restored after a probe: {reason}. {_INSTEAD}"
         )
         unsupported.reason = reason
         raise unsupported

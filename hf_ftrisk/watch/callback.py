@@ -204,10 +204,10 @@ class FineTuneRiskCallback(TrainerCallback):
             return
         self._fault = error
         if isinstance(error, PeerFailedError):
-            _log.warning("[ftrisk] the watching ends here: %s", error)
+            _log.warning("[ftrisk] this run is no longer watched: %s", error)
         else:
             _log.warning(
-                "[ftrisk] the watching ends here, the training goes on: %s: %s",
+                "[ftrisk] this run is no longer watched, the training goes on: %s: %s",
                 type(error).__name__,
                 error,
             )
@@ -228,7 +228,7 @@ class FineTuneRiskCallback(TrainerCallback):
         if not session.ranks.any(self._fault is not None):
             return True
         if self._fault is None:
-            _log.warning("[ftrisk] the watching ends here: it failed on another rank")
+            _log.warning("[ftrisk] this run is no longer watched: watching failed on another rank")
         self._switch_off()
         return False
 
@@ -256,7 +256,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._state = state
         if state.max_steps <= 0:
             if ranks.is_main:
-                _log.warning("[ftrisk] this run plans no step: there is nothing to watch")
+                _log.warning("[ftrisk] this run plans no steps: there is nothing to watch")
             return
         setup = Setup.of_trainer(self._options, args, state, given, trainer)
         tap = None if trainer is None else StepTap(trainer, self._guard)
@@ -408,7 +408,7 @@ class FineTuneRiskCallback(TrainerCallback):
             self._write(self._options.report_dir)
 
     def _keep_last_report(self, session: Session, error: Exception) -> None:
-        session.note(f"The watching ended by an error of its own: {type(error).__name__}.")
+        session.note(f"Watching ended early, by an error in hf_ftrisk: {type(error).__name__}.")
         # A run that had ended when its report could not be kept somewhere has ended all the same.
         run = None if self._report is None else self._report.run
         self._keep_report(session, "running" if run is None else run.status)
@@ -434,7 +434,9 @@ def _told(work: Callable[..., None], *args: Any) -> None:
     """Tell trackers something; one that cannot be told is no fault of the watching."""
     error = fault_of(work, *args)
     if error is not None:
-        _log.warning("[ftrisk] a tracker was not told: %s: %s", type(error).__name__, error)
+        _log.warning(
+            "[ftrisk] a tracker could not be written to: %s: %s", type(error).__name__, error
+        )
 
 
 def say(line: str, file: TextIO) -> None:

@@ -65,7 +65,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
     outcome = record.outcome(goal) if record.has_outcome(goal) else None
     verdict = last.ruling.verdict if last is not None else Verdict.UNDECIDED
     reasons: tuple[str, ...] = (
-        (last.ruling.reason,) if last is not None else ("The run has not been looked at.",)
+        (last.ruling.reason,) if last is not None else ("There was no forecast of this run.",)
     )
     final = judge_outcome(record, goal) if progress.stopped_at is None else None
     if final is not None:
@@ -175,7 +175,8 @@ def _notes(
     loss = _training_loss(watcher, progress)
     if loss:
         text = (
-            f"Training loss at the end, forecast at step {loss['train_loss_forecast_step']:.0f}: "
+            "Final training loss, forecast at step "
+            f"{loss['train_loss_forecast_step']:.0f}: "
             f"{loss['train_loss_forecast']:.4g} "
             f"(90 %: {loss['train_loss_low']:.4g} to {loss['train_loss_high']:.4g})."
         )
@@ -184,8 +185,8 @@ def _notes(
         notes.append(text)
     if at_goal and not has_risk:
         notes.append(
-            "No optimization variance and no c*: they need 8 completed runs of this task in the "
-            "history, or 3 looks."
+            "No risk curve and no optimal depth c*: they need 8 completed runs of this task in the "
+            "history, or 3 forecasts of this run."
         )
     silent = watcher.rule.why_silent(watcher.trace.plan)
     if silent is not None and watcher.forecasts and silent[1:-1] not in " ".join(reasons):

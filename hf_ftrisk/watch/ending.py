@@ -74,12 +74,12 @@ class Ending:
     def greeting(self) -> str:
         """What will be done, told before the run starts."""
         if self.way == "goal":
-            text = f"finishing when {self.goal} holds and the forecast keeps it"
+            text = f"the run ends early once {self.goal} is met and is forecast to stay met"
         else:
             text = (
-                f"finishing when nothing is left to gain: at most {LOST_RATE:.0%} of runs lose "
-                "more than the tolerance; the rate of good runs stopped as poor is apart, "
-                f"{self.false_stop_rate:.0%}"
+                "the run ends early once it has nothing more to gain: at most "
+                f"{LOST_RATE:.0%} of runs lose more than the tolerance by that; besides, at most "
+                f"{self.false_stop_rate:.0%} of good runs are stopped as poor"
             )
         if not self.saves:
             text += (

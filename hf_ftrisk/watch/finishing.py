@@ -68,7 +68,10 @@ class Finisher:
         kept = forecast.prob_meets(goal, record.baseline(goal))
         if kept < KEEPS_TARGET:
             return None
-        reason = f"{goal} holds at step {int(steps[-1])}, and is kept with a chance of {kept:.0%}."
+        reason = (
+            f"{goal} is met at step {int(steps[-1])}, and stays met with a probability of "
+            f"{kept:.0%}."
+        )
         return Finish(int(steps[-1]), "goal", float(values[-1]), int(steps[-1]), reason=reason)
 
     def _spent(self, record: RunRecord, goal: Goal) -> Finish | None:

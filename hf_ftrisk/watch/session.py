@@ -15,6 +15,7 @@ from hf_ftrisk.record import Status
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.findings import Finish
+from hf_ftrisk.text import clause, sentence
 from hf_ftrisk.trainers.memory import peak_memory
 from hf_ftrisk.trainers.plan import selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
@@ -82,8 +83,8 @@ class Session:
         for problem in problems:
             self.say(f"[ftrisk] {problem}")
         if more:
-            text = f"of the completed runs of this task the latest {len(runs)} are used"
-            self._notes.append(f"O{text[1:]}.")
+            text = f"only the latest {len(runs)} completed runs of this task are used"
+            self._notes.append(sentence(text))
             self.say(f"[ftrisk] {text}")
         self.watcher = Watcher.of(
             plan,
@@ -121,11 +122,11 @@ class Session:
         text = f"[ftrisk] watching {goal}"
         silent = rule.why_silent(self.watcher.plan)
         if not self.watcher.forecasts:
-            text += f"; {NO_EVALUATION[0].lower()}{NO_EVALUATION[1:]}"
+            text += f"; {clause(NO_EVALUATION)}"
         elif silent is not None and self.options.action == "stop":
-            text += f"; {silent[0].lower()}{silent[1:]}"
+            text += f"; {clause(silent)}"
         if self.setup.prob_good is not None:
-            text += f"; {self.setup.prob_good:.0%} good by its pre-flight"
+            text += f"; P(good) by its pre-flight {self.setup.prob_good:.0%}"
         self.say(text)
         if self.options.finish is not None:
             self.say(f"[ftrisk] {self.ending.greeting()}")
@@ -137,7 +138,7 @@ class Session:
         if not self._told_selection:
             self._told_selection = True
             self._notes.append(fault)
-            self.say(f"[ftrisk] {fault[0].lower()}{fault[1:]}")
+            self.say(f"[ftrisk] {clause(fault)}")
 
     def _tell_scale(self) -> None:
         """What the watcher has learned about the goal's scale, once."""
@@ -228,8 +229,8 @@ class Session:
         lacks = chosen is not None and chosen.metric not in names
         if names and chosen is not None and lacks and not self._named_sets():
             self._tell_selection(
-                f"Metric_for_best_model is {chosen.metric}, which the evaluation does not "
-                "report: the Trainer fails here. Name one that it reports."
+                f"The Trainer's metric_for_best_model is {chosen.metric}, which the evaluation "
+                "does not report: the Trainer fails here. Name one that it reports."
             )
         if self._has_metric or self._alarmed or not self._all_sets_seen(step):
             return
@@ -239,7 +240,7 @@ class Session:
         if self._named_sets():
             known = ", ".join(sorted(self.watcher.trace.record().evals)) or "no number"
             text = f"no set's evaluation reports {self.watcher.goal.metric}; they report: {known}"
-        self._notes.append(f"{text[0].upper()}{text[1:]}.")
+        self._notes.append(sentence(text))
         self.say(f"[ftrisk] {text}")
 
     def _all_sets_seen(self, step: int) -> bool:

@@ -39,8 +39,8 @@ MIN_STEPS = 10
 # What is forecast when nothing is evaluated.
 TRAIN_LOSS = Goal("train_loss")
 NO_EVALUATION = (
-    "Nothing is evaluated during this run, so its goal cannot be forecast: only certain failures "
-    "are seen, and the training loss is forecast."
+    "Nothing is evaluated during this run, so its goal cannot be forecast: the training loss is "
+    "forecast instead, and only certain failures are recognized."
 )
 
 
@@ -107,10 +107,10 @@ class Judged:
         assert self.look is not None
         look = self.look
         metric = "training loss" if self.of_train_loss else goal.metric
-        text = f"[ftrisk {self.step}/{max_steps}] {metric} at the end: {look.mean:.4g}"
-        text += f" ({look.low:.4g} to {look.high:.4g})"
+        text = f"[ftrisk {self.step}/{max_steps}] final {metric} {look.mean:.4g} forecast"
+        text += f" (90 %: {look.low:.4g} to {look.high:.4g})"
         if look.prob_good is not None:
-            text += f", {look.prob_good:.0%} good"
+            text += f", P(good) {look.prob_good:.0%}"
         return text
 
     def paragraph(self) -> str:

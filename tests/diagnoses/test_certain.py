@@ -147,4 +147,4 @@ def test_the_correlation_of_a_constant_prediction_is_no_lost_evaluation():
 def test_a_rate_that_moves_nothing_is_not_blamed_for_a_lost_loss(rate):
     failure = certain_failure(run([*FINE, math.nan, math.nan], schedule=np.full(1000, rate)))
     assert failure is not None
-    assert "Leave the learning rate" in failure.advice
+    assert "Keep the learning rate" in failure.advice

@@ -56,7 +56,7 @@ def test_a_blow_up_within_the_first_window_is_told_by_the_untrained_model_s_eval
     record = run(loss, 10, eval_step=np.array([0, 100]), evals=evals)
     found = exploded_loss(record)
     assert found is not None
-    assert "without training it is (1.9)" in found.message
+    assert "that of the untrained model (1.9)" in found.message
     healthy = run(loss, 10, eval_step=np.array([0, 100]), evals={"eval_loss": np.array([1.9, 1.2])})
     assert exploded_loss(healthy) is None  # a loss that is logged in another unit
 

@@ -157,7 +157,11 @@ def known(*peaks: float, end: float = 0.9) -> list[RunRecord]:
 @pytest.mark.parametrize(
     ("peak", "says", "not_said"),
     [
-        (2e-5, "Leave the learning rate: its peak of 2e-05 is that of runs that ended", "Raise"),
+        (
+            2e-5,
+            "Keep the learning rate: its peak of 2e-05 is like that of runs that ended",
+            "Raise",
+        ),
         (1e-6, "Raise the learning rate: its peak is 1e-06 here, and from 1e-05 to", "labels"),
         (1e-3, "Lower the learning rate: its peak is 0.001 here, and from 1e-05 to", "labels"),
     ],

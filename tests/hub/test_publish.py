@@ -272,7 +272,7 @@ def test_creating_and_large_files_survive_a_passing_failure(hub, report, route, 
 def test_a_pull_request_whose_answer_is_lost_is_not_opened_twice(hub, report):
     hub.make(REPO, {"README.md": CARD})
     hub.cut("commit", "after")
-    with pytest.raises(HubError, match="look whether the pull request was opened"):
+    with pytest.raises(HubError, match="check whether the pull request was opened"):
         publish(report, REPO, create_pr=True, figure=False)
     assert len(hub.sent("commit")) == 1
 

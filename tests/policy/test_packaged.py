@@ -159,7 +159,7 @@ def test_nothing_is_stopped_earlier_than_the_packaged_runs_were_looked_at(packag
     ruling = rule.judge(early)
     assert ruling.verdict is Verdict.UNDECIDED
     assert ruling.threshold is None
-    assert "judged from 5% of a run on" in ruling.reason
+    assert "which says nothing before 5% of a run" in ruling.reason
     assert rule.threshold(early.prefix(40)) is None
     assert rule.threshold(replace(early, max_steps=800)) is not None
 
@@ -171,7 +171,7 @@ def test_a_run_that_began_far_below_its_baseline_is_not_judged_by_packaged_ones(
     ruling = rule.judge(many_classes)
     assert ruling.verdict is Verdict.UNDECIDED
     assert ruling.threshold is None
-    assert "this one began far below 0.2" in ruling.reason
+    assert "this one began far below its own of 0.2" in ruling.reason
     assert replace(rule, caution=1.0).threshold(many_classes) is not None
     assert rule.threshold(replace(many_classes, baselines={"eval_accuracy": 0.02})) is not None
 
@@ -220,7 +220,7 @@ def test_a_history_of_poor_runs_does_not_end_a_run_that_packaged_ones_would_let_
     ruling = rule.judge(run)
     assert ruling.verdict is Verdict.UNDECIDED
     assert ruling.prob_good > rule.threshold(run)
-    assert "without the history; not below" in ruling.reason
+    assert "the history left out; not below" in ruling.reason
 
 
 def test_a_run_that_its_history_promises_to_be_good_is_not_stopped_by_packaged_ones(package):
@@ -234,7 +234,7 @@ def test_a_run_that_its_history_promises_to_be_good_is_not_stopped_by_packaged_o
     rule = default_rule(GOAL, Forecaster.default(history), history, 0.1)
     ruling = rule.judge(run)
     assert ruling.verdict is not Verdict.NO_GO
-    assert "completed runs of this task promise more" in ruling.reason
+    assert "with completed runs of this task P(good) is at least 0.5" in ruling.reason
 
 
 def test_packaged_runs_say_nothing_about_another_forecaster(package):

@@ -45,7 +45,7 @@ def test_the_run_ends_at_the_third_poor_forecast_in_a_row():
     assert not ruling.certain
     assert ruling.prob_good == pytest.approx(0.1)
     assert "P(eval_accuracy >= 0.8) = 0.100 at step 30" in ruling.reason
-    assert "below 0.5 at 3 evaluations in a row, 3 end the run" in ruling.reason
+    assert "below 0.5 at the last 3 evaluations, and 3 in a row end the run" in ruling.reason
 
 
 def test_the_untrained_model_is_no_evaluation_of_the_run():

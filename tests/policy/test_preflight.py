@@ -126,7 +126,7 @@ def test_a_no_go_by_packaged_runs_takes_forecasts_with_and_without_the_history(
 ):
     ruling = judged([known] * 3, by=replace(CALIBRATED, judged_by=Says(without)))
     assert ruling.verdict is verdict
-    assert f"{without:.3f} without the history" in ruling.reason
+    assert f"{without:.3f} if the history is left out" in ruling.reason
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_rule_of_another_kind_says_no_where_it_would_end_every_probe(says, pro
 
 @pytest.mark.parametrize("forecasts", [[], [forecast(0.0)]])
 def test_forecasts_without_a_probe_are_refused(forecasts):
-    with pytest.raises(ValueError, match=f"got none, {len(forecasts)} forecasts"):
+    with pytest.raises(ValueError, match=f"got none, and {len(forecasts)} forecasts"):
         judge_preflight(forecasts, [], GOAL, rule=CALIBRATED, baseline=None)
 
 
@@ -162,5 +162,5 @@ def test_probes_that_began_far_below_their_baseline_are_not_judged_by_packaged_r
     poor = [0.04] * len(probes)
     ruling = judged(poor, probes, by=packaged, baseline=0.2)  # the records do not know it
     assert ruling.verdict is Verdict.UNDECIDED
-    assert "this one began far below 0.2" in ruling.reason
+    assert "this one began far below its own of 0.2" in ruling.reason
     assert judged(poor, probes, by=packaged, baseline=0.01).verdict is Verdict.NO_GO

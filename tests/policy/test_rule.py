@@ -108,7 +108,7 @@ def test_nothing_is_stopped_before_its_first_evaluation(step: int):
     ruling = rule.judge(begun(walk(0)).prefix(step))
     assert ruling.prob_good == 0.0 < ruling.threshold
     assert ruling.verdict is Verdict.UNDECIDED
-    assert "nothing is stopped for its plan alone" in ruling.reason
+    assert "no run is stopped before its first evaluation" in ruling.reason
     poor = begun(walk(0, drift=-0.4)).prefix(10)
     assert rule.judge(poor).verdict is Verdict.NO_GO
 
@@ -217,7 +217,7 @@ def test_a_run_that_looks_good_before_its_first_evaluation_has_no_verdict():
         ([0.6, 0.7125], 0.5, Verdict.GO, "meets the goal of eval_accuracy>=0.5"),
         ([0.1, 0.145], 0.93, Verdict.NO_GO, "misses the goal of eval_accuracy>=0.93"),
         ([60.0, 57.3], 0.8, Verdict.NO_GO, "misses the goal of eval_accuracy>=80"),
-        ([0.6, math.nan], 0.5, Verdict.NO_GO, "is not finite at the end of the run"),
+        ([0.6, math.nan], 0.5, Verdict.NO_GO, "is NaN or infinite at the end of the run"),
         ([0.6, 0.7], None, Verdict.GO, "is better than the trivial 0.6"),
         ([0.6, 0.6], None, Verdict.NO_GO, "is no better than the trivial 0.6"),
     ],

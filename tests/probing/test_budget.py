@@ -164,7 +164,7 @@ def test_the_given_depths_are_the_ones_looked_at():
 def test_an_unknown_metric_is_refused_before_a_step():
     setup = SimulatedSetup()
     session = Session(setup, Options(Goal("eval_f1"), 0.1))
-    with pytest.raises(ValueError, match=r"gives no 'eval_f1'; it gives eval_accuracy"):
+    with pytest.raises(ValueError, match=r"reports no 'eval_f1'; it reports eval_accuracy"):
         session.run()
     assert session.ledger.steps == 0
 
@@ -187,7 +187,7 @@ def test_a_warm_up_that_would_take_most_of_a_probe_is_jumped(warmup, first):
     setup = SimulatedSetup(max_steps=400, schedule=schedule)
     session = probed(setup, 0.05)
     assert setup.begun_at == [first]
-    assert any("of the schedule, its peak" in note for note in session.notes) == (first > 0)
+    assert any("where the learning rate peaks" in note for note in session.notes) == (first > 0)
 
 
 def test_given_depths_are_those_of_the_runs_own_beginning():

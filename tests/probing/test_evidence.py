@@ -101,7 +101,7 @@ def test_looks_within_the_first_of_the_learning_rate_give_no_split_of_the_risk()
     assert evidence.decomposition is None
     assert evidence.optimal_depth is None
     assert len(evidence.risk_curve) == 2
-    assert any("0.1% of the run's learning rate" in note for note in evidence.notes)
+    assert any("0.1% of the run's summed learning rate" in note for note in evidence.notes)
 
 
 def curve(depths, risks, n_runs: int):
@@ -123,7 +123,7 @@ def test_a_regime_is_dropped_where_its_prior_said_as_much():
     assert shallow.regime == "noise-dominant"
     told = told_by_the_data(shallow)
     assert told.regime == "unidentified"
-    assert "do not tell which part" in told.regime_reason
+    assert "do not show which part" in told.regime_reason
     assert told.intrinsic == shallow.intrinsic
 
 

@@ -35,7 +35,7 @@ def test_the_probe_is_the_runs_own_beginning_however_often_it_was_evaluated(tmp_
     assert len(probe.evals["eval_accuracy"]) >= 2
     assert report.stage == "preflight"
     assert report.cost.full_steps == 24
-    assert any("a process of its own" in note for note in report.notes)
+    assert any("a separate process" in note for note in report.notes)
 
 
 def test_nothing_is_written_where_the_run_would_write_and_no_callback_runs(tmp_path):

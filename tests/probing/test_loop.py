@@ -273,7 +273,9 @@ def test_a_state_that_does_not_come_back_is_refused_before_a_step() -> None:
 
 def test_an_unknown_metric_is_refused_before_a_step() -> None:
     loop = PlainLoop()
-    with pytest.raises(ValueError, match="gives no 'eval_f1'; it gives eval_accuracy, eval_loss"):
+    with pytest.raises(
+        ValueError, match="reports no 'eval_f1'; it reports eval_accuracy, eval_loss"
+    ):
         loop.runner(goal="eval_f1").run()
     assert loop.steps == 0
 

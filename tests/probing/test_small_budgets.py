@@ -31,7 +31,7 @@ def test_one_depth_gives_a_wide_forecast_and_no_split_of_its_uncertainty(budget)
     low, high = report.forecast.interval(0.9)
     assert high - low > 0.2
     assert report.verdict == "UNDECIDED"
-    assert "below the 0.8 that a GO asks for" in report.reasons[0]
+    assert "below the 0.8 that GO needs" in report.reasons[0]
 
 
 def test_what_is_not_known_is_not_drawn_up_as_if_it_were() -> None:
@@ -39,7 +39,7 @@ def test_what_is_not_known_is_not_drawn_up_as_if_it_were() -> None:
     assert "- No risk curve" in text
     assert "| Uncertainty | not estimated |" in text
     assert not any(f"| {name}" in text for name in ("Regime", "Irreducible", "Best probing"))
-    assert "mostly what is usual for such runs" in text
+    assert "mostly reflects what is usual for such runs" in text
 
 
 def test_a_budget_without_a_look_at_all_is_undecided_and_says_what_would_do() -> None:
@@ -69,7 +69,7 @@ def test_probing_ends_at_the_depth_that_pays_and_says_how_sure_that_is() -> None
     deepest = max(look.step for look in report.looks)
     assert deepest < 0.5 * 200  # the budget would have carried one probe through the whole run
     assert deepest <= report.optimal_depth + 1 or any("Probing ended" in n for n in report.notes)
-    note = next(note for note in report.notes if note.startswith("c* is the depth"))
+    note = next(note for note in report.notes if note.startswith("The optimal depth c*"))
     low, high = map(float, re.search(r"between (\S+) and (\S+) steps", note).groups())
     assert low <= report.optimal_depth <= high
     assert high > 2 * report.optimal_depth

@@ -80,7 +80,7 @@ def test_a_run_is_stopped_at_the_first_look_below_the_threshold():
     assert replay.stopped_at == 30
     assert replay.saved_share == pytest.approx(0.7)
     assert replay.good is False
-    assert f"below {0.2 * 0.3**0.25:.2g}" in (replay.reason or "")
+    assert f"below the threshold of {0.2 * 0.3**0.25:.2g}" in (replay.reason or "")
     assert "stopped: at step 30, 70 % of the run saved." in replay_text(replay)
 
 
@@ -334,7 +334,7 @@ def test_the_command_prints_a_table_and_exits_with_0(file):
 def test_the_command_replays_another_rule(file):
     done = run_command(str(file), "--goal", "eval_accuracy>=0.95", "--rule", "patience")
     assert done.returncode == 0, done.stderr
-    assert "3 end the run" in done.stdout
+    assert "3 in a row end the run" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_what_torchrun_starts_anew_is_not_probed_anew(tmp_path):
     launcher = ["torchrun", "--standalone", "--nproc_per_node", "1", "--max_restarts", "1"]
     done = run(*GOAL, *GIVEN, *launcher, "dying.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("starts the run anew, and it was probed before") == 1
+    assert done.stderr.count("restarts the run, and it was probed before") == 1
     assert reports(tmp_path / "reports") == ["preflight.json", "watch.json"]
     watched = json.loads((tmp_path / "reports" / "watch.json").read_text())
     assert watched["settings"]["preflight_steps"] > 0  # of the beginning that was lost

@@ -28,7 +28,7 @@ def test_the_run_after_it_is_the_run_without_it(tmp_path: Path):
     plain = run("--no-preflight", "--no-watch", "searched.py", cwd=tmp_path)
     done = run(*GIVEN, "--report-dir", "reports", "searched.py", cwd=tmp_path)
     assert done.returncode == plain.returncode == 0, done.stderr
-    assert done.stderr.count("it is probed in a process of its own") == 1
+    assert done.stderr.count("it is probed in a separate process") == 1
     words = [line for line in done.stdout.splitlines() if not line.startswith("{")]
     assert words == [line for line in plain.stdout.splitlines() if not line.startswith("{")]
     assert words[0] == "loaded"  # once: what the other process prints is not the program's
@@ -49,7 +49,7 @@ def test_a_command_too_and_a_goal_that_is_not_reported_is_refused(tmp_path: Path
     given = ["--goal", "eval_f1>=0.6", "--budget", "0.5"]
     done = run(*given, "python", "searched.py", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert "the evaluation gives no 'eval_f1'; it gives eval_accuracy" in done.stderr
+    assert "the evaluation reports no 'eval_f1'; it reports eval_accuracy" in done.stderr
     assert "trained" not in done.stdout
 
 
@@ -70,7 +70,7 @@ def test_an_optimizer_that_steps_inside_backward_is_probed_there_and_not_stopped
     plain = run("--no-preflight", "--no-watch", "inside.py", cwd=tmp_path)
     done = run(*GIVEN, "--report-dir", "reports", "inside.py", cwd=tmp_path)
     assert done.returncode == plain.returncode == 0, done.stderr
-    assert done.stderr.count("it is probed in a process of its own") == 1
+    assert done.stderr.count("it is probed in a separate process") == 1
     trained = [
         [line for line in ran.stdout.splitlines() if line.startswith("trained")]
         for ran in (plain, done)

@@ -187,7 +187,7 @@ def test_a_fault_in_the_preflight_leaves_the_training_alone(tmp_path, said):
     with instrumented(options(), said.append) as instruments:
         assert trained(trainer) == plain
     assert instruments.status == 0
-    assert said == ["the pre-flight failed and is left out: RuntimeError: not yet"]
+    assert said == ["the pre-flight failed and is skipped: RuntimeError: not yet"]
 
 
 def test_a_resumed_run_is_watched_but_not_probed(tmp_path, said):

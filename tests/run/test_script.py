@@ -99,7 +99,7 @@ def without_runpy(text: str) -> str:
 def test_other_exit_codes_of_a_script_become_its_failure(folder):
     done = run("code/mirror.py", "exit", "3", cwd=folder)
     assert done.returncode == 1
-    assert "hf-ftrisk: the script left with status 3" in done.stderr
+    assert "hf-ftrisk: the script ended with status 3" in done.stderr
 
 
 def test_a_syntax_error_is_the_scripts_failure(folder):

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
     ],
 )
 def test_the_words_of_a_lost_peer_are_known(said):
-    with pytest.raises(PeerFailedError, match="another rank went away"), peers_present():
+    with pytest.raises(PeerFailedError, match="another rank disappeared"), peers_present():
         raise RuntimeError(said)
 
 

@@ -25,7 +25,7 @@ def refused(trainer, error, message, **settings):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"goal": "eval_f1>=0.8"}, "no 'eval_f1'; it gives eval_accuracy, eval_loss"),
+        ({"goal": "eval_f1>=0.8"}, "no 'eval_f1'; it reports eval_accuracy, eval_loss"),
         ({"goal": "eval_accuracy<=0.8"}, "wrong direction: a greater eval_accuracy is better"),
         ({"goal": "eval_accuracy>=800"}, "must lie in"),
         ({"budget": 5}, r"share of the full run's optimizer steps .* got 5"),

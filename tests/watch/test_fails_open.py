@@ -263,7 +263,7 @@ def test_a_fault_is_told_once_with_its_trace_at_debug_level(
     assert len(told) == 1
     assert "the training goes on: BrokenError: put in by the test" in told[0].getMessage()
     assert callback.report is not None
-    assert "The watching ended by an error of its own: BrokenError." in callback.report.notes
+    assert "Watching ended early, by an error in hf_ftrisk: BrokenError." in callback.report.notes
 
 
 def test_a_fault_of_one_training_is_forgotten_in_the_next(
@@ -388,7 +388,7 @@ def test_a_run_that_cannot_be_added_at_its_end_has_ended_all_the_same(
     report = callback.report
     assert weights_hash(trainer.model) == unwatched["usual"]
     assert (report.run.status, report.outcome is None) == ("finished", False)
-    assert "The watching ended by an error of its own: HistoryError." in report.notes
+    assert "Watching ended early, by an error in hf_ftrisk: HistoryError." in report.notes
 
 
 GARBAGE: dict[str, Any] = {

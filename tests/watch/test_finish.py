@@ -129,7 +129,7 @@ def test_a_target_that_holds_and_is_kept_ends_the_run(tmp_path: Path):
     report = callback.report
     assert trainer.state.global_step < 60
     assert report.finish.way == "goal"
-    assert "is kept with a chance of" in report.finish.reason
+    assert "stays met with a probability of" in report.finish.reason
 
 
 def test_annealing_squeezes_the_schedule_into_a_tenth_of_the_steps(tmp_path: Path, capsys: Any):

@@ -216,7 +216,7 @@ def test_without_evaluations_the_training_loss_is_forecast(
     # Once as the run begins, once in the report at its end.
     assert out.count("nothing is evaluated during this run") == 1
     assert out.count("Nothing is evaluated during this run") == 1
-    assert out.count("only certain failures are seen") == 2
+    assert out.count("only certain failures are recognized") == 2
     assert "completed runs" not in out
     report = callback.report
     assert report.forecast is None
@@ -228,7 +228,7 @@ def test_without_evaluations_the_training_loss_is_forecast(
     assert known["train_loss_end"] == pytest.approx(report.run.train_loss[33:].mean())
     low, high = known["train_loss_low"], known["train_loss_high"]
     expected = (
-        f"Training loss at the end, forecast at step 33: {known['train_loss_forecast']:.4g} "
+        f"Final training loss, forecast at step 33: {known['train_loss_forecast']:.4g} "
         f"(90 %: {low:.4g} to {high:.4g}). It was {known['train_loss_end']:.4g}."
     )
     assert expected in report.notes

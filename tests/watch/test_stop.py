@@ -66,7 +66,7 @@ def test_a_poor_run_is_stopped_by_the_rule_and_leaves_a_checkpoint(tmp_path: Pat
     assert "at most 20% of good runs ever fall" in said
     assert report.reasons[0] in said
     assert report.reasons[1] in said
-    assert "Raise the learning rate: its peak of 1e-09 moves nothing" in said
+    assert "Raise the learning rate: its peak of 1e-09 is too low" in said
     # The checkpoint is one to go on from.
     later = bert_trainer(tmp_path, **POOR)
     later.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-10"))
@@ -113,7 +113,7 @@ def test_patience_stops_a_run_after_three_poor_evaluations(tmp_path: Path, capsy
     trainer = bert_trainer(tmp_path, callbacks=[callback], **POOR)
     trainer.train()
     assert trainer.state.global_step == callback.report.stopped_at == 30
-    assert "at 3 evaluations in a row" in capsys.readouterr().out
+    assert "at the last 3 evaluations" in capsys.readouterr().out
 
 
 class EndsAt20:
@@ -149,7 +149,7 @@ def test_a_rule_that_fails_ends_the_watching_alone(tmp_path: Path, caplog: Any):
     trainer = bert_trainer(tmp_path, callbacks=[watcher(rule=Broken)])
     trainer.train()
     assert trainer.state.global_step == 40
-    assert "the watching ends here, the training goes on: KeyError" in caplog.text
+    assert "this run is no longer watched, the training goes on: KeyError" in caplog.text
 
 
 def test_without_completed_runs_packaged_ones_stop_a_run_that_is_lost(tmp_path: Path, capsys: Any):
@@ -318,7 +318,7 @@ def test_of_a_large_history_the_latest_runs_are_used_and_that_is_said(
         for history in (path, good_runs(30)):
             callback = watcher(history=history)
             bert_trainer(tmp_path, callbacks=[callback], **settings).train()
-            text = f"of the completed runs of this task the latest {most} are used"
+            text = f"only the latest {most} completed runs of this task are used"
             assert capsys.readouterr().out.count(f"[ftrisk] {text}") == said
             assert callback.report.settings["completed_runs"] == most
             assert (f"O{text[1:]}." in callback.report.notes) == bool(said)

@@ -197,7 +197,7 @@ def test_sentence_transformers_trainer(tmp_path: Path, tokenizer: PreTrainedToke
 
 
 def test_setfits_embedding_trainer(tmp_path: Path, tokenizer: PreTrainedTokenizerFast):
-    """SetFit's own Trainer is none of transformers'; the one that trains the body is."""
+    """SetFit's own Trainer is not a transformers Trainer; the one that trains the body is."""
     from setfit import SetFitModel, Trainer, TrainingArguments
     from sklearn.linear_model import LogisticRegression
 

@@ -124,15 +124,16 @@ class FinishRule:
             return FinishRuling(False, self.why_silent() or "", chance)
         if chance >= threshold:
             reason = (
-                f"The rest still gains with a chance of {chance:.1%}, not below {threshold:.1%}."
+                f"The rest of the run gains more than the tolerance with a probability of "
+                f"{chance:.1%}, not below the threshold of {threshold:.1%}."
             )
             return FinishRuling(False, reason, chance, threshold)
         gain = model.gain(record, self.goal, self.tolerance)
         assert gain is not None
         reason = (
-            f"The rest of the run gains more than {gain.tolerance:.3g} with a chance of "
-            f"{chance:.1%}, below {threshold:.1%}: set so that at most {self.lost_rate:.0%} of "
-            f"runs lose more ({self.source})."
+            f"The rest of the run gains more than {gain.tolerance:.3g} with a probability of "
+            f"{chance:.1%}, below the threshold of {threshold:.1%}, set so that at most "
+            f"{self.lost_rate:.0%} of runs lose more than that ({self.source})."
         )
         return FinishRuling(True, reason, chance, threshold, gain)
 
@@ -142,7 +143,7 @@ class FinishRule:
             return None
         needed = math.ceil(1.0 / self.lost_rate - 1e-9) - 1
         return (
-            f"the finishing rule has {len(self.scores)} completed runs and needs {needed} for "
+            f"The finishing rule has {len(self.scores)} completed runs and needs {needed} for "
             f"lost_rate {self.lost_rate:g}."
         )
 

@@ -65,7 +65,7 @@ def decide(
         ValueError: no probe.
     """
     if not probes:
-        raise ValueError("a pre-flight is judged by its probes: got none")
+        raise ValueError("a pre-flight is judged by its probes: expected at least one, got none")
     seen = []
     for probe in probes:
         forecast = None if forecaster is None else forecaster.predict(probe, goal)
@@ -85,26 +85,29 @@ def decide(
     if prob >= rule.go:
         reason = f"Sound: {_why_sound(probes[worst], seen[worst], goal, baseline)}. {said}"
         return Decision(
-            Ruling(Verdict.GO, f"{reason}, at least the {rule.go:.2g} of a GO.", prob_good=prob),
+            Ruling(
+                Verdict.GO, f"{reason}, at least the {rule.go:.2g} that GO needs.", prob_good=prob
+            ),
             None,
         )
     part = decisive_part(seen[worst], rule)
     threshold = rule.no_go(false_stop_rate)
     if prob < threshold:
-        verdict, held = Verdict.NO_GO, f"below the {threshold:.2g} of a NO_GO"
+        verdict, held = Verdict.NO_GO, f"below {threshold:.2g}, which is a NO_GO"
     else:
         verdict = Verdict.UNDECIDED
-        held = f"between the {threshold:.2g} of a NO_GO and the {min(rule.go, 1.0):.2g} of a GO"
+        held = f"between {threshold:.2g} (below it NO_GO) and {min(rule.go, 1.0):.2g} (from it GO)"
     if verdict is Verdict.UNDECIDED and not wrong_parts(seen[worst]):
         reason = (
-            f"{said}, {held}. No part speaks against it; {probes[worst].last_step:.0f} of "
-            f"{probes[worst].max_steps} steps show too little for a GO: a larger budget shows more."
+            f"{said}, {held}. Nothing measured speaks against the run, but "
+            f"{probes[worst].last_step:.0f} of {probes[worst].max_steps} steps are too few for a "
+            "GO: give a larger budget."
         )
         return Decision(Ruling(verdict, reason, prob_good=prob, threshold=threshold), None)
     found = finding(part, probes[worst], goal, baseline)
     reason = f"{found.message} {found.advice} {said}, {held}."
     if verdict is Verdict.UNDECIDED:
-        reason = f"{said}, {held}. What speaks against it most: {found.message} {found.advice}"
+        reason = f"{said}, {held}. Main concern: {found.message} {found.advice}"
     return Decision(Ruling(verdict, reason, prob_good=prob, threshold=threshold), found)
 
 
@@ -117,18 +120,22 @@ def _why_sound(probe: RunRecord, parts: Parts, goal: Goal, baseline: float | Non
             f"shuffled labels give {static['signal_shuffled']:.3f}"
         )
     elif "input_gain" in static:
-        said.append(f"targets depend on their inputs by {static['input_gain']:.2g} nats a token")
+        said.append(
+            f"the loss of a target is {static['input_gain']:.2g} nats a token lower after its own "
+            "input than after another row's"
+        )
     if "schedule_gain" in static:
         said.append(
-            f"the schedule can move the loss by {static['schedule_gain']:.2g} to first order"
+            "the planned learning rates can lower the loss by about "
+            f"{static['schedule_gain']:.2g} (first-order estimate)"
         )
     losses = probe.train_curve()[1]
     if losses.size and parts.learning is not None:
         said.append(
             f"after {probe.last_step:.0f} steps the loss is {float(losses[-3:].mean()):.3g}, "
-            f"{parts.learning:.0%} below a constant's"
+            f"{parts.learning:.0%} below that of a constant prediction"
         )
     asked = skill_asked(goal, baseline)
     if not said and asked is not None:
-        said.append(f"the goal asks for {asked:.0%} of what is possible")
+        said.append(f"the goal asks for {asked:.0%} of the way from baseline to perfect")
     return "; ".join(said) or "the probes look like those of good runs"

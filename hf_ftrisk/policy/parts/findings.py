@@ -76,21 +76,22 @@ def _signal(run: _Run) -> tuple[str, str]:
     known = run.static
     if "input_gain" in known:
         said = (
-            f"a target's loss is {known['input_gain']:.3g} nats lower after its own input than "
-            f"after another row's ({known.get('input_gain_z', 0.0):.1f} standard errors)"
+            f"the loss of a target is only {known['input_gain']:.3g} nats a token lower after its "
+            f"own input than after another row's ({known.get('input_gain_z', 0.0):.1f} standard "
+            "errors)"
         )
     else:
         score, shuffled = known.get("signal_score", math.nan), known.get("signal_shuffled", 0.0)
         said = (
-            f"a linear probe of the frozen model tells the training labels no better than shuffled "
-            f"ones: {score:.3f} against {shuffled:.3f} (p = {known.get('signal_p', 1.0):.2g}, "
-            f"{known.get('signal_rows', 0.0):.0f} rows)"
+            "a linear probe of the frozen model predicts the training labels no better than "
+            f"shuffled ones: score {score:.3f} against {shuffled:.3f} "
+            f"(p = {known.get('signal_p', 1.0):.2g}, {known.get('signal_rows', 0.0):.0f} rows)"
         )
     return (
         f"No signal: {said}.",
-        "Look at ten training rows beside their labels: a shuffled or wrong column looks like "
-        "this. Labels that are right may depend on what no linear function of this model's "
-        "representation holds; then a larger or better suited model is needed.",
+        "Read ten training rows with their labels: a shuffled or wrong label column looks like "
+        "this. If the labels are right, this model's features may not hold what they depend on: "
+        "try a larger or better suited model.",
     )
 
 
@@ -100,9 +101,9 @@ def _reach(run: _Run) -> tuple[str, str]:
     odds = probe_log_odds(run.probe, run.goal)
     within = 0.0 if odds is None else 1.0 / (1.0 + math.exp(-odds))
     return (
-        f"Target out of reach: {run.goal} asks for {asked:.0%} of the way from the trivial value "
-        f"to the best possible one; a linear probe of the frozen model goes {max(has, 0.0):.0%} of "
-        f"it, {within:.0%} with all the rows that the run sees.",
+        f"Target out of reach: {run.goal} asks for {asked:.0%} of the way from the trivial "
+        f"baseline to a perfect value; a linear probe of the frozen model gets {max(has, 0.0):.0%} "
+        f"of the way, and about {within:.0%} with all the rows that the run sees.",
         _lower_target(run, within),
     )
 
@@ -114,15 +115,15 @@ def _lower_target(run: _Run, within: float) -> str:
     if baseline is None or not math.isfinite(best):
         return "Set a lower target, or take a larger model or more data."
     value = baseline + within * (best - baseline)
-    return f"Set a target of {value:.3g} or worse, or take a larger model or more data."
+    side = "below" if goal.greater_is_better else "above"
+    return f"Set a target {side} {value:.3g}, or take a larger model or more data."
 
 
 def _rows(run: _Run) -> tuple[str, str]:
     rows = run.static.get("train_rows", run.static.get("sampled_rows", 0.0))
     return (
         f"Too few rows: {rows:.0f} to train on.",
-        f"Label more: {max(200.0, 4 * rows):.0f} rows are where most tasks of this size begin to "
-        "hold.",
+        f"Label more: most tasks of this size begin to work at {max(200.0, 4 * rows):.0f} rows.",
     )
 
 
@@ -138,8 +139,8 @@ def _rates(run: _Run) -> tuple[float, float, float, float] | None:
 def _suggestion(rate: float, needed: float, factor: float) -> str:
     low, high = rate * factor * _MIN_GAIN, rate * factor * _MAX_GAIN
     return (
-        f"{_one_digit(low)} to {_one_digit(high)} would move it by {needed * _MIN_GAIN:.2g} to "
-        f"{needed * _MAX_GAIN:.2g}"
+        f"{_one_digit(low)} to {_one_digit(high)} would lower the loss by about "
+        f"{needed * _MIN_GAIN:.2g} to {needed * _MAX_GAIN:.2g}"
     )
 
 
@@ -150,11 +151,11 @@ def _one_digit(value: float) -> str:
 def _movement(run: _Run) -> tuple[str, str]:
     known = _rates(run)
     if known is None:
-        return "Cannot move: the schedule is too small.", "Raise the learning rate."
+        return "Cannot move: the learning rates are too low.", "Raise the learning rate."
     rate, gain, needed, factor = known
     return (
-        f"Cannot move: learning rate {rate:.2g}: the whole schedule moves the loss by at most "
-        f"{gain:.2g} to first order, where {needed:.2g} is asked for.",
+        f"Cannot move: at a peak learning rate of {rate:.2g} all steps together lower the loss by "
+        f"at most about {gain:.2g} (first-order estimate), and the goal needs {needed:.2g}.",
         f"Raise the learning rate: {_suggestion(rate, needed, factor)}.",
     )
 
@@ -164,8 +165,9 @@ def _heat(run: _Run) -> tuple[str, str]:
     if step is None or trivial is None or rate is None:
         return "Unstable: the learning rate is too large.", "Lower the learning rate."
     return (
-        f"Unstable: learning rate {rate:.2g}: a single step at it changes the loss by "
-        f"{step:.2g} to first order, where a constant's loss is {trivial:.2g}.",
+        f"Unstable: at learning rate {rate:.2g} a single step changes the loss by about "
+        f"{step:.2g} (first-order estimate), and the loss of a constant prediction is "
+        f"{trivial:.2g}.",
         _cooler(run, rate),
     )
 
@@ -174,7 +176,7 @@ def _cooler(run: _Run, rate: float) -> str:
     """A range below `rate`, by what the schedule then moves; a tenth where that lies above."""
     known = _rates(run)
     if known is None or known[3] * _MAX_GAIN >= 1.0:
-        return f"Lower the learning rate, to {_one_digit(rate / 10.0)} to begin with."
+        return f"Lower the learning rate, for a start to {_one_digit(rate / 10.0)}."
     return f"Lower the learning rate: {_suggestion(rate, known[2], known[3])}."
 
 
@@ -194,7 +196,7 @@ def _learning(run: _Run) -> tuple[str, str]:
     losses = run.probe.train_curve()[1]
     last = float(losses[-3:].mean()) if losses.size else math.nan
     trivial = trivial_loss(run.probe)
-    beside = "" if trivial is None else f", where a constant has {trivial:.3g}"
+    beside = "" if trivial is None else f", that of a constant prediction {trivial:.3g}"
     known = _rates(run)
     advice = f"Train longer: {2 * run.probe.max_steps} steps rather than {run.probe.max_steps}."
     if known is not None and known[3] > 1.0:

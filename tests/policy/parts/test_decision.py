@@ -44,7 +44,7 @@ def test_all_parts_well_is_a_go_that_says_why():
     assert decision.ruling.verdict is Verdict.GO
     assert decision.finding is None
     assert decision.ruling.reason.startswith("Sound: ")
-    assert "50% below a constant's" in decision.ruling.reason
+    assert "50% below that of a constant prediction" in decision.ruling.reason
 
 
 def test_a_rate_that_moves_nothing_is_told_to_go_up():
@@ -52,9 +52,11 @@ def test_a_rate_that_moves_nothing_is_told_to_go_up():
     decision = decide([tiny], GOAL, 0.5, RULE)
     assert decision.ruling.verdict is Verdict.NO_GO
     assert decision.finding.name == "cannot_move"
-    assert "moves the loss by at most 0.0035 to first order" in decision.finding.message
+    assert (
+        "lower the loss by at most about 0.0035 (first-order estimate)" in decision.finding.message
+    )
     assert decision.finding.advice == (
-        "Raise the learning rate: 1e-5 to 1e-4 would move it by 0.35 to 3.5."
+        "Raise the learning rate: 1e-5 to 1e-4 would lower the loss by about 0.35 to 3.5."
     )
 
 
@@ -80,7 +82,7 @@ def test_a_target_beyond_reach_names_one_within():
     decision = decide([seen(signal_z=40.0)], GOAL.with_target(0.995), 0.5, RULE)
     assert decision.finding.name == "target_out_of_reach"
     # Log odds of 0 on 500 rows, 0.4 on the 1,000 that the run sees.
-    assert "Set a target of 0.799 or worse" in decision.finding.advice
+    assert "Set a target below 0.799" in decision.finding.advice
 
 
 def language_model(gain: float):
@@ -110,16 +112,16 @@ def test_a_model_from_scratch_is_not_judged_by_what_its_random_weights_show():
 def test_between_the_thresholds_it_says_what_keeps_it_open():
     decision = decide([seen(signal_z=40.0)], GOAL.with_target(0.8), 0.5, RULE)
     assert decision.ruling.verdict is Verdict.UNDECIDED
-    assert "What speaks against it most: Target out of reach" in decision.ruling.reason
+    assert "Main concern: Target out of reach" in decision.ruling.reason
     # As far as this probe goes with all rows: just below.
-    assert "Set a target of 0.799 or worse" in decision.finding.advice
+    assert "Set a target below 0.799" in decision.finding.advice
 
 
 def test_where_no_part_is_wrong_more_budget_is_what_is_missing():
     decision = decide([seen(signal_z=40.0)], GOAL, 0.5, RULE)
     assert decision.ruling.verdict is Verdict.UNDECIDED
     assert decision.finding is None
-    assert "No part speaks against it; 6 of 100 steps" in decision.ruling.reason
+    assert "Nothing measured speaks against the run, but 6 of 100 steps" in decision.ruling.reason
 
 
 def test_the_mean_over_the_probes_decides():
