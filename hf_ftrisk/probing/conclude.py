@@ -27,6 +27,13 @@ from hf_ftrisk.text import sentence
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
 _FEW_DEPTHS = 2
+# Setting `pretrained` -> what the report says where it is not true.
+_NOT_PRETRAINED = {
+    False: "The model's weights are random: its normalization layers are untrained. The rule for "
+    "pretrained classifiers does not judge it.",
+    None: "Whether the model is pretrained is not known: it has no normalization layer whose "
+    "weights would show it. It is judged as a pretrained one.",
+}
 
 
 def conclude(session: Session) -> RiskReport:
@@ -180,6 +187,8 @@ def _scope(session: Session) -> list[str]:
             "rests on packaged runs of other tasks. If runs of this task are stored there under "
             "another name, give task=...."
         )
+    if "model" in facts.settings and facts.settings.get("pretrained") is not True:
+        notes.append(_NOT_PRETRAINED[facts.settings.get("pretrained")])
     total = facts.eval.rows if facts.eval is not None else None
     rows = session.eval_rows
     if session.evidence.forecasts and rows is not None and total is not None and rows < total:

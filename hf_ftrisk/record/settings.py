@@ -35,7 +35,7 @@ SETTINGS: dict[str, Setting] = {
     "parameters": Setting("parameters of the model"),
     "precision": Setting("bf16, fp16 or fp32"),
     "pretrained": Setting(
-        "the model was loaded from somewhere, not only made from a configuration"
+        "the weights were trained before this run, by the weights of the normalization layers"
     ),
     "reinforcement_learning": Setting("the loss is a policy gradient: near zero means nothing"),
     "stated_max_steps": Setting("optimizer steps that a run planned and then went beyond"),

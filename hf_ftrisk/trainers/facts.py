@@ -116,7 +116,7 @@ def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[st
     loaded_from = str(getattr(config, "_name_or_path", "") or "")
     return declared(
         model=loaded_from or type(model).__name__,
-        pretrained=None if config is None else bool(loaded_from),
+        pretrained=is_pretrained(model),
         trainer=trainer,
         parameters=sum(p.numel() for p in parameters),
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
@@ -132,6 +132,28 @@ def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[st
         max_grad_norm=args.max_grad_norm,
         precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
     )
+
+
+def is_pretrained(model: torch.nn.Module) -> bool | None:
+    """Whether the weights were trained before; None where they do not show it.
+
+    Read off the weights of the normalization layers: every library starts them all at one value,
+    and any training moves them apart. The name in the configuration proves nothing, since
+    ``from_config`` keeps it and draws the weights at random.
+
+    Args:
+        model: as it is before the run's first step.
+    """
+    weights = [
+        weight.detach()
+        for module in model.modules()
+        if "norm" in type(module).__name__.lower()
+        for name, weight in module.named_parameters(recurse=False)
+        if name == "weight" and weight.ndim == 1 and weight.numel() > 1 and not weight.is_meta
+    ]
+    if not weights:
+        return None
+    return any(bool((weight != weight[0]).any()) for weight in weights)
 
 
 def length_of(dataset: Any) -> int | None:
