@@ -31,7 +31,6 @@ _SUMMARY_KEYS = frozenset(
     }
 )
 _SUMMARY_PREFIXES = ("train_mem_", "train_jit_")
-_NOT_METRICS = frozenset({"step", "epoch", "total_flos"})
 _NOT_EVAL_SUFFIXES = (
     "_runtime",
     "_samples_per_second",
@@ -236,27 +235,32 @@ def _says_flops(entry: Mapping[Any, Any]) -> bool:
     return _may_be_summary(entry) and "total_flos" in entry
 
 
+def evaluation_values(entry: Mapping[Any, Any]) -> dict[str, float]:
+    """The evaluation metrics in one entry of a log; values that are no numbers are left out."""
+    return {
+        key: value
+        for key, raw in entry.items()
+        if isinstance(key, str)
+        and key.startswith("eval_")
+        and not key.endswith(_NOT_EVAL_SUFFIXES)
+        and (value := number(raw)) is not None
+    }
+
+
 def _split(entry: Mapping[Any, Any]) -> tuple[dict[str, float], dict[str, float]]:
     """Training values and evaluation values of one entry."""
-    trained: dict[str, float] = {}
-    evaluated: dict[str, float] = {}
-    for key, raw in entry.items():
-        if not isinstance(key, str) or key in _NOT_METRICS:
-            continue
-        value = number(raw)
-        if value is None:
-            continue
-        if key in _TRAIN_KEYS:
-            trained[key] = value
-        elif key.startswith("eval_") and not key.endswith(_NOT_EVAL_SUFFIXES):
-            evaluated[key] = value
+    trained = {
+        key: value
+        for key, raw in entry.items()
+        if key in _TRAIN_KEYS and (value := number(raw)) is not None
+    }
     # Hand-written loops log "train_loss"; a Trainer writes it once, in its summary, as the mean
     # over the whole run.
     if "loss" not in trained and "train_runtime" not in entry:
         loss = number(entry.get("train_loss"))
         if loss is not None:
             trained["loss"] = loss
-    return trained, evaluated
+    return trained, evaluation_values(entry)
 
 
 def _put(rows: Rows, step: float, values: Mapping[str, float]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hf_ftrisk.forecast.gain import evaluations, load_gain_model
+from hf_ftrisk.forecast.gain import evaluations
 from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS, with_training_loss
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.finish import FinishRule, FinishRuling, finish_rule
+from hf_ftrisk.policy.finish import FinishRule, finish_rule
 from hf_ftrisk.record import RunRecord
 
 
@@ -65,19 +65,15 @@ def _finished(record: RunRecord, rule: FinishRule) -> ReplayFinish:
     goal = rule.goal
     steps, values = evaluations(record, goal)
     better = values if goal.greater_is_better else -values
-    indices, chances = load_gain_model().look_chances(record, goal, rule.tolerance)
-    for i, chance in zip(indices, chances.tolist(), strict=True):
-        seen = record.prefix(float(steps[i]))
-        threshold = rule.threshold(seen)
-        if threshold is None or chance >= threshold:
-            continue
-        ruling: FinishRuling = rule.judge(seen)
-        later = float(better[i + 1 :].max(initial=better[: i + 1].max()))
-        return ReplayFinish(
-            goal=goal,
-            finished_at=int(steps[i]),
-            given_up=later - float(better[: i + 1].max()),
-            best_step=None if ruling.gain is None else ruling.gain.best_step,
-            reason=ruling.reason,
-        )
-    return ReplayFinish(goal, reason=rule.why_silent() or "")
+    finish = rule.first_finish(record)
+    if finish is None:
+        return ReplayFinish(goal, reason=rule.why_silent() or "")
+    step, ruling = finish
+    best = float(better[steps <= step].max())
+    return ReplayFinish(
+        goal=goal,
+        finished_at=step,
+        given_up=float(better[steps > step].max(initial=best)) - best,
+        best_step=None if ruling.gain is None else ruling.gain.best_step,
+        reason=ruling.reason,
+    )

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ParamSpec, TextIO, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from rich.console import Console
-from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 
 from hf_ftrisk.errors import PeerFailedError, WatchArgumentError
-from hf_ftrisk.failopen import attempt, fault_of
+from hf_ftrisk.failopen import attempt
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.history.given import history_of
@@ -28,16 +25,13 @@ from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.before import Before
 from hf_ftrisk.report.findings import FinishWay
-from hf_ftrisk.report.notebook import NotebookPanel, notebook_panel
-from hf_ftrisk.report.terminal import show_report
-from hf_ftrisk.text import fitting
 from hf_ftrisk.trainers.plan import check_arguments
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.reach import calling_trainer, holds, training_call
 from hf_ftrisk.trainers.tap import StepTap
-from hf_ftrisk.watch.boards import alert, log_quietly, send_figure
 from hf_ftrisk.watch.decision import Decision
 from hf_ftrisk.watch.options import Action, Options
+from hf_ftrisk.watch.outputs import Outputs, log_quietly
 from hf_ftrisk.watch.session import Session
 from hf_ftrisk.watch.setup import Setup
 from hf_ftrisk.watch.watcher import Judged
@@ -148,8 +142,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._report: RiskReport | None = None
         self._state: Any = None
         self._runs = 0
-        self._alerted = 0
-        self._panel: NotebookPanel | None = None
+        self._outputs: Outputs
 
     def attach(self, trainer: Trainer) -> FineTuneRiskCallback:
         """Add the callback to a Trainer, after checking that the goal can be measured on it.
@@ -168,7 +161,8 @@ class FineTuneRiskCallback(TrainerCallback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the run being watched: Ray and others copy a Trainer before it trains."""
-        return {**vars(self), "_session": None, "_state": None, "_panel": None}
+        kept = {name: value for name, value in vars(self).items() if name != "_outputs"}
+        return {**kept, "_session": None, "_state": None}
 
     def close(self) -> None:
         """Stop watching and give the Trainer's methods back, where a training ended by an error.
@@ -214,9 +208,15 @@ class FineTuneRiskCallback(TrainerCallback):
         _log.debug("[ftrisk] fault in the watching", exc_info=error)
         session = self._session
         if session is not None and session.ranks.is_main:
-            self._guard(self._keep_last_report, session, error)
+            self._guard(self._report_fault, session, error)
         if session is None or session.ranks.size == 1:
             self._switch_off()  # otherwise the other ranks have to hear of it first
+
+    def _report_fault(self, session: Session, error: Exception) -> None:
+        session.note(f"Watching ended early, by an error in hf_ftrisk: {type(error).__name__}.")
+        # A run that had ended when its report could not be kept somewhere has ended all the same.
+        run = None if self._report is None else self._report.run
+        self._keep_report(session, "running" if run is None else run.status)
 
     def _switch_off(self) -> None:
         session, self._session = self._session, None
@@ -242,7 +242,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._guard(self._begin, args, state, given)
 
     def _begin(self, args: Any, state: Any, given: Mapping[str, Any]) -> None:
-        self._panel = None if self._options.to_stderr else notebook_panel()
+        self._outputs = Outputs(self._options, self._runs)
         ranks = Ranks(args.device)
         self._guard(self._open, args, state, given, ranks)
         if ranks.any(self._session is None):
@@ -296,7 +296,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._guard(session.take_logs, state, logs or {})
         if session.trainer is not None and "train_runtime" in (logs or {}):
             # The last log of a training: its trackers are closed when it ends.
-            self._guard(self._draw, session.trainer)
+            self._guard(self._outputs.draw, session.trainer, self.report)
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any
@@ -349,8 +349,8 @@ class FineTuneRiskCallback(TrainerCallback):
                 control.should_save = control.should_save or decided.save
             self._guard(session.take, decided, state)
             self._guard(self._publish, session, decided.judged, control)
-            if session.trainer is not None and (decided.stop or decided.judged.ruling.certain):
-                self._guard(self._alert, session.trainer, decided)
+            if session.trainer is not None:
+                self._guard(self._outputs.alert, session.trainer, decided)
         self._speak()
 
     def _publish(self, session: Session, judged: Judged, control: Any) -> None:
@@ -360,22 +360,8 @@ class FineTuneRiskCallback(TrainerCallback):
             everyone = self._options.log_history
             log_quietly(session.trainer, control, logs, own=type(self), everyone=everyone)
         if self._options.report_dir is not None and session.ranks.is_main:
-            self._keep_report(session, "running")
-            self._write(self._options.report_dir)
-
-    def _draw(self, trainer: Trainer) -> None:
-        """The figure of the run as it ends, to its trackers."""
-        report = self.report
-        if report is not None:
-            _told(send_figure, trainer, report)
-
-    def _alert(self, trainer: Trainer, decided: Decision) -> None:
-        """A stop or a certain failure, once, by the alerts that trackers have of their own."""
-        if self._alerted == self._runs:
-            return
-        self._alerted = self._runs
-        title = "ftrisk: run stopped" if decided.stop else "ftrisk: this run cannot end well"
-        _told(alert, trainer, title, decided.judged.paragraph())
+            self._report = session.report(self._state)
+            self._outputs.save(self._report)
 
     def _prune(self, args: Any, state: Any, control: Any) -> None:
         """End a stopped trial as Trainer ends one that Optuna prunes."""
@@ -386,6 +372,10 @@ class FineTuneRiskCallback(TrainerCallback):
 
         session.trainer.callback_handler.on_train_end(args, state, control)
         raise TrialPruned(session.pruned)
+
+    def _speak(self) -> None:
+        if self._session is not None:
+            self._guard(self._outputs.say, self._session.messages())
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -398,55 +388,12 @@ class FineTuneRiskCallback(TrainerCallback):
         self._report = session.ranks.from_main(self._report)
 
     def _conclude(self, session: Session, state: Any) -> None:
-        self._keep_report(session, session.status(state))
-        assert self._report is not None
+        self._report = session.report(self._state, session.status(state))
         self._speak()
-        show(self._report, sys.stderr if self._options.to_stderr else sys.stdout)
+        self._outputs.show(self._report)
         session.remember(self._report)
         self._speak()
-        if self._options.report_dir is not None:
-            self._write(self._options.report_dir)
-
-    def _keep_last_report(self, session: Session, error: Exception) -> None:
-        session.note(f"Watching ended early, by an error in hf_ftrisk: {type(error).__name__}.")
-        # A run that had ended when its report could not be kept somewhere has ended all the same.
-        run = None if self._report is None else self._report.run
-        self._keep_report(session, "running" if run is None else run.status)
+        self._outputs.save(self._report)
 
     def _keep_report(self, session: Session, status: Status) -> None:
         self._report = session.report(self._state, status)
-
-    def _write(self, folder: Path) -> None:
-        assert self._report is not None
-        suffix = "" if self._runs == 1 else f"-{self._runs}"
-        self._report.save(folder / f"watch{suffix}.json")
-
-    def _speak(self) -> None:
-        if self._session is not None:
-            for line in self._session.messages():
-                if self._panel is not None:
-                    self._guard(self._panel.say, line)
-                else:
-                    say(line, sys.stderr if self._options.to_stderr else sys.stdout)
-
-
-def _told(work: Callable[..., None], *args: Any) -> None:
-    """Tell trackers something; one that cannot be told is no fault of the watching."""
-    error = fault_of(work, *args)
-    if error is not None:
-        _log.warning(
-            "[ftrisk] a tracker could not be written to: %s: %s", type(error).__name__, error
-        )
-
-
-def say(line: str, file: TextIO) -> None:
-    """Print a line without tearing a progress bar, nor failing at a letter the terminal lacks."""
-    tqdm.write(fitting(line, file.encoding), file=file)
-
-
-def show(report: RiskReport, file: TextIO) -> None:
-    """Print a report without tearing a progress bar, which is still open as training ends."""
-    console = Console(file=file)
-    with console.capture() as page:
-        show_report(report, console=console)
-    tqdm.write(fitting(page.get(), file.encoding), file=file, end="")

@@ -16,7 +16,7 @@ from hf_ftrisk.report.findings import Finish
 from hf_ftrisk.signals.dynamics import dynamics_signals
 from hf_ftrisk.verdict import Diagnosis, Verdict
 from hf_ftrisk.watch.clock import Clock
-from hf_ftrisk.watch.finishing import marked
+from hf_ftrisk.watch.finishing import marked, nothing_to_gain
 from hf_ftrisk.watch.watcher import NO_EVALUATION, TRAIN_LOSS, Watcher
 
 
@@ -88,7 +88,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
             forecaster=None if progress.status == "running" else watcher.forecaster,
             runs=watcher.runs,
         )
-        or _hints(watcher),
+        or _hints(watcher, record, progress.status),
         baseline=record.baseline(goal),
         looks=tuple(one.look for one in watcher.judged if one.look and not one.of_train_loss),
         run=record,
@@ -132,12 +132,14 @@ def _with_best_as_outcome(record: RunRecord, goal: Goal, progress: Progress) -> 
     )
 
 
-def _hints(watcher: Watcher) -> tuple[Diagnosis, ...]:
-    """What a run that has nothing more to gain might do, where nobody asked to end it.
+def _hints(watcher: Watcher, record: RunRecord, status: Status) -> tuple[Diagnosis, ...]:
+    """What an ended run that had nothing more to gain might have done, where nobody asked.
 
     Only where nothing else was found: a run that has a fault gains nothing because of it.
     """
-    hint = None if watcher.finisher is None else watcher.finisher.hint(watcher.plan.max_steps)
+    if status == "running" or watcher.finisher is not None or not watcher.forecasts:
+        return ()
+    hint = nothing_to_gain(record, watcher.goal, watcher.tolerance)
     return () if hint is None else (hint,)
 
 

@@ -29,35 +29,34 @@ class Finisher:
     Args:
         goal: what the run is judged by.
         runs: completed runs of the same task.
-        way: how it would end; None: nobody asked, it is only told as a hint.
+        way: how it would end.
         tolerance: gain that is not worth the rest, in the metric's units; None: the usual one.
     """
 
     goal: Goal
+    way: FinishWay
     runs: Sequence[RunRecord] = ()
-    way: FinishWay | None = None
     tolerance: float | None = None
-    found: Finish | None = None
+    said: bool = False
     _rule: FinishRule | None = None
 
     def look(self, record: RunRecord, forecast: Forecast | None) -> Finish | None:
-        """Whether the run may end at this look; the first that says so is kept in `found`.
+        """How the run may end at this look; None: not yet, or it was said at an earlier one.
 
         Args:
             record: the run so far.
             forecast: of its end; None where nothing is evaluated.
         """
-        finish = self._judge(record, forecast)
-        if self.found is None:
-            self.found = finish
-        return finish
-
-    def _judge(self, record: RunRecord, forecast: Forecast | None) -> Finish | None:
+        if self.said:
+            return None
         if self.way == "goal":
-            return None if forecast is None else self._reached(record, forecast)
-        if forecast is None:
-            return self._spent(with_training_loss(record), TRAIN_LOSS)
-        return self._spent(record, record.goal_scale(self.goal)[0])
+            finish = None if forecast is None else self._reached(record, forecast)
+        elif forecast is None:
+            finish = self._spent(with_training_loss(record), TRAIN_LOSS)
+        else:
+            finish = self._spent(record, record.goal_scale(self.goal)[0])
+        self.said = finish is not None
+        return finish
 
     def _reached(self, record: RunRecord, forecast: Forecast) -> Finish | None:
         """The target holds now and the forecast keeps it."""
@@ -84,7 +83,7 @@ class Finisher:
         gain = ruling.gain
         return Finish(
             step=int(evaluations(record, goal)[0][-1]),
-            way=self.way or "gain",
+            way=self.way,
             best=gain.best,
             best_step=gain.best_step,
             expected_gain=gain.expected,
@@ -95,31 +94,43 @@ class Finisher:
 
     def _rule_for(self, goal: Goal) -> FinishRule:
         if self._rule is None or self._rule.goal != goal:
-            # A hint is not worth the time that calibrating on known runs takes.
-            runs = list(self.runs)[-_MAX_RUNS:] if self.way is not None else []
+            runs = list(self.runs)[-_MAX_RUNS:]
             if goal.metric == TRAIN_LOSS.metric:
                 runs = [with_training_loss(run) for run in runs]
             asked = None if goal.metric == TRAIN_LOSS.metric else self.tolerance
             self._rule = finish_rule(goal, runs, tolerance=asked)
         return self._rule
 
-    def hint(self, max_steps: int) -> Diagnosis | None:
-        """What was found, where nobody asked to act on it."""
-        found = self.found
-        if found is None or self.way is not None or found.expected_gain is None:
-            return None
-        most = found.most_gain if found.most_gain is not None else found.expected_gain
-        return Diagnosis(
-            name="nothing_to_gain",
-            message=f"The last {share(1.0 - found.step / max_steps)} of this run are expected to "
-            f"gain {gain_words(found.expected_gain, self.goal)} (90 %: at most "
-            f"{gain_words(most, self.goal)}); {self.goal.metric} was best at step "
-            f"{found.best_step}.",
-            advice="End such runs by themselves with finish='gain', and keep the best checkpoint "
-            "with load_best_model_at_end=True.",
-            severity="info",
-            evidence={"step": float(found.step), "expected_gain": found.expected_gain},
-        )
+
+def nothing_to_gain(
+    record: RunRecord, goal: Goal, tolerance: float | None = None
+) -> Diagnosis | None:
+    """A hint at the first look after which a run had nothing more to gain; None: there is none.
+
+    It rests on packaged runs alone: a hint is not worth the time that calibrating on others takes.
+
+    Args:
+        record: the run as it ended.
+        goal: what it was judged by.
+        tolerance: gain that is not worth the rest, in the metric's units; None: the usual one.
+    """
+    goal, _ = record.goal_scale(goal)
+    finish = finish_rule(goal, tolerance=tolerance).first_finish(record)
+    if finish is None or finish[1].gain is None:
+        return None
+    step, gain = finish[0], finish[1].gain
+    most = gain.at_most(0.9)
+    return Diagnosis(
+        name="nothing_to_gain",
+        message=f"At step {step} the last {share(1.0 - step / record.max_steps)} of this run were "
+        f"expected to gain {gain_words(gain.expected, goal)} (90 %: at most "
+        f"{gain_words(gain.expected if most is None else most, goal)}); {goal.metric} was best at "
+        f"step {gain.best_step}.",
+        advice="End such runs by themselves with finish='gain', and keep the best checkpoint "
+        "with load_best_model_at_end=True.",
+        severity="info",
+        evidence={"step": float(step), "expected_gain": gain.expected},
+    )
 
 
 def marked(record: RunRecord, goal: Goal, finish: Finish) -> RunRecord:

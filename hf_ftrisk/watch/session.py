@@ -255,16 +255,16 @@ class Session:
     def _named_sets(self) -> bool:
         return self.trainer is not None and isinstance(self.trainer.eval_dataset, dict)
 
-    def _hear_logged(self) -> None:
-        """An evaluation that was logged and never told: a subclass evaluates in its own way."""
+    def fetch(self) -> None:
+        """Bring the steps' values over from the device and into the trace.
+
+        An evaluation that was logged and never told is taken too: a subclass evaluates in its own
+        way.
+        """
         unheard, self._unheard = self._unheard, None
         if unheard is not None:
             self._take(*unheard)
             self._unlooked = self._unlooked or self._has_metric
-
-    def fetch(self) -> None:
-        """Bring the steps' values over from the device and into the trace."""
-        self._hear_logged()
         if self.tap is None:
             return
         for step in self.tap.fetch(self.ranks.mean):

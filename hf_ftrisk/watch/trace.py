@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hf_ftrisk.record import RunRecord, Status
-from hf_ftrisk.record.trainer_log import read_log
+from hf_ftrisk.record.trainer_log import evaluation_values
 
 # Rows of training values a record holds at most: longer runs become means over equal windows of
 # steps, as a Trainer's own log is. The last steps always stay single.
@@ -88,19 +88,19 @@ class Trace:
         Returns:
             Names of the metrics that were taken.
         """
-        row = read_log([{**metrics, "step": step}])
+        values = dict(sorted(evaluation_values(metrics).items()))
         if self._eval_steps and step < self._eval_steps[-1]:
             return ()
         if not self._eval_steps or step > self._eval_steps[-1]:
             self._eval_steps.append(step)
             for column in self._evals.values():
                 column.append(math.nan)
-        for name, value in row.evals.items():
+        for name, value in values.items():
             column = self._evals.setdefault(name, [math.nan] * len(self._eval_steps))
-            column[-1] = float(value[0])
-        for name in row.nan_steps.keys() & row.evals.keys():
-            self._nan.setdefault(name, array("I")).append(step)
-        return tuple(row.evals)
+            column[-1] = value
+            if math.isnan(value):
+                self._nan.setdefault(name, array("I")).append(step)
+        return tuple(values)
 
     @property
     def metrics(self) -> frozenset[str]:

@@ -131,7 +131,8 @@ class Watcher:
         forecasts: whether the goal's metric is measured on the way at all.
         forecaster: built from `runs`.
         notes: what was learned about the goal's scale, one sentence each.
-        finisher: says when it has nothing more to gain.
+        finisher: says when it has nothing more to gain; None: nobody asked.
+        tolerance: gain that is not worth the rest, in the metric's units; None: the usual one.
     """
 
     plan: RunRecord
@@ -142,6 +143,7 @@ class Watcher:
     forecasts: bool = True
     forecaster: Forecaster = field(default_factory=Forecaster)
     finisher: Finisher | None = None
+    tolerance: float | None = None
     judged: list[Judged] = field(default_factory=list)
     failure: Judged | None = None
     notes: list[str] = field(default_factory=list)
@@ -191,7 +193,8 @@ class Watcher:
             tuple(runs),
             forecasts,
             forecaster,
-            Finisher(goal, runs, finish, tolerance),
+            None if finish is None else Finisher(goal, finish, runs, tolerance),
+            tolerance,
             false_stop_rate=false_stop_rate,
             make_rule=make_rule,
         )
@@ -275,26 +278,17 @@ class Watcher:
             return self._judge_training_loss(step, record)
         ruling = self.rule.judge(record)
         forecast = ruling.forecast or self.forecaster.predict(record, self.goal)
-        look = Look.of(
-            step,
-            forecast,
-            self.goal,
-            baseline=record.baseline(self.goal),
-            observed=_value_at(step, *record.curve(self.goal.metric)),
-        )
+        steps, values = record.curve(self.goal.metric)
+        observed = float(values[-1]) if steps.size and steps[-1] == step else None
+        baseline = record.baseline(self.goal)
+        look = Look.of(step, forecast, self.goal, baseline=baseline, observed=observed)
         if ruling.certain and lasting_failure(record, self.goal) is None:
             ruling = Ruling(Verdict.UNDECIDED, ruling.reason, prob_good=look.prob_good)
         risk = self._risk_so_far([*self._variances(), (step, forecast.std**2)])
         poor = ruling.verdict is Verdict.NO_GO
         advice = (ruling.advice or self._advice(record)) if poor else None
-        finish = None if poor else self._finish(record, forecast)
+        finish = None if poor or self.finisher is None else self.finisher.look(record, forecast)
         return Judged(step, ruling, look, forecast, risk, advice, finish=finish)
-
-    def _finish(self, record: RunRecord, forecast: Forecast | None) -> Finish | None:
-        """Whether the run has nothing more to gain, where this look can say so."""
-        if self.finisher is None or self.finisher.found is not None:
-            return None
-        return self.finisher.look(record, forecast)
 
     def _judge_training_loss(self, step: int, record: RunRecord) -> Judged | None:
         """Without evaluations: the training loss stands in, and can make no run poor."""
@@ -311,8 +305,9 @@ class Watcher:
             else Ruling(Verdict.NO_GO, failure.message, certain=True)
         )
         advice = None if failure is None else failure.advice
-        asked = self.finisher is not None and self.finisher.way is not None
-        finish = self._finish(record, None) if asked and failure is None else None
+        finish = None
+        if self.finisher is not None and failure is None:
+            finish = self.finisher.look(record, None)
         return Judged(
             step, ruling, look, forecast, advice=advice, of_train_loss=True, finish=finish
         )
@@ -400,11 +395,6 @@ class Watcher:
         if found:
             return found[0].advice
         return on_poor_outcome(record, GoodRates.of(self.runs, self.goal))
-
-
-def _value_at(step: int, steps: np.ndarray, values: np.ndarray) -> float | None:
-    """What was evaluated at a step, None if nothing was."""
-    return float(values[-1]) if steps.size and steps[-1] == step else None
 
 
 def lasting_failure(record: RunRecord, goal: Goal | None = None) -> Diagnosis | None:

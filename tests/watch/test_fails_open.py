@@ -21,7 +21,7 @@ from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.trainers import plan, ranks, reach, tap
-from hf_ftrisk.watch import clock, conclude, risk, session, setup, trace, watcher
+from hf_ftrisk.watch import clock, conclude, outputs, risk, session, setup, trace, watcher
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from tests.tiny_data import accuracy, weights_hash
 from tests.watch.tiny import bert_trainer
@@ -134,6 +134,7 @@ OUTSIDE = {
 }
 CLASSES = [
     FineTuneRiskCallback,
+    outputs.Outputs,
     session.Session,
     watcher.Watcher,
     watcher.Judged,
@@ -146,8 +147,8 @@ FUNCTIONS: list[tuple[Any, str]] = [
     (hf_ftrisk.watch.callback, "calling_trainer"),
     (hf_ftrisk.watch.callback, "check_arguments"),
     (hf_ftrisk.watch.callback, "log_quietly"),
-    (hf_ftrisk.watch.callback, "say"),
-    (hf_ftrisk.watch.callback, "show_report"),
+    (outputs, "fitting"),
+    (outputs, "show_report"),
     (setup, "run_plan"),
     (setup, "evaluates"),
     (setup, "evaluations"),
@@ -157,7 +158,6 @@ FUNCTIONS: list[tuple[Any, str]] = [
     (plan, "class_labels"),
     (conclude, "dynamics_signals"),
     (conclude, "_training_loss"),
-    (watcher, "_value_at"),
     (StoppingRule, "from_runs"),
     (StoppingRule, "judge"),
     (watcher, "diagnose"),
@@ -186,9 +186,8 @@ KINDS = {
     "Watcher.training_loss": "without evaluation",
     "Watcher.check": "lost",
     "watcher.lasting_failure": "lost",
-    "FineTuneRiskCallback._alert": "lost",
     "Trace._continue": "resumed",
-    "FineTuneRiskCallback._keep_last_report": "with another fault",
+    "FineTuneRiskCallback._report_fault": "with another fault",
     "Session.note": "with another fault",
     "Session._saves": "to be stopped",
     "Session._is_optuna_trial": "to be stopped",

@@ -137,6 +137,22 @@ class FinishRule:
         )
         return FinishRuling(True, reason, chance, threshold, gain)
 
+    def first_finish(self, record: RunRecord) -> tuple[int, FinishRuling] | None:
+        """Step and ruling of the first look at which the run may end; None: at none.
+
+        Args:
+            record: a run, completed or so far.
+        """
+        model = self.model or load_gain_model()
+        steps, _ = evaluations(record, self.goal)
+        indices, chances = model.look_chances(record, self.goal, self.tolerance)
+        for index, chance in zip(indices, chances.tolist(), strict=True):
+            part = record.prefix(float(steps[index]))
+            threshold = self.threshold(part)
+            if threshold is not None and chance < threshold:
+                return int(steps[index]), self.judge(part)
+        return None
+
     def why_silent(self) -> str | None:
         """Why the rule finishes no run, None when it can."""
         if self.threshold_score is not None:

@@ -1,4 +1,4 @@
-"""What a watched run sends to its trackers: forecasts, alerts, the figure at the end.
+"""Where a watched run's words go: terminal or notebook, the report's folder, the run's trackers.
 
 Each tracker is reached through the Trainer's own reporter for it, so that all goes to the run that
 the Trainer has opened there.
@@ -6,15 +6,89 @@ the Trainer has opened there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TextIO
 
+from rich.console import Console
+from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
+from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.report import RiskReport
+from hf_ftrisk.report.notebook import notebook_panel
+from hf_ftrisk.report.terminal import show_report
+from hf_ftrisk.text import fitting
+from hf_ftrisk.watch.decision import Decision
+from hf_ftrisk.watch.options import Options
 
 FIGURE = "ftrisk/figure"
+
+_log = logging.getLogger(__name__)
+
+
+class Outputs:
+    """The outputs of one training.
+
+    Args:
+        options: what the user asked for.
+        number: which training of its callback this is, from 1; it names the report's file.
+    """
+
+    def __init__(self, options: Options, number: int) -> None:
+        self._options = options
+        self._number = number
+        self._panel = None if options.to_stderr else notebook_panel()
+        self._alerted = False
+
+    @property
+    def _stream(self) -> TextIO:
+        return sys.stderr if self._options.to_stderr else sys.stdout
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Print lines without tearing a progress bar, nor failing at a letter that is lacking."""
+        for line in lines:
+            if self._panel is not None:
+                self._panel.say(line)
+            else:
+                tqdm.write(fitting(line, self._stream.encoding), file=self._stream)
+
+    def show(self, report: RiskReport) -> None:
+        """Print a report beside the progress bar, which is still open as training ends."""
+        console = Console(file=self._stream)
+        with console.capture() as page:
+            show_report(report, console=console)
+        tqdm.write(fitting(page.get(), self._stream.encoding), file=self._stream, end="")
+
+    def save(self, report: RiskReport) -> None:
+        """Write the report to its folder, where one was asked for."""
+        if self._options.report_dir is not None:
+            suffix = "" if self._number == 1 else f"-{self._number}"
+            report.save(self._options.report_dir / f"watch{suffix}.json")
+
+    def alert(self, trainer: Trainer, decided: Decision) -> None:
+        """A stop or a certain failure, once, by the alerts that trackers have of their own."""
+        if self._alerted or not (decided.stop or decided.judged.ruling.certain):
+            return
+        self._alerted = True
+        title = "ftrisk: run stopped" if decided.stop else "ftrisk: this run cannot end well"
+        _try_tracker(alert, trainer, title, decided.judged.paragraph())
+
+    def draw(self, trainer: Trainer, report: RiskReport | None) -> None:
+        """The figure of the run as it ends, to its trackers."""
+        if report is not None:
+            _try_tracker(send_figure, trainer, report)
+
+
+def _try_tracker(work: Callable[..., None], *args: Any) -> None:
+    """Write to trackers; one that cannot be written to is no fault of the watching."""
+    error = fault_of(work, *args)
+    if error is not None:
+        _log.warning(
+            "[ftrisk] a tracker could not be written to: %s: %s", type(error).__name__, error
+        )
 
 
 def log_quietly(
