@@ -140,7 +140,7 @@ def test_two_processes_with_fsdp2_are_probed_by_two_others_and_watched(tmp_path:
     launcher = ["torchrun", "--standalone", "--nproc_per_node", "2"]
     done = run(*GIVEN, "--report-dir", "reports", *launcher, "sharded.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("it is probed in a process of its own") == 1
+    assert done.stderr.count("it is probed in a separate process") == 1
     for rank in (0, 1):
         assert (tmp_path / f"rank{rank}").read_text() == "2 12 DTensor"
     before, after = (
