@@ -43,11 +43,11 @@ def clean_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def clean_numbers(values: Mapping[str, float]) -> dict[str, float]:
     """Finite numbers under clean names."""
-    kept = {}
+    numbers = {}
     for name, value in list(values.items())[:MAX_ITEMS]:
         if isinstance(value, int | float | np.number) and math.isfinite(value):
-            kept[clean_text(name, MAX_NAME)] = float(value)
-    return kept
+            numbers[clean_text(name, MAX_NAME)] = float(value)
+    return numbers
 
 
 def unchanged(value: T) -> T:
@@ -97,8 +97,8 @@ def cleaned(value: T, rules: Mapping[str, Cleaner]) -> T:
             f"whether these fields of {type(value).__name__} may leave the machine is not "
             f"declared: {sorted(names ^ rules.keys())}"
         )
-    kept = {name: clean(getattr(value, name)) for name, clean in rules.items()}
-    return replace(value, **kept)  # type: ignore[type-var]
+    fields_cleaned = {name: clean(getattr(value, name)) for name, clean in rules.items()}
+    return replace(value, **fields_cleaned)  # type: ignore[type-var]
 
 
 def clean_record(record: RunRecord) -> RunRecord:

@@ -137,5 +137,5 @@ def _own_names() -> tuple[str, ...]:
     # In many containers the user has no entry: then there is no name to hide.
     with contextlib.suppress(OSError, KeyError):
         names.add(getpass.getuser())
-    kept = (name for name in names if len(name) >= 3 and name.lower() not in _COMMON_NAMES)
-    return tuple(sorted(kept, key=len, reverse=True))
+    telling_names = (name for name in names if len(name) >= 3 and name.lower() not in _COMMON_NAMES)
+    return tuple(sorted(telling_names, key=len, reverse=True))

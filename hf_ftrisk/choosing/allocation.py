@@ -84,25 +84,25 @@ def resolved(at: float, share: float) -> float:
 
 def shifts_of(standings: Sequence[Standing]) -> np.ndarray:
     """(n,) by how much each latest belief is moved by what deeper ones tell; NaN without a look."""
-    found = np.full(len(standings), np.nan)
+    shifts = np.full(len(standings), np.nan)
     for index, standing in enumerate(standings):
         if not standing.seen or standing.failed:
             continue
         others = [s.seen for i, s in enumerate(standings) if i != index and not s.failed]
-        found[index] = common_shift(standing.at, others)
-    return found
+        shifts[index] = common_shift(standing.at, others)
+    return shifts
 
 
 def pool_of(standings: Sequence[Standing]) -> tuple[list[str], Pool | None]:
     """Names of the candidates that may be chosen, and their ends drawn together."""
-    known = [
+    beliefs_shown = [
         (s.name, s.seen[-1].moved(float(shift)))
         for s, shift in zip(standings, shifts_of(standings), strict=True)
         if not np.isnan(shift)
     ]
-    if not known:
+    if not beliefs_shown:
         return [], None
-    return [name for name, _ in known], Pool.of([belief for _, belief in known])
+    return [name for name, _ in beliefs_shown], Pool.of([belief for _, belief in beliefs_shown])
 
 
 def next_moves(standings: Sequence[Standing], left: float, budget: float, count: int) -> list[Move]:
@@ -157,16 +157,18 @@ def _step_cost(standing: Standing, share: float) -> float:
 
 def _most_worth(alive: Sequence[Standing], purse: float) -> Move | None:
     shifts = shifts_of(alive)
-    seen = ~np.isnan(shifts)
-    if not seen.any():
+    has_shift = ~np.isnan(shifts)
+    if not has_shift.any():
         return None
-    known = [(s.seen[-1], d) for s, d in zip(alive, shifts.tolist(), strict=True) if s.seen]
-    centers = np.full(len(alive), np.mean([belief.center + by for belief, by in known]))
-    spreads = np.array([belief.spread for belief, _ in known])
-    like_them = np.var([belief.center + by for belief, by in known]) + np.mean(spreads**2)
+    measured_shifts = [
+        (s.seen[-1], d) for s, d in zip(alive, shifts.tolist(), strict=True) if s.seen
+    ]
+    centers = np.full(len(alive), np.mean([belief.center + by for belief, by in measured_shifts]))
+    spreads = np.array([belief.spread for belief, _ in measured_shifts])
+    like_them = np.var([belief.center + by for belief, by in measured_shifts]) + np.mean(spreads**2)
     widths = np.full(len(alive), np.sqrt(like_them))
-    centers[seen] = [belief.center + by for belief, by in known]
-    widths[seen] = spreads
+    centers[has_shift] = [belief.center + by for belief, by in measured_shifts]
+    widths[has_shift] = spreads
     best: Move | None = None
     worth = 0.0
     for index, standing in enumerate(alive):

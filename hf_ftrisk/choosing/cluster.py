@@ -29,9 +29,11 @@ class RayEngine:
     def __init__(
         self, candidates: Mapping[str, Make], resources: Mapping[str, Mapping[str, float]]
     ) -> None:
-        odd = sorted(set(resources) - set(candidates))
-        if odd:
-            raise ValueError(f"resources name no candidate: {odd}; there are {sorted(candidates)}")
+        unknown_names = sorted(set(resources) - set(candidates))
+        if unknown_names:
+            raise ValueError(
+                f"resources name no candidate: {unknown_names}; there are {sorted(candidates)}"
+            )
         self._candidates = candidates
         self._resources = resources
         if not ray.is_initialized():

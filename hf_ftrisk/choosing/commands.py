@@ -46,13 +46,13 @@ def varied(options: Sequence[str], program: Sequence[str]) -> dict[str, list[str
         axes[name] = values
     if not axes:
         raise ValueError("nothing varies: give --vary NAME=VALUE,VALUE,... once or more")
-    found = {}
+    values_by_name = {}
     for combination in itertools.product(*axes.values()):
         chosen = dict(zip(axes, combination, strict=True))
         label = " ".join(f"{name}={value}" for name, value in chosen.items())
         extra = [part for name, value in chosen.items() for part in (f"--{name}", value)]
-        found[label] = [*program, *extra]
-    return found
+        values_by_name[label] = [*program, *extra]
+    return values_by_name
 
 
 def command_of(program: Sequence[str]) -> str:

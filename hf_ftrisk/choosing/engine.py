@@ -113,8 +113,8 @@ def rank(
     distributed = engine == "ray"
     if resources is not None and not distributed:
         raise ValueError("resources=... are those of Ray tasks: use engine='ray'")
-    given = history_of(history)
-    if isinstance(given, Remembered):
+    history_of_task = history_of(history)
+    if isinstance(history_of_task, Remembered):
         raise ValueError(
             "history='default' names no task to take runs of: give a history of this task's runs"
         )
@@ -127,7 +127,11 @@ def rank(
         at_once=at_once if at_once is not None else (2 if distributed else 1),
         seed=seed,
         signal_seconds=signal_seconds,
-        history=tuple(given.records() if isinstance(given, RunHistory) else given or ()),
+        history=tuple(
+            history_of_task.records()
+            if isinstance(history_of_task, RunHistory)
+            else history_of_task or ()
+        ),
     )
     study = Study.open(tuple(candidates), options, Path(folder).absolute())
     return run_study(study, _engine(engine, candidates, resources))

@@ -21,8 +21,8 @@ def plot_ranking(ranking: Ranked, ax: Axes | None = None) -> Axes:
         ax: axes to draw into; the current ones of pyplot if None.
     """
     axes = current_axes(ax)
-    shown = [entry for entry in ranking.entries if entry.forecast is not None]
-    for place, entry in enumerate(shown):
+    entries = [entry for entry in ranking.entries if entry.forecast is not None]
+    for place, entry in enumerate(entries):
         best = ranking.best is not None and entry.name == ranking.best.name
         color = DARK if best else MIDDLE
         assert entry.forecast is not None
@@ -37,10 +37,10 @@ def plot_ranking(ranking: Ranked, ax: Axes | None = None) -> Axes:
         axes.plot([entry.forecast.point], [place], "*" if best else "o", **point)
         if entry.observed is not None:
             axes.plot([entry.observed], [place], "|", color="black", ms=12, mew=1.4)
-    labels = [f"{entry.name}\n{entry.share:.0%} seen" for entry in shown]
-    axes.set_yticks(range(len(shown)), labels)
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    for place, entry in enumerate(shown):
+    labels = [f"{entry.name}\n{entry.share:.0%} seen" for entry in entries]
+    axes.set_yticks(range(len(entries)), labels)
+    axes.set_ylim(len(entries) - 0.4, -0.6)
+    for place, entry in enumerate(entries):
         where: dict[str, Any] = {
             "transform": axes.get_yaxis_transform(),
             "va": "center",

@@ -91,9 +91,9 @@ class _Surveyor(TrainerCallback):
         self._trainer, self._goal = trainer, goal
         self.plan: RunRecord | None = None
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The plan of the run is complete."""
-        self.plan = run_plan(self._goal, args, state, given, self._trainer, None)
+        self.plan = run_plan(self._goal, args, state, kwargs, self._trainer, None)
         raise _Known
 
 
@@ -124,24 +124,24 @@ class _Pause(TrainerCallback):
         self.plan: RunRecord | None = None
         self.saved_at = 0
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The plan of the run is complete."""
-        self.plan = run_plan(self._goal, args, state, given, self._trainer, None)
+        self.plan = run_plan(self._goal, args, state, kwargs, self._trainer, None)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Ask for the checkpoint."""
         # An evaluation under save_strategy="best" withdraws it: then the next step asks again.
         if state.global_step >= self._target and not _is_epoch_end(state):
             control.should_save = True
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The epoch is over, or was left at the pause."""
         if self.saved_at:
             control.should_log = control.should_evaluate = control.should_save = False
         elif state.global_step >= self._target:
             control.should_save = True
 
-    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The checkpoint is written: leave."""
         if state.global_step >= self._target:
             self.saved_at = state.global_step

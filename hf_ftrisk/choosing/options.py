@@ -53,8 +53,8 @@ class RankOptions:
                 f"{self.price_per_hour!r}"
             )
         prices = self.price_per_hour
-        given = list(prices.values()) if isinstance(prices, Mapping) else [prices or 1.0]
-        if not all(price > 0 for price in given):
+        all_prices = list(prices.values()) if isinstance(prices, Mapping) else [prices or 1.0]
+        if not all(price > 0 for price in all_prices):
             raise ValueError(f"price_per_hour must be above 0, got {prices!r}")
         if self.at_once < 1:
             raise ValueError(f"at_once must be at least 1, got {self.at_once!r}")

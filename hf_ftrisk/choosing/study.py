@@ -198,10 +198,10 @@ class Study:
             record = self.candidates[name].record
             assert record is not None
             share = step / record.max_steps
-            found = Belief.of(self.forecast(name, step), self.options.goal, share)
+            belief = Belief.of(self.forecast(name, step), self.options.goal, share)
             if self.candidates[name].latest.ended and step == self.candidates[name].looks[-1]:
-                return found
-            self._beliefs[key] = found
+                return belief
+            self._beliefs[key] = belief
         return self._beliefs[key]
 
     def standings(self) -> list[Standing]:
@@ -261,7 +261,7 @@ class Study:
             forecast = self.forecast(name, candidate.looks[-1])
             assert latest.record is not None
             observed = float(latest.record.curve(goal.metric)[1][-1])
-        left = 0 if latest.ended or candidate.failed else candidate.max_steps - latest.step
+        steps_left = 0 if latest.ended or candidate.failed else candidate.max_steps - latest.step
         status: Status = "failed" if candidate.failed else "complete" if latest.ended else "open"
         return Entry(
             name=name,
@@ -273,7 +273,7 @@ class Study:
             step=latest.step,
             max_steps=candidate.max_steps,
             spent=self.cost_spent(name),
-            to_come=left * self.rate(name),
+            to_come=steps_left * self.rate(name),
             decided_by=_decided_by(candidate),
             looks=tuple(self._look(name, step) for step in candidate.looks),
             checkpoint=latest.checkpoint,
@@ -327,14 +327,14 @@ class Study:
         if not path.is_file():
             return study
         data = read_json(path)
-        asked = {
+        arguments = {
             "format_version": _FORMAT_VERSION,
             "names": list(names),
             "goal": str(options.goal),
             "seed": options.seed,
             "unit": options.unit,
         }
-        for name, value in asked.items():
+        for name, value in arguments.items():
             if data.get(name) != value:
                 raise ValueError(
                     f"{path} holds a ranking with {name} {data.get(name)!r}, this one has "

@@ -13,10 +13,10 @@ HEAD = ("candidate", "P(best)", "forecast (90 %)", "regret", "trained", "cost", 
 def sentence(ranking: Ranked) -> str:
     """What was chosen among how many, by probes of which depth."""
     best = ranking.best
-    looked = [entry for entry in ranking.entries if entry.forecast is not None]
+    probed_entries = [entry for entry in ranking.entries if entry.forecast is not None]
     if best is None:
         return f"None of {len(ranking.entries)} candidates can be chosen."
-    shares = [entry.share for entry in looked]
+    shares = [entry.share for entry in probed_entries]
     low, high = min(shares), max(shares)
     depth = f"{low:.0%}" if round(low, 2) == round(high, 2) else f"{low:.0%} to {high:.0%}"
     return (
@@ -35,11 +35,11 @@ def lines(ranking: Ranked) -> list[str]:
     """The table for a terminal, columns aligned."""
     table = [HEAD, *rows(ranking)]
     widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
-    shown = [
+    cells = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in table
     ]
-    return [sentence(ranking), "", *shown, *(["", *ranking.notes] if ranking.notes else [])]
+    return [sentence(ranking), "", *cells, *(["", *ranking.notes] if ranking.notes else [])]
 
 
 def markdown(ranking: Ranked) -> str:

@@ -299,11 +299,11 @@ def card(
     from hf_ftrisk.hub.metadata import CardMetadata
 
     with told_errors():
-        found = CardMetadata.from_card(place, revision=revision)
+        prediction = CardMetadata.from_card(place, revision=revision)
     if json_output:
-        print_json(found.to_dict())
+        print_json(prediction.to_dict())
     else:
-        typer.echo(card_text(found))
+        typer.echo(card_text(prediction))
 
 
 def main() -> None:

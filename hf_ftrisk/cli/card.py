@@ -57,12 +57,12 @@ def _forecast(card: CardMetadata, forecast: CardForecast | None) -> str | None:
 
 
 def _outcome(card: CardMetadata, outcome: float) -> str:
-    held = [
+    holding_looks = [
         (made.step, made.low, made.high)
         for made in (card.early_forecast, card.forecast)
         if made is not None
     ]
-    return outcome_words(outcome, card.goal, card.baseline, held)
+    return outcome_words(outcome, card.goal, card.baseline, holding_looks)
 
 
 def _intrinsic(card: CardMetadata) -> str | None:

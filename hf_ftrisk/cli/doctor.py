@@ -44,11 +44,11 @@ def doctor(
 
     Example: `hf-ftrisk doctor --json`
     """
-    found = examined()
+    findings = examined()
     if json_output:
-        print_json(found)
+        print_json(findings)
     else:
-        typer.echo(_words(found))
+        typer.echo(_words(findings))
 
 
 def examined() -> dict[str, Any]:
@@ -66,7 +66,7 @@ def examined() -> dict[str, Any]:
                 "install": install_command(name),
             }
         )
-    refused = [
+    refused_extras = [
         {
             "what": _WITHOUT[extra["extra"]],
             "why": f"{', '.join(extra['missing'])} not installed",
@@ -75,7 +75,7 @@ def examined() -> dict[str, Any]:
         for extra in extras
         if not extra["installed"]
     ]
-    refused += [{"what": what, "why": why, "do": ""} for what, why in _NEVER]
+    refused_extras += [{"what": what, "why": why, "do": ""} for what, why in _NEVER]
     return {
         "hf_ftrisk": __version__,
         "python": platform.python_version(),
@@ -83,7 +83,7 @@ def examined() -> dict[str, Any]:
         "device": _device(),
         "versions": _versions(),
         "extras": extras,
-        "refused": refused,
+        "refused": refused_extras,
     }
 
 
@@ -91,14 +91,14 @@ def _versions() -> dict[str, str]:
     """Version of every package that any extra may bring, where it is installed."""
     from packaging.requirements import Requirement
 
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for line in requires("hf-ftrisk") or ():
         name = Requirement(line).name
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return dict(sorted(found.items()))
+    return dict(sorted(versions.items()))
 
 
 def _device() -> str:

@@ -80,16 +80,16 @@ def replays(
         every: seconds between two looks.
         pause: waits.
     """
-    seen = None
+    last_state = None
     while True:
-        found = newest(folder)
-        mark = None if found is None else (found, found.stat().st_mtime_ns)
-        if found is not None and mark != seen:
+        state_file = newest(folder)
+        mark = None if state_file is None else (state_file, state_file.stat().st_mtime_ns)
+        if state_file is not None and mark != last_state:
             # A file that is being written is read at the next look.
             with suppress(ValueError, FileNotFoundError):
-                record = _read(found, replayer)
-                seen = mark
-                one = replayer.replay_record(record, found.relative_to(folder).as_posix())
+                record = _read(state_file, replayer)
+                last_state = mark
+                one = replayer.replay_record(record, state_file.relative_to(folder).as_posix())
                 yield one
                 if one.record.status != "running":
                     return
@@ -98,10 +98,10 @@ def replays(
 
 def newest(folder: Path) -> Path | None:
     """The newest state below a folder: a checkpoint's, or a callback's report."""
-    found = [*folder.glob("*/trainer_state.json"), *folder.glob("trainer_state.json")]
-    found += [*folder.glob(WATCH_FILE), *folder.glob(f"*/{WATCH_FILE}")]
+    files = [*folder.glob("*/trainer_state.json"), *folder.glob("trainer_state.json")]
+    files += [*folder.glob(WATCH_FILE), *folder.glob(f"*/{WATCH_FILE}")]
     times: list[tuple[float, Path]] = []
-    for file in found:
+    for file in files:
         with suppress(FileNotFoundError):  # a checkpoint that was just rotated away
             times.append((file.stat().st_mtime, file))
     return max(times)[1] if times else None

@@ -244,14 +244,14 @@ OUTPUTS: dict[str, Any] = {
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Every schema by its name."""
-    found = {
+    schemas_by_name = {
         name: TypeAdapter(kind).json_schema(mode="serialization") for name, kind in OUTPUTS.items()
     }
-    found["report"] = report_schema()
-    for name, schema in found.items():
+    schemas_by_name["report"] = report_schema()
+    for name, schema in schemas_by_name.items():
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
         schema["$id"] = f"hf-ftrisk/{name}"
-    return found
+    return schemas_by_name
 
 
 def written(schema: dict[str, Any]) -> str:

@@ -84,17 +84,17 @@ def run_replay(
         ValueError: no run there, or a goal, depth or rate that cannot be.
     """
     replayer = Replayer(Options(**how))
-    found = _found(place, example, revision, replayer)
+    replays = _found(place, example, revision, replayer)
     compared = None
     if other is not None:
-        if not found.one:
+        if not replays.one:
             raise ValueError(f"--compare sets one run beside another, and {place} is a folder")
-        compared = compare(found.replays[0], _record(replayer, other), other.name)
+        compared = compare(replays.replays[0], _record(replayer, other), other.name)
     if html is not None:
-        _write_page(html, found, replayer, compared)
+        _write_page(html, replays, replayer, compared)
     if as_json:
-        return _json(_data(found, compared))
-    return _words(found, compared, screen, html)
+        return _json(_data(replays, compared))
+    return _words(replays, compared, screen, html)
 
 
 def list_examples() -> str:
@@ -108,16 +108,18 @@ def _found(
     place: Path | str | None, example: str | None, revision: str | None, replayer: Replayer
 ) -> _Found:
     if example is not None:
-        shown = load_example(example)
-        one = replayer.replay_record(shown.record, f"example {example}", goal=shown.goal)
-        return _Found([one], True, [], about=(shown.words, ""))
+        example_run = load_example(example)
+        one = replayer.replay_record(
+            example_run.record, f"example {example}", goal=example_run.goal
+        )
+        return _Found([one], True, [], about=(example_run.words, ""))
     assert place is not None
     path = Path(place)
     text = str(place)
     if not path.exists() and _REPO.fullmatch(text) and not path.suffix:
         with _downloaded(text, revision) as (folder, about):
-            found = _below(folder, replayer, text)
-            return replace(found, about=about)
+            replays = _below(folder, replayer, text)
+            return replace(replays, about=about)
     return _below(path, replayer, text)
 
 
@@ -127,21 +129,21 @@ def _below(path: Path, replayer: Replayer, called: str) -> _Found:
     if path.is_file():
         return _Found([replayer.replay(path, path.name)], True, [])
     replays: list[Replay] = []
-    refused: list[tuple[str, str]] = []
+    refusals: list[tuple[str, str]] = []
     for file in files:
         name = file.relative_to(path).as_posix()
         try:
             replays.append(replayer.replay(file, name))
         except (ValueError, OSError, ModuleNotFoundError) as error:
-            refused.append((name, str(error).replace(str(file), name)))
+            refusals.append((name, str(error).replace(str(file), name)))
     if not replays:
-        why = "; ".join(reason for _, reason in refused[:3]) or (
+        why = "; ".join(reason for _, reason in refusals[:3]) or (
             "it holds no trainer_state.json, CSV or TensorBoard event file"
         )
         raise ValueError(
             f"no run to replay in {called}: {why}. See one with `hf-ftrisk replay --example sound`"
         )
-    return _Found(poor_first(replays), False, refused)
+    return _Found(poor_first(replays), False, refusals)
 
 
 @contextmanager
@@ -164,10 +166,10 @@ def _downloaded(repo: str, revision: str | None) -> Iterator[tuple[Path, tuple[s
 
 def _record(replayer: Replayer, file: Path) -> RunRecord:
     """The one run at a path."""
-    (found, *more) = find_states(file) or [file]
+    (state, *more) = find_states(file) or [file]
     if more:
         raise ValueError(f"{file} holds {len(more) + 1} runs: name the file of the good one")
-    return replayer.read(found)[0]
+    return replayer.read(state)[0]
 
 
 def _write_page(

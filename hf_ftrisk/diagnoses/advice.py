@@ -82,9 +82,9 @@ def on_standstill(record: RunRecord, rates: GoodRates | None = None) -> str:
         return _raise(record, peak)
     if peak is not None and too_high(record):
         return _lower(record, peak)
-    shown = "" if peak is None else f" (its peak is {peak:.2g})"
+    peak_words = "" if peak is None else f" (its peak is {peak:.2g})"
     return (
-        f"Raise the learning rate by a factor of 3 to 10{shown}. Where such a rate has worked "
+        f"Raise the learning rate by a factor of 3 to 10{peak_words}. Where such a rate has worked "
         "for this model before, or raising it changes nothing, check that the labels belong to "
         "their rows and that the loss depends on the trained parameters."
     )
@@ -145,8 +145,8 @@ def on_poor_outcome(record: RunRecord, rates: GoodRates | None = None) -> str:
 
 
 def _set(rates: GoodRates | None) -> str:
-    known = "" if rates is None else f" It was {rates}."
-    return f"Set a learning rate above 0: its peak is 0 here, so no step changes the model.{known}"
+    usual = "" if rates is None else f" It was {rates}."
+    return f"Set a learning rate above 0: its peak is 0 here, so no step changes the model.{usual}"
 
 
 def _raise(record: RunRecord, peak: float) -> str:

@@ -56,8 +56,8 @@ def certain_failure(record: RunRecord, goal: Goal | None = None) -> Diagnosis | 
 
 def _trailing(flags: np.ndarray) -> int:
     """Number of True values at the end of `flags` (n,)."""
-    wrong = np.flatnonzero(~flags)
-    return int(flags.size if wrong.size == 0 else flags.size - 1 - wrong[-1])
+    false_places = np.flatnonzero(~flags)
+    return int(flags.size if false_places.size == 0 else flags.size - 1 - false_places[-1])
 
 
 def logged(record: RunRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -73,8 +73,8 @@ def logged(record: RunRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
         "learning_rate": record.learning_rate,
     }[name]
     was_nan = np.isin(record.train_step, record.nan_steps.get(name, ()))
-    kept = ~np.isnan(column) | was_nan
-    return record.train_step[kept], column[kept]
+    is_logged = ~np.isnan(column) | was_nan
+    return record.train_step[is_logged], column[is_logged]
 
 
 def non_finite_loss(evidence: Evidence) -> Diagnosis | None:
@@ -109,11 +109,11 @@ def non_finite_gradients(evidence: Evidence) -> Diagnosis | None:
     hidden = since.size >= PERSISTENT_LOGS and bool(np.all(since[1:] == 0.0))
     if not hidden and last - first < SCALER_SEARCH_STEPS:
         return None
-    shown = f"; the logged loss of {since[-1]:g} hides it" if since.size else ""
+    loss_words = f"; the logged loss of {since[-1]:g} hides it" if since.size else ""
     return Diagnosis(
         name="non_finite_gradients",
         message=f"The gradient norm is NaN or infinite in the last {count} logs, "
-        f"since step {first}{shown}.",
+        f"since step {first}{loss_words}.",
         advice=f"{on_non_finite(record)} Set logging_nan_inf_filter=False to see the loss itself.",
         severity="fatal",
         evidence={"since_step": float(first), "logs": float(count)},
@@ -155,14 +155,14 @@ def zero_gradients(evidence: Evidence) -> Diagnosis | None:
 
 def _unmoved(loss: np.ndarray) -> bool:
     """Whether a loss (n,) shows no training: the same throughout, or for long without a trend."""
-    known = loss[np.isfinite(loss)]
-    if known.size == 0 or np.ptp(known) <= _SAME * max(abs(float(known[0])), _SAME):
+    finite = loss[np.isfinite(loss)]
+    if finite.size == 0 or np.ptp(finite) <= _SAME * max(abs(float(finite[0])), _SAME):
         return True
-    if known.size < _UNMOVED_LOGS:
+    if finite.size < _UNMOVED_LOGS:
         return False
-    half = known.size // 2
-    fall = abs(float(np.median(known[:half]) - np.median(known[half:])))
-    return bool(fall <= spread(known) / half**0.5)
+    half = finite.size // 2
+    fall = abs(float(np.median(finite[:half]) - np.median(finite[half:])))
+    return bool(fall <= spread(finite) / half**0.5)
 
 
 def lost_evaluations(evidence: Evidence) -> Diagnosis | None:
@@ -211,8 +211,8 @@ def evaluated(record: RunRecord, metric: str) -> tuple[np.ndarray, np.ndarray]:
     column = record.evals.get(metric)
     if column is None:
         return np.empty(0), np.empty(0)
-    kept = ~np.isnan(column) | np.isin(record.eval_step, record.nan_steps.get(metric, ()))
-    return record.eval_step[kept], column[kept]
+    is_evaluated = ~np.isnan(column) | np.isin(record.eval_step, record.nan_steps.get(metric, ()))
+    return record.eval_step[is_evaluated], column[is_evaluated]
 
 
 def training_loss_words(record: RunRecord) -> str:

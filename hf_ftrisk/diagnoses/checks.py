@@ -192,14 +192,16 @@ def diagnose(
         rates=GoodRates.of(runs, goal),
         forecaster=forecaster,
     )
-    found: dict[str, Diagnosis] = {}
+    diagnoses: dict[str, Diagnosis] = {}
     for check in CHECKS:
-        if (ANYTHING in check.unless and found) or not found.keys().isdisjoint(check.unless):
+        if (ANYTHING in check.unless and diagnoses) or not diagnoses.keys().isdisjoint(
+            check.unless
+        ):
             continue
         diagnosis = check.function(evidence)
         if diagnosis is not None:
-            found[diagnosis.name] = diagnosis
-    return tuple(sorted(found.values(), key=lambda one: _ORDER[one.severity]))
+            diagnoses[diagnosis.name] = diagnosis
+    return tuple(sorted(diagnoses.values(), key=lambda one: _ORDER[one.severity]))
 
 
 def checks_table() -> str:

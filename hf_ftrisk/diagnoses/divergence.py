@@ -36,10 +36,10 @@ def diverging(evidence: Evidence) -> Diagnosis | None:
     record = evidence.record
     if is_policy_gradient(record):
         return None
-    found = _rising(record) or _thrown_up(record) or _never_held(evidence)
-    if found is None:
+    rise = _rising(record) or _thrown_up(record) or _never_held(evidence)
+    if rise is None:
         return None
-    message, numbers = found
+    message, numbers = rise
     return Diagnosis(
         name="diverging",
         message=message,
@@ -75,10 +75,10 @@ def _rising(record: RunRecord) -> _Found:
 
 
 def _thrown_up(record: RunRecord) -> _Found:
-    found = risen(record)
-    if found is None:
+    rise = risen(record)
+    if rise is None:
         return None
-    step, lowest, _, last = found
+    step, lowest, _, last = rise
     before, recent = train_loss_at(record, step), train_loss_at(record, math.inf)
     if not before.size or recent.size < WINDOW:
         return None
@@ -103,14 +103,14 @@ def _never_held(evidence: Evidence) -> _Found:
     first, recent = float(loss[0]), float(np.median(loss[-loss.size // 3 :]))
     above = float(np.mean(loss[1:] > _THROWN * first))
     if first > 0 and recent > _THROWN * first and above >= _MOST:
-        said = f"{above:.0%} of the logged losses are above {_THROWN:g} times the first"
+        why = f"{above:.0%} of the logged losses are above {_THROWN:g} times the first"
     elif too_high(record) and not _learned(evidence, first, recent):
-        said = "nothing has been learned, at a learning rate too high for nearly all fine-tunes"
+        why = "nothing has been learned, at a learning rate too high for nearly all fine-tunes"
     else:
         return None
     message = f"The training loss began at {first:.3g} and is {recent:.3g} at step {int(steps[-1])}"
     numbers = {"first": first, "lowest": float(loss.min()), "last": recent}
-    return f"{message}: {said}.", numbers
+    return f"{message}: {why}.", numbers
 
 
 def _learned(evidence: Evidence, first: float, recent: float) -> bool:

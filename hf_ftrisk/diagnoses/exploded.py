@@ -39,8 +39,8 @@ def exploded_loss(record: RunRecord) -> Diagnosis | None:
     if record.settings.get("reinforcement_learning"):
         return None
     steps, loss = record.train_curve()
-    kept = np.isfinite(loss)
-    steps, loss = steps[kept], loss[kept]
+    is_finite = np.isfinite(loss)
+    steps, loss = steps[is_finite], loss[is_finite]
     if loss.size <= _WINDOW or loss[0] <= 0:
         return None
     return _above_beginning(record, steps, loss) or _above_untrained(record, steps, loss)
@@ -67,16 +67,22 @@ def _above_beginning(record: RunRecord, steps: np.ndarray, loss: np.ndarray) -> 
 def _above_untrained(record: RunRecord, steps: np.ndarray, loss: np.ndarray) -> Diagnosis | None:
     """Training and evaluation loss both above the untrained model's evaluation loss."""
     at, values = record.curve("eval_loss")
-    known = float(values[0]) if at.size and at[0] == 0 else record.baselines.get("eval_loss")
-    if known is None or not at.size or at[-1] == 0 or not math.isfinite(known) or known <= 0:
+    untrained = float(values[0]) if at.size and at[0] == 0 else record.baselines.get("eval_loss")
+    if (
+        untrained is None
+        or not at.size
+        or at[-1] == 0
+        or not math.isfinite(untrained)
+        or untrained <= 0
+    ):
         return None
-    level = ABOVE_UNTRAINED * known
+    level = ABOVE_UNTRAINED * untrained
     since = _since(steps, loss, level * max(1.0, math.exp(_DEVIATIONS * _noise(loss)) / 1.5))
     allowed = max(ALLOWED[1.5] * record.max_steps, _MIN_STEPS)
     if since is None or not values[-1] > level or steps[-1] - since < allowed:
         return None
     recent = float(np.median(loss[-_WINDOW:]))
-    return _diagnosis(record, recent, known, since, steps[-1], "that of the untrained model")
+    return _diagnosis(record, recent, untrained, since, steps[-1], "that of the untrained model")
 
 
 def _since(steps: np.ndarray, loss: np.ndarray, level: float) -> float | None:

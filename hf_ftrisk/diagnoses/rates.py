@@ -17,8 +17,8 @@ _NEAR = 1.25
 def peak_rate(record: RunRecord) -> float | None:
     """Highest planned learning rate, else the highest logged one; None if neither is known."""
     planned = record.schedule if record.schedule is not None else record.learning_rate
-    known = planned[np.isfinite(planned)]
-    return float(known.max()) if known.size else None
+    finite = planned[np.isfinite(planned)]
+    return float(finite.max()) if finite.size else None
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ def at_budget(record: RunRecord, factor: float) -> RunRecord:
         raise ValueError(f"the budget's factor must be above 0, got {factor!r}")
     steps = max(1, round(record.max_steps * factor))
     planned = planned_schedule(record)
-    kept = schedule_steps(steps).size
-    places = (np.arange(kept) + 0.5) * (planned.size / kept) - 0.5
+    n_rates = schedule_steps(steps).size
+    places = (np.arange(n_rates) + 0.5) * (planned.size / n_rates) - 0.5
     return replace(
         record.prefix(min(steps, record.last_step)),
         max_steps=steps,
@@ -74,8 +74,8 @@ def too_few_steps(evidence: Evidence) -> Diagnosis | None:
     if forecaster is None:
         return None
     steps, values = record.curve(goal.metric)
-    kept = np.isfinite(values) & (steps > 0)
-    values = values[kept] if goal.greater_is_better else -values[kept]
+    is_trained = np.isfinite(values) & (steps > 0)
+    values = values[is_trained] if goal.greater_is_better else -values[is_trained]
     if values.size < MIN_EVALS or record.progress < MIN_PROGRESS:
         return None
     least = _LOSS_GAIN if goal.kind == "loss" else 0.0
@@ -90,15 +90,15 @@ def too_few_steps(evidence: Evidence) -> Diagnosis | None:
     if sign * (twice - planned) < needed or sign * (planned - half) <= 0:
         return None
     baseline = record.baseline(goal)
-    known = goal.threshold(baseline) is not None
+    has_threshold = goal.threshold(baseline) is not None
     numbers = {"half": half, "planned": planned, "twice": twice}
     chances = ""
-    if known:
+    if has_threshold:
         p_planned = budgets.planned.prob_meets(goal, baseline)
         p_twice = budgets.twice.prob_meets(goal, baseline)
         numbers |= {"prob_good_planned": p_planned, "prob_good_twice": p_twice}
         chances = f" P(good) is {p_planned:.2f} as planned, {p_twice:.2f} with twice the steps."
-    well = known and numbers["prob_good_planned"] >= _WELL
+    well = has_threshold and numbers["prob_good_planned"] >= _WELL
     return Diagnosis(
         name="too_few_steps",
         message=f"{goal.metric} is still improving. Its final value is forecast as {half:.4g} with "

@@ -98,10 +98,10 @@ def collapsed(evidence: Evidence) -> Diagnosis | None:
 def overfitting(evidence: Evidence) -> Diagnosis | None:
     """Evaluation loss rising from its lowest point while the training loss still falls."""
     record, goal = evidence.record, evidence.goal
-    found = risen(record)
-    if found is None or is_policy_gradient(record):
+    rise = risen(record)
+    if rise is None or is_policy_gradient(record):
         return None
-    step, lowest, end, last = found
+    step, lowest, end, last = rise
     before, recent = train_loss_at(record, step), train_loss_at(record, math.inf)
     if recent.size == WINDOW and np.median(recent) > np.median(before):
         return None

@@ -45,16 +45,16 @@ def check_wiring(
     """
     if seed is None:
         seed = trainer.args.data_seed if trainer.args.data_seed is not None else trainer.args.seed
-    found = [
+    results = [
         check_trainable(trainer.model),
         check_optimizer(trainer.model, trainer.optimizer),
         *check_sets(trainer),
     ]
     if trainer.train_dataset is not None and not any(
-        fault and fault.name == "empty_train_set" for fault in found
+        fault and fault.name == "empty_train_set" for fault in results
     ):
-        found += _check_data(trainer, max_rows, seed)
-    faults = [fault for fault in found if fault is not None]
+        results += _check_data(trainer, max_rows, seed)
+    faults = [fault for fault in results if fault is not None]
     return tuple(sorted(faults, key=lambda fault: fault.severity != "fatal"))
 
 
@@ -72,13 +72,13 @@ def _check_data(trainer: Any, max_rows: int, seed: int) -> list[Diagnosis | None
         check_token_range(trainer.model, rows),
     ]
     config = getattr(trainer.model, "config", None)
-    found = [check_masking(rows), *out_of_range]
+    results = [check_masking(rows), *out_of_range]
     if not getattr(config, "is_encoder_decoder", False):
-        found.append(check_answers_cut(rows, _eos(trainer)))
+        results.append(check_answers_cut(rows, _eos(trainer)))
     # An index out of range ends a CUDA process for good: never run the model on it.
     if not any(out_of_range) and sample.batches:
-        found.append(check_first_loss(trainer, sample.batches[0]))
-    return found
+        results.append(check_first_loss(trainer, sample.batches[0]))
+    return results
 
 
 def check_trainable(model: torch.nn.Module) -> Diagnosis | None:
@@ -110,14 +110,14 @@ def check_optimizer(model: torch.nn.Module, optimizer: Any) -> Diagnosis | None:
     """
     if optimizer is None:
         return None
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    optimized = {id(p) for group in optimizer.param_groups for p in group["params"]}
     everything = dict(model.named_parameters())
     trainable = {name: p for name, p in everything.items() if p.requires_grad}
-    missing = {name: p for name, p in trainable.items() if id(p) not in held}
+    missing = {name: p for name, p in trainable.items() if id(p) not in optimized}
     if not missing:
         return None
     share = sum(p.numel() for p in missing.values()) / sum(p.numel() for p in trainable.values())
-    stale = len(held - {id(p) for p in everything.values()})
+    stale = len(optimized - {id(p) for p in everything.values()})
     replaced = stale > 0 or len(missing) == len(trainable)
     fatal = replaced or any(_is_adapter(name) for name in missing) or _lacks_head(model, missing)
     old = f"; it holds {stale} others that the model does not have" if stale else ""

@@ -83,30 +83,30 @@ def known_before(record: RunRecord, goal: Goal) -> Known:
     """
     losses = record.train_curve()[1]
     is_loss = goal.metric.endswith("loss")
-    shown = losses[np.isfinite(losses)] if is_loss else np.empty(0)
-    scale = Scale.of(goal, shown, eval_rows(record))
-    found = plan_features(record, goal)
+    finite_losses = losses[np.isfinite(losses)] if is_loss else np.empty(0)
+    scale = Scale.of(goal, finite_losses, eval_rows(record))
+    features = plan_features(record, goal)
     static = {k: v for k, v in record.static.items() if math.isfinite(v)}
     trivial = record.baseline(goal)
     trivial_z = math.nan
     if trivial is not None and math.isfinite(trivial):
-        trivial_z = found["trivial"] = float(scale.forward(trivial))
+        trivial_z = features["trivial"] = float(scale.forward(trivial))
     probe_z = _probe(static, goal, scale)
-    found["probe_gain"] = probe_z - trivial_z
+    features["probe_gain"] = probe_z - trivial_z
     real, shuffled = static.get("signal_score"), static.get("signal_shuffled")
     if scale.shape == "rate" and real is not None and shuffled is not None:
-        found["signal"] = float(
+        features["signal"] = float(
             scale.forward(real * scale.unit) - scale.forward(shuffled * scale.unit)
         )
     untrained = _log(static.get("zero_shot_loss", record.baselines.get("eval_loss", math.nan)))
-    found["untrained"] = untrained
-    train = found.get("train_level", math.nan)
-    found["learned"] = untrained - train
-    found["gain"] = static.get("schedule_gain", static.get("predicted_gain", math.nan))
-    found["classes"] = _log(static.get("classes", math.nan))
-    found["conflicts"] = static.get("conflicting_label_share", math.nan)
-    found["low_rank"] = float(static["lora_rank"] > 0) if "lora_rank" in static else math.nan
-    row = np.array([found.get(name, math.nan) for name in BEFORE_RANGES])
+    features["untrained"] = untrained
+    train = features.get("train_level", math.nan)
+    features["learned"] = untrained - train
+    features["gain"] = static.get("schedule_gain", static.get("predicted_gain", math.nan))
+    features["classes"] = _log(static.get("classes", math.nan))
+    features["conflicts"] = static.get("conflicting_label_share", math.nan)
+    features["low_rank"] = float(static["lora_rank"] > 0) if "lora_rank" in static else math.nan
+    row = np.array([features.get(name, math.nan) for name in BEFORE_RANGES])
     candidates = (probe_z, trivial_z)
     if scale.shape == "loss" and is_loss:
         candidates = (-train, -untrained)
@@ -152,9 +152,9 @@ class BeforeModel:
 
 def stored_before(model: BeforeModel, name: str) -> dict[str, np.ndarray]:
     """Arrays of a model under names that start with its family's."""
-    found = {f"{name}/before/forest/{k}": v for k, v in model.forest.arrays().items()}
-    found |= stored_outcomes(model.outcomes, f"{name}/before")
-    return found | {f"{name}/before/counts": np.array([model.sources, model.runs])}
+    arrays = {f"{name}/before/forest/{k}": v for k, v in model.forest.arrays().items()}
+    arrays |= stored_outcomes(model.outcomes, f"{name}/before")
+    return arrays | {f"{name}/before/counts": np.array([model.sources, model.runs])}
 
 
 @cache

@@ -78,16 +78,16 @@ def family_of(scale: Scale) -> Family:
 def size_terms(values: np.ndarray) -> np.ndarray:
     """Terms (n, n_terms) of the size from features (n, n_features)."""
     x = np.atleast_2d(values)
-    left = np.log(1.0 - x[:, _COLUMN["progress"]] + 0.03)
-    terms = [left, np.log(x[:, _COLUMN["progress"]] + _SMALL)]
+    log_left = np.log(1.0 - x[:, _COLUMN["progress"]] + 0.03)
+    terms = [log_left, np.log(x[:, _COLUMN["progress"]] + _SMALL)]
     for name in _MAGNITUDES:
         column = x[:, _COLUMN[name]]
-        known = np.isfinite(column)
-        terms += [np.where(known, np.log(np.abs(np.nan_to_num(column)) + _SMALL), 0.0), known]
+        is_known = np.isfinite(column)
+        terms += [np.where(is_known, np.log(np.abs(np.nan_to_num(column)) + _SMALL), 0.0), is_known]
     for name in _PLAIN:
         terms.append(np.nan_to_num(x[:, _COLUMN[name]]))
     terms.append(np.abs(np.nan_to_num(x[:, _COLUMN["level"]])))
-    terms.append(left * terms[2])
+    terms.append(log_left * terms[2])
     return np.array(terms, dtype=np.float64).T
 
 
@@ -170,9 +170,9 @@ class ChangeModel:
         """
         size = self.size.of(values)
         weights = self.forest.weights(columns(values, size)[0])
-        known = self.outcomes[ending]
-        draws = spread(weights, known.change, n) * float(size[0])
-        return adjusted(draws, known, progress)
+        outcomes = self.outcomes[ending]
+        draws = spread(weights, outcomes.change, n) * float(size[0])
+        return adjusted(draws, outcomes, progress)
 
 
 def spread(weights: np.ndarray, change: np.ndarray, n: int) -> np.ndarray:
@@ -180,8 +180,8 @@ def spread(weights: np.ndarray, change: np.ndarray, n: int) -> np.ndarray:
 
     Between two known changes quantiles are interpolated, so that few cases make no steps.
     """
-    kept = np.flatnonzero(weights)
-    order = kept[np.argsort(change[kept], kind="stable")]
+    weighted = np.flatnonzero(weights)
+    order = weighted[np.argsort(change[weighted], kind="stable")]
     share = weights[order]
     middle = np.cumsum(share) - 0.5 * share
     levels = (np.arange(n) + 0.5) / n
@@ -190,8 +190,8 @@ def spread(weights: np.ndarray, change: np.ndarray, n: int) -> np.ndarray:
 
 def adjusted(draws: np.ndarray, known: Outcomes, progress: float) -> np.ndarray:
     """Ascending draws (n,) of a change: shrunk, inflated, and kept within what was ever seen."""
-    kept = float(np.interp(progress, DEPTHS, known.kept))
-    shrunk = draws - (1.0 - kept) * float(np.median(draws))
+    share_kept = float(np.interp(progress, DEPTHS, known.kept))
+    shrunk = draws - (1.0 - share_kept) * float(np.median(draws))
     wide = inflate(shrunk, known.calibration.at(progress))
     low, high = known.reach[max(int(np.searchsorted(DEPTHS, progress, side="right")) - 1, 0)]
     return np.asarray(np.clip(wide, low, high))
@@ -202,13 +202,13 @@ def adjusted(draws: np.ndarray, known: Outcomes, progress: float) -> np.ndarray:
 
 def stored(model: ChangeModel, name: str) -> dict[str, np.ndarray]:
     """Arrays of a model under names that start with its family's."""
-    found = {f"{name}/forest/{k}": v for k, v in model.forest.arrays().items()}
+    arrays = {f"{name}/forest/{k}": v for k, v in model.forest.arrays().items()}
     for key in ("mean", "sd", "weights", "intercept"):
-        found[f"{name}/size/{key}"] = np.asarray(getattr(model.size, key), dtype=np.float64)
-    for ending, known in model.outcomes.items():
-        found |= stored_outcomes(known, f"{name}/{ending}")
-    found[f"{name}/counts"] = np.array([model.sources, model.runs])
-    return found
+        arrays[f"{name}/size/{key}"] = np.asarray(getattr(model.size, key), dtype=np.float64)
+    for ending, outcomes in model.outcomes.items():
+        arrays |= stored_outcomes(outcomes, f"{name}/{ending}")
+    arrays[f"{name}/counts"] = np.array([model.sources, model.runs])
+    return arrays
 
 
 def restored(arrays: Mapping[str, np.ndarray], name: str) -> ChangeModel:

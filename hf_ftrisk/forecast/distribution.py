@@ -144,8 +144,8 @@ class Forecast:
         threshold = goal.threshold(baseline)
         assert threshold is not None  # prob_meets has raised where there is none
         worse = -math.inf if goal.greater_is_better else math.inf
-        beside = float(np.nextafter(threshold, worse if goal.target is not None else -worse))
-        edges = (threshold, beside) if goal.target is not None else (beside, threshold)
+        just_worse = float(np.nextafter(threshold, worse if goal.target is not None else -worse))
+        edges = (threshold, just_worse) if goal.target is not None else (just_worse, threshold)
         parts = [
             _drawn(side if side.size else np.full(1, edge), n)
             for side, edge, n in ((good, edges[0], n_good), (poor, edges[1], count - n_good))

@@ -120,11 +120,11 @@ def seen(record: RunRecord, goal: Goal, scale: Scale | None = None) -> Seen | No
     scale = scale or Scale.of(goal, values, eval_rows(record))
     at = np.minimum(steps / record.max_steps, 1.0)
     z = scale.forward(values)
-    found = _metric(at, z) | _losses(record, goal) | _scores(record, goal) | _run(record, at)
+    features = _metric(at, z) | _losses(record, goal) | _scores(record, goal) | _run(record, at)
     trivial = record.baseline(goal)
     if trivial is not None and math.isfinite(trivial):
-        found["above_trivial"] = float(z[-1] - scale.forward(trivial))
-    return Seen(scale, at, z, values, bounded(found))
+        features["above_trivial"] = float(z[-1] - scale.forward(trivial))
+    return Seen(scale, at, z, values, bounded(features))
 
 
 def plan_features(record: RunRecord, goal: Goal) -> dict[str, float]:
@@ -165,7 +165,7 @@ def _metric(at: np.ndarray, z: np.ndarray) -> dict[str, float]:
     n, done, left = z.size, float(at[-1]), 1.0 - float(at[-1])
     steps = np.diff(at, prepend=0.0)
     best = int(z.size - 1 - np.argmax(z[::-1]))
-    found = {
+    features = {
         "progress": done,
         "evaluations": math.log(n),
         "spacing": _log(float(steps[-1])),
@@ -176,58 +176,58 @@ def _metric(at: np.ndarray, z: np.ndarray) -> dict[str, float]:
     }
     if n >= 2:
         change = np.diff(z)
-        found["last_change"] = float(change[-1])
-        found["trend"] = float(change[-1] / max(steps[-1], _TINY) * left)
-        found["since_half"] = float(z[-1] - np.interp(done / 2, at, z))
-        found["since_three_quarters"] = float(z[-1] - np.interp(0.75 * done, at, z))
-        found["above_recent"] = float(z[-1] - np.median(z[-_RECENT:]))
-        found["half_trend"] = _slope(at, z) * left
-        found["doubling"] = _doubling(at, z)
-        found["ties"] = float(np.mean(np.abs(change) < 1e-9))
+        features["last_change"] = float(change[-1])
+        features["trend"] = float(change[-1] / max(steps[-1], _TINY) * left)
+        features["since_half"] = float(z[-1] - np.interp(done / 2, at, z))
+        features["since_three_quarters"] = float(z[-1] - np.interp(0.75 * done, at, z))
+        features["above_recent"] = float(z[-1] - np.median(z[-_RECENT:]))
+        features["half_trend"] = _slope(at, z) * left
+        features["doubling"] = _doubling(at, z)
+        features["ties"] = float(np.mean(np.abs(change) < 1e-9))
     if n >= 3:
-        found["change_before"] = float(z[-2] - z[-3])
-        found["roughness"] = float(np.median(np.abs(np.diff(z[-12:], 2))))
-    return found
+        features["change_before"] = float(z[-2] - z[-3])
+        features["roughness"] = float(np.median(np.abs(np.diff(z[-12:], 2))))
+    return features
 
 
 def _losses(record: RunRecord, goal: Goal) -> dict[str, float]:
     """Training loss, and the eval loss beside it."""
     steps, loss = _finite(*record.train_curve())
     logs = _logs(loss)
-    found: dict[str, float] = {}
+    features: dict[str, float] = {}
     recent = math.nan
     if logs.size:
         tail = max(1, logs.size // 5)
         recent = float(logs[-tail:].mean())
-        found["train_level"] = recent
-        found["train_fall"] = float(logs[:tail].mean()) - recent
+        features["train_level"] = recent
+        features["train_fall"] = float(logs[:tail].mean()) - recent
     for name, parts in (("train_fall_third", 3), ("train_fall_sixth", 6)):
         if logs.size >= parts:
             cut = np.array_split(logs, parts)
-            found[name] = float(cut[-2].mean() - cut[-1].mean())
+            features[name] = float(cut[-2].mean() - cut[-1].mean())
     if logs.size >= 4:
-        found["train_doubling"] = -_doubling(steps / record.max_steps, _smooth(logs))
-        found["train_noise"] = float(np.median(np.abs(np.diff(logs))))
+        features["train_doubling"] = -_doubling(steps / record.max_steps, _smooth(logs))
+        features["train_noise"] = float(np.median(np.abs(np.diff(logs))))
     trivial = record.baselines.get("eval_loss", math.nan)
     level = _log(trivial) if math.isfinite(trivial) else math.nan
-    found["train_below_trivial"] = level - recent
+    features["train_below_trivial"] = level - recent
     at, held_out = _finite(*record.curve("eval_loss"))
     if not held_out.size:
-        return found
+        return features
     z = _logs(held_out)
-    found["loss_below_trivial"] = level - float(z[-1])
-    found["gap"] = float(z[-1]) - recent
+    features["loss_below_trivial"] = level - float(z[-1])
+    features["gap"] = float(z[-1]) - recent
     if goal.metric != "eval_loss":
-        found["loss_level"] = float(z[-1])
-        found["loss_above_best"] = float(z[-1] - z.min())
+        features["loss_level"] = float(z[-1])
+        features["loss_above_best"] = float(z[-1] - z.min())
         if z.size >= 2:
-            found["loss_last_change"] = float(z[-1] - z[-2])
-            found["loss_since_half"] = float(z[-1] - np.interp(at[-1] / 2, at, z))
+            features["loss_last_change"] = float(z[-1] - z[-2])
+            features["loss_since_half"] = float(z[-1] - np.interp(at[-1] / 2, at, z))
     if logs.size >= 2 and z.size >= 2:
         half = at[-1] / 2
         then = float(np.interp(half, at, z) - np.interp(half, steps, logs))
-        found["gap_change"] = found["gap"] - then
-    return found
+        features["gap_change"] = features["gap"] - then
+    return features
 
 
 def _scores(record: RunRecord, goal: Goal) -> dict[str, float]:
@@ -236,41 +236,41 @@ def _scores(record: RunRecord, goal: Goal) -> dict[str, float]:
         return {}
     for name in sorted(record.evals):
         try:
-            beside = Goal(name)
+            score = Goal(name)
         except ValueError:
             continue  # direction not known
-        if name == goal.metric or beside.kind != "rate":
+        if name == goal.metric or score.kind != "rate":
             continue
         _, values = _finite(*record.curve(name))
         if not values.size:
             continue
-        z = Scale.of(record.goal_scale(beside)[0], values).forward(values)
-        found = {"score_level": float(z[-1]), "score_below_best": float(z.max() - z[-1])}
+        z = Scale.of(record.goal_scale(score)[0], values).forward(values)
+        features = {"score_level": float(z[-1]), "score_below_best": float(z.max() - z[-1])}
         if z.size >= 2:
-            found["score_last_change"] = float(z[-1] - z[-2])
-        return found
+            features["score_last_change"] = float(z[-1] - z[-2])
+        return features
     return {}
 
 
 def _run(record: RunRecord, at: np.ndarray) -> dict[str, float]:
     """Length, epochs, schedule and gradients."""
-    found = {"logged": record.progress, "steps": math.log(record.max_steps)}
+    features = {"logged": record.progress, "steps": math.log(record.max_steps)}
     per_epoch = record.steps_per_epoch
     if per_epoch and math.isfinite(per_epoch) and record.max_steps / per_epoch < _MANY_EPOCHS:
-        found["epochs"] = _log(record.max_steps / per_epoch)
-        found["epochs_done"] = _log(float(at[-1]) * record.max_steps / per_epoch)
+        features["epochs"] = _log(record.max_steps / per_epoch)
+        features["epochs_done"] = _log(float(at[-1]) * record.max_steps / per_epoch)
     _, rates = _finite(record.train_step, record.learning_rate)
     rates = rates[rates >= 0]
     if rates.size and rates.max() > 0:
-        found["peak_rate"] = math.log(rates.max())
-        found["rate_left"] = float(rates[-1] / rates.max())
+        features["peak_rate"] = math.log(rates.max())
+        features["rate_left"] = float(rates[-1] / rates.max())
     _, norms = _finite(record.train_step, record.grad_norm)
     if norms.size:
         logs = _logs(norms)
         tail = max(1, logs.size // 5)
-        found["gradient_level"] = float(np.median(logs[-tail:]))
-        found["gradient_rise"] = found["gradient_level"] - float(np.median(logs[:tail]))
-    return found
+        features["gradient_level"] = float(np.median(logs[-tail:]))
+        features["gradient_rise"] = features["gradient_level"] - float(np.median(logs[:tail]))
+    return features
 
 
 def _slope(at: np.ndarray, z: np.ndarray) -> float:

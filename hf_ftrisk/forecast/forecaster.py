@@ -82,8 +82,8 @@ class Forecaster:
         goal, _ = record.goal_scale(goal)
         if goal.kind == "percent":
             run = record.divided(goal.metric, goal.unit)
-            found = self._of_fractions(goal).predict(run, as_fractions(goal))
-            return replace(found, samples=goal.unit * found.samples)
+            fractions = self._of_fractions(goal).predict(run, as_fractions(goal))
+            return replace(fractions, samples=goal.unit * fractions.samples)
         samples, source = self._cold(record, goal)
         related = self._related_to(record, goal)
         if related is not None:
@@ -133,16 +133,16 @@ class Forecaster:
 
     def _unseen(self, record: RunRecord, goal: Goal) -> tuple[np.ndarray, str]:
         """Before the first evaluation."""
-        known = known_before(record, goal)
-        name = family_of(known.scale)
+        plan = known_before(record, goal)
+        name = family_of(plan.scale)
         if name == "real":
-            z = _wide(record, goal, known.scale)
-            return known.scale.inverse(z), "no evaluation yet: wide prior of the metric's range"
+            z = _wide(record, goal, plan.scale)
+            return plan.scale.inverse(z), "no evaluation yet: wide prior of the metric's range"
         model = load_before_model(name) if self.before is None else self.before[name]
-        z = model.ends(known, record.progress, _SAMPLES)
+        z = model.ends(plan, record.progress, _SAMPLES)
         if name == "score":
             z = np.clip(z, -_MAX_BEFORE, _MAX_BEFORE)
-        values = within(known.scale.inverse(z), known.scale, goal, np.empty(0))
+        values = within(plan.scale.inverse(z), plan.scale, goal, np.empty(0))
         return values, (
             f"no evaluation yet: learned from how {model.runs} runs of {model.sources} other "
             "sources ended, by what was known before them"

@@ -52,9 +52,11 @@ class Forest:
             inner = column >= 0
             if not inner.any():
                 return np.asarray(self.left[node])
-            asked = value[np.maximum(column, 0)]
-            left = np.where(np.isnan(asked), self.missing_left[node], asked <= self.threshold[node])
-            node = np.where(inner, np.where(left, self.left[node], self.right[node]), node)
+            split_value = value[np.maximum(column, 0)]
+            goes_left = np.where(
+                np.isnan(split_value), self.missing_left[node], split_value <= self.threshold[node]
+            )
+            node = np.where(inner, np.where(goes_left, self.left[node], self.right[node]), node)
 
     def weights(self, x: np.ndarray, trees: np.ndarray | None = None) -> np.ndarray:
         """Weight of each known case (n_cases,) for a new one with features `x`; they sum to 1.
@@ -76,14 +78,14 @@ class Forest:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Name -> array, for storage; `from_arrays` is the inverse."""
-        found = {name: getattr(self, name) for name in _STORED}
+        arrays = {name: getattr(self, name) for name in _STORED}
         n_trees, n_cases = self.roots.size, self.case_weight.size
         leaf = np.empty((n_trees, n_cases), dtype=np.uint16)
         of_member = np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
         for tree in range(n_trees):
             part = slice(tree * n_cases, (tree + 1) * n_cases)
             leaf[tree, self.members[part]] = of_member[part] - of_member[part.start]
-        return found | {"leaf": leaf}
+        return arrays | {"leaf": leaf}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str = "") -> Forest:

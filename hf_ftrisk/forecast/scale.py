@@ -69,15 +69,15 @@ class Scale:
     def relative(cls, goal: Goal, values: np.ndarray) -> Scale:
         """Scale of a metric of unknown range: what the run itself has shown, values (n,)."""
         sign = 1.0 if goal.greater_is_better else -1.0
-        known = values if goal.target is None else np.append(values, goal.target)
-        known = np.clip(known, -_HUGE, _HUGE)
-        if known.size == 0:
+        values_known = values if goal.target is None else np.append(values, goal.target)
+        values_known = np.clip(values_known, -_HUGE, _HUGE)
+        if values_known.size == 0:
             return cls("real", sign)
         # The run's own spread, but never less than a tenth of its size: a flat start says little
         # about the scale of what is to come.
-        spread, size = float(np.ptp(known)), float(np.max(np.abs(known)))
+        spread, size = float(np.ptp(values_known)), float(np.max(np.abs(values_known)))
         unit = max(spread, 0.1 * size, 10.0 * (goal.tolerance or 0.0)) or 1.0
-        return cls("real", sign, unit, center=float(np.median(known)))
+        return cls("real", sign, unit, center=float(np.median(values_known)))
 
     def forward(self, value: np.ndarray | float) -> np.ndarray:
         """Coordinates z of metric values, of the same shape."""

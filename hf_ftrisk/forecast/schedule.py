@@ -71,8 +71,8 @@ def planned_schedule(record: RunRecord) -> np.ndarray:
         planned: np.ndarray = np.maximum(record.schedule, 0.0)
         if planned.sum() > 0:
             return planned
-    kept = np.isfinite(record.learning_rate) & (record.learning_rate >= 0)
-    steps, rates = record.train_step[kept], record.learning_rate[kept]
+    is_rate = np.isfinite(record.learning_rate) & (record.learning_rate >= 0)
+    steps, rates = record.train_step[is_rate], record.learning_rate[is_rate]
     total = record.max_steps
     grid = schedule_steps(total).astype(np.float64)
     if steps.size < 2 or rates.max(initial=0.0) <= 0:
@@ -127,9 +127,9 @@ def _decay(name: str, grid: np.ndarray, total: int, warmup: float) -> np.ndarray
 def _interpolated(steps: np.ndarray, rates: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """Logged rates where they were logged; a linear decay to zero of what is left after that."""
     planned = np.interp(grid, steps, rates)
-    left = grid > steps[-1]
-    if left.any():
-        planned[left] = rates[-1] * np.linspace(1.0, 0.0, int(left.sum()) + 1)[:-1]
+    beyond = grid > steps[-1]
+    if beyond.any():
+        planned[beyond] = rates[-1] * np.linspace(1.0, 0.0, int(beyond.sum()) + 1)[:-1]
     return planned if planned.sum() > 0 else np.ones_like(grid)
 
 

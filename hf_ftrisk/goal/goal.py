@@ -148,12 +148,12 @@ class Goal:
         except ValueError:
             raise ValueError(f"target in the goal {text!r} is not a number: {number!r}") from None
         upward = comparison.startswith(">")
-        known = infer_greater_is_better(metric)
-        if known is not None and known != upward:
-            better = "greater" if known else "smaller"
+        inferred = infer_greater_is_better(metric)
+        if inferred is not None and inferred != upward:
+            better = "greater" if inferred else "smaller"
             raise ValueError(
                 f"the goal {text!r} asks in the wrong direction: a {better} {metric} is better; "
-                f"write '{metric}{'>=' if known else '<='}{number}', or build "
+                f"write '{metric}{'>=' if inferred else '<='}{number}', or build "
                 f"Goal({metric!r}, target={number}, greater_is_better={upward}) if yours differs"
             )
         return cls(metric, target=target, greater_is_better=upward, kind=kind)

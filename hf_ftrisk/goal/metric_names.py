@@ -135,32 +135,32 @@ def metric_facts(metric: str) -> MetricFacts | None:
     name = metric.strip().removeprefix("eval_")
     for text in (name.lower(), _CAMEL.sub("_", name).lower()):
         words = [word for word in _SEPARATORS.split(text) if word]
-        found = _at_the_end(words)
-        if found is None and _NOT_A_SCORE.isdisjoint(words):
-            found = _at_the_end(_without_qualifiers(words)) or _anywhere(words)
-        if found is not None:
-            return found
+        facts = _at_the_end(words)
+        if facts is None and _NOT_A_SCORE.isdisjoint(words):
+            facts = _at_the_end(_without_qualifiers(words)) or _anywhere(words)
+        if facts is not None:
+            return facts
     return None
 
 
 def _at_the_end(words: list[str]) -> MetricFacts | None:
     """Facts of the longest known suffix of a name's words."""
     for first in range(len(words)):
-        found = _known(words[first:])
-        if found is None:
+        facts = _known(words[first:])
+        if facts is None:
             continue
         # scikit-learn's scorers and sentence-transformers negate errors, so that greater is better.
-        negated = first > 0 and words[first - 1] in _NEGATED and not found.greater_is_better
-        return MetricFacts("real", True) if negated else found
+        negated = first > 0 and words[first - 1] in _NEGATED and not facts.greater_is_better
+        return MetricFacts("real", True) if negated else facts
     return None
 
 
 def _anywhere(words: list[str]) -> MetricFacts | None:
     """Facts of the last known run of words, the longest of those that end there."""
     for end in range(len(words) - 1, 0, -1):
-        found = _at_the_end(words[:end])
-        if found is not None:
-            return found
+        facts = _at_the_end(words[:end])
+        if facts is not None:
+            return facts
     return None
 
 
@@ -171,10 +171,10 @@ def _known(words: list[str]) -> MetricFacts | None:
 
 
 def _without_qualifiers(words: list[str]) -> list[str]:
-    kept = list(words)
-    while kept and (kept[-1] in _QUALIFIERS or kept[-1].isdigit()):
-        kept.pop()
-    return kept
+    core = list(words)
+    while core and (core[-1] in _QUALIFIERS or core[-1].isdigit()):
+        core.pop()
+    return core
 
 
 def metric_kind(metric: str) -> MetricKind | None:
@@ -208,5 +208,5 @@ def choose_metric(names: Iterable[str]) -> str | None:
             kind = 2 if metric == "eval_loss" else 3
         return kind, len(metric), metric
 
-    known = [metric for metric in names if metric_facts(metric) is not None]
-    return min(known, key=rank, default=None)
+    known_metrics = [metric for metric in names if metric_facts(metric) is not None]
+    return min(known_metrics, key=rank, default=None)

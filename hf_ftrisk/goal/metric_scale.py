@@ -62,13 +62,13 @@ def goal_for_values(goal: Goal, values: Iterable[float]) -> tuple[Goal, str | No
         The goal, the same object when nothing changes, and what has changed in one sentence; None
         when nothing has.
     """
-    known = np.asarray(list(values), dtype=np.float64)
-    known = known[np.isfinite(known)]
-    if not known.size:
+    finite = np.asarray(list(values), dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    if not finite.size:
         return goal, None
-    seen = _Seen(float(known.min()), float(known.max()))
-    kind = _kind(goal, seen)
-    factor = _factor(goal, kind, seen)
+    span = _Seen(float(finite.min()), float(finite.max()))
+    kind = _kind(goal, span)
+    factor = _factor(goal, kind, span)
     if kind == goal.kind and factor == 1.0:
         return goal, None
     fitted = Goal(
@@ -78,7 +78,7 @@ def goal_for_values(goal: Goal, values: Iterable[float]) -> tuple[Goal, str | No
         kind=kind,
         tolerance=_tolerance(goal, kind, factor),
     )
-    return fitted, _note(goal, fitted, seen)
+    return fitted, _note(goal, fitted, span)
 
 
 def rescaled(value: float, before: Goal, after: Goal) -> float:
@@ -149,17 +149,17 @@ def _tolerance(goal: Goal, kind: MetricKind, factor: float) -> float | None:
 
 
 def _note(goal: Goal, fitted: Goal, seen: _Seen) -> str:
-    shown = seen.low if seen.low < 0 else seen.high
+    extreme = seen.low if seen.low < 0 else seen.high
     if fitted.kind == "percent":
-        text = f"{goal.metric} is reported in percent ({shown:.4g})"
+        text = f"{goal.metric} is reported in percent ({extreme:.4g})"
     elif fitted.kind == goal.kind or fitted.kind == "rate":
         scale = "in percent" if fitted.target and fitted.target > (goal.target or 0.0) else ""
-        text = f"{goal.metric} is reported {scale or 'as a fraction'} ({shown:.4g})"
+        text = f"{goal.metric} is reported {scale or 'as a fraction'} ({extreme:.4g})"
     else:
         low, high = goal.bounds
         end = "]" if math.isfinite(high) else ")"
         text = (
-            f"{goal.metric} is {shown:.4g}, outside [{low:g}, {high:g}{end}: it is taken for "
+            f"{goal.metric} is {extreme:.4g}, outside [{low:g}, {high:g}{end}: it is taken for "
             + ("a positive number of any size" if fitted.kind == "loss" else "any real number")
         )
     if fitted.target != goal.target:

@@ -93,10 +93,10 @@ def _bound(response: Any) -> None:
             self._stream = stream
 
         def __iter__(self) -> Iterator[bytes]:
-            seen = 0
+            n_bytes = 0
             for part in self._stream:
-                seen += len(part)
-                if seen > most:
+                n_bytes += len(part)
+                if n_bytes > most:
                     raise _too_large(most)
                 yield part
 

@@ -66,10 +66,12 @@ def holds(card: str, other: str) -> bool:
 
 def looks_generated(card: str) -> bool:
     """Whether a Trainer wrote the card, or it is PEFT's template with hardly a gap filled."""
-    found = parts(card)
-    if _GENERATED_TAG in _tags(found.front) or _GENERATED_MARK in found.body:
+    card_parts = parts(card)
+    if _GENERATED_TAG in _tags(card_parts.front) or _GENERATED_MARK in card_parts.body:
         return True
-    return _TEMPLATE_MARK in found.body and found.body.count(_TEMPLATE_GAP) >= _TEMPLATE_GAPS
+    return (
+        _TEMPLATE_MARK in card_parts.body and card_parts.body.count(_TEMPLATE_GAP) >= _TEMPLATE_GAPS
+    )
 
 
 # --- front matter ----------------------------------------------------------------------------
@@ -81,14 +83,14 @@ def _without_base(old: str, new: str, generated: bool, newline: str) -> str:
     theirs, ours = _pairs(old), _pairs(new)
     if theirs is None or ours is None:
         return old
-    kept = []
+    lines = []
     for key, text in theirs.items():
         if key in _GENERATED_KEYS and (generated or key in ours):
-            kept.append(ours.get(key, ""))
+            lines.append(ours.get(key, ""))
         else:
-            kept.append(text)
-    kept += [text for key, text in ours.items() if key not in theirs]
-    return _joined(kept, newline, otherwise=old)
+            lines.append(text)
+    lines += [text for key, text in ours.items() if key not in theirs]
+    return _joined(lines, newline, otherwise=old)
 
 
 def _with_base(old: str, new: str, base: str, newline: str) -> str:
@@ -97,15 +99,15 @@ def _with_base(old: str, new: str, base: str, newline: str) -> str:
     theirs, ours, before = _pairs(old), _pairs(new), _pairs(base)
     if theirs is None or ours is None or before is None:
         return old
-    values, known, fresh = (frontmatter.load(front) for front in (old, base, new))
-    kept = []
+    values, base_values, fresh = (frontmatter.load(front) for front in (old, base, new))
+    lines = []
     for key, text in theirs.items():
-        untouched = key in before and values[key] == known.get(key)
+        untouched = key in before and values[key] == base_values.get(key)
         # The same value may stand there in a person's own style.
         same = key in ours and values[key] == fresh.get(key)
-        kept.append(ours.get(key, "") if untouched and not same else text)
-    kept += [text for key, text in ours.items() if key not in theirs and key not in before]
-    return _joined(kept, newline, otherwise=old)
+        lines.append(ours.get(key, "") if untouched and not same else text)
+    lines += [text for key, text in ours.items() if key not in theirs and key not in before]
+    return _joined(lines, newline, otherwise=old)
 
 
 def _pairs(front: str) -> dict[str, str] | None:
@@ -189,9 +191,9 @@ def merge_lines(base: str, old: str, new: str) -> str:
     while edits or changes:
         start = min(hunks[0].start for hunks in (edits, changes) if hunks)
         merged += before[at:start]
-        added, written = _insertion(changes, start), _insertion(edits, start)
-        if added or written:
-            merged += added if added == written else added + written
+        added, in_edits = _insertion(changes, start), _insertion(edits, start)
+        if added or in_edits:
+            merged += added if added == in_edits else added + in_edits
             at = start
             continue
         ours_here, theirs_here, at = _region(changes, edits, start)
@@ -218,17 +220,17 @@ def _region(
     changes: list[_Hunk], edits: list[_Hunk], start: int
 ) -> tuple[list[_Hunk], list[_Hunk], int]:
     """Take the hunks of both sides that overlap from `start` on; returns them and their end."""
-    taken: tuple[list[_Hunk], list[_Hunk]] = ([], [])
+    sides: tuple[list[_Hunk], list[_Hunk]] = ([], [])
     end = start
     grown = True
     while grown:
         grown = False
-        for hunks, kept in zip((changes, edits), taken, strict=True):
+        for hunks, side in zip((changes, edits), sides, strict=True):
             while hunks and (hunks[0].start == start or hunks[0].start < end):
-                kept.append(hunks.pop(0))
-                end = max(end, kept[-1].end)
+                side.append(hunks.pop(0))
+                end = max(end, side[-1].end)
                 grown = True
-    return taken[0], taken[1], end
+    return sides[0], sides[1], end
 
 
 def _text(before: Sequence[str], start: int, end: int, hunks: Iterable[_Hunk]) -> list[str]:

@@ -83,17 +83,17 @@ def set_key(front: str, key: str, value: Mapping[str, Any], newline: str) -> str
     """
     front = _without_repeats(front, key)
     root = _root(front)
-    found = _find(root, key)
+    place = _find(root, key)
     if root is not None and root.flow_style:
         flow = to_yaml(value, flow=True)
-        if found is None:
+        if place is None:
             return _checked(front, _append_flow(front, root, f"{key}: {flow}"), key, value)
-        start, end = found[1].start_mark.index, found[1].end_mark.index
+        start, end = place[1].start_mark.index, place[1].end_mark.index
         return _checked(front, front[:start] + flow + front[end:], key, value)
     block = _indented(to_yaml({key: value}), root, newline)
-    if found is None:
+    if place is None:
         return _append(front, block, key, value, newline)
-    name, node = found
+    name, node = place
     start = name.start_mark.index
     after = front[:start] + block.lstrip(" ") + front[_last_line_end(front, name, node) :]
     return _checked(front, after, key, value)
@@ -113,9 +113,9 @@ def set_tag(front: str, tag: str, newline: str) -> str:
     if tag in items or not all(isinstance(item, str | int | float) for item in items):
         return front
     root = _root(front)
-    found = _find(root, "tags")
+    place = _find(root, "tags")
     word = tag if _is_plain(tag) else to_yaml([tag], flow=True)[1:-1]
-    if found is None:
+    if place is None:
         if root is not None and root.flow_style:
             return _checked(front, _append_flow(front, root, f"tags: [{word}]"), "tags", [tag])
         block = _indented(f"tags:\n- {word}", root, newline)
@@ -216,13 +216,13 @@ def _without_repeats(front: str, key: str) -> str:
 
 def _is_shared(root: yaml.Node, wanted: yaml.Node) -> bool:
     """Whether a node stands in more than one place, by anchor and alias."""
-    places, seen, waiting = 0, set[int](), [root]
+    places, visited, waiting = 0, set[int](), [root]
     while waiting:
         node = waiting.pop()
         places += node is wanted
-        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        if id(node) in visited or not isinstance(node, yaml.CollectionNode):
             continue
-        seen.add(id(node))
+        visited.add(id(node))
         for child in node.value:
             waiting.extend(child if isinstance(child, tuple) else (child,))
     return places > 1
@@ -297,13 +297,13 @@ def _checked(before: str, after: str, key: str, value: Any) -> str:
     """`after`, when `key` has its value there and nothing else differs from `before`."""
     try:
         same = _other_pairs(before, key) == _other_pairs(after, key)
-        found = _find_all(_root(after), key)
+        places = _find_all(_root(after), key)
     except (CardError, yaml.YAMLError):
         raise _refusal(key) from None
     if (
         not same
-        or not found
-        or yaml.constructor.SafeConstructor().construct_document(found[-1][1])
+        or not places
+        or yaml.constructor.SafeConstructor().construct_document(places[-1][1])
         != (dict(value) if isinstance(value, Mapping) else value)
     ):
         raise _refusal(key)
@@ -319,7 +319,7 @@ def _refusal(key: str) -> CardError:
 
 def _other_pairs(front: str, key: str) -> list[tuple[Any, ...]]:
     """Events of all top-level pairs but `key`'s; linear in the text, whatever its aliases."""
-    kept: list[tuple[Any, ...]] = []
+    pairs: list[tuple[Any, ...]] = []
     depth, at_key, skipping = 0, True, False
     for event in yaml.parse(front, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.CollectionEndEvent):
@@ -329,7 +329,7 @@ def _other_pairs(front: str, key: str) -> list[tuple[Any, ...]]:
                 skipping = isinstance(event, yaml.ScalarEvent) and event.value == key
             at_key = not at_key
         if depth >= 1 and not skipping:
-            kept.append(
+            pairs.append(
                 (
                     type(event),
                     getattr(event, "value", None),
@@ -340,4 +340,4 @@ def _other_pairs(front: str, key: str) -> list[tuple[Any, ...]]:
             )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-    return kept
+    return pairs

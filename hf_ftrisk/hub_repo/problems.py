@@ -78,21 +78,21 @@ def understand(error: BaseException, token: str | None = None) -> Problem:
             )
         if isinstance(cause, HubError):
             return Problem(str(cause))
-    said = blot(str(error), token)
+    words = blot(str(error), token)
     if isinstance(error, _ODD_ANSWER):
-        what = f"{type(error).__name__} {said}".rstrip()
+        what = f"{type(error).__name__} {words}".rstrip()
         return Problem(f"the Hub's answer is not of the shape expected ({what})", True, unsure=True)
     if isinstance(error, HFValidationError):
-        return Problem(f"not a repository's name: {said}")
+        return Problem(f"not a repository's name: {words}")
     if isinstance(error, ValueError):
-        return Problem(f"the Hub refuses the card: {said}")
-    return Problem(f"the Hub could not be used: {said}", transient=True, unsure=True)
+        return Problem(f"the Hub refuses the card: {words}")
+    return Problem(f"the Hub could not be used: {words}", transient=True, unsure=True)
 
 
 def _of_status(error: HfHubHTTPError, token: str | None) -> Problem:
     status = error.response.status_code
-    said = blot(error.server_message or "", token)
-    detail = f" ({said})" if said else ""
+    words = blot(error.server_message or "", token)
+    detail = f" ({words})" if words else ""
     if isinstance(error, GatedRepoError):
         return Problem(f"access to this repository must be requested first{detail}")
     if isinstance(error, RevisionNotFoundError):
@@ -120,9 +120,9 @@ def _of_status(error: HfHubHTTPError, token: str | None) -> Problem:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

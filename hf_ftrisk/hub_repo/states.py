@@ -32,7 +32,7 @@ def download_states(repo: str, folder: Path, *, revision: str | None = None) -> 
             f"{repo} holds no {STATE_FILE}: a Trainer pushes it with its checkpoints "
             f'(hub_strategy="checkpoint"). Its card: `hf-ftrisk card {repo}`'
         )
-    written = []
+    files = []
     for path, _ in listed[:_MAX_STATES]:
         target = (folder / path).resolve()
         content = hub.read(path, head, most=MAX_BYTES)
@@ -40,5 +40,5 @@ def download_states(repo: str, folder: Path, *, revision: str | None = None) -> 
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-        written.append(target)
-    return written
+        files.append(target)
+    return files

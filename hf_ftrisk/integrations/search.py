@@ -48,8 +48,8 @@ class TrialJudge:
         steps = np.array(sorted(step for step in values if step > 0), dtype=np.float64)
         if not steps.size:
             return False
-        seen = np.array([values[int(step)] for step in steps])
-        if not math.isfinite(seen[-1]):
+        values_so_far = np.array([values[int(step)] for step in steps])
+        if not math.isfinite(values_so_far[-1]):
             return True
         finite = [outcome for outcome in outcomes if math.isfinite(outcome)]
         if not finite or steps[-1] >= max_steps:
@@ -57,11 +57,11 @@ class TrialJudge:
         record = RunRecord(
             max_steps=max_steps,
             eval_step=steps,
-            evals={self.goal.metric: seen},
+            evals={self.goal.metric: values_so_far},
             status="running",
         )
         best = max(finite) if self.goal.greater_is_better else min(finite)
-        if not self.goal.is_better(best, than=at_its_pace(steps, seen, max_steps)):
+        if not self.goal.is_better(best, than=at_its_pace(steps, values_so_far, max_steps)):
             return False
         return self._rule(best).decide(record) is Verdict.NO_GO
 

@@ -59,8 +59,8 @@ def schedule_steps(max_steps: int) -> np.ndarray:
 
     All of them, or the middles of `MAX_RATES` equal parts of a longer run.
     """
-    kept = min(max_steps, MAX_RATES)
-    return np.asarray((np.arange(kept) + 0.5) * (max_steps / kept), dtype=np.int64)
+    n_rates = min(max_steps, MAX_RATES)
+    return np.asarray((np.arange(n_rates) + 0.5) * (max_steps / n_rates), dtype=np.int64)
 
 
 def kept_schedule(schedule: np.ndarray, max_steps: int) -> np.ndarray:
@@ -69,11 +69,11 @@ def kept_schedule(schedule: np.ndarray, max_steps: int) -> np.ndarray:
     Raises:
         ValueError: another number of rates.
     """
-    kept, rates = min(max_steps, MAX_RATES), np.asarray(schedule)
-    if rates.shape == (max_steps,) and max_steps > kept:
+    n_rates, rates = min(max_steps, MAX_RATES), np.asarray(schedule)
+    if rates.shape == (max_steps,) and max_steps > n_rates:
         rates = rates[schedule_steps(max_steps)]
-    if rates.shape != (kept,):
-        also = f" or ({kept},)" if kept < max_steps else ""
+    if rates.shape != (n_rates,):
+        also = f" or ({n_rates},)" if n_rates < max_steps else ""
         raise ValueError(
             f"schedule has shape {rates.shape}, expected ({max_steps},){also}: one learning rate "
             "for each planned step, or for each of schedule_steps(max_steps)"

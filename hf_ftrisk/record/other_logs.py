@@ -57,10 +57,10 @@ def read_other_log(
             "and loss, eval_... or train/loss, eval/..."
         )
     note = None
-    known = max_steps or planned
-    if known is None and not log.ended:
+    n_steps = max_steps or planned
+    if n_steps is None and not log.ended:
         note = _UNPLANNED.format(steps=log.last_step)
-    steps = max(known or 0, log.last_step)
+    steps = max(n_steps or 0, log.last_step)
     fields.setdefault("status", "finished" if log.last_step >= steps else "running")
     return RunRecord.from_log_history(entries, max_steps=steps, **fields), note
 
@@ -83,13 +83,15 @@ def _read_csv(file: Path) -> list[dict[str, Any]]:
     columns = [name for name in (rows[0] if rows else {}) if isinstance(name, str)]
     step = next((name for name in _STEP_COLUMNS if name in columns), None)
     if step is None:
-        found = ", ".join(columns[:8]) or "none"
+        column_words = ", ".join(columns[:8]) or "none"
         raise ValueError(
             f"{file} has no column of steps: expected one of {', '.join(_STEP_COLUMNS)}; it has "
-            f"{found}"
+            f"{column_words}"
         )
-    kept = [n for n in columns if n not in _STEP_COLUMNS and not n.endswith(_ADDED)]
-    return list(_merged((row[step], {_name(n): row[n] for n in kept if row[n]}) for row in rows))
+    value_columns = [n for n in columns if n not in _STEP_COLUMNS and not n.endswith(_ADDED)]
+    return list(
+        _merged((row[step], {_name(n): row[n] for n in value_columns if row[n]}) for row in rows)
+    )
 
 
 def _merged(cells: Iterable[tuple[Any, Mapping[str, Any]]]) -> Iterable[dict[str, Any]]:

@@ -28,8 +28,8 @@ def record_fields(data: Mapping[str, Any], names: Collection[str]) -> dict[str, 
             f"run record has format_version {reprlib.repr(version)}, this release reads "
             f"{FORMAT_VERSION}"
         )
-    known = {name for name in names if name in data}
-    fields = {name: data[name] for name in known}
+    present = {name for name in names if name in data}
+    fields = {name: data[name] for name in present}
     fields["selection"] = ModelSelection.from_dict(data)
     for name in ("train_step", "train_loss", "grad_norm", "learning_rate", "eval_step"):
         fields[name] = from_list(fields.get(name, []))

@@ -154,19 +154,25 @@ class RunRecord:
         """
         state, name = read_state(path)
         log = read_log(with_steps(state, name))
-        seen = max(_count(state.get("global_step")), log.last_step)
+        last_step = max(_count(state.get("global_step")), log.last_step)
         stated = _count(state.get("max_steps"))
-        max_steps = max(stated, seen, 1)
+        max_steps = max(stated, last_step, 1)
         if 0 < stated < max_steps:
             fields["settings"] = {
                 **declared(stated_max_steps=stated),
                 **fields.get("settings", {}),
             }
         ended = "stopped" if log.ended else "running"
-        fields.setdefault("status", "finished" if seen >= max_steps else ended)
+        fields.setdefault("status", "finished" if last_step >= max_steps else ended)
         epoch = number(state.get("epoch"))
-        if log.steps_per_epoch is None and seen and epoch and math.isfinite(epoch) and epoch > 0:
-            fields.setdefault("steps_per_epoch", seen / epoch)
+        if (
+            log.steps_per_epoch is None
+            and last_step
+            and epoch
+            and math.isfinite(epoch)
+            and epoch > 0
+        ):
+            fields.setdefault("steps_per_epoch", last_step / epoch)
         return cls._from_log(log, max_steps, fields)
 
     @classmethod
@@ -189,12 +195,12 @@ class RunRecord:
 
     @classmethod
     def _from_log(cls, log: TrainerLog, max_steps: int, fields: Mapping[str, Any]) -> RunRecord:
-        known = dict(fields)
-        known.setdefault("final", log.final)
-        known.setdefault("steps_per_epoch", log.steps_per_epoch)
+        given_fields = dict(fields)
+        given_fields.setdefault("final", log.final)
+        given_fields.setdefault("steps_per_epoch", log.steps_per_epoch)
         if log.reinforcement_learning:
-            settings = dict(known.get("settings", {}))
-            known["settings"] = {**declared(reinforcement_learning=True), **settings}
+            settings = dict(given_fields.get("settings", {}))
+            given_fields["settings"] = {**declared(reinforcement_learning=True), **settings}
         return cls(
             max_steps=max_steps,
             train_step=log.train_step,
@@ -204,7 +210,7 @@ class RunRecord:
             eval_step=log.eval_step,
             evals=log.evals,
             nan_steps=log.nan_steps,
-            **known,
+            **given_fields,
         )
 
     @classmethod
@@ -283,24 +289,24 @@ class RunRecord:
         column = self.evals.get(metric)
         if column is None:
             return empty(), empty()
-        kept = ~np.isnan(column)
-        return self.eval_step[kept], column[kept]
+        is_evaluated = ~np.isnan(column)
+        return self.eval_step[is_evaluated], column[is_evaluated]
 
     def train_curve(self) -> tuple[np.ndarray, np.ndarray]:
         """Steps and values (n,), (n,) of the training loss where it was logged."""
-        kept = ~np.isnan(self.train_loss)
-        return self.train_step[kept], self.train_loss[kept]
+        is_logged = ~np.isnan(self.train_loss)
+        return self.train_step[is_logged], self.train_loss[is_logged]
 
     def finite(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """The `curve` without its infinite values."""
         steps, values = self.curve(metric)
-        kept = np.isfinite(values)
-        return steps[kept], values[kept]
+        is_finite = np.isfinite(values)
+        return steps[is_finite], values[is_finite]
 
     def finite_losses(self) -> tuple[np.ndarray, np.ndarray]:
         """The `train_curve` without its infinite values."""
-        kept = np.isfinite(self.train_loss)
-        return self.train_step[kept], self.train_loss[kept]
+        is_finite = np.isfinite(self.train_loss)
+        return self.train_step[is_finite], self.train_loss[is_finite]
 
     def goal_scale(self, goal: Goal) -> tuple[Goal, str | None]:
         """The goal on the scale on which this run reports its metric (`goal_for_values`).
@@ -438,5 +444,5 @@ class RunRecord:
 
 def _count(value: Any) -> int:
     """A step count as an int; 0 for anything that is none."""
-    found = number(value)
-    return max(int(found), 0) if found is not None and math.isfinite(found) else 0
+    count = number(value)
+    return max(int(count), 0) if count is not None and math.isfinite(count) else 0

@@ -135,8 +135,8 @@ def with_steps(state: Mapping[str, Any], name: str) -> list[Any]:
     if not entries or any(_step_of(entry) is not None for entry in entries):
         return log
     reached, epoch = number(state.get("global_step")), number(state.get("epoch"))
-    known = [value for entry in entries if (value := number(entry.get("epoch"))) is not None]
-    if not known or not reached or not epoch or not math.isfinite(reached / epoch):
+    epochs = [value for entry in entries if (value := number(entry.get("epoch"))) is not None]
+    if not epochs or not reached or not epoch or not math.isfinite(reached / epoch):
         raise ValueError(
             f"{name} has {len(log)} log entries, and none says its step: expected a number of 0 "
             "or more as 'step', or epochs together with the state's global_step and epoch"
@@ -216,12 +216,12 @@ def _last_summary(entries: list[Any]) -> int | None:
     evaluation of the training set look alike: it has to be the only one of its kind, and nothing
     is trained after it.
     """
-    found = [i for i, entry in enumerate(entries) if _may_be_summary(entry)]
-    sure = [i for i in found if _says_flops(entries[i])]
-    if sure or len(found) != 1:
+    candidates = [i for i, entry in enumerate(entries) if _may_be_summary(entry)]
+    sure = [i for i in candidates if _says_flops(entries[i])]
+    if sure or len(candidates) != 1:
         return sure[-1] if sure else None
-    after = (entry for entry in entries[found[0] + 1 :] if isinstance(entry, Mapping))
-    return None if any("loss" in entry for entry in after) else found[0]
+    after = (entry for entry in entries[candidates[0] + 1 :] if isinstance(entry, Mapping))
+    return None if any("loss" in entry for entry in after) else candidates[0]
 
 
 def _may_be_summary(entry: Any) -> bool:
@@ -265,8 +265,8 @@ def _split(entry: Mapping[Any, Any]) -> tuple[dict[str, float], dict[str, float]
 
 def _put(rows: Rows, step: float, values: Mapping[str, float]) -> None:
     """Merge the values of one step; a repeated step that others followed was a resume."""
-    seen = rows.get(step)
-    if seen is not None and not seen.keys().isdisjoint(values) and step < max(rows):
+    row = rows.get(step)
+    if row is not None and not row.keys().isdisjoint(values) and step < max(rows):
         for later in [other for other in rows if other > step]:
             del rows[later]
         rows[step] = dict(values)
@@ -284,23 +284,23 @@ def _columns(rows: Rows, names: Iterable[str]) -> tuple[np.ndarray, dict[str, np
 
 
 def _nan_steps(rows: Rows) -> dict[str, np.ndarray]:
-    found: dict[str, list[float]] = {}
+    steps_by_name: dict[str, list[float]] = {}
     for step in sorted(rows):
         for name, value in rows[step].items():
             if math.isnan(value):
-                found.setdefault(name, []).append(step)
-    return {name: np.array(steps) for name, steps in found.items()}
+                steps_by_name.setdefault(name, []).append(step)
+    return {name: np.array(steps) for name, steps in steps_by_name.items()}
 
 
 def _measured_again(again: Rows, evals: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Values of post-training evaluations that repeat a value of the trajectory, or have none."""
-    found: dict[str, float] = {}
+    values_by_name: dict[str, float] = {}
     for row in again.values():
         for name, value in row.items():
             column = evals.get(name)
             if column is None or np.any(np.isclose(column, value, rtol=_SAME_VALUE, atol=1e-12)):
-                found[name] = value
-    return found
+                values_by_name[name] = value
+    return values_by_name
 
 
 def _steps_per_epoch(epochs: list[tuple[float, float]]) -> float | None:
@@ -319,10 +319,12 @@ def rows_of(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> list[dict[str,
     """
     if "step" not in columns:
         raise ValueError(f"columns need a 'step', got {sorted(columns)}")
-    known = {"step", "loss", "train_loss", "grad_norm", "learning_rate"}
-    odd = sorted(k for k in columns if k not in known and not k.startswith("eval_"))
-    if odd:
-        raise ValueError(f"unknown columns {odd}: expected {sorted(known)} and eval_...")
+    known_names = {"step", "loss", "train_loss", "grad_norm", "learning_rate"}
+    unknown_names = sorted(k for k in columns if k not in known_names and not k.startswith("eval_"))
+    if unknown_names:
+        raise ValueError(
+            f"unknown columns {unknown_names}: expected {sorted(known_names)} and eval_..."
+        )
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns must have one length, got {lengths}")

@@ -141,13 +141,13 @@ def from_table(table: pa.Table) -> tuple[RecordedRun, ...]:
         raise ValueError(f"no table of recorded runs: it lacks the columns {missing}")
     columns = {name: _lists(table[name]) for name in _COLUMNS}
     schedules = _lists(table["schedule"])
-    known = table["schedule"].is_valid().to_pylist()
+    has_schedule = table["schedule"].is_valid().to_pylist()
     plain = table.drop_columns([*_COLUMNS, "schedule"]).to_pylist()
     return tuple(
         _from_row(
             row,
             {name: column[i] for name, column in columns.items()},
-            schedules[i] if known[i] else None,
+            schedules[i] if has_schedule[i] else None,
         )
         for i, row in enumerate(plain)
     )

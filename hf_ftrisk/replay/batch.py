@@ -71,12 +71,12 @@ class Replayer:
     _rules: dict[Goal, Rule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        given = self.options
-        self._asked = None if given.goal is None else Goal.parse(given.goal, kind=given.kind)
-        if given.tolerance is not None:
-            checked_tolerance(given.tolerance)
-        self._past = () if given.history is None else _past(given.history, given.task)
-        self._make_rule = rule_maker(given.rule)
+        options = self.options
+        self._asked = None if options.goal is None else Goal.parse(options.goal, kind=options.kind)
+        if options.tolerance is not None:
+            checked_tolerance(options.tolerance)
+        self._past = () if options.history is None else _past(options.history, options.task)
+        self._make_rule = rule_maker(options.rule)
 
     def read(self, file: Path) -> tuple[RunRecord, str | None]:
         """A run, and what is to be said of how it was read.
@@ -126,15 +126,15 @@ class Replayer:
             shares: depths in place of the options'.
             note: what is to be said of how it was read.
         """
-        wanted = self._asked or goal
-        chosen = wanted or Goal.parse(default_goal(record), kind=self.options.kind)
+        goal_asked = self._asked or goal
+        chosen = goal_asked or Goal.parse(default_goal(record), kind=self.options.kind)
         chosen, scale = record.goal_scale(chosen)
         one = replay_run(
             record,
             self.rule_for(chosen, record),
             name=name,
             shares=shares or self.options.shares,
-            goal_inferred=wanted is None,
+            goal_inferred=goal_asked is None,
             notes=[text for text in (note, scale) if text is not None],
         )
         one = replace(one, keep=keep_of(one.record, one.goal))
@@ -160,8 +160,8 @@ def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:
     """The latest `MAX_RUNS` completed runs of one task; no other run is read."""
     if not history.is_file():
         raise FileNotFoundError(f"no run history at {history}")
-    known = RunHistory(history)
-    tasks = sorted({name or "" for name, _ in known.counts()})
+    run_history = RunHistory(history)
+    tasks = sorted({name or "" for name, _ in run_history.counts()})
     if task is None and len(tasks) > 1:
         raise ValueError(
             f"{history} holds runs of {len(tasks)} tasks, and only runs of one task are "
@@ -169,7 +169,7 @@ def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:
         )
     if task is not None and task not in tasks:
         raise ValueError(f"{history} holds no run of the task {task!r}: it has {tasks}")
-    return known.records(task=task, latest=MAX_RUNS)
+    return run_history.records(task=task, latest=MAX_RUNS)
 
 
 def _same(one: RunRecord, other: RunRecord) -> bool:

@@ -83,8 +83,8 @@ def compare(replay: Replay, other: RunRecord, name: str) -> Comparison:
         for words, read in readers.items()
         for share in SHARES
     ]
-    known = [row for row in rows if row.here is not None or row.there is not None]
-    return Comparison(name, tuple(known), _behind(known, goal), _worst(known, goal))
+    known_rows = [row for row in rows if row.here is not None or row.there is not None]
+    return Comparison(name, tuple(known_rows), _behind(known_rows, goal), _worst(known_rows, goal))
 
 
 def _evaluated(record: RunRecord, goal: Goal, share: float) -> float | None:
@@ -95,26 +95,26 @@ def _evaluated(record: RunRecord, goal: Goal, share: float) -> float | None:
 def _logged(column: str) -> Callable[[RunRecord, float], float | None]:
     def read(record: RunRecord, share: float) -> float | None:
         values = getattr(record, column)
-        kept = np.isfinite(values)
-        return _last(record.train_step[kept], values[kept], share * record.max_steps)
+        is_finite = np.isfinite(values)
+        return _last(record.train_step[is_finite], values[is_finite], share * record.max_steps)
 
     return read
 
 
 def _last(steps: np.ndarray, values: np.ndarray, until: float) -> float | None:
-    seen = values[steps <= until]
-    return float(seen[-1]) if seen.size else None
+    values_until = values[steps <= until]
+    return float(values_until[-1]) if values_until.size else None
 
 
 def _behind(rows: list[Compared], goal: Goal) -> float | None:
     """First depth from which this run's metric is worse than the other's at every later one."""
-    found: float | None = None
+    first_behind: float | None = None
     for row in rows:
         if row.name != goal.metric or row.here is None or row.there is None:
             continue
         worse = row.here < row.there if goal.greater_is_better else row.here > row.there
-        found = (row.share if found is None else found) if worse else None
-    return found
+        first_behind = (row.share if first_behind is None else first_behind) if worse else None
+    return first_behind
 
 
 def _worst(rows: list[Compared], goal: Goal) -> Compared | None:

@@ -47,6 +47,6 @@ def load_example(name: str) -> Example:
 
 def example_of(name: str, state: dict[str, Any]) -> Example:
     """An example from its state, which holds besides what a Trainer's state does not."""
-    told = state["example"]
-    record = RunRecord.from_trainer_state(state, baselines=told["baselines"])
-    return Example(name, told["words"], Goal.parse(told["goal"]), record, state)
+    example = state["example"]
+    record = RunRecord.from_trainer_state(state, baselines=example["baselines"])
+    return Example(name, example["words"], Goal.parse(example["goal"]), record, state)

@@ -50,9 +50,13 @@ def keep_of(record: RunRecord, goal: Goal, file: Path | None = None) -> Keep | N
     evaluated = dict(zip(steps.astype(int).tolist(), values.tolist(), strict=True))
     if saved:
         sign = 1.0 if goal.greater_is_better else -1.0
-        held = [step for step in saved if step in evaluated]
-        kept = max(held, key=lambda step: sign * evaluated[step]) if held else max(saved)
-        name, at = f"checkpoint-{kept}", evaluated.get(kept)
+        evaluated_checkpoints = [step for step in saved if step in evaluated]
+        best_checkpoint = (
+            max(evaluated_checkpoints, key=lambda step: sign * evaluated[step])
+            if evaluated_checkpoints
+            else max(saved)
+        )
+        name, at = f"checkpoint-{best_checkpoint}", evaluated.get(best_checkpoint)
     return Keep(
         step=int(steps[best]),
         value=float(values[best]),
@@ -68,5 +72,8 @@ def _saved(file: Path) -> list[int]:
     folder = file.parent
     if folder.name.startswith("checkpoint-"):
         folder = folder.parent
-    tails = (found.name.removeprefix("checkpoint-") for found in folder.glob("checkpoint-*"))
+    tails = (
+        folder_found.name.removeprefix("checkpoint-")
+        for folder_found in folder.glob("checkpoint-*")
+    )
     return sorted(int(tail) for tail in tails if tail.isdigit())

@@ -100,22 +100,22 @@ def _dense(replay: Replay, replayer: Replayer, stops: int) -> list[dict[str, Any
     record = replay.record
     if not replay.looks:
         return []
-    known = np.union1d(record.finite(replay.goal.metric)[0], [look.step for look in replay.looks])
-    known = known[(known > 0) & (known <= record.last_step)]
-    if known.size > stops:
-        known = known[np.unique(np.linspace(0, known.size - 1, stops).round().astype(int))]
+    steps = np.union1d(record.finite(replay.goal.metric)[0], [look.step for look in replay.looks])
+    steps = steps[(steps > 0) & (steps <= record.last_step)]
+    if steps.size > stops:
+        steps = steps[np.unique(np.linspace(0, steps.size - 1, stops).round().astype(int))]
     reached = record.last_step / record.max_steps
-    shares = [min((step + 0.5) / record.max_steps, reached, 1.0) for step in known.tolist()]
-    asked = replayer.replay_record(record, replay.name, goal=replay.goal, shares=shares)
-    found = []
-    for look in asked.looks:
-        said = f"step {look.step} ({share(look.step / record.max_steps)})"
+    shares = [min((step + 0.5) / record.max_steps, reached, 1.0) for step in steps.tolist()]
+    dense_replay = replayer.replay_record(record, replay.name, goal=replay.goal, shares=shares)
+    points = []
+    for look in dense_replay.looks:
+        words = f"step {look.step} ({share(look.step / record.max_steps)})"
         last = "not evaluated yet" if look.observed is None else value(look.observed, replay.goal)
         forecast = (
             f"{value(look.mean, replay.goal)} (90 %: {value(look.low, replay.goal)} to "
             f"{value(look.high, replay.goal)})"
         )
-        found.append(
+        points.append(
             {
                 "step": look.step,
                 "last": _number(look.observed),
@@ -123,14 +123,14 @@ def _dense(replay: Replay, replayer: Replayer, stops: int) -> list[dict[str, Any
                 "low": _number(look.low),
                 "high": _number(look.high),
                 "words": {
-                    "at": said,
+                    "at": words,
                     "last": last,
                     "forecast": forecast,
                     "good": "-" if look.prob_good is None else f"{look.prob_good:.2f}",
                 },
             }
         )
-    return found
+    return points
 
 
 def _thin(values: np.ndarray) -> list[float]:

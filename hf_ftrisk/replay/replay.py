@@ -257,11 +257,11 @@ def _shown_depths(record: RunRecord, shares: Sequence[float] | None) -> list[tup
                 f"{record.last_step} of {record.max_steps} ({reached:.0%})"
             )
     depths = sorted(set(shares or [share for share in SHARES if share <= reached]))
-    shown = [(share, max(1, math.floor(share * record.max_steps))) for share in depths]
+    depth_steps = [(share, max(1, math.floor(share * record.max_steps))) for share in depths]
     if not shares and record.status == "running" and record.last_step > 0:
-        shown = [row for row in shown if row[1] < record.last_step]
-        shown.append((reached, record.last_step))
-    return shown
+        depth_steps = [row for row in depth_steps if row[1] < record.last_step]
+        depth_steps.append((reached, record.last_step))
+    return depth_steps
 
 
 def _look(record: RunRecord, goal: Goal, share: float, step: int, forecast: Forecast) -> ReplayLook:
@@ -401,7 +401,7 @@ def _error(goal: Goal, value: float, outcome: float) -> float:
 
 def _at_depth(runs: Sequence[Replay], kind: str, share: float) -> DepthSummary | None:
     errors: list[list[float]] = []
-    held: list[bool] = []
+    inside: list[bool] = []
     for run in runs:
         if run.goal.kind != kind or run.outcome is None or not math.isfinite(run.outcome):
             continue
@@ -410,11 +410,11 @@ def _at_depth(runs: Sequence[Replay], kind: str, share: float) -> DepthSummary |
                 continue
             guesses = (look.mean, look.observed, look.best)
             errors.append([_error(run.goal, guess, run.outcome) for guess in guesses])
-            held.append(look.low <= run.outcome <= look.high)
+            inside.append(look.low <= run.outcome <= look.high)
     if not errors:
         return None
     error, last, best = (float(mean) for mean in np.mean(errors, axis=0))
-    return DepthSummary(kind, share, len(held), error, last, best, float(np.mean(held)))
+    return DepthSummary(kind, share, len(inside), error, last, best, float(np.mean(inside)))
 
 
 def _finite(value: float | None) -> float | None:

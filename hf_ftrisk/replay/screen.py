@@ -38,10 +38,10 @@ def plot_text(replay: Replay, *, width: int = 80, height: int = 16, color: bool 
     figure.theme("colorless")
 
     def draw(x: Sequence[float], y: Sequence[float], shade: str, lines: bool = True) -> None:
-        kept = [(a, min(max(b, low), high)) for a, b in zip(x, y, strict=True)]
+        points = [(a, min(max(b, low), high)) for a, b in zip(x, y, strict=True)]
         marker = plotext.marker("braille" if lines else "·", shade)
-        signal = figure.signal([a for a, _ in kept], [b for _, b in kept], marker=marker)
-        figure.draw(signal.lines() if lines and len(kept) > 1 else signal)
+        signal = figure.signal([a for a, _ in points], [b for _, b in points], marker=marker)
+        figure.draw(signal.lines() if lines and len(points) > 1 else signal)
 
     limit = replay.goal.threshold(replay.baseline)
     end = replay.record.max_steps
@@ -70,14 +70,14 @@ def _limits(replay: Replay, values: np.ndarray) -> tuple[float, float]:
 
     A band of an early look is wide; past a span around the run it is cut off at the edge.
     """
-    shown = [*values.tolist()]
+    ordinates = [*values.tolist()]
     later = [look for look in replay.looks if look.share >= 0.3] or list(replay.looks)
     for look in later:
-        shown += [look.low, look.high]
+        ordinates += [look.low, look.high]
     limit = replay.goal.threshold(replay.baseline)
     if limit is not None:
-        shown.append(limit)
-    finite = [x for x in shown if math.isfinite(x)]
+        ordinates.append(limit)
+    finite = [x for x in ordinates if math.isfinite(x)]
     low, high = min(finite), max(finite)
     room = 0.04 * (high - low) or abs(high) * 0.05 or 0.05
     return low - room, high + room

@@ -62,8 +62,12 @@ def keep_words(keep: Keep, goal: Goal) -> str:
         return f"the checkpoint of step {keep.step}, the best evaluation: {best}{last}"
     if keep.checkpoint == f"checkpoint-{keep.step}":
         return f"{keep.checkpoint}, the best evaluation: {best}{last}"
-    held = keep.checkpoint_value
-    worth = "not evaluated there" if held is None else f"{goal.metric} {value(held, goal)}"
+    checkpoint_value = keep.checkpoint_value
+    worth = (
+        "not evaluated there"
+        if checkpoint_value is None
+        else f"{goal.metric} {value(checkpoint_value, goal)}"
+    )
     return (
         f"{keep.checkpoint} ({worth}), the best that lies beside this file; the best evaluation, "
         f"{value(keep.value, goal)} at step {keep.step}, has no checkpoint there"
@@ -83,13 +87,13 @@ def comparison_text(comparison: Comparison, goal: Goal) -> str:
 
     rows: list[tuple[str, ...]] = [("depth", *(f"{name}, other" for name in names))]
     for depth in shares:
-        found = [cells.get((name, depth)) for name in names]
+        row_cells = [cells.get((name, depth)) for name in names]
         rows.append(
             (
                 share(depth),
                 *(
                     "-" if row is None else f"{cell(row.here, name)}, {cell(row.there, name)}"
-                    for row, name in zip(found, names, strict=True)
+                    for row, name in zip(row_cells, names, strict=True)
                 ),
             )
         )
@@ -237,9 +241,9 @@ def _outcome_words(replay: Replay) -> str:
     words = value(replay.outcome, replay.goal)
     if replay.good is not None:
         words += " (good)" if replay.good else " (poor)"
-    held = sum(look.low <= replay.outcome <= look.high for look in replay.looks)
+    n_inside = sum(look.low <= replay.outcome <= look.high for look in replay.looks)
     if replay.looks:
-        words += f"; the 90 % interval held it at {held} of {len(replay.looks)} depths"
+        words += f"; the 90 % interval held it at {n_inside} of {len(replay.looks)} depths"
     return words
 
 

@@ -22,11 +22,11 @@ class NotebookPanel:
         """Add a line; the oldest leave."""
         self._lines = [*self._lines, line][-_MAX_LINES:]
         text = html.escape("\n".join(self._lines))
-        shown = self._display.HTML(f'<pre style="white-space: pre-wrap">{text}</pre>')
+        markup = self._display.HTML(f'<pre style="white-space: pre-wrap">{text}</pre>')
         if self._handle is None:
-            self._handle = self._display.display(shown, display_id=True)
+            self._handle = self._display.display(markup, display_id=True)
         else:
-            self._handle.update(shown)
+            self._handle.update(markup)
 
 
 def notebook_panel() -> NotebookPanel | None:

@@ -97,9 +97,16 @@ def plot_trajectory(report: Findings, ax: Axes | None = None) -> Axes:
 def _draw_run(axes: Axes, report: Findings, steps: np.ndarray, values: np.ndarray) -> None:
     """What was seen of the run; beyond a stop, where it was recorded, how it would have gone on."""
     stop = np.inf if report.stopped_at is None else report.stopped_at
-    seen, later = steps <= stop, steps >= min(stop, max(steps[steps <= stop], default=0))
+    before_stop, later = steps <= stop, steps >= min(stop, max(steps[steps <= stop], default=0))
     axes.plot(
-        steps[seen], values[seen], color=DARK, lw=1.8, marker="o", ms=3, label="this run", zorder=4
+        steps[before_stop],
+        values[before_stop],
+        color=DARK,
+        lw=1.8,
+        marker="o",
+        ms=3,
+        label="this run",
+        zorder=4,
     )
     if np.any(steps > stop):
         label = "the same run, had it gone on"
@@ -266,7 +273,7 @@ def plot_calibration(
             f"{len(outcomes)} outcomes"
         )
     axes = current_axes(ax)
-    held = [
+    shares = [
         float(np.mean([_holds(f, y, level) for f, y in zip(forecasts, outcomes, strict=True)]))
         for level in _LEVELS
     ]
@@ -275,7 +282,7 @@ def plot_calibration(
     label = f"chance alone, {len(forecasts)} runs (90 %)"
     axes.fill_between(_LEVELS, low, high, color=LIGHT, alpha=0.5, lw=0, label=label)
     axes.plot([0, 1], [0, 1], color="0.35", lw=1.0, ls=":", label="as often as said")
-    axes.plot(_LEVELS, held, color=DARK, lw=1.8, marker="o", ms=5, label="this history")
+    axes.plot(_LEVELS, shares, color=DARK, lw=1.8, marker="o", ms=5, label="this history")
     axes.set(xlabel="level of the interval", ylabel="share of outcomes inside it")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
     return finish(axes, "Calibration")

@@ -251,10 +251,10 @@ def check(data: Mapping[str, Any]) -> None:
     try:
         _Report.model_validate(dict(data))
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        told = [
+        problems = error.errors(include_url=False)
+        messages = [
             f"{'.'.join(map(str, item['loc']))}: {item['msg']}, got {ascii(item['input'])[:60]}"
-            for item in found[:3]
+            for item in problems[:3]
         ]
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        raise ValueError(f"no report: {'; '.join(told)}{more}") from None
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ValueError(f"no report: {'; '.join(messages)}{more}") from None

@@ -26,8 +26,8 @@ _MAX_ITEMS = 200
 def _bullets(title: str, items: list[str]) -> list[RenderableType]:
     if not items:
         return []
-    shown = [Text(f"- {printable(item, _MAX_TEXT)}") for item in items[:_MAX_ITEMS]]
-    return [Text(f"\n{title}", style="bold"), *shown]
+    bullets = [Text(f"- {printable(item, _MAX_TEXT)}") for item in items[:_MAX_ITEMS]]
+    return [Text(f"\n{title}", style="bold"), *bullets]
 
 
 def render_report(report: RiskReport, title: str | None = None) -> RenderableType:

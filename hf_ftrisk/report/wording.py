@@ -133,11 +133,11 @@ def outcome_words(
         forecasts: (step, low, high) of each forecast that is held against it.
     """
     parts = [value(outcome, goal)]
-    held: dict[str, list[str]] = {}
+    looks_by_place: dict[str, list[str]] = {}
     for step, low, high in forecasts:
         where = "inside" if low <= outcome <= high else "outside"
-        held.setdefault(where, []).append(f"{step:,}")
-    for where, steps in held.items():
+        looks_by_place.setdefault(where, []).append(f"{step:,}")
+    for where, steps in looks_by_place.items():
         what = "interval" if len(steps) == 1 else "intervals"
         parts.append(f"{where} the {what} predicted after {' and '.join(steps)} steps")
     if goal.threshold(baseline) is not None:
@@ -179,21 +179,21 @@ def rows(report: Findings) -> list[Row]:
 
 def forecasts(report: Findings) -> list[tuple[int, float, float, float]]:
     """(step, median, low, high) of the early forecast, if there is one apart, and the last one."""
-    found = []
+    predictions = []
     early, last = report.early_look, report.forecast
     if early is not None:
-        found.append((early.step, early.mean, early.low, early.high))
+        predictions.append((early.step, early.mean, early.low, early.high))
     if last is not None:
-        found.append((last.step, last.point, *last.interval(LEVEL)))
-    return found
+        predictions.append((last.step, last.point, *last.interval(LEVEL)))
+    return predictions
 
 
 def happened(report: Findings) -> str | None:
     """`outcome_words` of a report, None while the outcome is not known."""
     if report.outcome is None:
         return None
-    held = [(step, low, high) for step, _, low, high in forecasts(report)]
-    return outcome_words(report.outcome, report.goal, report.baseline, held)
+    intervals = [(step, low, high) for step, _, low, high in forecasts(report)]
+    return outcome_words(report.outcome, report.goal, report.baseline, intervals)
 
 
 def _prediction(report: Findings) -> Iterator[Row]:
@@ -238,8 +238,8 @@ def _uncertainty(report: Findings) -> Iterator[Row]:
     yield Row("uncertainty", "Irreducible spread", limit)
     spent = report.forecast.step if report.forecast is not None else report.cost.spent_steps
     if spent > 0:
-        left = value(_root(float(risk.optimization(spent))), goal)
-        text = f"± {left} after {spent:,.0f} steps: more of them would remove it"
+        reducible = value(_root(float(risk.optimization(spent))), goal)
+        text = f"± {reducible} after {spent:,.0f} steps: more of them would remove it"
         yield Row("uncertainty", "Reducible spread", text)
     if report.optimal_depth is not None:
         part = share(report.optimal_depth / report.cost.full_steps)

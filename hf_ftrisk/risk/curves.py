@@ -99,12 +99,12 @@ class CurveDraws:
             raise ValueError(
                 f"unknown parameter {name!r}: expected 'intrinsic', 'K', 'alpha' or 'b'"
             )
-        found = [
+        values_by_form = [
             self.scale(i) if name == "K" else self.exponent[self.form == i]
             for i, form in enumerate(self.forms)
             if form in HOMES[name]
         ]
-        draws = np.concatenate(found) if found else np.empty(0)
+        draws = np.concatenate(values_by_form) if values_by_form else np.empty(0)
         if draws.size == 0:
             raise ValueError(f"no posterior draw has a form with the parameter {name!r}")
         return draws
@@ -161,13 +161,13 @@ class CurveDraws:
         """At most n of the draws, evenly through their order (form, exponent, share)."""
         if self.size <= n:
             return self
-        kept = ((np.arange(n) + 0.5) * self.size / n).astype(int)
+        indices = ((np.arange(n) + 0.5) * self.size / n).astype(int)
         return replace(
             self,
-            form=self.form[kept],
-            intrinsic=self.intrinsic[kept],
-            amplitude=self.amplitude[kept],
-            exponent=self.exponent[kept],
+            form=self.form[indices],
+            intrinsic=self.intrinsic[indices],
+            amplitude=self.amplitude[indices],
+            exponent=self.exponent[indices],
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -127,16 +127,18 @@ class TailEnergy:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: as few knots as keep S(c)/S(0) to 0.0005, at most 64."""
-        kept = [0, self.depths.size - 1]
-        while len(kept) < _MAX_KNOTS:
-            error = np.abs(self.share - np.interp(self.depths, self.depths[kept], self.share[kept]))
+        indices = [0, self.depths.size - 1]
+        while len(indices) < _MAX_KNOTS:
+            error = np.abs(
+                self.share - np.interp(self.depths, self.depths[indices], self.share[indices])
+            )
             worst = int(error.argmax())
             if error[worst] < _KNOT_ERROR:
                 break
-            kept = sorted([*kept, worst])
+            indices = sorted([*indices, worst])
         return {
-            "depths": self.depths[kept].tolist(),
-            "share": [float(f"{value:.5g}") for value in self.share[kept]],
+            "depths": self.depths[indices].tolist(),
+            "share": [float(f"{value:.5g}") for value in self.share[indices]],
             "total": self.total,
         }
 
@@ -171,12 +173,12 @@ class Decay:
     @property
     def forms(self) -> tuple[Form, ...]:
         """Forms that can be evaluated: those whose inputs are known and that reach past c_1."""
-        found: list[Form] = ["power"]
+        forms: list[Form] = ["power"]
         if self.horizon is not None and self.anchor < self.horizon:
-            found.append("horizon")
+            forms.append("horizon")
         if self.energy is not None and self.energy.at(self.anchor) > 0:
-            found.extend(TAIL_FORMS)
-        return tuple(found)
+            forms.extend(TAIL_FORMS)
+        return tuple(forms)
 
     def shape(self, form: Form, depth: ArrayLike, exponent: ArrayLike) -> Floats:
         """phi(c) = V_opt(c) / V_opt(c_1).
@@ -198,8 +200,8 @@ class Decay:
             return np.asarray(np.exp(np.minimum(-e * np.log(c / self.anchor), _LARGEST_LOG)))
         if form == "horizon":
             assert self.horizon is not None
-            left = np.minimum(e * np.maximum(np.log(self.horizon / c), 0.0), _LARGEST_LOG)
-            return np.asarray(np.expm1(left) / np.expm1(e * np.log(self.horizon / self.anchor)))
+            log_left = np.minimum(e * np.maximum(np.log(self.horizon / c), 0.0), _LARGEST_LOG)
+            return np.asarray(np.expm1(log_left) / np.expm1(e * np.log(self.horizon / self.anchor)))
         assert self.energy is not None
         ratio = self.energy.at(c) / self.energy.at(self.anchor)
         if form == "tail":

@@ -258,8 +258,10 @@ class RiskDecomposition:
             return self.reasons["regime"]
         if self.tolerance is None:
             return "no tolerance was given: nothing says which error is small"
-        shown = ", ".join(f"{name} {p:.2f}" for name, p in self.regime_probabilities.items())
-        return f"probabilities with a tolerance of {self.tolerance:g}: {shown}"
+        probabilities = ", ".join(
+            f"{name} {p:.2f}" for name, p in self.regime_probabilities.items()
+        )
+        return f"probabilities with a tolerance of {self.tolerance:g}: {probabilities}"
 
     def regime_probabilities_at(
         self,

@@ -204,8 +204,8 @@ def _regimes(draws: CurveDraws, tolerance: float | None) -> dict[NamedRegime, fl
 
 def unidentified(posterior: Posterior, n_depths: int) -> dict[str, str]:
     """Parameter -> why the data do not determine it; see docs/concepts/risk.md for the rule."""
-    found = {name: _why_open(posterior, name, n_depths) for name in _names(posterior.draws.forms)}
-    return {name: reason for name, reason in found.items() if reason is not None}
+    reasons = {name: _why_open(posterior, name, n_depths) for name in _names(posterior.draws.forms)}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def _why_open(posterior: Posterior, name: str, n_depths: int) -> str | None:

@@ -102,10 +102,10 @@ def minimize(risk: Callable[[Floats], Floats], charge: Charge, start: Floats) ->
     Raises:
         ValueError: a charge that is not finite or that falls.
     """
-    found = minimize_each(
+    depths_found = minimize_each(
         lambda _, depth: risk(depth), CheckedCharge(charge), start, 1, most_open=_MAX_OPEN
     )
-    return float(found[0])
+    return float(depths_found[0])
 
 
 class CheckedCharge:
@@ -124,10 +124,10 @@ class CheckedCharge:
         """Charges (n,) at depths (n,) in any order."""
         new = np.setdiff1d(depths, self._depths)
         if new.size:
-            asked = np.concatenate([self._depths, new])
+            all_depths = np.concatenate([self._depths, new])
             values = np.array([float(self._charge(float(depth))) for depth in new])
-            order = np.argsort(asked)
-            self._depths = asked[order]
+            order = np.argsort(all_depths)
+            self._depths = all_depths[order]
             self._values = np.concatenate([self._values, values])[order]
             self._check()
         return np.asarray(self._values[np.searchsorted(self._depths, depths)])
@@ -191,11 +191,11 @@ def minimize_each(
         middle = np.floor((low + high) / 2.0)
         middle = np.where(middle > low, middle, low + 1.0)
         new_risk, new_charge = risk(curve, middle), charge(middle)
-        found = new_risk + new_charge
-        order = np.lexsort((found, curve))
+        objective = new_risk + new_charge
+        order = np.lexsort((objective, curve))
         first = order[np.unique(curve[order], return_index=True)[1]]
-        better = first[found[first] < least[curve[first]]]
-        best[curve[better]], least[curve[better]] = middle[better], found[better]
+        better = first[objective[first] < least[curve[first]]]
+        best[curve[better]], least[curve[better]] = middle[better], objective[better]
         curve = np.concatenate([curve, curve])
         low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
         low_charge = np.concatenate([low_charge, new_charge])
@@ -236,10 +236,10 @@ class Budget:
         for name, number in {"price": self.price, **money}.items():
             if number is not None and not (math.isfinite(number) and number > 0):
                 raise ValueError(f"{name} must be a finite number above 0, got {number!r}")
-        given = [name for name, number in money.items() if number is not None]
-        if given and len(given) < len(money):
+        names = [name for name, number in money.items() if number is not None]
+        if names and len(names) < len(money):
             raise ValueError(f"a price from money needs all three of {money}")
-        if given and (self.price is not None or self.cost is not None):
+        if names and (self.price is not None or self.cost is not None):
             raise ValueError(
                 f"state the cost one way: got {money} with price={self.price!r} and "
                 f"{'a' if self.cost is not None else 'no'} cost function"

@@ -95,11 +95,11 @@ class RiskPrior:
 
     def weights(self, forms: tuple[Form, ...]) -> dict[Form, float]:
         """Prior weights of the available forms, summing to 1; even when none had any."""
-        given = {form: float(self.form_weights.get(form, 0.0)) for form in forms}
-        total = sum(given.values())
+        weight_by_form = {form: float(self.form_weights.get(form, 0.0)) for form in forms}
+        total = sum(weight_by_form.values())
         if total <= 0:
             return dict.fromkeys(forms, 1.0 / len(forms))
-        return {form: weight / total for form, weight in given.items()}
+        return {form: weight / total for form, weight in weight_by_form.items()}
 
     def sample(
         self, n: int, form: Form, random: np.random.Generator, level: float = 1.0
@@ -181,7 +181,7 @@ class RiskPrior:
 
 def _pool(draws: Sequence[Floats], mean: float, sd: float) -> tuple[float, float]:
     """Mean and deviation of a mixture: each task's draws once, and the base as one task more."""
-    known = [d for d in draws if d.size]
-    means = np.array([mean, *(float(d.mean()) for d in known)])
-    variances = np.array([sd * sd, *(float(d.var()) for d in known)])
+    non_empty = [d for d in draws if d.size]
+    means = np.array([mean, *(float(d.mean()) for d in non_empty)])
+    variances = np.array([sd * sd, *(float(d.var()) for d in non_empty)])
     return float(means.mean()), float(np.sqrt(variances.mean() + means.var()))

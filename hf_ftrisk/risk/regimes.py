@@ -50,10 +50,10 @@ def regime_probabilities(
     """
     limit = check_tolerance(tolerance) ** 2
     noisy = intrinsic > limit
-    known = np.asarray(cheapest) <= limit
+    is_known_early = np.asarray(cheapest) <= limit
     if static_risk is not None and static_risk <= limit:
-        known = np.ones_like(known)
-    static = ~noisy & known
+        is_known_early = np.ones_like(is_known_early)
+    static = ~noisy & is_known_early
     return {
         "noise-dominant": float(np.mean(noisy)),
         "static-sufficient": float(np.mean(static)),

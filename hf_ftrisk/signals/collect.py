@@ -339,10 +339,10 @@ def _with_targets(
 
 def first_update(trainer: Any) -> Update | None:
     """What the optimizer's first step follows: the gradient, its sign, or None if unknown."""
-    given = trainer.optimizer
-    if given is None:
+    optimizer = trainer.optimizer
+    if optimizer is None:
         return update_of(optimizer_name(trainer.args))
-    return update_of(type(getattr(given, "optimizer", given)).__name__)
+    return update_of(type(getattr(optimizer, "optimizer", optimizer)).__name__)
 
 
 def _momentum(optimizer: Any) -> float:
@@ -367,8 +367,8 @@ def planned_rates(trainer: Any) -> np.ndarray | None:
     if trainer.lr_scheduler is not None:
         return None
     shadow = shadow_trainer(trainer)
-    given = trainer.optimizer
-    rate = args.learning_rate if given is None else float(given.param_groups[0]["lr"])
+    optimizer = trainer.optimizer
+    rate = args.learning_rate if optimizer is None else float(optimizer.param_groups[0]["lr"])
     dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
     return scheduler_rates(shadow.create_scheduler(max_steps, optimizer=dummy), max_steps)
 

@@ -135,14 +135,14 @@ def label_signals(
     signals: dict[str, float] = {}
     if _is_classes(train):
         assert train is not None
-        kept = train[train >= 0]
-        classes = np.unique(kept).size
-        entropy = label_entropy(kept)
+        labeled = train[train >= 0]
+        classes = np.unique(labeled).size
+        entropy = label_entropy(labeled)
         signals |= {
             "classes": float(classes),
             "label_entropy": entropy,
             "label_balance": entropy / math.log(classes) if classes > 1 else 0.0,
-            "majority_share": majority_rate(kept),
+            "majority_share": majority_rate(labeled),
         }
     if _is_classes(evaluation):
         assert evaluation is not None
@@ -221,10 +221,10 @@ def _key(row: Sequence[Any]) -> Hashable:
 
 
 def _conflicts(keys: Sequence[Hashable], labels: Sequence[Any]) -> float:
-    seen: dict[Hashable, set[Any]] = defaultdict(set)
+    labels_by_row: dict[Hashable, set[Any]] = defaultdict(set)
     for key, label in zip(keys, labels, strict=True):
-        seen[key].add(label)
-    return sum(len(seen[key]) > 1 for key in keys) / len(keys)
+        labels_by_row[key].add(label)
+    return sum(len(labels_by_row[key]) > 1 for key in keys) / len(keys)
 
 
 def _shingles(row: Sequence[Any]) -> set[bytes]:

@@ -29,8 +29,8 @@ class Deadline:
 
     def part(self, share: float) -> Deadline:
         """A deadline that ends once `share` of the time still left has passed."""
-        left = self._left()
-        return self if left is None else Deadline(left * share, self.agree)
+        seconds_left = self._left()
+        return self if seconds_left is None else Deadline(seconds_left * share, self.agree)
 
     def alone(self) -> Deadline:
         """The same without the other ranks: for work that does not wait for them."""

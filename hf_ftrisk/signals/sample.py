@@ -71,12 +71,12 @@ def sample_rows(
                 "Give a data set that can be read again"
             )
         rows = islice(rows, max_rows)
-    taken = []
+    sampled = []
     for row in rows:
-        taken.append(row)
+        sampled.append(row)
         if deadline is not None and deadline.passed():
             break
-    return taken, n_rows
+    return sampled, n_rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,8 +33,8 @@ def scheduler_rates(scheduler: Any, max_steps: int, first: int = 0) -> np.ndarra
     """
     if isinstance(scheduler, torch.optim.lr_scheduler.LambdaLR):
         rate, factor = float(scheduler.base_lrs[0]), scheduler.lr_lambdas[0]
-        kept = schedule_steps(max_steps).tolist()
-        return np.array([rate * factor(first + step) for step in kept])
+        rate_steps = schedule_steps(max_steps).tolist()
+        return np.array([rate * factor(first + step) for step in rate_steps])
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
     if not isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler) or isinstance(
         scheduler, plateau

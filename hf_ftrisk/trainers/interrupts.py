@@ -31,17 +31,17 @@ def interrupts_held() -> Iterator[None]:
         return
     # None: a handler that is not Python's, which could not be put back.
     before = {number: signal.getsignal(number) for number in _HELD}
-    held: list[tuple[int, FrameType | None]] = []
+    pending: list[tuple[int, FrameType | None]] = []
     for number, handler in before.items():
         if handler is not None and handler is not signal.SIG_IGN:
-            signal.signal(number, lambda number, frame: held.append((number, frame)))
+            signal.signal(number, lambda number, frame: pending.append((number, frame)))
     try:
         yield
     finally:
         for number, handler in before.items():
             if handler is not None:
                 signal.signal(number, handler)
-        for came, frame in held[-1:]:
+        for came, frame in pending[-1:]:
             handler = before[signal.Signals(came)]
             if callable(handler):
                 handler(came, frame)

@@ -98,9 +98,9 @@ class Lockstep:
             store = dist.distributed_c10d._get_default_store()
             # Whoever fails by itself tells so before it closes its connections; nobody waits long.
             ends = time.monotonic() + (_WORD_SECONDS if lost else 0.0)
-            while not (told := store.check([self._key])) and time.monotonic() < ends:
+            while not (answered := store.check([self._key])) and time.monotonic() < ends:
                 time.sleep(0.05)
-            if told:
+            if answered:
                 rank, _, message = store.get(self._key).decode().partition(":")
                 if int(rank) == self.rank:
                     return None

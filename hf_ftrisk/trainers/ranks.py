@@ -42,8 +42,8 @@ def is_lost_peer(error: BaseException) -> bool:
 def note_lost_peer(error: BaseException) -> None:
     """Put the reason below a person's own error, where a collective of theirs failed over it."""
     note = f"[ftrisk] {WENT_AWAY}."
-    known = getattr(error, "__notes__", ())
-    if not isinstance(error, PeerFailedError) and is_lost_peer(error) and note not in known:
+    notes = getattr(error, "__notes__", ())
+    if not isinstance(error, PeerFailedError) and is_lost_peer(error) and note not in notes:
         error.add_note(note)
 
 

@@ -89,8 +89,8 @@ class TensorSnapshot:
     def restore(self) -> None:
         """Write the copies back, in place."""
         with torch.no_grad():
-            for live, kept in zip(self.live, self.kept, strict=True):
-                live.detach().copy_(kept)
+            for live, saved in zip(self.live, self.kept, strict=True):
+                live.detach().copy_(saved)
 
 
 def trainable_tensors(model: nn.Module) -> list[torch.Tensor]:
@@ -161,16 +161,16 @@ class StructureSnapshot:
         self._settings = [(config, _copied(vars(config))) for config in self._configs()]
 
     def _configs(self) -> list[Any]:
-        found: dict[int, Any] = {}
+        configs: dict[int, Any] = {}
         for module in self._modules:
             for name in ("config", "generation_config"):
                 config = vars(module).get(name)
                 if config is not None and hasattr(config, "__dict__"):
-                    found[id(config)] = config
+                    configs[id(config)] = config
                     for nested in vars(config).values():
                         if isinstance(nested, type(config)) or hasattr(nested, "to_diff_dict"):
-                            found[id(nested)] = nested
-        return list(found.values())
+                            configs[id(nested)] = nested
+        return list(configs.values())
 
     def restore(self) -> None:
         """Put attributes, hooks, modes, settings and gradients back."""

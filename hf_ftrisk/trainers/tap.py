@@ -115,14 +115,16 @@ class Waiting:
             return []
         losses = torch.stack([_sum(waited.losses) for waited in waiting])
         norms = [_plain(waited.norm, losses.device) for waited in waiting]
-        known = [norm for norm in norms if norm is not None]
-        values = mean(torch.cat([losses, torch.stack(known)]) if known else losses).tolist()
-        left = iter(values[len(waiting) :])
+        known_norms = [norm for norm in norms if norm is not None]
+        values = mean(
+            torch.cat([losses, torch.stack(known_norms)]) if known_norms else losses
+        ).tolist()
+        other_values = iter(values[len(waiting) :])
         steps = []
         for index, waited in enumerate(waiting):
-            norm = None if norms[index] is None else next(left)
-            shown = None if waited.unseen and norm == 0.0 else norm
-            steps.append(Step(waited.step, values[index], shown, waited.rate))
+            norm = None if norms[index] is None else next(other_values)
+            step_norm = None if waited.unseen and norm == 0.0 else norm
+            steps.append(Step(waited.step, values[index], step_norm, waited.rate))
         return steps
 
 

@@ -234,22 +234,22 @@ class FineTuneRiskCallback(TrainerCallback):
 
     # --- a Trainer's events ---------------------------------------------------------------------
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A training starts, or starts over."""
         self._switch_off()
         self._fault, self._report = None, None
         self._runs += 1
-        self._guard(self._begin, args, state, given)
+        self._guard(self._begin, args, state, kwargs)
 
-    def _begin(self, args: Any, state: Any, given: Mapping[str, Any]) -> None:
+    def _begin(self, args: Any, state: Any, kwargs: Mapping[str, Any]) -> None:
         self._outputs = Outputs(self._options, self._runs)
         ranks = Ranks(args.device)
-        self._guard(self._open, args, state, given, ranks)
+        self._guard(self._open, args, state, kwargs, ranks)
         if ranks.any(self._session is None):
             self._switch_off()
         self._speak()
 
-    def _open(self, args: Any, state: Any, given: Mapping[str, Any], ranks: Ranks) -> None:
+    def _open(self, args: Any, state: Any, kwargs: Mapping[str, Any], ranks: Ranks) -> None:
         trainer = calling_trainer(self)
         if trainer is not None and not self._options.goal_chosen:
             check_arguments(trainer, self._options.goal)
@@ -258,7 +258,7 @@ class FineTuneRiskCallback(TrainerCallback):
             if ranks.is_main:
                 _log.warning("[ftrisk] this run plans no steps: there is nothing to watch")
             return
-        setup = Setup.of_trainer(self._options, args, state, given, trainer)
+        setup = Setup.of_trainer(self._options, args, state, kwargs, trainer)
         tap = None if trainer is None else StepTap(trainer, self._guard)
         self._session = Session(self._options, setup, state, trainer, tap, ranks)
         call = None if trainer is None else training_call(trainer)
@@ -266,17 +266,17 @@ class FineTuneRiskCallback(TrainerCallback):
             # A training that ends by an exception tells its callbacks nothing.
             weakref.finalize(call, self._guard, self._session.close).atexit = False
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The gradients of a step are complete."""
         session = self._session
         if session is None:
             return
         # On every rank, also on one that has a fault: their rates have to agree.
-        self._guard(session.ending.cool, given["optimizer"], state.global_step)
+        self._guard(session.ending.cool, kwargs["optimizer"], state.global_step)
         if self._fault is None:
-            self._guard(session.before_optimizer, given["optimizer"])
+            self._guard(session.before_optimizer, kwargs["optimizer"])
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A step is over."""
         session = self._session
         if session is None:
@@ -288,7 +288,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._guard(session.end_cool_down, state, control)
         self._prune(args, state, control)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Trainer has logged."""
         session = self._session
         if session is None or self._fault is not None:
@@ -299,7 +299,7 @@ class FineTuneRiskCallback(TrainerCallback):
             self._guard(self._outputs.draw, session.trainer, self.report)
 
     def on_evaluate(
-        self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any
+        self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any
     ) -> None:
         """An evaluation is over."""
         session = self._session
@@ -310,18 +310,18 @@ class FineTuneRiskCallback(TrainerCallback):
         self._guard(self._look, session, session.look_at_evaluation, state, control)
         self._prune(args, state, control)
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """An epoch is over, or was left by a stop."""
         # save_strategy="best" withdraws what a look asked for at an evaluation.
         if self._session is not None and self._session.unsaved:
             control.should_save = True
 
-    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A checkpoint was written."""
         if self._session is not None:
             self._guard(self._session.saved)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Training is over."""
         if self._session is not None:
             self._guard(self._finish, self._session, state)

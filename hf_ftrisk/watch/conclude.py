@@ -59,8 +59,8 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
     if progress.finish is not None and watcher.forecasts:
         record = marked(record, watcher.goal, progress.finish)
     goal, last = watcher.goal, watcher.failure or watcher.last
-    looked = watcher.last
-    at_goal = looked is not None and not looked.of_train_loss
+    last_look = watcher.last
+    at_goal = last_look is not None and not last_look.of_train_loss
     risk = watcher.risk(anew=progress.status != "running") if at_goal else None
     outcome = record.outcome(goal) if record.has_outcome(goal) else None
     verdict = last.ruling.verdict if last is not None else Verdict.UNDECIDED
@@ -80,7 +80,7 @@ def conclude(watcher: Watcher, clock: Clock, progress: Progress) -> RiskReport:
         reasons=reasons,
         cost=_cost(watcher, clock, progress),
         stage="watch",
-        forecast=looked.forecast if looked is not None and at_goal else None,
+        forecast=last_look.forecast if last_look is not None and at_goal else None,
         decomposition=risk.decomposition if risk is not None else None,
         diagnoses=diagnose(
             record,
@@ -148,7 +148,7 @@ def _training_loss(watcher: Watcher, progress: Progress) -> dict[str, float]:
     last = watcher.last
     if last is None or not last.of_train_loss or last.look is None:
         return {}
-    found = {
+    values = {
         "train_loss_forecast": last.look.mean,
         "train_loss_low": last.look.low,
         "train_loss_high": last.look.high,
@@ -156,10 +156,10 @@ def _training_loss(watcher: Watcher, progress: Progress) -> dict[str, float]:
     }
     if progress.status == "finished":
         record = watcher.trace.record(progress.status)
-        seen = watcher.training_loss(record.max_steps, record)
-        if seen is not None and seen.eval_step[-1] == record.max_steps:
-            found["train_loss_end"] = float(seen.evals[TRAIN_LOSS.metric][-1])
-    return found
+        losses = watcher.training_loss(record.max_steps, record)
+        if losses is not None and losses.eval_step[-1] == record.max_steps:
+            values["train_loss_end"] = float(losses.evals[TRAIN_LOSS.metric][-1])
+    return values
 
 
 def _notes(
@@ -194,8 +194,10 @@ def _notes(
     if silent is not None and watcher.forecasts and silent[1:-1] not in " ".join(reasons):
         notes.append(silent)
     if progress.status == "stopped" and progress.stopped_at is None and progress.finish is None:
-        kept = "" if outcome is None else " Its best checkpoint, which it kept, is its outcome."
-        notes.append(f"The run ended at step {progress.step}, before its planned end.{kept}")
+        best_words = (
+            "" if outcome is None else " Its best checkpoint, which it kept, is its outcome."
+        )
+        notes.append(f"The run ended at step {progress.step}, before its planned end.{best_words}")
     return notes
 
 

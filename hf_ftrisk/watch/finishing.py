@@ -64,12 +64,12 @@ class Finisher:
         steps, values = evaluations(record, goal)
         if goal.target is None or not values.size or not goal.meets(float(values[-1])):
             return None
-        kept = forecast.prob_meets(goal, record.baseline(goal))
-        if kept < KEEPS_TARGET:
+        prob_stays = forecast.prob_meets(goal, record.baseline(goal))
+        if prob_stays < KEEPS_TARGET:
             return None
         reason = (
             f"{goal} is met at step {int(steps[-1])}, and stays met with a probability of "
-            f"{kept:.0%}."
+            f"{prob_stays:.0%}."
         )
         return Finish(int(steps[-1]), "goal", float(values[-1]), int(steps[-1]), reason=reason)
 
@@ -97,8 +97,8 @@ class Finisher:
             runs = list(self.runs)[-_MAX_RUNS:]
             if goal.metric == TRAIN_LOSS.metric:
                 runs = [with_training_loss(run) for run in runs]
-            asked = None if goal.metric == TRAIN_LOSS.metric else self.tolerance
-            self._rule = finish_rule(goal, runs, tolerance=asked)
+            tolerance = None if goal.metric == TRAIN_LOSS.metric else self.tolerance
+            self._rule = finish_rule(goal, runs, tolerance=tolerance)
         return self._rule
 
 

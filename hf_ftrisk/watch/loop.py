@@ -91,7 +91,7 @@ class _LoopCallback(FineTuneRiskCallback):
         self._log = log
         self.tap = LoopTap()
 
-    def _open(self, args: Any, state: Any, given: Mapping[str, Any], ranks: Ranks) -> None:
+    def _open(self, args: Any, state: Any, kwargs: Mapping[str, Any], ranks: Ranks) -> None:
         self._state = state
         self._session = Session(self._options, self._setup, state, None, self.tap, ranks)
 
@@ -168,8 +168,8 @@ class WatchedLoop:
         }
         self._tell("on_evaluate", metrics=named)
 
-    def _tell(self, event: str, **given: Any) -> None:
-        getattr(self._callback, event)(self._setup, self._state, self._control, **given)
+    def _tell(self, event: str, **kwargs: Any) -> None:
+        getattr(self._callback, event)(self._setup, self._state, self._control, **kwargs)
 
     @property
     def should_stop(self) -> bool:

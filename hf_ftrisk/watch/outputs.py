@@ -109,10 +109,10 @@ def log_quietly(
         everyone: write to ``state.log_history`` and tell every callback, not trackers alone.
     """
     handler = trainer.callback_handler
-    callbacks, asked = handler.callbacks, control.should_log
+    callbacks, should_log = handler.callbacks, control.should_log
     quiet = (ProgressCallback, PrinterCallback, own)
-    heard = [one for one in callbacks if not isinstance(one, quiet)]
-    handler.callbacks = heard if everyone else [one for one in heard if is_tracker(one)]
+    listeners = [one for one in callbacks if not isinstance(one, quiet)]
+    handler.callbacks = listeners if everyone else [one for one in listeners if is_tracker(one)]
     try:
         if everyone:
             Trainer.log(trainer, dict(logs))
@@ -120,7 +120,7 @@ def log_quietly(
             handler.on_log(trainer.args, trainer.state, control, dict(logs))
     finally:
         handler.callbacks = callbacks
-        control.should_log = asked
+        control.should_log = should_log
 
 
 def is_tracker(callback: TrainerCallback) -> bool:

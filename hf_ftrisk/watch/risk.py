@@ -87,8 +87,8 @@ def risk_of_looks(
         plan: the watched run before its first step.
     """
     # The square of what an exploding metric reaches may be infinite.
-    kept = [(step, variance) for step, variance in variances if step > 0 and variance < math.inf]
-    rows = [(float(step), variance, 1.0) for step, variance in kept]
+    finite = [(step, variance) for step, variance in variances if step > 0 and variance < math.inf]
+    rows = [(float(step), variance, 1.0) for step, variance in finite]
     if len(rows) < MIN_DEPTHS:
         return None
     source = "variance of this run's own forecasts"

@@ -78,8 +78,8 @@ class Session:
         self._first_losses: list[float] = []
         plan = setup.plan.with_baseline(options.goal, options.baseline)
         trace = Trace(plan, state.log_history, state.global_step)
-        known = options.history if self.ranks.is_main else None
-        runs, more, problems = known_runs(known, plan.task, options.goal.metric)
+        history = options.history if self.ranks.is_main else None
+        runs, more, problems = known_runs(history, plan.task, options.goal.metric)
         for problem in problems:
             self.say(f"[ftrisk] {problem}")
         if more:
@@ -235,22 +235,24 @@ class Session:
         if self._has_metric or self._alarmed or not self._all_sets_seen(step):
             return
         self._alarmed = True
-        found = ", ".join(sorted(names)) or "no number"
-        text = f"the evaluation reports no {self.watcher.goal.metric}; it reports: {found}"
+        names_words = ", ".join(sorted(names)) or "no number"
+        text = f"the evaluation reports no {self.watcher.goal.metric}; it reports: {names_words}"
         if self._named_sets():
-            known = ", ".join(sorted(self.watcher.trace.record().evals)) or "no number"
-            text = f"no set's evaluation reports {self.watcher.goal.metric}; they report: {known}"
+            all_names = ", ".join(sorted(self.watcher.trace.record().evals)) or "no number"
+            text = (
+                f"no set's evaluation reports {self.watcher.goal.metric}; they report: {all_names}"
+            )
         self._notes.append(sentence(text))
         self.say(f"[ftrisk] {text}")
 
     def _all_sets_seen(self, step: int) -> bool:
         """Whether every named evaluation set, or the only one, has been evaluated at this step."""
-        at, seen = self._sets_at
-        self._sets_at = (step, seen + 1 if at == step else 1)
+        at, n_sets = self._sets_at
+        self._sets_at = (step, n_sets + 1 if at == step else 1)
         sets = self.trainer.eval_dataset if self.trainer is not None else None
-        wanted = len(sets) if isinstance(sets, dict) else 1
+        n_expected = len(sets) if isinstance(sets, dict) else 1
         never = self.watcher.goal.metric not in self.watcher.trace.metrics
-        return self._sets_at[1] >= wanted and never
+        return self._sets_at[1] >= n_expected and never
 
     def _named_sets(self) -> bool:
         return self.trainer is not None and isinstance(self.trainer.eval_dataset, dict)
@@ -376,8 +378,8 @@ class Session:
         """Whether a stop asks for a checkpoint; never of weights that a failure has ruined."""
         if judged.ruling.certain:
             return False
-        asked = self.options.save_on_stop
-        return self.setup.saves if asked is None else asked
+        save_on_stop = self.options.save_on_stop
+        return self.setup.saves if save_on_stop is None else save_on_stop
 
     def take(self, decided: Decision, state: Any) -> None:
         """Keep a look, and say it."""

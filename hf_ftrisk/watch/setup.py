@@ -38,7 +38,7 @@ class Setup:
 
     @classmethod
     def of_trainer(
-        cls, options: Options, args: Any, state: Any, given: Mapping[str, Any], trainer: Any | None
+        cls, options: Options, args: Any, state: Any, kwargs: Mapping[str, Any], trainer: Any | None
     ) -> Setup:
         """What a Trainer's callbacks are told as training begins.
 
@@ -49,7 +49,7 @@ class Setup:
             given: what a Trainer hands to every callback.
             trainer: the Trainer, None if it is not known.
         """
-        plan = run_plan(options.goal, args, state, dict(given), trainer, options.task)
+        plan = run_plan(options.goal, args, state, dict(kwargs), trainer, options.task)
         kept = None if trainer is None else take(trainer)
         before = options.before or kept
         # Signals are of the untrained model: they say nothing of a run that is resumed.

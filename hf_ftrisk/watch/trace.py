@@ -44,9 +44,14 @@ class Trace:
             self._continue(RunRecord.from_log_history(log, max_steps=plan.max_steps), start)
 
     def _continue(self, earlier: RunRecord, start: int) -> None:
-        known = earlier.prefix(start)
-        lost = {name: set(steps.tolist()) for name, steps in known.nan_steps.items()}
-        columns = (known.train_step, known.train_loss, known.grad_norm, known.learning_rate)
+        before_start = earlier.prefix(start)
+        lost = {name: set(steps.tolist()) for name, steps in before_start.nan_steps.items()}
+        columns = (
+            before_start.train_step,
+            before_start.train_loss,
+            before_start.grad_norm,
+            before_start.learning_rate,
+        )
         for step, *values in zip(*(column.tolist() for column in columns), strict=True):
             row = {
                 name: value
@@ -54,12 +59,12 @@ class Trace:
                 if not math.isnan(value) or step in lost.get(name, ())
             }
             self.add_step(int(step), **row)
-        for index, step in enumerate(known.eval_step.tolist()):
+        for index, step in enumerate(before_start.eval_step.tolist()):
             self.add_eval(
                 int(step),
                 {
                     name: column[index]
-                    for name, column in known.evals.items()
+                    for name, column in before_start.evals.items()
                     if not math.isnan(column[index]) or step in lost.get(name, ())
                 },
             )

@@ -78,8 +78,8 @@ class Judged:
         mine, theirs = self.look, last.look
         assert mine is not None
         assert theirs is not None
-        shown = (mine.mean, mine.low, mine.high, mine.prob_good)
-        return shown == (theirs.mean, theirs.low, theirs.high, theirs.prob_good)
+        numbers = (mine.mean, mine.low, mine.high, mine.prob_good)
+        return numbers == (theirs.mean, theirs.low, theirs.high, theirs.prob_good)
 
     def logs(self) -> dict[str, float]:
         """The look for a tracker, name -> value."""
@@ -92,8 +92,8 @@ class Judged:
             "prob_good": self.look.prob_good,
         }
         if self.risk is not None and self.risk.decomposition is not None and self.step > 0:
-            left = float(self.risk.decomposition.optimization(self.step))
-            values["optimization_std_left"] = math.sqrt(left)
+            variance_left = float(self.risk.decomposition.optimization(self.step))
+            values["optimization_std_left"] = math.sqrt(variance_left)
             values["optimal_depth"] = self.risk.optimal_depth
         prefix = "ftrisk/train_loss_" if self.of_train_loss else "ftrisk/"
         return {
@@ -199,8 +199,8 @@ class Watcher:
             make_rule=make_rule,
         )
         watcher._asked, watcher._given = goal, plan.baseline(goal)
-        seen = [value for run in runs for value in run.curve(goal.metric)[1].tolist()]
-        watcher._take_scale(*goal_for_values(goal, seen))
+        values = [value for run in runs for value in run.curve(goal.metric)[1].tolist()]
+        watcher._take_scale(*goal_for_values(goal, values))
         return watcher
 
     @property
@@ -225,10 +225,10 @@ class Watcher:
         metric = choose_metric(names)
         if metric is None:
             return
-        asked = Goal(metric)
+        goal = Goal(metric)
         note = f"{self.goal.metric} is not reported: the run is judged by {metric}."
-        self._asked, self._given = asked, self.trace.plan.baseline(asked)
-        fitted, scale = self.trace.record().goal_scale(asked)
+        self._asked, self._given = goal, self.trace.plan.baseline(goal)
+        fitted, scale = self.trace.record().goal_scale(goal)
         self._take_scale(fitted, note if scale is None else f"{note} {scale}")
 
     def _take_scale(self, goal: Goal, note: str | None) -> None:
@@ -246,19 +246,21 @@ class Watcher:
 
         What was known before the run is on the scale of the goal that was asked for.
         """
-        goal, plan, known = self.goal, self.trace.plan, self._given
+        goal, plan, baseline = self.goal, self.trace.plan, self._given
         assert self._asked is not None
-        if known is not None:
-            known = rescaled(known, self._asked, goal)
+        if baseline is not None:
+            baseline = rescaled(baseline, self._asked, goal)
         steps, values = self.trace.record().curve(goal.metric)
         if steps.size and steps[0] == 0:
-            found = trivial_baseline(goal, untrained=float(values[0]))
+            untrained = trivial_baseline(goal, untrained=float(values[0]))
             # A loss may be bounded by the labels' entropy and by the model as it came.
             bounded = goal.metric.endswith("loss") and not goal.greater_is_better
-            if found is not None and (known is None or (bounded and goal.is_better(found, known))):
-                known = found
-        if known is not None:
-            self.trace.plan = replace(plan, baselines={**plan.baselines, goal.metric: known})
+            if untrained is not None and (
+                baseline is None or (bounded and goal.is_better(untrained, baseline))
+            ):
+                baseline = untrained
+        if baseline is not None:
+            self.trace.plan = replace(plan, baselines={**plan.baselines, goal.metric: baseline})
 
     def grid(self) -> frozenset[int]:
         """Steps that are looked at without an evaluation."""
@@ -292,12 +294,12 @@ class Watcher:
 
     def _judge_training_loss(self, step: int, record: RunRecord) -> Judged | None:
         """Without evaluations: the training loss stands in, and can make no run poor."""
-        seen = self.training_loss(step, record)
-        if seen is None:
+        losses = self.training_loss(step, record)
+        if losses is None:
             return None
         failure = lasting_failure(record, self.goal)
-        forecast = self.forecaster.predict(seen, TRAIN_LOSS)
-        observed = float(seen.evals[TRAIN_LOSS.metric][-1])
+        forecast = self.forecaster.predict(losses, TRAIN_LOSS)
+        observed = float(losses.evals[TRAIN_LOSS.metric][-1])
         look = Look.of(step, forecast, TRAIN_LOSS, baseline=None, observed=observed)
         ruling = (
             Ruling(Verdict.UNDECIDED, NO_EVALUATION)
@@ -391,9 +393,9 @@ class Watcher:
 
     def _advice(self, record: RunRecord) -> str:
         """One concrete change: the first diagnosis's, which is the most severe."""
-        found = diagnose(record, self.goal, forecaster=self.forecaster, runs=self.runs)
-        if found:
-            return found[0].advice
+        diagnoses = diagnose(record, self.goal, forecaster=self.forecaster, runs=self.runs)
+        if diagnoses:
+            return diagnoses[0].advice
         return on_poor_outcome(record, GoodRates.of(self.runs, self.goal))
 
 

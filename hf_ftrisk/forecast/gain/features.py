@@ -66,22 +66,22 @@ def _gains(at: np.ndarray, best: np.ndarray) -> dict[str, float]:
     def since(share: float) -> float:
         return top - float(best[max(int(np.searchsorted(at, share * now, side="right")) - 1, 0)])
 
-    found = {f"gain_{k}": _log(top - float(best[max(n - 1 - k, 0)])) for k in (1, 2, 3, 5, 10)}
+    features = {f"gain_{k}": _log(top - float(best[max(n - 1 - k, 0)])) for k in (1, 2, 3, 5, 10)}
     marks = {"quarter": 0.25, "half": 0.5, "two_thirds": 0.67, "80": 0.8, "90": 0.9}
-    found |= {f"gain_from_{name}": _log(since(share)) for name, share in marks.items()}
-    found["gain_mirrored"] = _log(since(max(2.0 - 1.0 / now, 0.0)))
-    found["doubling"] = _log(since(0.5) * math.log2(1.0 / now))
+    features |= {f"gain_from_{name}": _log(since(share)) for name, share in marks.items()}
+    features["gain_mirrored"] = _log(since(max(2.0 - 1.0 / now, 0.0)))
+    features["doubling"] = _log(since(0.5) * math.log2(1.0 / now))
     last, before = since(0.5), since(0.25) - since(0.5)
-    found["slowing"] = 1.5 if last > 0 else 0.0
+    features["slowing"] = 1.5 if last > 0 else 0.0
     if before > 1e-9:
-        found["slowing"] = min(last / before, 1.5)
-    found["gained"] = _log(top - float(best[0]))
-    return found
+        features["slowing"] = min(last / before, 1.5)
+    features["gained"] = _log(top - float(best[0]))
+    return features
 
 
 def _noise(at: np.ndarray, units: np.ndarray) -> dict[str, float]:
     n, now = units.size, float(at[-1])
-    left = max((1.0 - now) / max(float(np.median(np.diff(at))), 1e-9), 0.0)
+    evaluations_left = max((1.0 - now) / max(float(np.median(np.diff(at))), 1e-9), 0.0)
     noise = abs(float(units[-1] - units[-2]))
     if n > 3:
         noise = float(np.median(np.abs(np.diff(units[-_RECENT:], 2)))) / 2.4
@@ -89,11 +89,11 @@ def _noise(at: np.ndarray, units: np.ndarray) -> dict[str, float]:
     before = units[-10:-5] if n >= 10 else units[: max(n - 5, 1)]
     return {
         "noise": _log(noise),
-        "noise_to_come": _log(noise * math.sqrt(2.0 * math.log1p(left))),
+        "noise_to_come": _log(noise * math.sqrt(2.0 * math.log1p(evaluations_left))),
         "below_best_5": _log(float(units.max()) - recent),
         "change_5": _log(recent - float(before.mean())),
         "progress": now,
-        "evaluations_left": math.log1p(left),
+        "evaluations_left": math.log1p(evaluations_left),
     }
 
 
@@ -105,11 +105,11 @@ def _line(at: np.ndarray, units: np.ndarray) -> dict[str, float]:
     x, y = np.log(at[half:]), units[half:]
     middle = float(x.mean())
     slope = float((x - middle) @ y / ((x - middle) @ (x - middle) + 1e-12))
-    left = y - y.mean() - slope * (x - middle)
+    residuals = y - y.mean() - slope * (x - middle)
     end = float(y.mean()) - slope * middle
     return {
         "slope_to_come": _log(-slope * math.log(float(at[-1]))),
-        "scatter": _log(float(left.std())),
+        "scatter": _log(float(residuals.std())),
         "line_end": _log(end - float(units.max())),
     }
 

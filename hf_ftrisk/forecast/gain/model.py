@@ -202,19 +202,21 @@ class LookRow:
     def row(self, columns: tuple[str, ...], scale: float) -> list[float]:
         """Features in the order of `columns`, for `scale` times the tolerance."""
         unit = scale * self.tolerance
-        found = dict(self.shared) | gain_features(self.at, self.values / unit)
+        features = dict(self.shared) | gain_features(self.at, self.values / unit)
         if self.end is not None:
-            found["headroom"] = math.log1p(max((self.end - float(self.values.max())) / unit, 0.0))
-        found["is_loss"] = float(self.is_loss)
-        return [found.get(name, math.nan) for name in columns]
+            features["headroom"] = math.log1p(
+                max((self.end - float(self.values.max())) / unit, 0.0)
+            )
+        features["is_loss"] = float(self.is_loss)
+        return [features.get(name, math.nan) for name in columns]
 
 
 def look_rows(record: RunRecord, goal: Goal, asked: float | None = None) -> LookRow:
     """What a run so far says at its last evaluation; it has two or more."""
     steps, values = evaluations(record, goal)
     sign = 1.0 if goal.greater_is_better else -1.0
-    known = seen(record, goal)
-    shared = np.full(len(FEATURES), np.nan) if known is None else known.features
+    state = seen(record, goal)
+    shared = np.full(len(FEATURES), np.nan) if state is None else state.features
     end = goal.bounds[1] if goal.greater_is_better else max(goal.bounds[0], 0.0)
     bounded = goal.kind != "real" and math.isfinite(end)
     names = (f"shared/{name}" for name in FEATURES)

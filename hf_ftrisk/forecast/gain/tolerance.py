@@ -21,8 +21,8 @@ WAYS = ("gain", "goal", "anneal")
 def evaluations(record: RunRecord, goal: Goal) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values (n,), (n,) of the finite evaluations after step 0."""
     steps, values = record.curve(goal.metric)
-    kept = np.isfinite(values) & (steps > 0)
-    return steps[kept], values[kept]
+    is_trained = np.isfinite(values) & (steps > 0)
+    return steps[is_trained], values[is_trained]
 
 
 def tolerance_of(goal: Goal, record: RunRecord, asked: float | None = None) -> float:

@@ -21,8 +21,8 @@ def with_training_loss(record: RunRecord) -> RunRecord:
         record: the run so far; a part that is not over yet gives no value.
     """
     steps, losses = record.train_curve()
-    kept = np.isfinite(losses) & (losses > 0)
-    steps, losses = steps[kept], losses[kept]
+    is_usable = np.isfinite(losses) & (losses > 0)
+    steps, losses = steps[is_usable], losses[is_usable]
     part = np.ceil(steps / record.max_steps * PARTS - 1e-9).astype(int)
     done = record.progress * PARTS + 1e-9
     over = [p for p in np.unique(part).tolist() if 0 < p <= min(done, PARTS)]

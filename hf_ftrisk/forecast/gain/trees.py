@@ -49,9 +49,11 @@ class BoostedTrees:
             inner = column != LEAF
             if not inner.any():
                 break
-            asked = rows[which, np.maximum(column, 0)]
-            left = np.where(np.isnan(asked), self.missing_left[at], asked <= self.threshold[at])
-            at = np.where(inner, np.where(left, self.left[at], self.right[at]), at)
+            split_value = rows[which, np.maximum(column, 0)]
+            goes_left = np.where(
+                np.isnan(split_value), self.missing_left[at], split_value <= self.threshold[at]
+            )
+            at = np.where(inner, np.where(goes_left, self.left[at], self.right[at]), at)
         odds = self.intercept + self.value[at].sum(axis=1)
         return np.asarray(1.0 / (1.0 + np.exp(-odds)))
 

@@ -229,8 +229,8 @@ def _range(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     finite = np.isfinite(X)
     low = np.where(finite, X, np.inf).min(axis=0)
     high = np.where(finite, X, -np.inf).max(axis=0)
-    known = finite.any(axis=0)
-    low, high = np.where(known, low, np.nan), np.where(known, high, np.nan)
+    has_values = finite.any(axis=0)
+    low, high = np.where(has_values, low, np.nan), np.where(has_values, high, np.nan)
     reach = _REACH * (high - low)
     return low - reach, high + reach
 

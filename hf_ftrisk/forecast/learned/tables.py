@@ -82,11 +82,11 @@ class FeatureTable:
                 f"none of the fitted features is here: expected {list(names)[:5]}..., "
                 f"got {list(self.names)[:5]}..."
             )
-        found = np.full((self.values.shape[0], len(names)), np.nan)
+        values = np.full((self.values.shape[0], len(names)), np.nan)
         for j, name in enumerate(names):
             if name in at:
-                found[:, j] = self.values[:, at[name]]
-        return found
+                values[:, j] = self.values[:, at[name]]
+        return values
 
 
 def _holds_none(X: Any) -> bool:
@@ -99,15 +99,15 @@ def _stack(columns: Sequence[np.ndarray], n_rows: int) -> np.ndarray:
 
 def _numbers(name: str, column: Any) -> np.ndarray:
     """A column (n,) as floats."""
-    found = np.empty(len(column))
+    numbers = np.empty(len(column))
     for i, value in enumerate(column):
         if value is None:
-            found[i] = np.nan
+            numbers[i] = np.nan
         elif isinstance(value, str | bytes):
             raise ValueError(
                 f"feature {name!r} holds {value!r}, which is no number: leave the column out or "
                 "encode it"
             )
         else:
-            found[i] = float(value)
-    return found
+            numbers[i] = float(value)
+    return numbers

@@ -88,9 +88,9 @@ def ridge(known: np.ndarray, new: np.ndarray, outcomes: np.ndarray) -> Estimate:
     best_error = float(np.mean((outcomes - best.held_out) ** 2))
     # From the strongest penalty on: a weaker one has to be better.
     for penalty in _PENALTIES[::-1]:
-        kept = size**2 / (size**2 + penalty)
-        fitted = center + left @ (kept * target)
-        leverage = 1.0 / n + (left**2) @ kept
+        shrinkage = size**2 / (size**2 + penalty)
+        fitted = center + left @ (shrinkage * target)
+        leverage = 1.0 / n + (left**2) @ shrinkage
         held_out = outcomes - (outcomes - fitted) / np.maximum(1.0 - leverage, 1e-3)
         error = float(np.mean((outcomes - held_out) ** 2))
         if error < best_error - _TIED:

@@ -129,8 +129,8 @@ def _log(value: float) -> float:
 
 
 def _seen(steps: np.ndarray, values: np.ndarray, step: float) -> np.ndarray:
-    found: np.ndarray = values[: np.searchsorted(steps, step, side="right")]
-    return np.asarray(found[np.isfinite(found)])
+    values_until: np.ndarray = values[: np.searchsorted(steps, step, side="right")]
+    return np.asarray(values_until[np.isfinite(values_until)])
 
 
 class Known:
@@ -206,13 +206,13 @@ class RelatedRuns:
             known: what has been computed of completed runs already.
         """
         task = of_task(history, record.task)
-        found = tuple(r for r in task if comparable(record, r, goal))
-        found = found[-MAX_RELATED:]
+        related = tuple(r for r in task if comparable(record, r, goal))
+        related = related[-MAX_RELATED:]
         return cls(
-            found,
+            related,
             goal,
-            in_units(np.array([r.outcome(goal) for r in found]), goal),
-            np.array([known.cold(r, goal, cold_median) for r in found]),
+            in_units(np.array([r.outcome(goal) for r in related]), goal),
+            np.array([known.cold(r, goal, cold_median) for r in related]),
             known,
         )
 
@@ -228,8 +228,8 @@ class RelatedRuns:
         share = record.progress
         raw = np.array([self.known.features(r, self.goal, share) for r in self.records])
         new_raw = features(record, self.goal, share)
-        known, new = standardized(raw, new_raw)
-        estimate = self._estimate(known, new, float(np.median(cold)), share)
+        standard, new = standardized(raw, new_raw)
+        estimate = self._estimate(standard, new, float(np.median(cold)), share)
         errors = (self.outcomes - estimate.held_out) * (1.0 + _INFLATION_RUNS / k if k > 1 else 1.0)
         like = 1.0 - out_of_support(raw[:, 0], float(new_raw[0]))
         even = np.full(cold.size, 1.0 / cold.size)
@@ -238,7 +238,7 @@ class RelatedRuns:
         )
         weights = np.concatenate(
             [
-                kernel_weights(known, new) * like * k / (k + 1),
+                kernel_weights(standard, new) * like * k / (k + 1),
                 even * like / (k + 1),
                 even * (1.0 - like),
             ]
@@ -266,9 +266,9 @@ class RelatedRuns:
         return before if fallen > _FALLEN and usual < _USUAL else None
 
     def _out_of_support(self, record: RunRecord) -> float:
-        known = [self.known.features(r, self.goal, record.progress)[0] for r in self.records]
+        rows = [self.known.features(r, self.goal, record.progress)[0] for r in self.records]
         return out_of_support(
-            np.array(known), float(features(record, self.goal, record.progress)[0])
+            np.array(rows), float(features(record, self.goal, record.progress)[0])
         )
 
     def _missing_outcome(
@@ -306,9 +306,9 @@ class RelatedRuns:
         known of it, its outcome counts as one run against those that "no shift" counts for.
         """
         before = self._cold_at(share)
-        known = before if np.all(np.isfinite(before)) else np.full(1, cold)
-        moved = (self.outcomes - known) / (1.0 + _SHIFT_RUNS)
-        return Estimate(cold + float(moved[0]), known + moved)
+        estimate = before if np.all(np.isfinite(before)) else np.full(1, cold)
+        moved = (self.outcomes - estimate) / (1.0 + _SHIFT_RUNS)
+        return Estimate(cold + float(moved[0]), estimate + moved)
 
     def _cold_at(self, share: float) -> np.ndarray:
         """The cold forecast's medians (n,) at a share of the run, between the depths'."""

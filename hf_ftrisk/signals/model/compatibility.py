@@ -164,8 +164,8 @@ def zero_shot_signals(
     weights, values = np.array(rows, dtype=np.float64), np.array(losses)
     # The loss of some models depends on the rows beside a row: whole batches, if there are two.
     whole = weights == weights.max()
-    kept = whole if whole.sum() > 1 else np.full(whole.shape, True)
-    weights, values, scored = weights[kept], values[kept], np.array(tokens)[kept]
+    is_used = whole if whole.sum() > 1 else np.full(whole.shape, True)
+    weights, values, scored = weights[is_used], values[is_used], np.array(tokens)[is_used]
     mean = float(np.average(values, weights=weights))
     signals = {"zero_shot_loss": mean}
     if values.size > 1:
@@ -191,13 +191,13 @@ def _loss_and_logits(
     model: torch.nn.Module, inputs: dict[str, Any], loss: LossFunction
 ) -> tuple[float, torch.Tensor | None]:
     """The loss of a batch, and the logits of the last forward pass it took; in one pass."""
-    seen: list[Any] = []
-    hook = model.register_forward_hook(lambda module, given, outputs: seen.append(outputs))
+    captured: list[Any] = []
+    hook = model.register_forward_hook(lambda module, given, outputs: captured.append(outputs))
     try:
         value = float(loss(model, dict(inputs)).detach().float().mean())
     finally:
         hook.remove()
-    logits = seen[-1].get("logits") if seen and isinstance(seen[-1], Mapping) else None
+    logits = captured[-1].get("logits") if captured and isinstance(captured[-1], Mapping) else None
     return value, logits if isinstance(logits, torch.Tensor) else None
 
 
@@ -226,10 +226,12 @@ def feature_signals(
         return {}
     held_out = represented(model, eval_batches, MAX_FEATURES, deadline.part(0.6), pace)
     signals: dict[str, float] = {}
-    seen = train.labeled
-    columns = np.unique(seen.targets).size if seen.targets.ndim == 1 else seen.targets.shape[1]
-    if deadline.allows(label_signal_seconds(len(seen), columns)):
-        signals |= label_signal(seen, held_out.labeled)
+    labeled = train.labeled
+    columns = (
+        np.unique(labeled.targets).size if labeled.targets.ndim == 1 else labeled.targets.shape[1]
+    )
+    if deadline.allows(label_signal_seconds(len(labeled), columns)):
+        signals |= label_signal(labeled, held_out.labeled)
     return signals | _transfer_signals(train, held_out, deadline)
 
 

@@ -85,7 +85,7 @@ def batch_gradients(
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters or not batches:
         return None
-    kept = kept_coordinates([p.numel() for p in parameters], max_coordinates)
+    coordinates = kept_coordinates([p.numel() for p in parameters], max_coordinates)
     device = device_of(model)
     vectors: list[torch.Tensor] = []
     rows: list[float] = []
@@ -102,7 +102,7 @@ def batch_gradients(
                     torch.zeros(index.numel(), dtype=torch.float64)
                     if gradient is None
                     else gradient.detach().reshape(-1)[index.to(gradient.device)].double().cpu()
-                    for gradient, index in zip(gradients, kept, strict=True)
+                    for gradient, index in zip(gradients, coordinates, strict=True)
                 ]
             )
         )
@@ -110,7 +110,7 @@ def batch_gradients(
         return None
     weights = [
         torch.full((index.numel(),), p.numel() / index.numel(), dtype=torch.float64)
-        for p, index in zip(parameters, kept, strict=True)
+        for p, index in zip(parameters, coordinates, strict=True)
     ]
     row_counts = torch.tensor(rows, dtype=torch.float64)
     return Gradients(torch.stack(vectors), torch.cat(weights), row_counts)

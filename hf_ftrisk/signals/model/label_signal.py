@@ -132,9 +132,9 @@ class _Encoder:
             rows = np.arange(y.shape[0])
             return float((y[rows, predicted.argmax(axis=1)] > 0.5).mean())
         if self.kind == "multilabel":
-            said, true = predicted > 0.5, y > 0.5
-            either = float(said.sum() + true.sum())
-            return 2.0 * float((said & true).sum()) / either if either else 0.0
+            predicted_true, true = predicted > 0.5, y > 0.5
+            either = float(predicted_true.sum() + true.sum())
+            return 2.0 * float((predicted_true & true).sum()) / either if either else 0.0
         spread = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
         missed = ((y - predicted) ** 2).sum(axis=0)
         return float(np.mean(1.0 - missed[spread > 0] / spread[spread > 0]))
@@ -146,13 +146,13 @@ def _cross_validation(features: np.ndarray, groups: np.ndarray) -> list[np.ndarr
     folds = np.unique(groups, return_inverse=True)[1] % _FOLDS
     smoothers = [np.zeros((n, n), dtype=np.float32) for _ in _PENALTIES]
     for fold in range(_FOLDS):
-        held, kept = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        if held.size == 0:
+        held_out, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        if held_out.size == 0:
             continue
         for smoother, part in zip(
-            smoothers, _fitted(features[kept], features[held], _PENALTIES), strict=True
+            smoothers, _fitted(features[others], features[held_out], _PENALTIES), strict=True
         ):
-            smoother[np.ix_(held, kept)] = part
+            smoother[np.ix_(held_out, others)] = part
     return smoothers
 
 

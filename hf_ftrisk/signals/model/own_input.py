@@ -67,11 +67,14 @@ def input_signals(
             own = losses(model, chunk, [row.given for row in chunk])
             other = losses(model, chunk, [_another(rows, row).given for row in chunk])
             gains += (other - own).tolist()
-    found = np.array([gain for gain in gains if math.isfinite(gain)])
-    if found.size < _FEWEST_ROWS:
+    finite_gains = np.array([gain for gain in gains if math.isfinite(gain)])
+    if finite_gains.size < _FEWEST_ROWS:
         return {}
-    signals = {"input_gain": float(found.mean()), "input_gain_rows": float(found.size)}
-    error = float(found.std(ddof=1)) / math.sqrt(found.size)
+    signals = {
+        "input_gain": float(finite_gains.mean()),
+        "input_gain_rows": float(finite_gains.size),
+    }
+    error = float(finite_gains.std(ddof=1)) / math.sqrt(finite_gains.size)
     if error > 0.0:
         signals["input_gain_z"] = signals["input_gain"] / error
     return signals
@@ -99,17 +102,19 @@ def _tensors(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | 
     if ids.ndim != 2 or labels.ndim != 2 or labels.is_floating_point():
         return None
     mask = batch.get("attention_mask")
-    kept = mask if isinstance(mask, torch.Tensor) and mask.shape == ids.shape else ids.new_ones(1)
-    return ids, labels, kept.bool().expand_as(ids)
+    visible = (
+        mask if isinstance(mask, torch.Tensor) and mask.shape == ids.shape else ids.new_ones(1)
+    )
+    return ids, labels, visible.bool().expand_as(ids)
 
 
 def _prompted_rows(batch: Batch) -> Iterator[_Row]:
     """Rows of a causal language model: what is masked before the first scored token is given."""
-    found = _tensors(batch)
-    if found is None or found[0].shape != found[1].shape:
+    tensors = _tensors(batch)
+    if tensors is None or tensors[0].shape != tensors[1].shape:
         return
-    for ids, labels, kept in zip(*found, strict=True):
-        tokens, tags = ids[kept], labels[kept]
+    for ids, labels, visible in zip(*tensors, strict=True):
+        tokens, tags = ids[visible], labels[visible]
         scored = tags != IGNORED_LABEL
         if not bool(scored.any()):
             continue
@@ -120,13 +125,13 @@ def _prompted_rows(batch: Batch) -> Iterator[_Row]:
 
 def _encoded_rows(batch: Batch) -> Iterator[_Row]:
     """Rows of an encoder-decoder model: the encoder's input is given."""
-    found = _tensors(batch)
-    if found is None:
+    tensors = _tensors(batch)
+    if tensors is None:
         return
-    for ids, labels, kept in zip(*found, strict=True):
+    for ids, labels, visible in zip(*tensors, strict=True):
         target = labels[labels != IGNORED_LABEL]
         if target.numel():
-            yield _Row(ids[kept], target, torch.ones_like(target, dtype=torch.bool))
+            yield _Row(ids[visible], target, torch.ones_like(target, dtype=torch.bool))
 
 
 def _chunks(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:

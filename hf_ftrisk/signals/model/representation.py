@@ -102,8 +102,10 @@ def _look(model: torch.nn.Module, batch: Batch, first_row: int) -> _Part | None:
     pooled = None if hidden is None else _mean_over_places(hidden, mask)
     head = hook.input_of(logits)
     if kind == "token":
-        seen = head if head is not None and head.ndim == 3 else hidden
-        labeled = None if seen is None else _tokens(seen, batch["labels"], first_row)
+        representation = head if head is not None and head.ndim == 3 else hidden
+        labeled = (
+            None if representation is None else _tokens(representation, batch["labels"], first_row)
+        )
         return _Part(None, None, labeled)
     if head is not None and head.ndim == 3:
         head = _mean_over_places(head, mask)
@@ -113,8 +115,10 @@ def _look(model: torch.nn.Module, batch: Batch, first_row: int) -> _Part | None:
     classes = row_classes(batch)
     if pooled is None or classes is None:
         return _Part(None, None, labeled)
-    kept = (classes >= 0).numpy(force=True)
-    return _Part(pooled.float().numpy(force=True)[kept], classes.numpy(force=True)[kept], labeled)
+    is_labeled = (classes >= 0).numpy(force=True)
+    return _Part(
+        pooled.float().numpy(force=True)[is_labeled], classes.numpy(force=True)[is_labeled], labeled
+    )
 
 
 class _HeadHook:
@@ -146,13 +150,13 @@ class _HeadHook:
 
         A module is noted after those within it, so the outermost of several comes last.
         """
-        for given, output in reversed(self._calls):
-            if output is logits and given.shape[0] == logits.shape[0] and given.ndim in (2, 3):
-                return given
+        for inputs, output in reversed(self._calls):
+            if output is logits and inputs.shape[0] == logits.shape[0] and inputs.ndim in (2, 3):
+                return inputs
         if self._calls:
-            given, output = self._calls[-1]
-            if output.shape[-1] == logits.shape[-1] and given.shape[0] == logits.shape[0]:
-                return given if given.ndim in (2, 3) else None
+            inputs, output = self._calls[-1]
+            if output.shape[-1] == logits.shape[-1] and inputs.shape[0] == logits.shape[0]:
+                return inputs if inputs.ndim in (2, 3) else None
         return None
 
 
@@ -224,12 +228,12 @@ def _rows(
     if kind == "class":
         assert classes is not None
         targets = classes.numpy(force=True)
-        kept = targets >= 0
+        is_labeled = targets >= 0
     else:
         targets = batch["labels"].float().reshape(features.shape[0], -1).numpy(force=True)
-        kept = np.isfinite(targets).all(axis=1)
+        is_labeled = np.isfinite(targets).all(axis=1)
     groups = first_row + np.arange(features.shape[0])
-    return Labeled(features[kept], targets[kept], groups[kept], kind)
+    return Labeled(features[is_labeled], targets[is_labeled], groups[is_labeled], kind)
 
 
 def _tokens(seen: torch.Tensor, labels: torch.Tensor, first_row: int) -> Labeled | None:
@@ -253,14 +257,14 @@ def _tokens(seen: torch.Tensor, labels: torch.Tensor, first_row: int) -> Labeled
 def _joined(parts: Sequence[_Part]) -> Represented:
     pooled = [part.pooled for part in parts if part.pooled is not None]
     classes = [part.classes for part in parts if part.classes is not None]
-    seen = [part.labeled for part in parts if part.labeled is not None]
+    parts_labeled = [part.labeled for part in parts if part.labeled is not None]
     labeled = None
-    if seen and len({part.kind for part in seen}) == 1:
+    if parts_labeled and len({part.kind for part in parts_labeled}) == 1:
         labeled = Labeled(
-            np.concatenate([part.features for part in seen]),
-            np.concatenate([part.targets for part in seen]),
-            np.concatenate([part.groups for part in seen]),
-            seen[0].kind,
+            np.concatenate([part.features for part in parts_labeled]),
+            np.concatenate([part.targets for part in parts_labeled]),
+            np.concatenate([part.groups for part in parts_labeled]),
+            parts_labeled[0].kind,
         )
     if not pooled:
         return Represented(np.empty((0, 0)), np.empty(0, dtype=int), labeled)

@@ -118,8 +118,8 @@ def h_score(features: np.ndarray, labels: np.ndarray) -> float:
     _, s, vt = np.linalg.svd(x, full_matrices=False)
     variances = (1.0 - shrinkage) * s**2 / n_rows + shrinkage * (x**2).sum() / (n_rows * n_dims)
     between = ((means @ vt.T) ** 2).sum(axis=0) / n_rows
-    kept = variances > 1e-12 * max(float(variances.max()), 1e-300)
-    return float((1.0 - shrinkage) * (between[kept] / variances[kept]).sum())
+    varies = variances > 1e-12 * max(float(variances.max()), 1e-300)
+    return float((1.0 - shrinkage) * (between[varies] / variances[varies]).sum())
 
 
 def linear_probe_accuracy(
