@@ -4,7 +4,8 @@
     python -m benchmarks.figures.held_out --write docs/evidence/policy.md
 
 Each run is forecast by models fitted without the fold of its data set, and judged by the packaged
-rule at 5 % without that data set's scores. Also written: ``docs/assets/held-out-run.json``, the
+rule at 5 % without that data set's scores: once by its forecasts alone, once with the untrained
+model's signals, as after a pre-flight. Also written: ``docs/assets/held-out-run.json``, the
 report of `SHOWN`, from which `python -m benchmarks.figures` draws README's figure.
 """
 
@@ -13,16 +14,23 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import compress
 from pathlib import Path
 
+from benchmarks.decisions.sources import known_signals
+from benchmarks.decisions.watching import calibrated_looks, read_looks
 from benchmarks.forecasting.held_out import fold_of, forecaster_without
 from benchmarks.watched import write_table
 from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import look_forecasts
+from hf_ftrisk.policy.grid import look_steps
 from hf_ftrisk.policy.packaged import reference_scores
+from hf_ftrisk.policy.parts.rule import PartsRule
+from hf_ftrisk.policy.parts.watching import judges
 from hf_ftrisk.policy.rule import StoppingRule
+from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference import packaged
 from hf_ftrisk.reference.table import RecordedRun, read_runs
 from hf_ftrisk.report import Cost, Look, RiskReport
@@ -43,6 +51,8 @@ class Watched:
         recipe: how it was set up; sound, or with what fault.
         good: whether it beat its trivial baseline.
         stopped_at: step at which it would have been stopped, None if never.
+        informed: whether the untrained model's signals are known, and the rule judges by them.
+        informed_stop: step at which it would have been stopped with them, None if never.
         report: what was forecast until then, and how it ended.
     """
 
@@ -50,6 +60,8 @@ class Watched:
     recipe: str
     good: bool
     stopped_at: int | None
+    informed: bool
+    informed_stop: int | None
     report: RiskReport
 
 
@@ -93,6 +105,12 @@ def _watch(run: RecordedRun, forecaster: Predictor) -> Watched:
         if rule.judge(record.prefix(float(step))).verdict is Verdict.NO_GO:
             stopped_at = int(step)
             break
+    static = {**record.static, **known_signals().get(run.run_id, {})}
+    known = replace(record, static=static)
+    informed = "schedule_gain" in static and judges(known, goal)
+    informed_stop = None
+    if informed:
+        informed_stop = _stop(known, replace(rule, parts=_parts_without(_data_set(run))))
     good = goal.meets(outcome, baseline)
     report = RiskReport(
         goal=goal,
@@ -108,29 +126,57 @@ def _watch(run: RecordedRun, forecaster: Predictor) -> Watched:
         stopped_at=stopped_at,
     )
     recipe = str(record.settings.get("recipe"))
-    return Watched(run.run_id, recipe, good, stopped_at, report)
+    return Watched(run.run_id, recipe, good, stopped_at, informed, informed_stop, report)
+
+
+def _stop(record: RunRecord, rule: StoppingRule) -> int | None:
+    """Step of the first look that ends the run."""
+    for step in look_steps(record.max_steps, record.eval_step).tolist():
+        if rule.judge(record.prefix(float(step))).verdict is Verdict.NO_GO:
+            return int(step)
+    return None
+
+
+@cache
+def _parts_without(data_set: str) -> PartsRule:
+    """The rule on parts, fitted without a data set."""
+    return calibrated_looks([look for look in read_looks() if look.dataset != data_set])
 
 
 def table_text(runs: Sequence[Watched]) -> str:
     """One row a run: good ones that were stopped first, then poor ones that were not."""
+    known = [run for run in runs if run.informed]
     lines = [
-        f"{_share(runs, True)} good runs and {_share(runs, False)} poor ones were stopped.",
+        f"{_share(runs, True)} good runs and {_share(runs, False)} poor ones were stopped by their "
+        "forecasts alone; of those whose signals are known, with them, "
+        f"{_share(known, True, True)} good runs and {_share(known, False, True)} poor ones.",
         "",
-        "| run | recipe | trivial | outcome | | stopped at | of steps |",
-        "| --- | --- | ---: | ---: | --- | ---: | ---: |",
+        "| run | recipe | trivial | outcome | | stopped at | with signals at | of steps |",
+        "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: |",
     ]
-    for run in sorted(runs, key=lambda r: (r.good == (r.stopped_at is None), not r.good, r.name)):
-        report, at = run.report, run.stopped_at or "-"
+    for run in sorted(runs, key=_worst_first):
+        report = run.report
         word = "good" if run.good else "poor"
+        informed = (run.informed_stop or "-") if run.informed else "not known"
         lines.append(
             f"| {run.name} | {run.recipe} | {report.baseline:.3f} | {report.outcome:.3f} | {word} "
-            f"| {at} | {report.cost.full_steps} |"
+            f"| {run.stopped_at or '-'} | {informed} | {report.cost.full_steps} |"
         )
     return "\n".join(lines)
 
 
-def _share(runs: Sequence[Watched], good: bool) -> str:
-    of = [run.stopped_at is not None for run in runs if run.good == good]
+def _worst_first(run: Watched) -> tuple[bool, bool, str]:
+    stops = (run.stopped_at, run.informed_stop) if run.informed else (run.stopped_at,)
+    right = [(stop is None) == run.good for stop in stops]
+    return all(right), not run.good, run.name
+
+
+def _share(runs: Sequence[Watched], good: bool, informed: bool = False) -> str:
+    of = [
+        (run.informed_stop if informed else run.stopped_at) is not None
+        for run in runs
+        if run.good == good
+    ]
     return f"{sum(of)} of {len(of)}"
 
 
