@@ -43,6 +43,25 @@ def test_what_stopping_without_a_history_did_is_what_its_page_says():
     assert said in " ".join(README.read_text(encoding="utf-8").split())
 
 
+def test_how_many_recordings_were_stopped_is_what_its_page_says():
+    page = (ROOT / "docs" / "evidence" / "policy.md").read_text(encoding="utf-8")
+    counts = re.search(
+        r"^(\d+) of (\d+) good runs and (\d+) of (\d+) poor ones were stopped by their forecasts "
+        r"alone; of those whose signals are known, with them, (\d+) of (\d+) good runs and "
+        r"(\d+) of (\d+) poor ones",
+        page,
+        re.M,
+    ).groups()
+    good, of_good, poor, of_poor, known_good, of_known_good, known_poor, of_known_poor = counts
+    said = (
+        f"Of {int(of_good) + int(of_poor)} such recordings {poor} of the {of_poor} poor ones were "
+        f"stopped, and {good} of the {of_good} good ones, at an allowed rate of 5 %; with what a "
+        f"pre-flight measures of the untrained model {known_poor} of {of_known_poor} and "
+        f"{known_good} of {of_known_good}"
+    )
+    assert said in " ".join(README.read_text(encoding="utf-8").split())
+
+
 def test_what_was_saved_is_what_its_page_says():
     evidence = ROOT / "docs" / "evidence"
     page = (evidence / "savings.md").read_text(encoding="utf-8")
