@@ -107,8 +107,9 @@ class Judged:
         assert self.look is not None
         look = self.look
         metric = "training loss" if self.of_train_loss else goal.metric
-        text = f"[ftrisk {self.step}/{max_steps}] final {metric} {look.mean:.4g} forecast"
-        text += f" (90 %: {look.low:.4g} to {look.high:.4g})"
+        # 80 columns hold it: the interval is the 90 % one, as everywhere.
+        text = f"[ftrisk {self.step}/{max_steps}] forecast {metric} {look.mean:.3g}"
+        text += f" ({look.low:.3g} to {look.high:.3g})"
         if look.prob_good is not None:
             text += f", P(good) {look.prob_good:.0%}"
         return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,9 @@ Path(f"rank{dist.get_rank()}").write_text(told)
 """
 
 
+# Alone it passes within half a minute; beside other work its four processes have hung. Asked for by
+# HF_FTRISK_TEST_FSDP=1.
+@pytest.mark.skipif("HF_FTRISK_TEST_FSDP" not in os.environ, reason="hangs on a busy machine")
 @pytest.mark.slow
 def test_two_processes_with_fsdp2_are_probed_by_two_others_and_watched(tmp_path: Path):
     (tmp_path / "sharded.py").write_text(FULLY_SHARDED)

@@ -246,7 +246,7 @@ def test_two_processes_of_accelerate_refuse_a_wrong_goal_together(folder):
     assert done.returncode == 1  # the launcher's own, whatever its processes left with
     assert ranks[0][:2] == ["2", "0"]
     assert ranks[0] == ranks[1]
-    assert done.stderr.count("not started: the evaluation gives no 'eval_f1'") == 1
+    assert done.stderr.count("not started: the evaluation reports no 'eval_f1'") == 1
     assert "exitcode  : 2" in done.stderr
     # A rank that ends within the group may abort the other.
     assert [(folder / "out" / f"left{rank}").read_text() for rank in (0, 1)] == ["False"] * 2

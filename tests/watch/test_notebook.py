@@ -29,7 +29,7 @@ def test_looks_update_one_panel_and_print_no_lines(tmp_path: Path):
     outputs = book.cells[0].outputs
     pages = [o.data.get("text/html", "") for o in outputs if o.output_type == "display_data"]
     (panel,) = [page for page in pages if "[ftrisk" in page]
-    assert panel.count("forecast (90 %") >= 3
+    assert panel.count("forecast eval_accuracy") >= 3
     printed = "".join(o.text for o in outputs if o.output_type == "stream")
     assert "LOOKS" in printed
     assert "[ftrisk " not in printed

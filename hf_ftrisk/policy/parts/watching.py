@@ -53,10 +53,10 @@ def rule_by_parts(
         return None
     prob, threshold = rule.prob_good(parts), rule.no_go(rate / CAUTION)
     adjusted = forecast.with_chance(goal, baseline, prob)
-    low, high = forecast.interval(0.9)
+    low, high = adjusted.interval(0.9)
     reason = (
         f"{chance} = {prob:.3f} at step {forecast.step}, by the untrained model's signals and the "
-        f"training so far; forecast {forecast.point:.4g} (90 %: {low:.4g} to {high:.4g})"
+        f"training so far; forecast {adjusted.point:.4g} (90 %: {low:.4g} to {high:.4g})"
     )
     if prob >= threshold:
         reason += f"; not below the threshold of {threshold:.2g}."
