@@ -6,11 +6,12 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hf_ftrisk.cli.group import told_errors
+from hf_ftrisk.goal.metric_names import MetricKind
 
 if TYPE_CHECKING:
     from hf_ftrisk.cli.replay import Screen
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Kind = Annotated[
-    Literal["rate", "percent", "correlation", "loss", "real"] | None,
+    MetricKind | None,
     typer.Option(
         help="Range of the goal's metric: rate [0, 1], percent [0, 100], correlation [-1, 1], "
         "loss above 0, real. If not given, from its name and values."
