@@ -20,7 +20,6 @@ class Before:
         goal: what the run was judged by.
         baseline: trivial baseline of the goal's metric.
         prob_good: P(good) before the run; None: it could not be said.
-        task: name under which runs are comparable.
         settings: of the run that was probed.
         static: signals of the untrained model and the data.
     """
@@ -28,7 +27,6 @@ class Before:
     goal: Goal
     baseline: float | None
     prob_good: float | None
-    task: str | None
     settings: Mapping[str, Any]
     static: Mapping[str, float]
 
@@ -43,7 +41,6 @@ class Before:
             goal=goal,
             baseline=report.baseline,
             prob_good=known.prob_meets(goal, report.baseline) if known and judged else None,
-            task=probe.task,
             settings=dict(probe.settings),
             static=dict(probe.static),
         )
@@ -58,7 +55,7 @@ class Before:
         return all(self.settings[name] == plan.settings[name] for name in shared)
 
     def applied(self, plan: RunRecord) -> RunRecord:
-        """The run with the signals and the baseline, where it has none of its own.
+        """The run with the signals that it lacks, and with the baseline that was measured.
 
         Args:
             plan: the run before its first step.
@@ -69,16 +66,25 @@ class Before:
         return replace(plan, static={**self.static, **plan.static}, baselines=baselines)
 
 
-_found: weakref.WeakKeyDictionary[Any, Before] = weakref.WeakKeyDictionary()
+# Trainer -> what was found, and the training rows that it was found on.
+_found: weakref.WeakKeyDictionary[Any, tuple[Before, Any]] = weakref.WeakKeyDictionary()
 
 
 def keep(trainer: Any, report: RiskReport) -> None:
     """Keep what a pre-flight of this Trainer found until it trains, or for as long as it lives."""
     before = Before.of(report)
     if before is not None:
-        _found[trainer] = before
+        _found[trainer] = (before, trainer.train_dataset)
 
 
 def take(trainer: Any) -> Before | None:
-    """What was kept of this Trainer, once: a second training begins with trained weights."""
-    return _found.pop(trainer, None)
+    """What was kept of this Trainer, once: a second training begins with trained weights.
+
+    None where other training rows were given to it since: whoever mends the labels that a
+    pre-flight complained about is not to be stopped for them.
+    """
+    found = _found.pop(trainer, None)
+    if found is None:
+        return None
+    before, rows = found
+    return before if trainer.train_dataset is rows else None

@@ -46,7 +46,7 @@ class Setup:
             options: what the user asked for.
             args: the run's TrainingArguments.
             state: its TrainerState.
-            given: what a Trainer hands to every callback.
+            kwargs: what a Trainer hands to every callback.
             trainer: the Trainer, None if it is not known.
         """
         plan = run_plan(options.goal, args, state, dict(kwargs), trainer, options.task)

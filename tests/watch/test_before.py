@@ -11,6 +11,7 @@ from transformers import BertForSequenceClassification
 from hf_ftrisk import preflight
 from hf_ftrisk.report.before import Before
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
+from tests.tiny_data import classification_data
 from tests.watch.tiny import bert, bert_trainer
 
 GOAL = "eval_accuracy>=0.9"
@@ -57,6 +58,12 @@ def test_another_learning_rate_is_another_run(probed: Any, capsys: Any):
     trainer.args.learning_rate = 1e-4
     assert "signal_score" not in watched(trainer).report.run.static
     assert "by its pre-flight" not in capsys.readouterr().out
+
+
+def test_other_training_rows_are_another_run(probed: Any):
+    trainer, _ = probed
+    trainer.train_dataset = classification_data(96, seed=1)
+    assert "signal_score" not in watched(trainer).report.run.static
 
 
 def test_a_report_from_elsewhere_is_taken_over_when_it_is_handed_on(probed: Any, tmp_path: Path):
