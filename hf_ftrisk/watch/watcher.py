@@ -20,6 +20,9 @@ from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.goal.metric_names import choose_metric
 from hf_ftrisk.goal.metric_scale import goal_for_values, rescaled
 from hf_ftrisk.policy import Rule, RuleMaker, default_rule, look_steps
+from hf_ftrisk.policy.parts.findings import NO_SIGNAL
+from hf_ftrisk.policy.parts.rule import watch_rule
+from hf_ftrisk.policy.parts.watching import concern
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
@@ -393,10 +396,19 @@ class Watcher:
         return self._risk
 
     def _advice(self, record: RunRecord) -> str:
-        """One concrete change: the first diagnosis's, which is the most severe."""
+        """One concrete change: the first diagnosis's, which is the most severe.
+
+        Labels that say nothing come first, for no recipe mends them; what else was wrong before
+        the first step comes before a guess at the learning rate.
+        """
+        before = concern(record, self.goal, watch_rule())
+        if before is not None and before.name == NO_SIGNAL:
+            return before.advice
         diagnoses = diagnose(record, self.goal, forecaster=self.forecaster, runs=self.runs)
         if diagnoses:
             return diagnoses[0].advice
+        if before is not None:
+            return before.advice
         return on_poor_outcome(record, GoodRates.of(self.runs, self.goal))
 
 

@@ -22,9 +22,10 @@ from hf_ftrisk.verdict import Diagnosis
 # The rates that are suggested bring, to first order, once to ten times the fall that is needed:
 # most sound recordings lie there.
 _MIN_GAIN, _MAX_GAIN = 1.0, 10.0
+NO_SIGNAL = "no_signal"
 # Part -> stable name of what is wrong with a run that it speaks against.
 NAMES = {
-    "signal": "no_signal",
+    "signal": NO_SIGNAL,
     "reach": "target_out_of_reach",
     "rows": "too_few_rows",
     "movement": "cannot_move",

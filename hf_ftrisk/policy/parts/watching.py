@@ -12,10 +12,16 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.grid import FIRST_SHARE, first_evaluation
 from hf_ftrisk.policy.parts.findings import finding
 from hf_ftrisk.policy.parts.parts import read_parts
-from hf_ftrisk.policy.parts.rule import MIN_PARTS, PartsRule, decisive_part, is_like_recorded
+from hf_ftrisk.policy.parts.rule import (
+    MIN_PARTS,
+    PartsRule,
+    decisive_part,
+    is_like_recorded,
+    wrong_parts,
+)
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.verdict import Verdict
+from hf_ftrisk.verdict import Diagnosis, Verdict
 
 # Share of the run up to which the parts judge it.
 LAST_SHARE = 0.5
@@ -77,3 +83,23 @@ def rule_by_parts(
         forecast=adjusted,
         advice=against.advice,
     )
+
+
+def concern(record: RunRecord, goal: Goal, rule: PartsRule) -> Diagnosis | None:
+    """What the untrained model's signals and the training so far say against a run by themselves.
+
+    Args:
+        record: the run so far, with the untrained model's signals in its ``static``.
+        goal: what the run is judged by.
+        rule: tells which part weighs most, where several are wrong.
+
+    Returns:
+        None where nothing is wrong by itself, or runs like this one were not recorded.
+    """
+    if not is_like_recorded(record):
+        return None
+    baseline = record.baseline(goal)
+    parts = read_parts(record, goal, baseline)
+    if not wrong_parts(parts):
+        return None
+    return finding(decisive_part(parts, rule), record, goal, baseline)

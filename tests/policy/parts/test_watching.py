@@ -10,7 +10,7 @@ import pytest
 from hf_ftrisk import Forecast, Goal
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import default_rule
-from hf_ftrisk.policy.parts.watching import judges, rule_by_parts
+from hf_ftrisk.policy.parts.watching import concern, judges, rule_by_parts
 from hf_ftrisk.verdict import Verdict
 from tests.policy.parts.test_decision import RULE
 from tests.policy.parts.test_parts import GOAL, probe
@@ -97,3 +97,15 @@ def test_completed_runs_of_the_task_that_promise_more_hold_a_stop():
     ruling = hopeful.judge(stuck)
     assert ruling.verdict is Verdict.UNDECIDED
     assert "promise more" in ruling.reason
+
+
+def test_labels_that_say_nothing_are_the_concern_before_anything_else():
+    found = concern(probe([0.7] * 6, signal_z=0.0), GOAL, RULE)
+    assert found.name == "no_signal"
+    assert found.advice.startswith("Read ten training rows")
+
+
+def test_a_run_with_its_target_within_reach_is_of_no_concern_and_one_without_signals_unknown():
+    within = probe([0.7, 0.5, 0.3], signal_z=40.0, signal_eval_score=0.95)
+    assert concern(within, GOAL, RULE) is None
+    assert concern(replace(STUCK, static={}), GOAL, RULE) is None
