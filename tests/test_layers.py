@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,6 +99,21 @@ def test_no_two_modules_import_each_other_in_a_circle() -> None:
 
 def test_the_page_shows_the_layers_as_they_are_tested() -> None:
     assert table() in PAGE.read_text(encoding="utf-8"), "print it with `python -m tests.layers`"
+
+
+def _is_there(name: str) -> bool:
+    """Whether a dotted name is a module of the package, or something that one holds."""
+    module, _, attribute = name.rpartition(".")
+    return name in MODULES or (
+        module in MODULES and hasattr(importlib.import_module(module), attribute)
+    )
+
+
+def test_every_module_that_the_page_names_exists() -> None:
+    dotted = re.findall(r"`([a-z_]+(?:\.\w+)+)`", PAGE.read_text(encoding="utf-8"))
+    names = {f"hf_ftrisk.{name.removeprefix('hf_ftrisk.')}" for name in dotted}
+    assert names
+    assert not {name for name in names if not _is_there(name)}
 
 
 def _heavy_after(modules: list[str]) -> str:
