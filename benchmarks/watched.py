@@ -18,7 +18,7 @@ from hf_ftrisk.policy.rule import POOR_PROBABILITY
 
 BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 # Tables longer than this go into a file; so many of their rows stay on the page.
-MOST_ROWS, SHOWN_ROWS = 40, 12
+MAX_ROWS, SHOWN_ROWS = 40, 12
 # (good, progress at which it was stopped) of each run.
 Judged = list[tuple[bool, float | None]]
 
@@ -136,7 +136,7 @@ def write_table(page: Path, name: str, table: str) -> None:
     before, rest = page.read_text(encoding="utf-8").split(begin)
     _, after = rest.split(end)
     rows = [line for line in table.splitlines() if line.startswith("|")]
-    if len(rows) - 2 > MOST_ROWS:
+    if len(rows) - 2 > MAX_ROWS:
         _write_csv(page.parent / "tables" / f"{name}.csv", rows)
         link = f"[All {len(rows) - 2} rows](tables/{name}.csv), the first {SHOWN_ROWS} here:"
         said = [line for line in table.partition(rows[0])[0].splitlines() if line]

@@ -83,7 +83,7 @@ def fit_before_model(all_rows: Examples, choices: Choices = PACKAGED) -> BeforeM
         weight * np.sqrt(worth(rows)),
         rows.source,
         trees=choices.trees,
-        least_leaf=choices.least_leaf,
+        min_leaf=choices.min_leaf,
         columns=choices.columns,
         share=choices.share,
     )

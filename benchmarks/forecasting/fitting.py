@@ -54,7 +54,7 @@ class Choices:
     """What is compared in docs/evidence/forecasting.md; the defaults are what is packaged."""
 
     trees: int = 100
-    least_leaf: int = 10
+    min_leaf: int = 10
     columns: float = 0.4
     share: float = 0.6
     sized: bool = True
@@ -140,7 +140,7 @@ def fit_change_model(all_rows: Examples, choices: Choices = PACKAGED) -> ChangeM
         weight * np.sqrt(worth(rows)),
         rows.source,
         trees=choices.trees,
-        least_leaf=choices.least_leaf,
+        min_leaf=choices.min_leaf,
         columns=choices.columns,
         share=choices.share,
     )

@@ -39,7 +39,7 @@ def grow(
     source: np.ndarray,
     *,
     trees: int = 120,
-    least_leaf: int = 15,
+    min_leaf: int = 15,
     columns: float = 0.5,
     share: float = 0.6,
 ) -> Grown:
@@ -51,7 +51,7 @@ def grow(
         weight: (n_cases,) how much each case counts.
         source: (n_cases,) what cases belong together.
         trees: number of trees.
-        least_leaf: cases a leaf has at least.
+        min_leaf: cases a leaf has at least.
         columns: share of the features that each split may choose from.
         share: share of the sources that each tree is grown on.
     """
@@ -65,7 +65,7 @@ def grow(
     for number in range(trees):
         known = np.isin(member, rng.permutation(names.size)[:n_known])
         tree = ExtraTreeRegressor(
-            min_samples_leaf=least_leaf, max_features=columns, random_state=number
+            min_samples_leaf=min_leaf, max_features=columns, random_state=number
         )
         tree.fit(x32[known], y[known], sample_weight=weight[known])
         t = tree.tree_

@@ -241,7 +241,7 @@ def _content(repository: Repository, path: str, size: int, commit: str) -> bytes
     """A shard's bytes, unless the Hub says it is larger than any of ours."""
     if size > MAX_FILE_BYTES:
         raise HistoryError(f"the file has {size} bytes, more than {MAX_FILE_BYTES}")
-    content = repository.read(path, commit, most=MAX_FILE_BYTES)
+    content = repository.read(path, commit, max_bytes=MAX_FILE_BYTES)
     if content is None:
         raise HubError(f"{repository.repo_id}: {printable(path)} is listed but cannot be read")
     return content

@@ -27,20 +27,20 @@ T = TypeVar("T")
 class _Allowed(threading.local):
     """Bytes that an answer to a request of this thread may have; None: not one of ours."""
 
-    most: int | None = None
+    max_bytes: int | None = None
 
 
 _allowed = _Allowed()
 
 
-def within_bounds(request: Callable[[], T], *, seconds: float, most: int = ANSWER_BYTES) -> T:
+def within_bounds(request: Callable[[], T], *, seconds: float, max_bytes: int = ANSWER_BYTES) -> T:
     """What `request` returns, when it does so in time.
 
     Args:
         request: calls huggingface_hub's client. It runs in a thread of its own, which is left to
             itself when the time is up: nothing that it returns later is used.
         seconds: time for all of it.
-        most: bytes of any one answer.
+        max_bytes: bytes of any one answer.
 
     Raises:
         HubError: not in time, or too large an answer.
@@ -50,7 +50,7 @@ def within_bounds(request: Callable[[], T], *, seconds: float, most: int = ANSWE
     errors: list[BaseException] = []
 
     def work() -> None:
-        _allowed.most = most
+        _allowed.max_bytes = max_bytes
         try:
             _watch_answers()
             results.append(request())
@@ -75,15 +75,15 @@ def _watch_answers() -> None:
 
 
 def _bound(response: Any) -> None:
-    if _allowed.most is None:
+    if _allowed.max_bytes is None:
         return
-    most: int = _allowed.most
+    max_bytes: int = _allowed.max_bytes
     if response.headers.get("content-encoding", "identity") != "identity":
-        most = min(most, _PACKED_BYTES)
+        max_bytes = min(max_bytes, _PACKED_BYTES)
     length = response.headers.get("content-length", "")
     # The answer to a HEAD has no body, whatever length it tells.
-    if length.isdecimal() and int(length) > most and response.request.method != "HEAD":
-        raise _too_large(most)
+    if length.isdecimal() and int(length) > max_bytes and response.request.method != "HEAD":
+        raise _too_large(max_bytes)
     library = import_module(type(response).__module__.partition(".")[0])
 
     class Counted(library.SyncByteStream):  # type: ignore[name-defined,misc]
@@ -96,8 +96,8 @@ def _bound(response: Any) -> None:
             n_bytes = 0
             for part in self._stream:
                 n_bytes += len(part)
-                if n_bytes > most:
-                    raise _too_large(most)
+                if n_bytes > max_bytes:
+                    raise _too_large(max_bytes)
                 yield part
 
         def close(self) -> None:
@@ -106,5 +106,5 @@ def _bound(response: Any) -> None:
     response.stream = Counted(response.stream)
 
 
-def _too_large(most: int) -> HubError:
-    return HubError(f"the Hub's answer is larger than {most:,} bytes; nothing was taken")
+def _too_large(max_bytes: int) -> HubError:
+    return HubError(f"the Hub's answer is larger than {max_bytes:,} bytes; nothing was taken")

@@ -98,13 +98,13 @@ class Repository:
             raise HubError(f"{self.repo_id}: the Hub names no commit")
         return info.sha
 
-    def read(self, path: str, commit: str, *, most: int = ANSWER_BYTES) -> bytes | None:
+    def read(self, path: str, commit: str, *, max_bytes: int = ANSWER_BYTES) -> bytes | None:
         """A file's content at a commit, None when it has none of that name.
 
         Args:
             path: its place in the repository.
             commit: hash of the commit.
-            most: bytes that it may have.
+            max_bytes: bytes that it may have.
 
         Raises:
             HubError: it cannot be read, or is larger.
@@ -120,7 +120,7 @@ class Repository:
                     return None
                 return Path(file).read_bytes()
 
-            return self._try(download, seconds=LONG_SECONDS, most=most)
+            return self._try(download, seconds=LONG_SECONDS, max_bytes=max_bytes)
 
     def files(self, folder: str, commit: str) -> list[tuple[str, int]]:
         """(path, size in bytes) of every file below a folder at a commit; none if it is missing.
@@ -201,12 +201,16 @@ class Repository:
         return Commit(info.commit_url, info.oid, info.pr_url)
 
     def _try(
-        self, action: Callable[[], T], *, seconds: float = SHORT_SECONDS, most: int = ANSWER_BYTES
+        self,
+        action: Callable[[], T],
+        *,
+        seconds: float = SHORT_SECONDS,
+        max_bytes: int = ANSWER_BYTES,
     ) -> T:
         failures, started = 0, time.monotonic()
         while True:
             try:
-                return within_bounds(action, seconds=seconds, most=most)
+                return within_bounds(action, seconds=seconds, max_bytes=max_bytes)
             except REQUEST_ERRORS as error:
                 problem = understand(error, self._token)
             failures += 1

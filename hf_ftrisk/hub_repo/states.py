@@ -35,7 +35,7 @@ def download_states(repo: str, folder: Path, *, revision: str | None = None) -> 
     files = []
     for path, _ in listed[:_MAX_STATES]:
         target = (folder / path).resolve()
-        content = hub.read(path, head, most=MAX_BYTES)
+        content = hub.read(path, head, max_bytes=MAX_BYTES)
         if content is None or not target.is_relative_to(folder.resolve()):
             continue
         target.parent.mkdir(parents=True, exist_ok=True)

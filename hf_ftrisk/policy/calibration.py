@@ -78,10 +78,10 @@ def drawn(records: Sequence[RunRecord], goal: Goal, false_stop_rate: float) -> l
         return list(records[-MAX_CALIBRATION_RUNS:])
     looks = float(np.mean([look_steps(run.max_steps, run.eval_step).size for run in good]))
     kept = max(MAX_CALIBRATION_FORECASTS / looks, _SPARE / false_stop_rate)
-    most = min(MAX_CALIBRATION_RUNS, round(kept * len(records) / len(good)))
-    if len(records) <= most:
+    max_runs = min(MAX_CALIBRATION_RUNS, round(kept * len(records) / len(good)))
+    if len(records) <= max_runs:
         return list(records)
-    chosen = np.random.default_rng(0).permutation(len(records))[:most]
+    chosen = np.random.default_rng(0).permutation(len(records))[:max_runs]
     return [records[i] for i in sorted(chosen.tolist())]
 
 

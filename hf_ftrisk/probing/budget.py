@@ -42,10 +42,10 @@ class EvalSize:
     generates: bool = False
 
     @property
-    def least_rows(self) -> int:
+    def min_rows(self) -> int:
         """Rows of the smallest evaluation that is done."""
-        least = min(self.batch, MIN_ROWS) if self.generates else MIN_ROWS
-        return least if self.rows is None else min(least, self.rows)
+        fewest = min(self.batch, MIN_ROWS) if self.generates else MIN_ROWS
+        return fewest if self.rows is None else min(fewest, self.rows)
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def make_plan(
     *,
     max_steps: int,
     seeds: int,
-    least_look: float,
-    most_look: float,
+    min_look_cost: float,
+    max_look_cost: float,
     depths: Sequence[int] | None = None,
 ) -> Plan:
     """Seeds, depths and evaluation time that `allowed` steps pay for.
@@ -144,25 +144,25 @@ def make_plan(
         allowed: steps' worth that may still be spent.
         max_steps: optimizer steps of the full run.
         seeds: wanted number of probes.
-        least_look: cost of the smallest evaluation; 0 without an evaluation set.
-        most_look: cost of the largest one.
+        min_look_cost: cost of the smallest evaluation; 0 without an evaluation set.
+        max_look_cost: cost of the largest one.
         depths: wanted depths; None: a doubling grid as deep as the budget goes.
 
     Raises:
         ValueError: depths that are no steps of this run.
     """
-    most_look = max(least_look, most_look)
+    max_look_cost = max(min_look_cost, max_look_cost)
     wanted = None if depths is None else check_depths(depths, max_steps)
-    most = seeds if wanted is not None else many_probes(seeds, allowed / max_steps)
-    for count in range(most, 0, -1):
+    max_count = seeds if wanted is not None else many_probes(seeds, allowed / max_steps)
+    for count in range(max_count, 0, -1):
         each = allowed / count
         if wanted is None:
-            grid, look = _own_grid(each, count, least_look, most_look, max_steps)
+            grid, look = _own_grid(each, count, min_look_cost, max_look_cost, max_steps)
         else:
-            grid, look = _given_grid(each, wanted, least_look, most_look)
+            grid, look = _given_grid(each, wanted, min_look_cost, max_look_cost)
         if grid and (count == 1 or wanted is not None or grid[-1] >= MIN_DEPTH_OF_MANY):
             return Plan(count, grid, look, _fewer(count, seeds, allowed))
-    return Plan(1, (), least_look, _fewer(1, seeds, allowed))
+    return Plan(1, (), min_look_cost, _fewer(1, seeds, allowed))
 
 
 def _fewer(count: int, seeds: int, allowed: float) -> tuple[str, ...]:
@@ -175,33 +175,33 @@ def _fewer(count: int, seeds: int, allowed: float) -> tuple[str, ...]:
 
 
 def _own_grid(
-    each: float, seeds: int, least: float, most: float, max_steps: int
+    each: float, seeds: int, min_cost: float, max_cost: float, max_steps: int
 ) -> tuple[tuple[int, ...], float]:
     """The doubling grid with the most looks that are worth it and leave the steps their share."""
-    best: tuple[tuple[int, ...], float] = ((), least)
+    best: tuple[tuple[int, ...], float] = ((), min_cost)
     for count in range(1, MAX_DEPTHS + 1):
         # The look before the first step is shared by all seeds.
         looks = count + 1 / seeds
-        cost = min(max(EVAL_SHARE * each / looks, least), most)
+        cost = min(max(EVAL_SHARE * each / looks, min_cost), max_cost)
         deepest = min(math.floor(each - looks * cost), max_steps)
         # The shallowest depth of several lies beyond the first step, which every probe begins with.
         dear = deepest < (1.0 - EVAL_SHARE) * each - 1.0
-        small = cost < min(_ROWS_OF_A_LOOK * least, most)
+        small = cost < min(_ROWS_OF_A_LOOK * min_cost, max_cost)
         if count > 1 and (dear or small or deepest < 2**count):
             break
         if deepest >= 1:
             best = (depth_grid(deepest, count), cost)
-    if not best[0] and math.floor(each - least) >= 1:
-        return (min(math.floor(each - least), max_steps),), least
+    if not best[0] and math.floor(each - min_cost) >= 1:
+        return (min(math.floor(each - min_cost), max_steps),), min_cost
     return best
 
 
 def _given_grid(
-    each: float, depths: tuple[int, ...], least: float, most: float
+    each: float, depths: tuple[int, ...], min_cost: float, max_cost: float
 ) -> tuple[tuple[int, ...], float]:
     """As many of the wanted depths, from the shallowest, as the steps and evaluations allow."""
     for count in range(len(depths), 0, -1):
         left = each - depths[count - 1]
-        if left >= count * least:
-            return depths[:count], min(max(left / (count + 1), least), most)
-    return (), least
+        if left >= count * min_cost:
+            return depths[:count], min(max(left / (count + 1), min_cost), max_cost)
+    return (), min_cost

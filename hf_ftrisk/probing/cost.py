@@ -116,9 +116,9 @@ class Ledger:
             return None
         return self._price(self._evaluations[-1])
 
-    def seconds_per_row(self, least_rows: int) -> float | None:
-        """Mean evaluation time of one row, from the evaluations of at least `least_rows` rows."""
-        entries = [e for e in self._evaluations if e.rows is not None and e.rows >= least_rows]
+    def seconds_per_row(self, min_rows: int) -> float | None:
+        """Mean evaluation time of one row, from the evaluations of at least `min_rows` rows."""
+        entries = [e for e in self._evaluations if e.rows is not None and e.rows >= min_rows]
         rows = sum(entry.rows or 0 for entry in entries)
         return sum(entry.seconds for entry in entries) / rows if rows else None
 

@@ -31,7 +31,7 @@ class Evaluations:
         size: the evaluation set.
         rows_per_step: training rows of one optimizer step, None if unknown.
         metric: what every evaluation has to give.
-        most_rows: rows wanted at most, None: the whole set.
+        max_rows: rows wanted at most, None: the whole set.
         note: takes sentences for the report.
     """
 
@@ -43,7 +43,7 @@ class Evaluations:
         size: EvalSize,
         rows_per_step: float | None,
         metric: str,
-        most_rows: int | None,
+        max_rows: int | None,
         note: Callable[[str], None],
     ) -> None:
         self._workload = workload
@@ -51,7 +51,7 @@ class Evaluations:
         self._size = size
         self._rows_per_step = rows_per_step
         self._metric = metric
-        self._wanted = most_rows
+        self._max_rows_wanted = max_rows
         self._note = note
         self.rows: int | None = None
         # Metrics of the untrained model on the whole sample.
@@ -66,7 +66,7 @@ class Evaluations:
     @property
     def guessed_cost(self) -> float:
         """Cost of the smallest evaluation before anything was timed, steps."""
-        rows = self._size.least_rows
+        rows = self._size.min_rows
         return rows / (self._rows_per_step or rows) * FORWARD_SHARE
 
     @property
@@ -85,15 +85,15 @@ class Evaluations:
         return self.dry_run_result.seconds / step * _NOISE
 
     @property
-    def least_cost(self) -> float:
+    def min_cost(self) -> float:
         """What the smallest evaluation is taken to cost, steps."""
         return self._measured or self.guessed_cost
 
     @property
-    def most_cost(self) -> float:
+    def max_cost(self) -> float:
         """What an evaluation of all rows that may be seen is taken to cost, steps."""
-        rows = self._most_rows()
-        return float("inf") if rows is None else self.least_cost * rows / self._size.least_rows
+        rows = self._max_rows()
+        return float("inf") if rows is None else self.min_cost * rows / self._size.min_rows
 
     @property
     def next_cost(self) -> float:
@@ -104,12 +104,12 @@ class Evaluations:
     @property
     def barely_fits(self) -> bool:
         """Whether what is left does for the smallest evaluation, without reserve for the clock."""
-        return self._ledger.left >= self.least_cost / _NOISE
+        return self._ledger.left >= self.min_cost / _NOISE
 
-    def _most_rows(self) -> int | None:
+    def _max_rows(self) -> int | None:
         """Rows of the evaluation sample at most; None: a set of unknown length, all of it."""
-        total, most = self._size.rows, self._wanted
-        return most if total is None else total if most is None else min(total, most)
+        total, limit = self._size.rows, self._max_rows_wanted
+        return limit if total is None else total if limit is None else min(total, limit)
 
     # --- evaluating -----------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class Evaluations:
         """
         if self._ledger.allowed < 1 + 2 * self.guessed_cost:
             return
-        self._set_rows(self._size.least_rows)
+        self._set_rows(self._size.min_rows)
         # Of a set without a length one batch is taken.
         limit = 0.0 if self._size.rows is None else None
         evaluation = self._workload.evaluate_untrained(probe, limit)
@@ -130,23 +130,25 @@ class Evaluations:
     def plan(self, cost: float) -> None:
         """From now on an evaluation may cost `cost` steps, and sees as many rows as that buys."""
         self._planned = cost
-        self._set_rows(self._most_rows())
+        self._set_rows(self._max_rows())
 
     def measure(self, item: Probed) -> None:
         """Evaluate a probe where it stands, within what is left."""
         left = self._ledger.left
         # Before the first look only the smallest one's cost is known, and it fixes the rows.
-        least = (self.next_cost if self._looked else self._measured or 0.0) / _NOISE
-        if left < least:
+        min_cost = (self.next_cost if self._looked else self._measured or 0.0) / _NOISE
+        if left < min_cost:
             self._note(
                 f"Probe {item.probe.seed} was not evaluated at step {item.probe.step}: an "
-                f"evaluation costs as much as {least:.1f} steps, and {max(0.0, left):.1f} steps of "
-                "the budget were left."
+                f"evaluation costs as much as {min_cost:.1f} steps, and {max(0.0, left):.1f} steps "
+                "of the budget were left."
             )
             return
-        limit = min(left, 2 * least) if self._looked else min(left, max(least, self.next_cost))
+        limit = (
+            min(left, 2 * min_cost) if self._looked else min(left, max(min_cost, self.next_cost))
+        )
         if not self._looked:
-            self._fit_rows(limit / least if least else float("inf"))
+            self._fit_rows(limit / min_cost if min_cost else float("inf"))
         seconds = limit * (self._ledger.step_seconds or 0.0)
         evaluation = self._post(item.probe.evaluate(seconds))
         self._check(evaluation.metrics)
@@ -195,8 +197,8 @@ class Evaluations:
             ratio: time there is over that of the smallest evaluation.
         """
         size = self._size
-        if ratio * size.least_rows < size.batch:
-            self._set_rows(max(size.least_rows, int(ratio * size.least_rows)))
+        if ratio * size.min_rows < size.batch:
+            self._set_rows(max(size.min_rows, int(ratio * size.min_rows)))
 
     def _set_rows(self, rows: int | None) -> None:
         self.rows = rows

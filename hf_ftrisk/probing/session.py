@@ -115,7 +115,7 @@ class Session:
                 size=size,
                 rows_per_step=self.facts.rows_per_step,
                 metric=goal.metric,
-                most_rows=self.options.eval_samples,
+                max_rows=self.options.eval_samples,
                 note=self.notes.append,
             )
         if goal.metric != "eval_loss":
@@ -218,7 +218,7 @@ class Session:
         self._time_a_step(evaluations)
         self.plan = self._own_plan(evaluations)
         if not self.plan.depths:
-            self._no_room(evaluations.least_cost)
+            self._no_room(evaluations.min_cost)
             return
         target: int | None = self.plan.depths[0]
         seeds = self.plan.seeds
@@ -244,7 +244,7 @@ class Session:
         wanted = min(_TIMED_STEPS, self.facts.max_steps, *(self.options.depths or ()))
         for target in range(1, wanted + 1):
             # Only the first step is taken on a guess: it prices what was evaluated before.
-            if target > 1 and not self._affords(1 + evaluations.least_cost):
+            if target > 1 and not self._affords(1 + evaluations.min_cost):
                 return
             self._advance(self.probed[0], target)
 
@@ -254,8 +254,8 @@ class Session:
             ledger.left + ledger.steps,
             max_steps=self.facts.max_steps,
             seeds=self.options.seeds,
-            least_look=evaluations.least_cost,
-            most_look=evaluations.most_cost,
+            min_look_cost=evaluations.min_cost,
+            max_look_cost=evaluations.max_cost,
             depths=self.options.depths,
         )
         depths = plan.depths

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Dark, middle and light in this order; the last one is the color of what went wrong.
 DARK, MIDDLE, LIGHT, WARM = "#12355b", "#3d8a93", "#a9b8c6", "#c1501f"
 _FAN = ((0.9, 0.16), (0.8, 0.16), (0.5, 0.22))  # levels of the intervals, and their opacity
-_MOST_NAMES = 8  # tasks of a phase diagram that are all named; of more only the one asked about
+_MAX_NAMES = 8  # tasks of a phase diagram that are all named; of more only the one asked about
 _LEVELS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
 
 
@@ -237,7 +237,7 @@ def plot_regimes(
             {"color": WARM, "ms": 14, "mec": "black"} if chosen else {"color": DARK, "ms": 6}
         )
         axes.plot([max(limit, lowest)], [start], "*" if chosen else "o", zorder=4, **style)
-        if chosen or len(points) <= _MOST_NAMES:
+        if chosen or len(points) <= _MAX_NAMES:
             place: dict[str, Any] = {"xytext": (8, 6), "textcoords": "offset points"}
             axes.annotate(_literal(name), (max(limit, lowest), start), fontsize=8, **place)
     axes.set(xscale="log", yscale="log", xlim=(lowest, highest), ylim=(bottom, highest))
@@ -315,8 +315,8 @@ def finish(axes: Axes, title: str, *, legend: bool = True) -> Axes:
 def _decades(total: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
     """Limits that show the curve, and of its band no more than a factor of four either way."""
     top = min(float(high.max()), 4.0 * float(total.max()))
-    least = max(float(low.min()), float(total.min()) / 4.0, 1e-9)
-    return 0.8 * least, 1.25 * top
+    low_limit = max(float(low.min()), float(total.min()) / 4.0, 1e-9)
+    return 0.8 * low_limit, 1.25 * top
 
 
 def _plain_numbers(axes: Axes) -> None:

@@ -103,7 +103,7 @@ def minimize(risk: Callable[[Floats], Floats], charge: Charge, start: Floats) ->
         ValueError: a charge that is not finite or that falls.
     """
     depths_found = minimize_each(
-        lambda _, depth: risk(depth), CheckedCharge(charge), start, 1, most_open=_MAX_OPEN
+        lambda _, depth: risk(depth), CheckedCharge(charge), start, 1, max_open=_MAX_OPEN
     )
     return float(depths_found[0])
 
@@ -154,7 +154,7 @@ def minimize_each(
     charge: Callable[[Floats], Floats],
     start: Floats,
     n_curves: int,
-    most_open: int = _MAX_OPEN_EACH,
+    max_open: int = _MAX_OPEN_EACH,
 ) -> Floats:
     """Whole step that minimizes risk + charge, for each of several curves.
 
@@ -167,7 +167,7 @@ def minimize_each(
         charge: depths (m,) -> charges (m,), non-decreasing.
         start: (n,) increasing depths that span the search; its end is tried even if not whole.
         n_curves: number of curves.
-        most_open: intervals above which the search ends early. So many only stay open where the
+        max_open: intervals above which the search ends early. So many only stay open where the
             sum is flat: the risk falls as the charge rises, over most of the run.
     """
     end = start[-1]
@@ -177,14 +177,14 @@ def minimize_each(
     charged = charge(grid)
     total = risks + charged
     at = total.argmin(axis=1)
-    best, least = grid[at], total[np.arange(n_curves), at]
+    best, lowest = grid[at], total[np.arange(n_curves), at]
     # Intervals (m,): their curve, ends, risk at the far end and charge at the near one.
     curve = np.repeat(np.arange(n_curves), grid.size - 1)
     low, high = np.tile(grid[:-1], n_curves), np.tile(grid[1:], n_curves)
     low_charge, high_risk = np.tile(charged[:-1], n_curves), risks[:, 1:].ravel()
     while True:
-        open_ = (high_risk + low_charge < least[curve]) & (high - low > 1.0)
-        if not open_.any() or open_.sum() > most_open:
+        open_ = (high_risk + low_charge < lowest[curve]) & (high - low > 1.0)
+        if not open_.any() or open_.sum() > max_open:
             return np.asarray(best)
         curve, low, high = curve[open_], low[open_], high[open_]
         low_charge, high_risk = low_charge[open_], high_risk[open_]
@@ -194,8 +194,8 @@ def minimize_each(
         objective = new_risk + new_charge
         order = np.lexsort((objective, curve))
         first = order[np.unique(curve[order], return_index=True)[1]]
-        better = first[objective[first] < least[curve[first]]]
-        best[curve[better]], least[curve[better]] = middle[better], objective[better]
+        better = first[objective[first] < lowest[curve[first]]]
+        best[curve[better]], lowest[curve[better]] = middle[better], objective[better]
         curve = np.concatenate([curve, curve])
         low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
         low_charge = np.concatenate([low_charge, new_charge])

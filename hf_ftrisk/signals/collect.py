@@ -88,7 +88,7 @@ def collated_sample(
     seed: int,
     deadline: Deadline | None = None,
     growing: bool = False,
-    least: Callable[[int], int] | None = None,
+    min_over_ranks: Callable[[int], int] | None = None,
 ) -> CollatedSample:
     """At most `max_rows` rows of `data`, batched by the Trainer's collator on this process alone.
 
@@ -100,7 +100,7 @@ def collated_sample(
         seed: of the sampling.
         deadline: ends reading, for which it leaves half of its time, and collating.
         growing: the first batches have 2, 4, 8, ... rows.
-        least: turns this rank's number of rows into the least of all ranks'.
+        min_over_ranks: turns this rank's number of rows into the least of all ranks'.
 
     Columns the model does not take are dropped as the Trainer drops them. No data loader is built,
     so the accelerator keeps no trace of it, and the random states stay.
@@ -115,8 +115,8 @@ def collated_sample(
         # Ranks read by their own clocks, and go on with what all of them have.
         time = deadline.part(0.5).alone()
         rows, n_rows = sample_rows(data, max_rows, seed, time, stream=stream)
-        if least is not None:
-            rows = rows[: least(len(rows))]
+        if min_over_ranks is not None:
+            rows = rows[: min_over_ranks(len(rows))]
         start = 0
         for size in _batch_sizes(batch_size, growing):
             if start >= len(rows) or (batches and deadline.passed()):
@@ -290,7 +290,7 @@ def trainer_signals(
             seed=seed,
             deadline=deadline.part(share),
             growing=True,
-            least=_least(trainer) if several else None,
+            min_over_ranks=_min_over_ranks(trainer) if several else None,
         )
         for data, share in ((trainer.train_dataset, 1 / 6), (first_eval_set(trainer), 1 / 5))
     )
@@ -373,14 +373,14 @@ def planned_rates(trainer: Any) -> np.ndarray | None:
     return scheduler_rates(shadow.create_scheduler(max_steps, optimizer=dummy), max_steps)
 
 
-def _least(trainer: Any) -> Callable[[int], int]:
-    def least(count: int) -> int:
+def _min_over_ranks(trainer: Any) -> Callable[[int], int]:
+    def fewest(count: int) -> int:
         counts = trainer.accelerator.gather(
             torch.tensor([count], device=trainer.accelerator.device)
         )
         return int(counts.min())
 
-    return least
+    return fewest
 
 
 def _agreement(trainer: Any) -> Any:

@@ -260,9 +260,9 @@ def watch_loop(
         ...         if w.should_stop:
         ...             break
     """
-    for name, value, least in (("max_steps", max_steps, 1), ("first_step", first_step, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be a whole number of {least} or more, got {value!r}")
+    for name, value, min_value in (("max_steps", max_steps, 1), ("first_step", first_step, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < min_value:
+            raise ValueError(f"{name} must be a whole number of {min_value} or more, got {value!r}")
     if finish == "anneal" and optimizer is None:
         raise ValueError("finish='anneal' lowers the learning rate: pass optimizer=... as well")
     goal = Goal.parse(goal)

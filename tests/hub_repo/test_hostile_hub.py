@@ -46,8 +46,8 @@ def test_a_file_larger_than_any_card_is_not_taken(hub, monkeypatch):
     at = hub.make(REPO, {"README.md": b"x" * 5000, "small.md": b"y" * 900}).history()[0].oid
     card = Repository(REPO, "model")
     with pytest.raises(HubError, match=r"larger than 1,000 bytes; nothing was taken"):
-        card.read("README.md", at, most=1000)
-    assert card.read("small.md", at, most=1000) == b"y" * 900
+        card.read("README.md", at, max_bytes=1000)
+    assert card.read("small.md", at, max_bytes=1000) == b"y" * 900
 
 
 @pytest.mark.parametrize("declared", [True, False])

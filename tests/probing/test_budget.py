@@ -250,7 +250,7 @@ def test_an_evaluation_before_the_first_step_is_priced_by_the_first_steps():
 )
 def test_a_plan_costs_no_more_than_allowed(allowed, seeds, least, factor):
     plan = make_plan(
-        allowed, max_steps=500, seeds=seeds, least_look=least, most_look=least * factor
+        allowed, max_steps=500, seeds=seeds, min_look_cost=least, max_look_cost=least * factor
     )
     if plan.depths:
         looks = len(plan.depths) * plan.look_cost

@@ -92,10 +92,12 @@ class TrainingLoop:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise TypeError(f"{name} must be a function, got {type(value).__name__}")
-        for name, least in (("max_steps", 1), ("eval_rows", 1), ("eval_batch_size", 1)):
+        for name, min_value in (("max_steps", 1), ("eval_rows", 1), ("eval_batch_size", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be a whole number of {least} or more, got {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or value < min_value:
+                raise ValueError(
+                    f"{name} must be a whole number of {min_value} or more, got {value!r}"
+                )
         if self.evaluations < 0:
             raise ValueError(f"evaluations must be 0 or more, got {self.evaluations!r}")
         if self.learning_rates is not None and len(self.learning_rates) != self.max_steps:

@@ -113,8 +113,8 @@ class LoopProbe:
         """Metrics on the sample, or on the fewer rows that `limit` seconds will do for."""
         rows = self._sample[0]
         if limit is not None and self._row_seconds:
-            least = EvalSize(self._loop.eval_rows, self._loop.eval_batch_size).least_rows
-            rows = min(rows, max(least, int(limit / self._row_seconds)))
+            min_rows = EvalSize(self._loop.eval_rows, self._loop.eval_batch_size).min_rows
+            rows = min(rows, max(min_rows, int(limit / self._row_seconds)))
         rng = RngState.capture()
         start = time.perf_counter()
         try:

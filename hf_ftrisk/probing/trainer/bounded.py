@@ -62,14 +62,14 @@ class EvalClock:
         self._rows.append(0)
         return BoundedLoader(loader, self)
 
-    def count(self, batch: Any, most: int | None) -> None:
-        """Count the rows of a batch, of at most `most` there are."""
+    def count(self, batch: Any, n_rows: int | None) -> None:
+        """Count the rows of a batch, of a set of `n_rows`."""
         size = find_batch_size(batch)
         if size is None:
             self._known = False
             return
         seen = self._rows[-1] + size * self._ranks
-        self._rows[-1] = seen if most is None else min(seen, most)
+        self._rows[-1] = seen if n_rows is None else min(seen, n_rows)
 
     def ends(self, batch_seconds: float) -> bool:
         """Whether another batch of `batch_seconds` would exceed this set's part of the limit."""
@@ -94,13 +94,13 @@ class BoundedLoader:
 
     def __iter__(self) -> Iterator[Any]:
         clock, dataset = self._clock, getattr(self._loader, "dataset", None)
-        most = len(dataset) if has_length(dataset) else None
+        n_rows = len(dataset) if has_length(dataset) else None
         batches = len(self._loader) if has_length(self._loader) else None
         begun, slowest = clock.now(), 0.0
         for index, batch in enumerate(self._loader):
             # Everything done with a batch happens before the next one is asked for.
             yield batch
-            clock.count(batch, most)
+            clock.count(batch, n_rows)
             now = clock.now()
             slowest, begun = max(slowest, now - begun), now
             if index + 1 != batches and clock.ends(slowest):

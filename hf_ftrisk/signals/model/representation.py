@@ -38,16 +38,16 @@ class Represented:
 def represented(
     model: torch.nn.Module,
     batches: Sequence[Batch],
-    most_rows: int,
+    max_rows: int,
     deadline: Deadline | None = None,
     pace: Pace | None = None,
 ) -> Represented:
-    """The first batches as the model represents them, of about `most_rows` rows at most.
+    """The first batches as the model represents them, of about `max_rows` rows at most.
 
     Args:
         model: any module, in evaluation mode.
         batches: collated batches.
-        most_rows: rows to look at.
+        max_rows: rows to look at.
         deadline: when to end.
         pace: of the work on batches so far.
     """
@@ -56,7 +56,7 @@ def represented(
     rows = 0
     with torch.no_grad():
         for batch in pace.over(_of_a_head(model, batches), deadline, batch_rows):
-            if rows >= most_rows:
+            if rows >= max_rows:
                 break
             part = _look(model, batch, rows)
             if part is None:
