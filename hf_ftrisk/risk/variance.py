@@ -76,7 +76,7 @@ def variance_parts(values: ArrayLike, groups: Sequence[Hashable]) -> VariancePar
         raise ValueError(f"values must be finite, got {r[bad[:5]].tolist()} at {bad[:5].tolist()}")
     number: dict[Hashable, int] = {}
     index = np.array([number.setdefault(group, len(number)) for group in groups])
-    # Centerd on the grand mean first: large common offsets would cost digits.
+    # Centered on the grand mean first: large common offsets would cost digits.
     deviation = r - r.mean()
     sizes = np.bincount(index)
     means = np.bincount(index, weights=deviation) / sizes

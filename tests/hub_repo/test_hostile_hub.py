@@ -115,7 +115,7 @@ def ask(monkeypatch, serve, seconds=30.0):
 def test_requests_of_others_in_the_process_are_not_bounded(hub):
     hub.make(REPO)
     assert within_bounds(lambda: 5, seconds=5) == 5
-    assert bounds._allowed.most is None
+    assert bounds._allowed.max_bytes is None
 
 
 def test_what_a_request_raises_is_raised():

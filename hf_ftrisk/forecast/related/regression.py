@@ -76,7 +76,7 @@ def ridge(known: np.ndarray, new: np.ndarray, outcomes: np.ndarray) -> Estimate:
     """Ridge regression on standardized features, its penalty chosen by leaving one out.
 
     Args:
-        known: (n, p) features of the known runs, centerd; n >= 2.
+        known: (n, p) features of the known runs, centered; n >= 2.
         new: (p,) features of the new run.
         outcomes: (n,) outcomes of the known runs.
     """

@@ -172,7 +172,7 @@ def _fitted(
     cross = (z @ x.T) @ vectors
     for penalty in penalties:
         part = (cross / (np.maximum(values, 0.0) + penalty)) @ vectors.T
-        # Targets are centerd by their mean, which is added again.
+        # Targets are centered by their mean, which is added again.
         yield (part - part.mean(axis=1, keepdims=True) + 1.0 / n).astype(np.float32)
 
 

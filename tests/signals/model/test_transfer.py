@@ -78,9 +78,9 @@ def test_h_score_is_the_trace_of_the_inverse_covariance_times_that_of_class_mean
     rng = np.random.default_rng(4)
     labels = np.arange(n_rows) % 3
     x = rng.standard_normal((n_rows, n_dims)) + labels[:, None]
-    centerd = x - x.mean(axis=0)
-    covariance, shrinkage = ledoit_wolf(centerd, assume_centered=True)
-    means = np.stack([centerd[labels == label].mean(axis=0) for label in labels])
+    centered = x - x.mean(axis=0)
+    covariance, shrinkage = ledoit_wolf(centered, assume_centered=True)
+    means = np.stack([centered[labels == label].mean(axis=0) for label in labels])
     direct = np.trace(np.linalg.inv(covariance) @ means.T @ means) / n_rows
     assert h_score(x, labels) == pytest.approx((1 - shrinkage) * direct)
 
