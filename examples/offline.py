@@ -26,7 +26,7 @@ from transformers import (
 
 GOOD = ["lovely", "brilliant", "moving", "funny", "clever", "warm"]
 BAD = ["dull", "clumsy", "tedious", "shallow", "noisy", "grim"]
-THINGS = ["plot", "cast", "ending", "music", "dialogue", "pace", "camera", "humour"]
+THINGS = ["plot", "cast", "ending", "music", "dialogue", "pace", "camera", "humor"]
 PLACES = ["in the cinema", "at home", "on a plane", "last night", "with friends", "again"]
 FRAMES = [
     "the {thing} was {word} {place}",

@@ -113,7 +113,7 @@ def _probes(axes: Axes, replays: Sequence[Replay]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="root of U(c) by replay", ylabel="by probe")
     axes.set(xlim=(1e-3, 0.6), ylim=(1e-3, 0.6))
     axes.set_title(
-        "(i) What probes say of their error, against the error\n(grey: tasks of few seeds)"
+        "(i) What probes say of their error, against the error\n(gray: tasks of few seeds)"
     )
 
 
@@ -133,7 +133,7 @@ def _forms(axes: Axes, forms: Sequence[Mapping[str, Mapping[str, HeldOut]]]) -> 
 
 
 def _phase(axes: Axes, replays: Sequence[Replay], places: Sequence[Place]) -> None:
-    labelled: set[str] = set()
+    labeled: set[str] = set()
     for replay, place in zip(replays, places, strict=True):
         unit = replay.task.tolerance
         low, middle, high = np.maximum(place.intrinsic / unit, 5e-3)
@@ -149,9 +149,9 @@ def _phase(axes: Axes, replays: Sequence[Replay], places: Sequence[Place]) -> No
             color=color,
             ms=8 if has_many_seeds(replay.task) else 4,
             mfc=color if place.fit.alpha is not None else "white",
-            label=regime if regime not in labelled else None,
+            label=regime if regime not in labeled else None,
         )
-        labelled.add(regime)
+        labeled.add(regime)
     for replay, place in zip(replays, places, strict=True):
         if np.isnan(place.alpha[1]):
             at = place.intrinsic[1] / replay.task.tolerance

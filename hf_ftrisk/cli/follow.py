@@ -46,7 +46,7 @@ def follow(
     Reads the trainer_state.json of the newest checkpoint, or the watch.json that a callback with
     report_dir writes at every look, whichever is newer. Ends when the run has ended.
 
-    Exit status: 0 the run ended well or without a judgement, 3 it ended poor, 130 Ctrl-C.
+    Exit status: 0 the run ended well or without a judgment, 3 it ended poor, 130 Ctrl-C.
 
     Example: `hf-ftrisk follow out --goal "eval_accuracy>=0.85"`
     """

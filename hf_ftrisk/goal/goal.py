@@ -14,10 +14,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hf_ftrisk.goal.metric_names import (
-    MAX_ERRORS_PER_WORD,
     MetricKind,
     infer_greater_is_better,
-    metric_facts,
     metric_kind,
 )
 
@@ -175,21 +173,6 @@ class Goal:
     def unit(self) -> float:
         """What 1 on the scale of fractions is on this goal's: 100 for percent, else 1."""
         return 100.0 if self.kind == "percent" else 1.0
-
-    @property
-    def usual_range(self) -> tuple[float, float] | None:
-        """Where nearly all values lie, known from name and kind alone; None where that is nowhere.
-
-        The bounds of a bounded metric; [0, 1] of errors per word, which may go beyond.
-        """
-        low, high = self.bounds
-        if self.kind != "loss":
-            return (low, high) if math.isfinite(high) else None
-        facts = metric_facts(self.metric)
-        if facts is None or facts.mostly_below is None:
-            return None
-        percent = self.target is not None and self.target > MAX_ERRORS_PER_WORD
-        return (0.0, facts.mostly_below * (100.0 if percent else 1.0))
 
     def is_better(self, value: float, than: float) -> bool:
         """Whether `value` is strictly better than `than`; a non-finite value never is."""

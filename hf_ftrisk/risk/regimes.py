@@ -21,7 +21,6 @@ from hf_ftrisk.risk.decay import Floats
 Regime = Literal["noise-dominant", "static-sufficient", "dynamic-critical", "unidentified"]
 NamedRegime = Literal["noise-dominant", "static-sufficient", "dynamic-critical"]
 
-REGIMES: tuple[NamedRegime, ...] = ("noise-dominant", "static-sufficient", "dynamic-critical")
 DECISIVE = 0.8
 
 

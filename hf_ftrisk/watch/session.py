@@ -62,7 +62,6 @@ class Session:
         self._told_poor = False
         self._messages: list[str] = []
         self._notes: list[str] = []
-        self._flops: float | None = None
         self._suspect = False
         self._alarmed = False
         self._told_nonfinite = False

@@ -133,10 +133,3 @@ def test_direction_and_range_of_a_name_that_libraries_give(name):
 )
 def test_what_is_no_score_has_no_direction(name):
     assert metric_facts(name) is None
-
-
-def test_errors_per_word_mostly_stay_below_one_and_may_exceed_it():
-    assert Goal("eval_wer").usual_range == (0.0, 1.0)
-    assert Goal("eval_wer", target=20).usual_range == (0.0, 100.0)
-    assert Goal("eval_loss").usual_range is None
-    assert Goal("eval_mcc").usual_range == (-1.0, 1.0)

@@ -64,7 +64,7 @@ def test_something_else_than_a_trainer_is_refused() -> None:
         preflight(torch.nn.Linear(2, 2), goal="eval_loss")
 
 
-def test_a_misspelt_setting_is_refused(tmp_path) -> None:
+def test_a_misspelled_setting_is_refused(tmp_path) -> None:
     with pytest.raises(TypeError, match="budgt"):
         PreflightRunner(bert_trainer(tmp_path), goal="eval_loss", budgt=0.1)
 
