@@ -6,7 +6,7 @@ Two kinds of probe start where the run starts (same weights, same data order; dr
 - ``"jump"``: the planned schedule from its peak on, without the warm-up, for 10 % of the run. Its
   evaluations lie at 1, 2, 2.5, 5 and 10 %, so that it holds the shorter ones.
 
-Mixed precision (bfloat16) as most runs have it; one thread.
+Mixed precision (bfloat16) as most runs have it, where the device computes in it; one thread.
 """
 
 from __future__ import annotations
@@ -98,6 +98,12 @@ class _EvaluateAt(TrainerCallback):
             control.should_evaluate = True
 
 
+def precision() -> str:
+    """``"bf16"``; ``"fp32"`` on a processor that only emulates it, several times slower."""
+    fast = torch.cuda.is_available() or "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return "bf16" if fast else "fp32"
+
+
 def _trainer(setting: LongSetting, task: Task, folder: str, steps: int | None = None) -> Trainer:
     """The run's Trainer; with `steps` one that trains so long and evaluates only when told."""
     steps_of_eval = {"eval_strategy": "no"}
@@ -113,7 +119,7 @@ def _trainer(setting: LongSetting, task: Task, folder: str, steps: int | None = 
         weight_decay=setting.weight_decay,
         per_device_train_batch_size=setting.batch_size,
         per_device_eval_batch_size=64,
-        bf16=True,
+        bf16=precision() == "bf16",
         use_cpu=not torch.cuda.is_available(),
         logging_steps=1,
         # The filter would put the running mean in place of a NaN loss.
@@ -210,7 +216,7 @@ def _to_record(
         if name in baselines:
             baselines[name] = min(baselines[name], start[name])
     settings = asdict(setting) | {"setting_id": setting.setting_id, "n_labels": task.n_labels}
-    settings["eval_rows"] = len(task.eval_rows)
+    settings |= {"eval_rows": len(task.eval_rows), "precision": precision()}
     return RunRecord.from_log_history(
         [_shortened(entry) for entry in log_history if "train_runtime" not in entry],
         max_steps=len(rates),

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from hf_ftrisk.signals import dataset, dynamics
-from hf_ftrisk.signals.model import compatibility, label_signal, movement, own_input
+from hf_ftrisk.signals.model import (
+    compatibility,
+    label_signal,
+    movement,
+    own_input,
+    simulated,
+)
 
 _HEAD = """\
 # Signals
@@ -63,6 +69,12 @@ _PARTS = (
         movement,
         "`movement_signals`: no step is taken. LoRA is included: at its first step only B has a "
         "gradient.",
+    ),
+    (
+        "How far a head gets within the schedule",
+        simulated,
+        "`simulated_signals`: the body stays as it is; nothing of the Trainer is trained. Of "
+        "classes of rows, with at least 20 evaluation rows.",
     ),
     (
         "A run so far",

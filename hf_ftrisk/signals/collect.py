@@ -16,7 +16,7 @@ from hf_ftrisk.signals.deadline import Deadline
 from hf_ftrisk.signals.model.batches import Batch, LossFunction
 from hf_ftrisk.signals.model.compatibility import compatibility_signals
 from hf_ftrisk.signals.model.frozen import random_states_kept
-from hf_ftrisk.signals.model.movement import Update, movement_signals, update_of
+from hf_ftrisk.signals.model.movement import PlannedSteps, Update, update_of
 from hf_ftrisk.signals.model.transfer import load_libraries
 from hf_ftrisk.signals.sample import DataSample, sample_rows
 from hf_ftrisk.trainers.facts import length_of, optimizer_name, scheduler_rates
@@ -301,27 +301,21 @@ def trainer_signals(
     tokens = None
     if samples[0].n_rows and samples[0].lengths.size:
         tokens = float(samples[0].lengths.mean()) * samples[0].n_rows
-    update = first_update(trainer)
-    signals |= compatibility_signals(
+    return signals | compatibility_signals(
         trainer.model,
         train.batches[:max_batches],
         _with_targets(trainer, train.batches, held_out.batches)[:max_batches],
         loss=trainer_loss(trainer),
         learning_rate=trainer.args.learning_rate,
-        update=update,
+        planned=PlannedSteps(
+            planned_rates(trainer) if rates is None else rates,
+            first_update(trainer),
+            max_grad_norm=trainer.args.max_grad_norm,
+            momentum=_momentum(trainer.optimizer),
+        ),
         train_tokens=tokens,
         max_gradient_batches=max_gradient_batches,
         deadline=deadline,
-    )
-    if "gradient_l1" not in signals:
-        return signals
-    return signals | movement_signals(
-        signals["gradient_l1"],
-        signals["gradient_norm"],
-        planned_rates(trainer) if rates is None else rates,
-        update,
-        max_grad_norm=trainer.args.max_grad_norm,
-        momentum=_momentum(trainer.optimizer),
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.signals.model.movement import agreed_gain
 
 # A goal without a target is met by any value better than the trivial one; a little of the way from
 # there to the best possible one stands for it.
@@ -28,8 +29,6 @@ _USED = 3.0
 # log10 of the share of the trivial loss that a step may change it by without a stir.
 _CALM = math.log10(0.05)
 _EVAL_LOSS = "eval_loss"
-# Share of a gradient that batches are taken to agree on at least: the estimate is noisy.
-_MIN_AGREED = 0.03
 # What twice the rows add to the log odds of a probe's skill: 0.2 to 0.6 from 40 to 640 rows of
 # trec6, sst2, snips and tweet_emotion; fine-tunes end where some 0.4 leads to.
 _PER_DOUBLING = 0.4
@@ -48,9 +47,8 @@ class Parts:
             the share of the way from the trivial predictor to the best possible one.
         rows: log10 of the rows for each class that the run gets to see, in [0, 2].
         movement: log10 of the fall of the loss that the schedule can bring to first order over the
-            one that is asked for, twice that where it is less, in [-5, 1]. Of the gradient the
-            mean of its 1-norm and of that part of it which batches agree on: the one takes noise
-            for signal, the other does not see what many steps average out.
+            one that is asked for, twice that where it is less, in [-5, 1]. See
+            `agreed_gain`.
         heat: by how many powers of ten a single step at the peak rate changes the loss by more than
             a twentieth of the trivial one, to first order; with a minus sign, in [-2, 0].
         learning: fall of the losses at the probe's end below the trivial one, as a share of it, in
@@ -112,7 +110,7 @@ def read_parts(
     """
     static = probe.static
     asked = skill_asked(goal, baseline)
-    gain, wanted = expected_gain(static), needed_fall(probe, goal, asked)
+    gain, wanted = agreed_gain(static), needed_fall(probe, goal, asked)
     ratio, excess = _powers(gain, wanted), _powers(step_gain(probe), trivial_loss(probe))
     return Parts(
         signal=_signal(static),
@@ -184,16 +182,6 @@ def needed_fall(probe: RunRecord, goal: Goal, asked: float | None) -> float | No
         return None
     share = _cut(asked, _MIN_FALL, 1.0)
     return max((untrained or trivial) - trivial, 0.0) + share * trivial
-
-
-def expected_gain(static: Mapping[str, float]) -> float | None:
-    """First-order fall of the loss by the schedule, part of the noise taken off, in nats."""
-    gain = static.get("schedule_gain")
-    whole = static.get("gradient_l1")
-    if gain is None or not whole:
-        return gain
-    agreed = max(static.get("gradient_l1_agreed", whole) / whole, _MIN_AGREED)
-    return gain * math.sqrt(min(agreed, 1.0))
 
 
 def peak_rate(probe: RunRecord) -> float | None:

@@ -57,10 +57,11 @@ from hf_ftrisk.signals.model.batches import (
 )
 from hf_ftrisk.signals.model.frozen import frozen
 from hf_ftrisk.signals.model.gradients import MAX_COORDINATES, batch_gradients, gradient_signals
-from hf_ftrisk.signals.model.label_signal import label_signal, label_signal_seconds
-from hf_ftrisk.signals.model.movement import Update
+from hf_ftrisk.signals.model.label_signal import Labeled, label_signal, label_signal_seconds
+from hf_ftrisk.signals.model.movement import PlannedSteps, agreed_gain, movement_signals
 from hf_ftrisk.signals.model.own_input import input_signals
 from hf_ftrisk.signals.model.representation import Represented, represented
+from hf_ftrisk.signals.model.simulated import simulated_seconds, simulated_signals
 from hf_ftrisk.signals.model.transfer import (
     fit_seconds,
     h_score,
@@ -81,7 +82,7 @@ def compatibility_signals(
     *,
     loss: LossFunction = model_loss,
     learning_rate: float | None = None,
-    update: Update | None = "sign",
+    planned: PlannedSteps | None = None,
     train_tokens: float | None = None,
     max_gradient_batches: int = 12,
     max_coordinates: int = MAX_COORDINATES,
@@ -96,34 +97,41 @@ def compatibility_signals(
             of either list should grow from few rows: see `Pace`.
         loss: loss of a model on a batch; default: the one the model returns.
         learning_rate: peak learning rate, for predicted_gain.
-        update: first step of the optimizer, ``"sign"`` (Adam and its kin) or ``"gradient"`` (SGD);
-            None: unknown.
+        planned: the optimizer's steps; None: those of Adam, at rates that are not known.
         train_tokens: tokens of the whole training set, for lora_parameters_per_token.
         max_gradient_batches: batches of either list the gradient is taken on.
         max_coordinates: gradient coordinates kept of each batch; of more parameters a random part
             is kept, and sums over it are scaled up.
         deadline: when to stop looking at further batches: a sixth of its time goes to the
             zero-shot loss, five eighths to what the labels say of the model's representation (or
-            a language model's targets of their inputs), the rest to gradients.
+            a language model's targets of their inputs), the rest to gradients and what rests on
+            them.
     """
     deadline, pace = deadline or Deadline(), Pace()
+    planned = planned or PlannedSteps()
     with frozen(model):
         signals = capacity_signals(model, train_tokens)
         signals |= zero_shot_signals(
             model, eval_batches, loss=loss, deadline=deadline.part(1 / 6), pace=pace
         )
-        signals |= feature_signals(
-            model, train_batches, eval_batches, deadline=deadline.part(3 / 4), pace=pace
-        )
+        time = deadline.part(3 / 4)
+        train, held_out = representations(model, train_batches, eval_batches, time, pace)
+        signals |= feature_signals(train, held_out, time)
         signals |= input_signals(model, train_batches, deadline.part(2 / 3), pace)
         train_gradients, eval_gradients = (
             batch_gradients(model, part[:max_gradient_batches], loss, max_coordinates, time, pace)
-            for part, time in ((train_batches, deadline.part(0.5)), (eval_batches, deadline))
+            for part, time in (
+                (train_batches, deadline.part(0.5)),
+                (eval_batches, deadline.part(0.9)),
+            )
         )
     rows = float(max((batch_rows(batch) for batch in train_batches), default=0))
     signals |= gradient_signals(
-        train_gradients, eval_gradients, rows, learning_rate=learning_rate, update=update
+        train_gradients, eval_gradients, rows, learning_rate=learning_rate, update=planned.update
     )
+    if "gradient_l1" in signals:
+        signals |= movement_signals(signals["gradient_l1"], signals["gradient_norm"], planned)
+    signals |= head_signals(train, held_out, agreed_gain(signals), deadline)
     return {name: value for name, value in signals.items() if math.isfinite(value)}
 
 
@@ -209,30 +217,60 @@ def _one_row_each(logits: torch.Tensor, classes: torch.Tensor) -> bool:
 # --- frozen features -----------------------------------------------------------------------------
 
 
-def feature_signals(
+def representations(
     model: torch.nn.Module,
     train_batches: Sequence[Batch],
     eval_batches: Sequence[Batch],
-    *,
     deadline: Deadline | None = None,
     pace: Pace | None = None,
+) -> tuple[Represented, Represented]:
+    """Training and evaluation rows as the model represents them; no evaluation rows where the
+    model has no head of which a linear probe could say anything.
+    """
+    deadline, pace = deadline or Deadline(), pace or Pace()
+    train = represented(model, train_batches, MAX_FEATURES, deadline.part(0.6), pace)
+    held_out = () if train.labeled is None else eval_batches
+    return train, represented(model, held_out, MAX_FEATURES, deadline.part(0.6), pace)
+
+
+def feature_signals(
+    train: Represented, held_out: Represented, deadline: Deadline | None = None
 ) -> dict[str, float]:
     """What frozen representations say of the labels: `label_signal`, and LogME, H-score and a
     linear probe on the pooled last hidden states.
     """
-    deadline, pace = deadline or Deadline(), pace or Pace()
-    train = represented(model, train_batches, MAX_FEATURES, deadline.part(0.6), pace)
-    if train.labeled is None:
+    deadline, labeled = deadline or Deadline(), train.labeled
+    if labeled is None:
         return {}
-    held_out = represented(model, eval_batches, MAX_FEATURES, deadline.part(0.6), pace)
     signals: dict[str, float] = {}
-    labeled = train.labeled
-    columns = (
-        np.unique(labeled.targets).size if labeled.targets.ndim == 1 else labeled.targets.shape[1]
-    )
-    if deadline.allows(label_signal_seconds(len(labeled), columns)):
+    if deadline.allows(label_signal_seconds(len(labeled), _columns(labeled))):
         signals |= label_signal(labeled, held_out.labeled)
     return signals | _transfer_signals(train, held_out, deadline)
+
+
+def head_signals(
+    train: Represented, held_out: Represented, gain: float | None, deadline: Deadline
+) -> dict[str, float]:
+    """`simulated_signals`, where they can be had in time.
+
+    Args:
+        train: training rows.
+        held_out: evaluation rows.
+        gain: first-order fall of the loss by the schedule, nats; None: not known.
+        deadline: when to end.
+    """
+    labeled = train.labeled
+    if labeled is None or gain is None:
+        return {}
+    if not deadline.allows(simulated_seconds(len(labeled), _columns(labeled))):
+        return {}
+    return simulated_signals(labeled, held_out.labeled, gain)
+
+
+def _columns(labeled: Labeled) -> int:
+    """Target columns of a regression: one a class, or those that there are."""
+    targets = labeled.targets
+    return np.unique(targets).size if targets.ndim == 1 else int(targets.shape[1])
 
 
 def _transfer_signals(

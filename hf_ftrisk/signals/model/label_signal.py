@@ -164,16 +164,24 @@ def _fitted(
     Features are standardized by the rows that are fitted; the intercept is not penalized.
     """
     n = features.shape[0]
-    center, scale = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(scale > 1e-8, scale, np.inf) * np.sqrt(max(1, int((scale > 1e-8).sum())))
-    x = ((features - center) / scale).astype(np.float64)
-    z = ((others - center) / scale).astype(np.float64)
+    x, z = standardized(features, others)
     values, vectors = np.linalg.eigh(x @ x.T)
     cross = (z @ x.T) @ vectors
     for penalty in penalties:
         part = (cross / (np.maximum(values, 0.0) + penalty)) @ vectors.T
         # Targets are centered by their mean, which is added again.
         yield (part - part.mean(axis=1, keepdims=True) + 1.0 / n).astype(np.float32)
+
+
+def standardized(features: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features (n, n_dims) and those of other rows by the first's center and spread.
+
+    Rows are of length 1 in the mean.
+    """
+    center, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale > 1e-8, scale, np.inf) * np.sqrt(max(1, int((scale > 1e-8).sum())))
+    x, z = ((part - center) / scale for part in (features, others))
+    return x.astype(np.float64), z.astype(np.float64)
 
 
 def _explained(smoother: np.ndarray, y: np.ndarray, total: float) -> float:

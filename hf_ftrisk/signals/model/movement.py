@@ -19,11 +19,17 @@ et al. 2023 (sign descent) |
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 Update = Literal["sign", "gradient"]
+
+# Share of a gradient that batches are taken to agree on at least: the estimate is noisy.
+_MIN_AGREED = 0.03
 
 _SIGN_LIKE = ("adam", "ademamix", "lion", "rmsprop", "adafactor")
 _UNKNOWN = ("lomo", "galore", "apollo", "schedulefree", "schedule_free")
@@ -43,32 +49,56 @@ def update_of(optimizer: str) -> Update | None:
     return "sign" if any(part in name for part in _SIGN_LIKE) else None
 
 
-def movement_signals(
-    l1: float,
-    norm: float,
-    rates: np.ndarray | None,
-    update: Update | None,
-    max_grad_norm: float | None = None,
-    momentum: float = 0.0,
-) -> dict[str, float]:
-    """``schedule_rates`` and ``schedule_gain``, as far as they are known.
+@dataclass(frozen=True, eq=False)
+class PlannedSteps:
+    """The optimizer's steps as they are planned.
 
     Args:
-        l1: 1-norm of the mean training gradient.
-        norm: its 2-norm.
         rates: (max_steps,) planned learning rates; None: not known.
         update: what a step follows; None: not known.
         max_grad_norm: norm that gradients are clipped to; None or 0: they are not. Adam's steps do
             not change with it.
         momentum: of SGD: a constant gradient is followed 1 / (1 - momentum) times as far.
     """
-    if rates is None or rates.size == 0:
+
+    rates: np.ndarray | None = None
+    update: Update | None = "sign"
+    max_grad_norm: float | None = None
+    momentum: float = 0.0
+
+
+def movement_signals(l1: float, norm: float, planned: PlannedSteps) -> dict[str, float]:
+    """``schedule_rates`` and ``schedule_gain``, as far as they are known.
+
+    Args:
+        l1: 1-norm of the mean training gradient.
+        norm: its 2-norm.
+        planned: the optimizer's steps.
+    """
+    if planned.rates is None or planned.rates.size == 0:
         return {}
-    total = float(rates.sum())
+    total = float(planned.rates.sum())
     signals = {"schedule_rates": total}
-    if update == "sign":
+    if planned.update == "sign":
         signals["schedule_gain"] = total * l1
-    elif update == "gradient":
-        clipped = min(norm, max_grad_norm) if max_grad_norm else norm
-        signals["schedule_gain"] = total * clipped * norm / max(1.0 - momentum, 1e-3)
+    elif planned.update == "gradient":
+        clipped = min(norm, planned.max_grad_norm) if planned.max_grad_norm else norm
+        signals["schedule_gain"] = total * clipped * norm / max(1.0 - planned.momentum, 1e-3)
     return signals
+
+
+def agreed_gain(static: Mapping[str, float]) -> float | None:
+    """First-order fall of the loss by the schedule, part of the noise taken off, in nats.
+
+    Of the gradient the geometric mean of its 1-norm and of that part of it which batches agree on:
+    the one takes noise for signal, the other does not see what many steps average out.
+
+    Args:
+        static: signals by name; None is returned where ``schedule_gain`` is missing.
+    """
+    gain = static.get("schedule_gain")
+    whole = static.get("gradient_l1")
+    if gain is None or not whole:
+        return gain
+    agreed = max(static.get("gradient_l1_agreed", whole) / whole, _MIN_AGREED)
+    return gain * math.sqrt(min(agreed, 1.0))

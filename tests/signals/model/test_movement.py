@@ -8,25 +8,35 @@ import torch
 from transformers import Trainer
 
 from hf_ftrisk.signals.collect import first_update, planned_rates, trainer_signals
-from hf_ftrisk.signals.model.movement import movement_signals, update_of
+from hf_ftrisk.signals.model.movement import PlannedSteps, agreed_gain, movement_signals, update_of
 from tests.signals.tiny import arguments, bert, classified_rows, trainer_of
 
 RATES = np.array([1e-4, 2e-4, 1e-4])
 
 
 def test_adam_moves_by_the_one_norm_and_sgd_by_the_squared_norm():
-    assert movement_signals(50.0, 2.0, RATES, "sign")["schedule_gain"] == pytest.approx(0.02)
-    assert movement_signals(50.0, 2.0, RATES, "gradient")["schedule_gain"] == pytest.approx(1.6e-3)
+    adam = movement_signals(50.0, 2.0, PlannedSteps(RATES, "sign"))
+    assert adam["schedule_gain"] == pytest.approx(0.02)
+    sgd = movement_signals(50.0, 2.0, PlannedSteps(RATES, "gradient"))
+    assert sgd["schedule_gain"] == pytest.approx(1.6e-3)
 
 
 def test_sgd_is_clipped_and_carried_on_by_momentum():
-    clipped = movement_signals(50.0, 2.0, RATES, "gradient", max_grad_norm=1.0, momentum=0.9)
+    planned = PlannedSteps(RATES, "gradient", max_grad_norm=1.0, momentum=0.9)
+    clipped = movement_signals(50.0, 2.0, planned)
     assert clipped["schedule_gain"] == pytest.approx(4e-4 * 1.0 * 2.0 / 0.1)
 
 
 def test_what_is_not_known_is_left_out():
-    assert movement_signals(50.0, 2.0, None, "sign") == {}
-    assert set(movement_signals(50.0, 2.0, RATES, None)) == {"schedule_rates"}
+    assert movement_signals(50.0, 2.0, PlannedSteps(None, "sign")) == {}
+    assert set(movement_signals(50.0, 2.0, PlannedSteps(RATES, None))) == {"schedule_rates"}
+
+
+def test_of_a_gradient_that_batches_half_agree_on_some_is_noise():
+    static = {"schedule_gain": 2.0, "gradient_l1": 10.0, "gradient_l1_agreed": 2.5}
+    assert agreed_gain(static) == pytest.approx(1.0)  # 2 times the root of a quarter
+    assert agreed_gain({"schedule_gain": 2.0}) == 2.0
+    assert agreed_gain({}) is None
 
 
 @pytest.mark.parametrize(
