@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from hf_ftrisk.demo.history import HISTORY_FILE
-from hf_ftrisk.demo.setting import Setting
+from hf_ftrisk.demo.setting import DemoSetting
 from hf_ftrisk.demo.tasks import TaskName, task_of
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
@@ -41,12 +41,12 @@ PLANS: dict[TaskName, dict[float, range]] = {
 }
 
 
-def planned(name: TaskName) -> list[Setting]:
+def planned(name: TaskName) -> list[DemoSetting]:
     """The runs of a task, learning rates in turn."""
     rates = PLANS[name]
     longest = max(len(seeds) for seeds in rates.values())
     return [
-        Setting(f"lr-{rate:g}-s{seeds[k]}", "", rate, seed=seeds[k])
+        DemoSetting(f"lr-{rate:g}-s{seeds[k]}", "", rate, seed=seeds[k])
         for k in range(longest)
         for rate, seeds in rates.items()
         if k < len(seeds)

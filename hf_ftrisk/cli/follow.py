@@ -50,12 +50,12 @@ def follow(
 
     Example: `hf-ftrisk follow out --goal "eval_accuracy>=0.85"`
     """
-    from hf_ftrisk.replay.batch import Options, Replayer
+    from hf_ftrisk.replay.batch import Replayer, ReplayOptions
 
     with told_errors():
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder} is a file: `hf-ftrisk replay {folder}` reads it")
-        replayer = Replayer(Options(goal=goal, kind=kind, history=history))
+        replayer = Replayer(ReplayOptions(goal=goal, kind=kind, history=history))
     show = _json_line if json_output else _drawn
     if not newest(folder):
         typer.echo(f"waiting for a checkpoint in {folder}; Ctrl-C to quit", err=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.replay.batch import Options, Replayer
+from hf_ftrisk.replay.batch import Replayer, ReplayOptions
 from hf_ftrisk.replay.compare import Comparison, compare
 from hf_ftrisk.replay.examples import NAMES, load_example
 from hf_ftrisk.replay.replay import Replay, find_states, summarize
@@ -75,7 +75,7 @@ def run_replay(
         as_json: JSON instead of text.
         html: file to write an interactive page to as well.
         screen: a terminal, where a plot is drawn above the text of one run.
-        how: the fields of `Options`.
+        how: the fields of `ReplayOptions`.
 
     Raises:
         FileNotFoundError: no such path.
@@ -83,7 +83,7 @@ def run_replay(
         MissingExtraError: a page or an event file was asked for without its extra.
         ValueError: no run there, or a goal, depth or rate that cannot be.
     """
-    replayer = Replayer(Options(**how))
+    replayer = Replayer(ReplayOptions(**how))
     replays = _found(place, example, revision, replayer)
     compared = None
     if other is not None:

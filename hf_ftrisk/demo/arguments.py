@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from hf_ftrisk.demo.setting import Setting
+from hf_ftrisk.demo.setting import DemoSetting
 
 
 def training_arguments(
-    setting: Setting, folder: Path, *, max_steps: int, eval_every: int, **own: Any
+    setting: DemoSetting, folder: Path, *, max_steps: int, eval_every: int, **own: Any
 ) -> TrainingArguments:
     """Arguments of a setting's run.
 

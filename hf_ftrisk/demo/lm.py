@@ -22,7 +22,7 @@ from hf_ftrisk.demo.arguments import training_arguments
 from hf_ftrisk.demo.data import answers, with_shuffled_targets
 from hf_ftrisk.demo.packages import smollm2_file
 from hf_ftrisk.demo.progress import quiet
-from hf_ftrisk.demo.setting import Setting
+from hf_ftrisk.demo.setting import DemoSetting
 
 MAX_TOKENS = 48
 MAX_STEPS = 40
@@ -30,7 +30,7 @@ EVAL_EVERY = 4
 EVAL_ROWS = 24
 
 
-def lm_trainer(setting: Setting, folder: Path) -> Trainer:
+def lm_trainer(setting: DemoSetting, folder: Path) -> Trainer:
     """The Trainer of a setting, as a user would build it.
 
     Args:
@@ -81,7 +81,7 @@ def _model(seed: int) -> Any:
     return get_peft_model(base, adapters)
 
 
-def _arguments(setting: Setting, folder: Path) -> TrainingArguments:
+def _arguments(setting: DemoSetting, folder: Path) -> TrainingArguments:
     return training_arguments(
         setting,
         folder,

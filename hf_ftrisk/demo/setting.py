@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Setting:
+class DemoSetting:
     """One way to fine-tune.
 
     Args:

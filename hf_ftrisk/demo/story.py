@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_ftrisk.demo.history import demo_history
-from hf_ftrisk.demo.setting import Setting
+from hf_ftrisk.demo.setting import DemoSetting
 from hf_ftrisk.demo.tasks import Task, TaskName, task_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
@@ -30,7 +30,7 @@ SEEDS = 3
 
 
 @dataclass(frozen=True)
-class Ending:
+class SettingResult:
     """What was predicted of one setting, and its outcome.
 
     Args:
@@ -39,7 +39,7 @@ class Ending:
         watched: report of the watched run, with the true final value in it.
     """
 
-    setting: Setting
+    setting: DemoSetting
     before: RiskReport
     watched: RiskReport
 
@@ -53,7 +53,7 @@ class Ending:
         return next((look for look in looks if look.step >= third), None)
 
 
-def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> list[Ending]:
+def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> list[SettingResult]:
     """Run the demo and leave its files in `folder`.
 
     The sound setting's report.json, README.md (model card) and report.png lie in the folder
@@ -89,8 +89,8 @@ def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> li
 
 
 def _tell(
-    task: Task, setting: Setting, folder: Path, history: RunHistory, console: Console
-) -> Ending:
+    task: Task, setting: DemoSetting, folder: Path, history: RunHistory, console: Console
+) -> SettingResult:
     from hf_ftrisk.probing.runner import preflight
     from hf_ftrisk.watch.callback import FineTuneRiskCallback as Watcher
 
@@ -127,7 +127,7 @@ def _tell(
     watched = watched.after(before)
     _leave_files(task, trainer, watched, folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
-    return Ending(setting, before, watched)
+    return SettingResult(setting, before, watched)
 
 
 def _outcome_of(trainer: Trainer, callback: FineTuneRiskCallback, goal: Goal) -> float:
@@ -151,7 +151,7 @@ def _leave_files(task: Task, trainer: Trainer, report: RiskReport, folder: Path)
     plot_report(report, folder / "report.png")
 
 
-def ending_table(endings: list[Ending], goal: Goal) -> Table:
+def ending_table(endings: list[SettingResult], goal: Goal) -> Table:
     """What was predicted of each setting, its outcome, steps spent and saved; 80 columns."""
     table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
     for column in ("setting", "before the run", "in the run", "outcome", "spent", "saved"):

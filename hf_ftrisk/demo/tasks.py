@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hf_ftrisk.demo.setting import Setting
+from hf_ftrisk.demo.setting import DemoSetting
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -40,8 +40,8 @@ class Task:
     budget: float
     depths: tuple[int, ...] | None
     eval_samples: int | None
-    settings: tuple[Setting, ...]
-    trainer: Callable[[Setting, Path], Trainer]
+    settings: tuple[DemoSetting, ...]
+    trainer: Callable[[DemoSetting, Path], Trainer]
     base_model: str
     datasets: str
 
@@ -52,7 +52,7 @@ def task_of(name: TaskName) -> Task:
 
 
 def _text_task() -> Task:
-    def trainer(setting: Setting, folder: Path) -> Trainer:
+    def trainer(setting: DemoSetting, folder: Path) -> Trainer:
         from hf_ftrisk.demo.text import text_trainer
 
         return text_trainer(setting, folder)
@@ -66,9 +66,11 @@ def _text_task() -> Task:
         depths=None,
         eval_samples=None,
         settings=(
-            Setting("sound", "a sound setting", 1e-4),
-            Setting("too-small", "a learning rate far too small", 1e-7),
-            Setting("shuffled", "a sound learning rate, but shuffled labels", 1e-4, shuffled=True),
+            DemoSetting("sound", "a sound setting", 1e-4),
+            DemoSetting("too-small", "a learning rate far too small", 1e-7),
+            DemoSetting(
+                "shuffled", "a sound learning rate, but shuffled labels", 1e-4, shuffled=True
+            ),
         ),
         trainer=trainer,
         base_model="sentence-transformers/all-MiniLM-L6-v2",
@@ -77,7 +79,7 @@ def _text_task() -> Task:
 
 
 def _lm_task() -> Task:
-    def trainer(setting: Setting, folder: Path) -> Trainer:
+    def trainer(setting: DemoSetting, folder: Path) -> Trainer:
         from hf_ftrisk.demo.lm import lm_trainer
 
         return lm_trainer(setting, folder)
@@ -91,9 +93,11 @@ def _lm_task() -> Task:
         depths=(2, 4),
         eval_samples=12,
         settings=(
-            Setting("sound", "a sound setting", 1e-3),
-            Setting("too-small", "a learning rate far too small", 1e-7),
-            Setting("shuffled", "a sound learning rate, but shuffled answers", 1e-3, shuffled=True),
+            DemoSetting("sound", "a sound setting", 1e-3),
+            DemoSetting("too-small", "a learning rate far too small", 1e-7),
+            DemoSetting(
+                "shuffled", "a sound learning rate, but shuffled answers", 1e-3, shuffled=True
+            ),
         ),
         trainer=trainer,
         base_model="HuggingFaceTB/SmolLM2-135M-Instruct",

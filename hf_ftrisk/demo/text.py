@@ -21,7 +21,7 @@ from hf_ftrisk.demo.arguments import training_arguments
 from hf_ftrisk.demo.data import bbc_news, with_shuffled_targets
 from hf_ftrisk.demo.packages import minilm_folder
 from hf_ftrisk.demo.progress import quiet
-from hf_ftrisk.demo.setting import Setting
+from hf_ftrisk.demo.setting import DemoSetting
 
 MAX_TOKENS = 24
 MAX_STEPS = 300
@@ -29,7 +29,7 @@ EVAL_EVERY = 15
 EVAL_ROWS = 200
 
 
-def text_trainer(setting: Setting, folder: Path) -> Trainer:
+def text_trainer(setting: DemoSetting, folder: Path) -> Trainer:
     """The Trainer of a setting, as a user would build it.
 
     Args:
@@ -75,7 +75,7 @@ def _model(topics: tuple[str, ...], seed: int) -> torch.nn.Module:
     return model  # type: ignore[no-any-return]  # untyped in transformers
 
 
-def _arguments(setting: Setting, folder: Path) -> TrainingArguments:
+def _arguments(setting: DemoSetting, folder: Path) -> TrainingArguments:
     return training_arguments(
         setting,
         folder,

@@ -84,7 +84,7 @@ def drift(record: RunRecord) -> float:
     return float(clocks(record).at(np.array([record.last_step])).drift[0])
 
 
-def loss_falls(record: RunRecord) -> bool:
+def eval_loss_falls(record: RunRecord) -> bool:
     """Whether the evaluation loss is below where it began."""
     _, loss = record.curve("eval_loss")
     loss = loss[np.isfinite(loss)]

@@ -12,8 +12,8 @@ from hf_ftrisk.diagnoses.evidence import (
     WINDOW,
     Evidence,
     drift,
+    eval_loss_falls,
     is_policy_gradient,
-    loss_falls,
     risen,
     spread,
     train_loss_at,
@@ -39,7 +39,7 @@ def not_learning(evidence: Evidence) -> Diagnosis | None:
         return None
     # During warm-up the loss has had no chance yet.
     passed = drift(record)
-    if passed < MIN_PROGRESS or loss_falls(record):
+    if passed < MIN_PROGRESS or eval_loss_falls(record):
         return None
     quarter = max(loss.size // 4, WINDOW)
     noise, level = spread(loss), abs(float(np.median(loss[:quarter])))
@@ -83,7 +83,7 @@ def collapsed(evidence: Evidence) -> Diagnosis | None:
     if count < 2:
         return None
     fell = any(goal.is_better(float(value), constant) for value in values[:-count])
-    if not fell and (drift(record) < COLLAPSE_PROGRESS or loss_falls(record)):
+    if not fell and (drift(record) < COLLAPSE_PROGRESS or eval_loss_falls(record)):
         return None
     since = int(steps[-count])
     return Diagnosis(

@@ -60,7 +60,7 @@ _HIGH = np.array([high for _, high in BEFORE_RANGES.values()])
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class KnownBefore:
     """What is known of a run before its first evaluation.
 
     Args:
@@ -74,7 +74,7 @@ class Known:
     features: np.ndarray
 
 
-def known_before(record: RunRecord, goal: Goal) -> Known:
+def known_before(record: RunRecord, goal: Goal) -> KnownBefore:
     """What is known of a run's end before its first evaluation.
 
     Args:
@@ -111,7 +111,7 @@ def known_before(record: RunRecord, goal: Goal) -> Known:
     if scale.shape == "loss" and is_loss:
         candidates = (-train, -untrained)
     reference = next((z for z in candidates if math.isfinite(z)), 0.0)
-    return Known(scale, reference, np.clip(row, _LOW, _HIGH))
+    return KnownBefore(scale, reference, np.clip(row, _LOW, _HIGH))
 
 
 def _probe(static: Mapping[str, float], goal: Goal, scale: Scale) -> float:
@@ -143,7 +143,7 @@ class BeforeModel:
     sources: int
     runs: int
 
-    def ends(self, known: Known, progress: float, n: int) -> np.ndarray:
+    def ends(self, known: KnownBefore, progress: float, n: int) -> np.ndarray:
         """Equally likely z (n,) of the run's last evaluation, ascending."""
         weights = self.forest.weights(known.features)
         draws = spread(weights, self.outcomes.change, n)

@@ -20,8 +20,8 @@ from hf_ftrisk.forecast.features import seen
 from hf_ftrisk.forecast.related.runs import (
     DIP_RECOVERS,
     ColdMedian,
-    Known,
     RelatedRuns,
+    RunCache,
     from_units,
     in_units,
 )
@@ -50,7 +50,7 @@ class Forecaster:
     history: tuple[RunRecord, ...] = ()
     models: Mapping[Family, ChangeModel] | None = None
     before: Mapping[Family, BeforeModel] | None = None
-    _known: Known = field(default_factory=Known, repr=False)
+    _known: RunCache = field(default_factory=RunCache, repr=False)
     _related: dict[tuple[str | None, int, Goal], RelatedRuns] = field(
         default_factory=dict, repr=False, init=False
     )

@@ -125,7 +125,7 @@ def merge(card: str, *, key: str, value: Mapping[str, Any], tag: str, section: s
     return bom + opening + front + closing + set_section(body, section, Marks(key), newline)
 
 
-class Parts(NamedTuple):
+class CardParts(NamedTuple):
     """A card, cut: put together again, the parts are the card.
 
     Args:
@@ -143,14 +143,14 @@ class Parts(NamedTuple):
     body: str
 
 
-def parts(card: str) -> Parts:
+def parts(card: str) -> CardParts:
     """The parts of a card."""
     bom = _BOM if card.startswith(_BOM) else ""
     text = card[len(bom) :]
     match = _FRONT_MATTER.match(text)
     if match is None:
-        return Parts(bom, "", "", "", text)
-    return Parts(bom, match["open"], match["yaml"], match["close"], text[match.end() :])
+        return CardParts(bom, "", "", "", text)
+    return CardParts(bom, match["open"], match["yaml"], match["close"], text[match.end() :])
 
 
 def with_front(card: str, other: str) -> str:

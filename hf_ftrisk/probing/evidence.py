@@ -28,7 +28,7 @@ MIN_SUPPORT = 4.0
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class ProbeEvidence:
     """Everything concluded from the probes up to one depth.
 
     Args:
@@ -87,7 +87,7 @@ def summarize(
     history: Sequence[RunRecord],
     baseline: float | None,
     money: Mapping[str, Any] | None = None,
-) -> Evidence:
+) -> ProbeEvidence:
     """Forecasts, risk curve and c* from the probes' trajectories.
 
     Args:
@@ -129,7 +129,7 @@ def summarize(
     if not latest:
         notes.append(f"No forecast: no probe has a finite value of {goal.metric}.")
     fitted = _fit([d for d in depths if d > 0], by_depth, facts, goal, money or {}, notes)
-    return Evidence(
+    return ProbeEvidence(
         forecasts=tuple(latest),
         by_depth={depth: tuple(by_depth[depth]) for depth in depths},
         looks=looks,

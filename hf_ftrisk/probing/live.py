@@ -21,9 +21,9 @@ import numpy as np
 from transformers import DefaultFlowCallback, TrainerCallback
 
 from hf_ftrisk.failopen import attempt
-from hf_ftrisk.probing.conclude import conclude
-from hf_ftrisk.probing.options import Options
-from hf_ftrisk.probing.session import Session
+from hf_ftrisk.probing.options import PreflightOptions
+from hf_ftrisk.probing.report import preflight_report
+from hf_ftrisk.probing.session import PreflightSession
 from hf_ftrisk.probing.trainer.bounded import bounded_evaluation
 from hf_ftrisk.probing.trainer.sample import eval_sample, eval_size
 from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog, Usage
@@ -158,7 +158,7 @@ class _Training(TrainerCallback):
         options: what the pre-flight is asked to do.
     """
 
-    def __init__(self, trainer: Any, options: Options) -> None:
+    def __init__(self, trainer: Any, options: PreflightOptions) -> None:
         self._trainer = trainer
         self._options = options
         self.ranks = Ranks(trainer.args.device)
@@ -193,9 +193,9 @@ class _Training(TrainerCallback):
                 self.result = error
 
         def work() -> None:
-            session = Session(LiveWorkload(self), self._options)
+            session = PreflightSession(LiveWorkload(self), self._options)
             session.run()
-            self.result = session.on_main(lambda: conclude(session))
+            self.result = session.on_main(lambda: preflight_report(session))
 
         attempt(work, failed)
         self._asked.put(None)
@@ -300,7 +300,7 @@ def _answer(work: Callable[[], Any]) -> Any:
 
 
 def preflight_by_training(
-    trainer: Any, original: Callable[..., Any], options: Options, folder: str
+    trainer: Any, original: Callable[..., Any], options: PreflightOptions, folder: str
 ) -> RiskReport:
     """Train as far as a pre-flight goes; afterwards the Trainer is of no use any more.
 

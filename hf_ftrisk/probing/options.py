@@ -12,12 +12,12 @@ from hf_ftrisk.policy import RuleMaker, default_rule
 from hf_ftrisk.probing.budget import check_budget
 from hf_ftrisk.probing.cost import Prices
 
-# Time that static signals are given, or more where the budget is worth more: see `Options`.
+# Seconds for the static signals, or more where the budget is worth more: see `PreflightOptions`.
 SIGNAL_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
-class Options:
+class PreflightOptions:
     """Settings of a pre-flight; see `hf_ftrisk.probing.runner.preflight` for each.
 
     Raises:

@@ -16,12 +16,12 @@ from hf_ftrisk.history import RunHistory
 from hf_ftrisk.history.given import history_of
 from hf_ftrisk.policy import RuleMaker, rule_maker
 from hf_ftrisk.probing.budget import allowed_steps
-from hf_ftrisk.probing.conclude import conclude
 from hf_ftrisk.probing.cost import Prices
 from hf_ftrisk.probing.loop.loop import TrainingLoop
 from hf_ftrisk.probing.loop.workload import LoopWorkload
-from hf_ftrisk.probing.options import Options
-from hf_ftrisk.probing.session import Session
+from hf_ftrisk.probing.options import PreflightOptions
+from hf_ftrisk.probing.report import preflight_report
+from hf_ftrisk.probing.session import PreflightSession
 from hf_ftrisk.probing.trainer.workload import TrainerWorkload
 from hf_ftrisk.probing.workload import Workload
 from hf_ftrisk.record import RunRecord
@@ -102,7 +102,7 @@ class PreflightRunner:
                 "below the trivial baseline's"
             )
         self._trainer, self._storage = trainer, check_storage(snapshot)
-        self._options = Options(
+        self._options = PreflightOptions(
             goal=Goal.parse(goal),
             budget=budget,
             seeds=seeds,
@@ -178,9 +178,9 @@ class PreflightRunner:
                 def show(spent: float) -> None:
                     bar.update(round(min(spent, allowed), 1) - bar.n)
 
-                session = Session(workload, self._options, show)
+                session = PreflightSession(workload, self._options, show)
                 session.run()
-                report = session.on_main(lambda: conclude(session))
+                report = session.on_main(lambda: preflight_report(session))
         if not isinstance(self._trainer, TrainingLoop):
             keep(self._trainer, report)
         return report

@@ -27,8 +27,8 @@ from hf_ftrisk.probing.budget import (
 )
 from hf_ftrisk.probing.cost import Ledger
 from hf_ftrisk.probing.evaluations import Evaluations, Probed
-from hf_ftrisk.probing.evidence import Evidence, known_baseline, summarize
-from hf_ftrisk.probing.options import SIGNAL_SECONDS, Options
+from hf_ftrisk.probing.evidence import ProbeEvidence, known_baseline, summarize
+from hf_ftrisk.probing.options import SIGNAL_SECONDS, PreflightOptions
 from hf_ftrisk.probing.workload import Facts, Usage, Workload
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Diagnosis
@@ -49,7 +49,7 @@ _LONG_WARMUP = 0.25
 _BLIND_STEPS = SCALER_SEARCH_STEPS + 1
 
 
-class Session:
+class PreflightSession:
     """Runs the stages of one pre-flight.
 
     Args:
@@ -65,7 +65,7 @@ class Session:
     def __init__(
         self,
         workload: Workload,
-        options: Options,
+        options: PreflightOptions,
         progress: Callable[[float], None] = lambda spent: None,
     ) -> None:
         self._workload = workload
@@ -82,7 +82,7 @@ class Session:
         self.signals: dict[str, float] = {}
         self.signal_seconds = 0.0
         self.faults: tuple[Diagnosis, ...] = ()
-        self.evidence = Evidence()
+        self.evidence = ProbeEvidence()
         self.notes: list[str] = list(self.facts.notes)
         self.first = self._first_rate()
         self.evaluations = self._own_evaluations()
@@ -346,7 +346,7 @@ class Session:
         untrained = self.evaluations.untrained_value() if self.evaluations is not None else None
         return known_baseline(self.goal, self.facts, untrained)
 
-    def _summarize(self) -> Evidence:
+    def _summarize(self) -> ProbeEvidence:
         records = self.records()
         return self.on_main(
             lambda: summarize(

@@ -92,7 +92,7 @@ class Facts:
     notes: tuple[str, ...] = ()
 
 
-class Ranks(Protocol):
+class Processes(Protocol):
     """The processes that train together."""
 
     @property
@@ -199,7 +199,7 @@ class Workload(Protocol):
     """A training setup that can be probed without leaving a trace."""
 
     @property
-    def ranks(self) -> Ranks:
+    def ranks(self) -> Processes:
         """The processes that it trains on, in lockstep."""
 
     def facts(self) -> Facts:

@@ -23,7 +23,7 @@ from hf_ftrisk.replay.replay import Replay, default_goal, replay_run
 
 
 @dataclass(frozen=True)
-class Options:
+class ReplayOptions:
     """How runs are replayed.
 
     Args:
@@ -67,7 +67,7 @@ class Replayer:
         ValueError: a goal, rule or tolerance that cannot be, or a history of several tasks.
     """
 
-    options: Options
+    options: ReplayOptions
     _rules: dict[Goal, Rule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

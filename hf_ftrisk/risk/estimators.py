@@ -11,23 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
-from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.forecast.distribution import Forecast, Predictor
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.risk.decay import Floats
-
-
-class Predictor(Protocol):
-    """Anything that forecasts a run's end from what is recorded of it so far."""
-
-    def predict(self, record: RunRecord, goal: Goal) -> Forecast:
-        """Forecast of the goal metric's final value."""
-        ...
-
 
 PredictorFrom = Callable[[Sequence[RunRecord]], Predictor]
 

@@ -12,7 +12,7 @@ from hf_ftrisk.record.columns import MAX_RATES
 from hf_ftrisk.risk.curves import HOMES, CurveDraws
 from hf_ftrisk.risk.decay import ALPHA_FORMS, TAIL_FORMS, Decay, Floats, Form, TailEnergy
 from hf_ftrisk.risk.decomposition import RiskDecomposition
-from hf_ftrisk.risk.posterior import Evidence, Posterior, compute_posterior
+from hf_ftrisk.risk.posterior import Measurements, Posterior, compute_posterior
 from hf_ftrisk.risk.prior import RiskPrior
 from hf_ftrisk.risk.regimes import NamedRegime, check_tolerance, regime_probabilities
 
@@ -76,8 +76,8 @@ def fit_risk_curve(
     prior = RiskPrior() if prior is None else prior
     if not risk.any() and prior.level_runs == 0:
         return _nothing_varies(decay, bound, tolerance, prior)
-    evidence = Evidence(c, risk, dof, bound, same_runs)
-    return _assemble(evidence, tolerance, compute_posterior(evidence, prior, decay))
+    measurements = Measurements(c, risk, dof, bound, same_runs)
+    return _assemble(measurements, tolerance, compute_posterior(measurements, prior, decay))
 
 
 def _measurements(
@@ -166,12 +166,12 @@ def _nothing_varies(
 
 
 def _assemble(
-    evidence: Evidence, tolerance: float | None, posterior: Posterior
+    measurements: Measurements, tolerance: float | None, posterior: Posterior
 ) -> RiskDecomposition:
     draws = posterior.draws
-    reasons = unidentified(posterior, n_depths=int(np.unique(evidence.depths).size))
+    reasons = unidentified(posterior, n_depths=int(np.unique(measurements.depths).size))
     identified = {name: name not in reasons for name in _names(draws.forms)}
-    if evidence.level_dof < MIN_DOF:
+    if measurements.level_dof < MIN_DOF:
         reasons["regime"] = "fewer than three runs: their variance says too little"
     middle = {
         name: float(np.median(draws.parameter(name))) for name in ("K", "alpha") if identified[name]
@@ -185,10 +185,10 @@ def _assemble(
         identified=identified,
         reasons=reasons,
         log_bayes_decay=posterior.log_bayes_decay,
-        floor=evidence.floor,
+        floor=measurements.floor,
         tolerance=tolerance,
         regime_probabilities={} if "regime" in reasons else _regimes(draws, tolerance),
-        notes=_notes(evidence),
+        notes=_notes(measurements),
     )
 
 
@@ -231,9 +231,9 @@ def _why_open(posterior: Posterior, name: str, n_depths: int) -> str | None:
     return f"its 90 % interval is {low:.3g} to {high:.3g}, wider than a factor of {WIDEST[name]:g}"
 
 
-def _notes(evidence: Evidence) -> tuple[str, ...]:
+def _notes(measurements: Measurements) -> tuple[str, ...]:
     """What the data show that no curve of this kind can follow."""
-    c, risk, dof = evidence.depths, evidence.risks, evidence.dof
+    c, risk, dof = measurements.depths, measurements.risks, measurements.dof
     if c.size < 2 or dof is None or not (risk[0] > 0 and risk[-1] > 0):
         return ()
     # The ratio of two variance estimates of one variance has an F distribution.

@@ -38,7 +38,7 @@ _LATTICE = 1.0 / 1.2207440846057596 ** np.arange(1, 4)
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Measurements:
     """The measurements in the form the likelihood needs.
 
     Args:
@@ -118,7 +118,7 @@ def _curve(share: Floats, shape: Floats) -> Floats:
 
 
 def _level_given(
-    evidence: Evidence, prior: RiskPrior, g: Floats, share: Floats
+    measurements: Measurements, prior: RiskPrior, g: Floats, share: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Log likelihood with the level integrated out, and the level's inverse-gamma parameters.
 
@@ -127,39 +127,43 @@ def _level_given(
         one entry when the counts are known.
     """
     log_g: Floats = np.asarray(np.log(g))
-    if evidence.dof is not None:
-        half: Floats = np.asarray(evidence.dof / 2.0)
+    if measurements.dof is not None:
+        half: Floats = np.asarray(measurements.dof / 2.0)
         shape = np.array([prior.level_shape + half.sum()])
-        rate = (prior.level_rate + np.einsum("...i,i->...", 1.0 / g, half * evidence.risks))[None]
+        rate = (prior.level_rate + np.einsum("...i,i->...", 1.0 / g, half * measurements.risks))[
+            None
+        ]
         loglik: Floats = np.asarray(-np.einsum("...i,i->...", log_g, half)[None])
         constant = np.zeros(1)
     else:
-        positive = evidence.risks[evidence.risks > 0]
+        positive = measurements.risks[measurements.risks > 0]
         half = np.asarray(_UNKNOWN_DOF / 2.0)
-        n = evidence.risks.size
+        n = measurements.risks.size
         shape = prior.level_shape + half * n
         each = tuple([-1] + [1] * share.ndim)
         rate = prior.level_rate + half.reshape(each) * np.einsum(
-            "...i,i->...", 1.0 / g, evidence.risks
+            "...i,i->...", 1.0 / g, measurements.risks
         )
         loglik = np.asarray(-half.reshape(each) * log_g.sum(axis=-1))
         each_risk = half * np.log(half) - gammaln(half)
         constant = n * each_risk + (half - 1) * np.log(positive).sum() - np.log(half.size)
     wide = shape.reshape([-1] + [1] * share.ndim)
     loglik = loglik + constant.reshape(wide.shape) + gammaln(wide) - wide * np.log(rate)
-    if evidence.same_runs:
+    if measurements.same_runs:
         shape, rate = (
-            prior.level_shape + evidence.level_share * (shape - prior.level_shape),
-            prior.level_rate + evidence.level_share * (rate - prior.level_rate),
+            prior.level_shape + measurements.level_share * (shape - prior.level_shape),
+            prior.level_rate + measurements.level_share * (rate - prior.level_rate),
         )
         wide = shape.reshape(wide.shape)
-    if evidence.floor > 0:
-        loglik = loglik + _log_truncation(wide, rate * (1.0 - share) / evidence.floor)
+    if measurements.floor > 0:
+        loglik = loglik + _log_truncation(wide, rate * (1.0 - share) / measurements.floor)
     return np.asarray(loglik), shape, np.asarray(rate)
 
 
-def _log_likelihood(evidence: Evidence, prior: RiskPrior, g: Floats, share: Floats) -> Floats:
-    loglik = _level_given(evidence, prior, g, share)[0]
+def _log_likelihood(
+    measurements: Measurements, prior: RiskPrior, g: Floats, share: Floats
+) -> Floats:
+    loglik = _level_given(measurements, prior, g, share)[0]
     return np.asarray(loglik[0] if loglik.shape[0] == 1 else logsumexp(loglik, axis=0))
 
 
@@ -177,7 +181,7 @@ def _narrow(log_mass: Floats, low: Floats, width: Floats) -> tuple[Floats, Float
 
 
 def _share_grid(
-    evidence: Evidence, prior: RiskPrior, shape: Floats
+    measurements: Measurements, prior: RiskPrior, shape: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Quadrature over the log odds of f for each row: shape (rows, n) -> low, width, log mass."""
     rows = shape.shape[0]
@@ -187,7 +191,7 @@ def _share_grid(
         width = (high - low) / _CELLS
         odds = low[:, None] + (high - low)[:, None] * _centers(_CELLS)
         share = np.asarray(expit(odds))
-        log_mass = _log_likelihood(evidence, prior, _curve(share, shape[:, None, :]), share)
+        log_mass = _log_likelihood(measurements, prior, _curve(share, shape[:, None, :]), share)
         log_mass = log_mass + _log_normal_density(odds, prior.share_mean, prior.share_sd)
         log_mass = log_mass + np.log(width)[:, None]
         new_low, new_high = _narrow(log_mass, low, width)
@@ -197,18 +201,18 @@ def _share_grid(
     return low, width, log_mass
 
 
-def _form_grid(evidence: Evidence, prior: RiskPrior, decay: Decay, form: Form) -> _Grid:
+def _form_grid(measurements: Measurements, prior: RiskPrior, decay: Decay, form: Form) -> _Grid:
     if form == "tail":
-        shape = decay.shape(form, evidence.depths, 1.0)[None]
-        low, width, log_mass = _share_grid(evidence, prior, shape)
+        shape = decay.shape(form, measurements.depths, 1.0)[None]
+        low, width, log_mass = _share_grid(measurements, prior, shape)
         return _Grid(form, np.zeros(1), 0.0, low, width, log_mass)
     mean, sd = prior.exponent(form)
     start, end = mean - _PRIOR_REACH * sd, mean + _PRIOR_REACH * sd
     for round_ in range(_ROUNDS):
         row_width = (end - start) / _ROWS
         log_exponent = start + (end - start) * _centers(_ROWS)
-        shape = decay.shape(form, evidence.depths, np.exp(log_exponent)[:, None])
-        low, width, log_mass = _share_grid(evidence, prior, shape)
+        shape = decay.shape(form, measurements.depths, np.exp(log_exponent)[:, None])
+        low, width, log_mass = _share_grid(measurements, prior, shape)
         row_mass = _log_normal_density(log_exponent, mean, sd) + np.log(row_width)
         log_mass = log_mass + row_mass[:, None]
         narrowed = _narrow(
@@ -227,10 +231,10 @@ def _spread(n: int) -> Floats:
 
 
 def _draw_level(
-    evidence: Evidence, prior: RiskPrior, g: Floats, share: Floats, u: Floats
+    measurements: Measurements, prior: RiskPrior, g: Floats, share: Floats, u: Floats
 ) -> Floats:
     """Level at quantile u of its posterior given the rest; shapes (n,)."""
-    loglik, shapes, rates = _level_given(evidence, prior, g, share)
+    loglik, shapes, rates = _level_given(measurements, prior, g, share)
     pick = np.zeros(u.size, dtype=int)
     if shapes.size > 1:
         # The first part of u picks the degrees of freedom, what is left of it the level.
@@ -240,9 +244,9 @@ def _draw_level(
         inside = edges[pick, np.arange(u.size)] - below
         u = np.clip((u - below) / np.maximum(inside, 1e-12), 1e-6, 1 - 1e-6)
     shape, rate = shapes[pick], rates[pick, np.arange(u.size)]
-    if evidence.floor <= 0:
+    if measurements.floor <= 0:
         return np.asarray(rate / gammaincinv(shape, u))
-    bound = rate * (1.0 - share) / evidence.floor
+    bound = rate * (1.0 - share) / measurements.floor
     within = gammainc(shape, bound)
     # Far in the lower tail the density of X grows like exp((shape / bound - 1) X) up to the bound.
     steep = np.maximum(shape - bound, 1.0)
@@ -252,7 +256,7 @@ def _draw_level(
 
 
 def _draw(
-    evidence: Evidence,
+    measurements: Measurements,
     prior: RiskPrior,
     decay: Decay,
     grids: list[_Grid],
@@ -276,27 +280,27 @@ def _draw(
         share[mine] = expit(odds)
         moved = grid.log_exponent[row] + (spread[mine, 1] - 0.5) * grid.row_width
         exponent[mine] = np.exp(moved)
-        shape = decay.shape(grid.form, evidence.depths, exponent[mine][:, None])
+        shape = decay.shape(grid.form, measurements.depths, exponent[mine][:, None])
         g = _curve(share[mine], shape)
-        level[mine] = _draw_level(evidence, prior, g, share[mine], spread[mine, 2])
+        level[mine] = _draw_level(measurements, prior, g, share[mine], spread[mine, 2])
     return CurveDraws(decay, decay.forms, form, level * (1.0 - share), level * share, exponent)
 
 
 def compute_posterior(
-    evidence: Evidence, prior: RiskPrior, decay: Decay, n_draws: int = N_DRAWS
+    measurements: Measurements, prior: RiskPrior, decay: Decay, n_draws: int = N_DRAWS
 ) -> Posterior:
     """Posterior over all available forms, given at least one risk above zero."""
     forms = decay.forms
-    grids = [_form_grid(evidence, prior, decay, form) for form in forms]
+    grids = [_form_grid(measurements, prior, decay, form) for form in forms]
     weights = prior.weights(forms)
     with np.errstate(divide="ignore"):
         log_prior = np.log(np.array([weights[form] for form in forms]))
     log_joint = log_prior + np.array([grid.log_evidence for grid in grids])
     total = float(logsumexp(log_joint))
-    flat = _log_likelihood(evidence, prior, np.ones(evidence.depths.size), np.array(0.0))
+    flat = _log_likelihood(measurements, prior, np.ones(measurements.depths.size), np.array(0.0))
     shares = np.exp(log_joint - total)
     return Posterior(
         weights={form: float(share) for form, share in zip(forms, shares, strict=True)},
-        draws=_draw(evidence, prior, decay, grids, log_prior, n_draws),
+        draws=_draw(measurements, prior, decay, grids, log_prior, n_draws),
         log_bayes_decay=total - float(flat),
     )

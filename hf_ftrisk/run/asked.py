@@ -11,7 +11,7 @@ from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.history.given import history_of
 from hf_ftrisk.policy import rule_maker
 from hf_ftrisk.probing.live import preflight_by_training
-from hf_ftrisk.probing.options import Options
+from hf_ftrisk.probing.options import PreflightOptions
 from hf_ftrisk.run.options import Refusal
 from hf_ftrisk.run.orders import Orders
 from hf_ftrisk.run.script import leave_process_group
@@ -33,7 +33,7 @@ def answer(orders: Orders, original: Any, trainer: Any) -> None:
     reply: dict[str, Any] = {}
 
     def work() -> None:
-        asked = Options(
+        asked = PreflightOptions(
             goal=options.goals[0],
             budget=options.budget,
             seeds=1,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,13 +14,12 @@ from hf_ftrisk.signals.dataset import dataset_signals
 from hf_ftrisk.signals.deadline import Deadline
 from hf_ftrisk.signals.model.batches import Batch, LossFunction
 from hf_ftrisk.signals.model.compatibility import compatibility_signals
-from hf_ftrisk.signals.model.frozen import random_states_kept
 from hf_ftrisk.signals.model.movement import PlannedSteps, Update, update_of
 from hf_ftrisk.signals.model.transfer import load_libraries
 from hf_ftrisk.signals.sample import DataSample, sample_rows
 from hf_ftrisk.trainers.facts import length_of, optimizer_name, scheduler_rates
-
-_SCALARS = (str, int, float, bool, bytes, type(None))
+from hf_ftrisk.trainers.shadow import bookkeeping_copy
+from hf_ftrisk.trainers.state import random_states_kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,33 +39,9 @@ class CollatedSample:
     texts: tuple[str, ...] = field(default=())
 
 
-def shadow_trainer(trainer: Any) -> Any:
-    """A shallow copy of the Trainer whose plain bookkeeping is its own.
-
-    Trainers such as TRL's count tokens and keep metric lists in ``compute_loss``; on the copy
-    that leaves no trace. Model, data and arguments are shared.
-    """
-    shadow = copy.copy(trainer)
-    data = (trainer.train_dataset, trainer.eval_dataset)
-    for name, value in vars(trainer).items():
-        if any(value is part for part in data):  # a list of rows looks like bookkeeping
-            continue
-        if _is_plain(value) and not isinstance(value, _SCALARS):
-            setattr(shadow, name, copy.deepcopy(value))
-    return shadow
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return all(_is_plain(v) for v in value.values())
-    if isinstance(value, list | tuple | set):
-        return all(_is_plain(v) for v in value)
-    return isinstance(value, _SCALARS)
-
-
 def trainer_loss(trainer: Any) -> LossFunction:
     """The Trainer's own ``compute_loss`` as a function of model and batch, without bookkeeping."""
-    shadow = shadow_trainer(trainer)
+    shadow = bookkeeping_copy(trainer)
 
     def loss(model: torch.nn.Module, batch: dict[str, Any]) -> torch.Tensor:
         inputs = shadow._prepare_inputs(dict(batch))
@@ -145,7 +119,7 @@ def _own_collator(trainer: Any) -> Any:
     own_loader = type(trainer).get_train_dataloader is not Trainer.get_train_dataloader
     if own_loader and not isinstance(trainer.model, PreTrainedModel | PeftModel):
         return trainer.data_collator
-    return shadow_trainer(trainer)._get_collator_with_removed_columns(trainer.data_collator)
+    return bookkeeping_copy(trainer)._get_collator_with_removed_columns(trainer.data_collator)
 
 
 def _batch_sizes(batch_size: int, growing: bool) -> Iterator[int]:
@@ -360,7 +334,7 @@ def planned_rates(trainer: Any) -> np.ndarray | None:
         max_steps = math.ceil(args.num_train_epochs * max(1, updates))
     if trainer.lr_scheduler is not None:
         return None
-    shadow = shadow_trainer(trainer)
+    shadow = bookkeeping_copy(trainer)
     optimizer = trainer.optimizer
     rate = args.learning_rate if optimizer is None else float(optimizer.param_groups[0]["lr"])
     dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)

@@ -59,7 +59,7 @@ def dynamics_signals(
     return (
         signals
         | loss_signals(*record.train_curve())
-        | gradient_signals(_logged_norms(record), _max_grad_norm(record))
+        | gradient_norm_signals(_logged_norms(record), _max_grad_norm(record))
         | overfitting_signals(record)
     )
 
@@ -100,7 +100,9 @@ def loss_signals(steps: np.ndarray, losses: np.ndarray) -> dict[str, float]:
     return signals
 
 
-def gradient_signals(norms: np.ndarray, max_grad_norm: float | None = None) -> dict[str, float]:
+def gradient_norm_signals(
+    norms: np.ndarray, max_grad_norm: float | None = None
+) -> dict[str, float]:
     """Statistics of logged gradient norms before clipping (n,)."""
     if norms.size == 0:
         return {}

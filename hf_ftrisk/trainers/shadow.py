@@ -2,7 +2,8 @@
 
 The shadow is a shallow copy, so that an overridden `compute_loss`, `training_step` or
 `create_optimizer` is the user's own. What such methods write to (running metrics, state, control,
-callbacks, optimizer, arguments, a collator's random generator) is private to the copy.
+callbacks, optimizer, arguments, a collator's random generator) is private to the copy. Where a
+Trainer is only read and computes losses, `bookkeeping_copy` does with less.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import copy
 import random
 from collections import OrderedDict, defaultdict, deque
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ _GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, torch.
 _SHARED = ("model", "model_wrapped", "train_dataset", "eval_dataset", "accelerator", "args")
 _MAX_DEPTH = 4
 _MAX_ITEMS = 1000  # longer containers are data, not state
+_SCALARS = (str, int, float, bool, bytes, type(None))
 
 
 def private_copy(value: Any, depth: int = 0) -> Any:
@@ -128,6 +131,30 @@ def shadow_copy(trainer: Any, output_dir: str) -> Any:
     if not _log_is_safe(type(trainer)):
         shadow.log = _base_log.__get__(shadow)
     return shadow
+
+
+def bookkeeping_copy(trainer: Any) -> Any:
+    """A shallow copy of the Trainer whose plain bookkeeping is its own.
+
+    Trainers such as TRL's count tokens and keep metric lists in ``compute_loss``; on the copy
+    that leaves no trace. Model, data and arguments are shared.
+    """
+    duplicate = copy.copy(trainer)
+    data = (trainer.train_dataset, trainer.eval_dataset)
+    for name, value in vars(trainer).items():
+        if any(value is part for part in data):  # a list of rows looks like bookkeeping
+            continue
+        if _is_plain(value) and not isinstance(value, _SCALARS):
+            setattr(duplicate, name, copy.deepcopy(value))
+    return duplicate
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_plain(v) for v in value.values())
+    if isinstance(value, list | tuple | set):
+        return all(_is_plain(v) for v in value)
+    return isinstance(value, _SCALARS)
 
 
 def _log_is_safe(kind: type) -> bool:

@@ -8,7 +8,8 @@ optimizers, wrappers and hooks of the user which point at a tensor still point a
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -130,6 +131,16 @@ class RngState:
             torch.cuda.set_rng_state_all(list(self.cuda))
         if self.mps is not None:
             torch.mps.set_rng_state(self.mps)
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """What happens inside draws no random number of the training's."""
+    states = RngState.capture()
+    try:
+        yield
+    finally:
+        states.restore()
 
 
 class StructureSnapshot:

@@ -29,16 +29,16 @@ from hf_ftrisk.trainers.plan import check_arguments
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.reach import calling_trainer, holds, training_call
 from hf_ftrisk.trainers.tap import StepTap
-from hf_ftrisk.watch.decision import Decision
-from hf_ftrisk.watch.options import Action, Options
+from hf_ftrisk.watch.ending import LookDecision
+from hf_ftrisk.watch.options import Action, WatchOptions
 from hf_ftrisk.watch.outputs import Outputs, log_quietly
-from hf_ftrisk.watch.session import Session
+from hf_ftrisk.watch.session import WatchSession
 from hf_ftrisk.watch.setup import Setup
 from hf_ftrisk.watch.watcher import Judged
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Decide = Callable[[Any, Any], Decision | None]
+Decide = Callable[[Any, Any], LookDecision | None]
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class FineTuneRiskCallback(TrainerCallback):
         baseline: float | None = None,
         preflight: RiskReport | None = None,
     ) -> None:
-        self._options = Options(
+        self._options = WatchOptions(
             goal=Goal.parse(goal),
             action=action,
             history=history_of(history),
@@ -137,7 +137,7 @@ class FineTuneRiskCallback(TrainerCallback):
             baseline=baseline,
             before=None if preflight is None else Before.of(preflight),
         )
-        self._session: Session | None = None
+        self._session: WatchSession | None = None
         self._fault: Exception | None = None
         self._report: RiskReport | None = None
         self._state: Any = None
@@ -212,7 +212,7 @@ class FineTuneRiskCallback(TrainerCallback):
         if session is None or session.ranks.size == 1:
             self._switch_off()  # otherwise the other ranks have to hear of it first
 
-    def _report_fault(self, session: Session, error: Exception) -> None:
+    def _report_fault(self, session: WatchSession, error: Exception) -> None:
         session.note(f"Watching ended early, by an error in hf_ftrisk: {type(error).__name__}.")
         # A run that had ended when its report could not be kept somewhere has ended all the same.
         run = None if self._report is None else self._report.run
@@ -223,7 +223,7 @@ class FineTuneRiskCallback(TrainerCallback):
         if session is not None:
             self._guard(session.close)
 
-    def _agreed(self, session: Session) -> bool:
+    def _agreed(self, session: WatchSession) -> bool:
         """Whether the watching goes on, on all ranks: one that has a fault ends it for all."""
         if not session.ranks.any(self._fault is not None):
             return True
@@ -260,7 +260,7 @@ class FineTuneRiskCallback(TrainerCallback):
             return
         setup = Setup.of_trainer(self._options, args, state, kwargs, trainer)
         tap = None if trainer is None else StepTap(trainer, self._guard)
-        self._session = Session(self._options, setup, state, trainer, tap, ranks)
+        self._session = WatchSession(self._options, setup, state, trainer, tap, ranks)
         call = None if trainer is None else training_call(trainer)
         if call is not None:
             # A training that ends by an exception tells its callbacks nothing.
@@ -329,7 +329,7 @@ class FineTuneRiskCallback(TrainerCallback):
 
     # --- looks ----------------------------------------------------------------------------------
 
-    def _look(self, session: Session, decide: Decide, state: Any, control: Any) -> None:
+    def _look(self, session: WatchSession, decide: Decide, state: Any, control: Any) -> None:
         """Fetch, judge on rank 0, and do on every rank what it decided.
 
         Between here and the last line every rank makes the same collective calls, whatever fails.
@@ -337,7 +337,7 @@ class FineTuneRiskCallback(TrainerCallback):
         if not self._agreed(session):
             return
         self._guard(session.fetch)
-        decided: Decision | None = None
+        decided: LookDecision | None = None
         if session.ranks.is_main and self._fault is None:
             decided = self._guard(decide, state, control)
         failed, decided = session.ranks.from_main((self._fault is not None, decided))
@@ -353,7 +353,7 @@ class FineTuneRiskCallback(TrainerCallback):
                 self._guard(self._outputs.alert, session.trainer, decided)
         self._speak()
 
-    def _publish(self, session: Session, judged: Judged, control: Any) -> None:
+    def _publish(self, session: WatchSession, judged: Judged, control: Any) -> None:
         """The look to the run's trackers, and the report to its folder."""
         logs = judged.logs()
         if logs and session.trainer is not None:
@@ -379,7 +379,7 @@ class FineTuneRiskCallback(TrainerCallback):
 
     # --- the end --------------------------------------------------------------------------------
 
-    def _finish(self, session: Session, state: Any) -> None:
+    def _finish(self, session: WatchSession, state: Any) -> None:
         if not self._agreed(session):
             return
         self._guard(session.fetch)
@@ -387,7 +387,7 @@ class FineTuneRiskCallback(TrainerCallback):
             self._guard(self._conclude, session, state)
         self._report = session.ranks.from_main(self._report)
 
-    def _conclude(self, session: Session, state: Any) -> None:
+    def _conclude(self, session: WatchSession, state: Any) -> None:
         self._report = session.report(self._state, session.status(state))
         self._speak()
         self._outputs.show(self._report)
@@ -395,5 +395,5 @@ class FineTuneRiskCallback(TrainerCallback):
         self._speak()
         self._outputs.save(self._report)
 
-    def _keep_report(self, session: Session, status: Status) -> None:
+    def _keep_report(self, session: WatchSession, status: Status) -> None:
         self._report = session.report(self._state, status)

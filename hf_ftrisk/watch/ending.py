@@ -1,4 +1,4 @@
-"""What is done about a watched run that has nothing more to gain. No torch."""
+"""What a look decides: a run that is stopped, finished early, or cooled down first. No torch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.finish import LOST_RATE
 from hf_ftrisk.report.findings import Finish, FinishWay
 from hf_ftrisk.report.wording import gain_words
+from hf_ftrisk.watch.watcher import Judged
 
 # Share of the steps done over which a run that has nothing more to gain is cooled down.
 COOL_DOWN = 0.1
@@ -40,6 +41,34 @@ class CoolDown:
     def factor(self, done: int) -> float:
         """What its first learning rate is multiplied by after `done` steps of the run."""
         return min(max(1.0 - (done - self.begin) / self.steps, 0.0), 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class LookDecision:
+    """What rank 0 concluded at a look, for all ranks.
+
+    Args:
+        judged: the look.
+        stop: the run ends here.
+        save: a checkpoint is wanted of the weights as they are.
+        message: what to tell the user besides the look itself.
+        finish: the run has nothing more to gain, and is ended for that.
+        cool_down: how it is cooled down before it ends; None: it ends here.
+        prune: reason for which the run's trial is pruned; None: it is none, or not pruned.
+    """
+
+    judged: Judged
+    stop: bool = False
+    save: bool = False
+    message: str | None = None
+    finish: Finish | None = None
+    cool_down: CoolDown | None = None
+    prune: str | None = None
+
+    @property
+    def ends(self) -> bool:
+        """Whether the training ends at this step."""
+        return self.stop or (self.finish is not None and self.cool_down is None)
 
 
 @dataclass

@@ -28,7 +28,7 @@ from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, Waiting
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from hf_ftrisk.watch.options import Action
-from hf_ftrisk.watch.session import Session
+from hf_ftrisk.watch.session import WatchSession
 from hf_ftrisk.watch.setup import Setup
 from hf_ftrisk.watch.watcher import Judged
 
@@ -93,9 +93,9 @@ class _LoopCallback(FineTuneRiskCallback):
 
     def _open(self, args: Any, state: Any, kwargs: Mapping[str, Any], ranks: Ranks) -> None:
         self._state = state
-        self._session = Session(self._options, self._setup, state, None, self.tap, ranks)
+        self._session = WatchSession(self._options, self._setup, state, None, self.tap, ranks)
 
-    def _publish(self, session: Session, judged: Judged, control: Any) -> None:
+    def _publish(self, session: WatchSession, judged: Judged, control: Any) -> None:
         logs = judged.logs()
         if logs and self._log is not None:
             self._log(logs, step=judged.step)

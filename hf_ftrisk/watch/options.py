@@ -17,7 +17,7 @@ Action = Literal["stop", "warn"]
 
 
 @dataclass(frozen=True, eq=False)
-class Options:
+class WatchOptions:
     """The callback's arguments; see `FineTuneRiskCallback`.
 
     Raises:

@@ -21,8 +21,8 @@ from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.notebook import notebook_panel
 from hf_ftrisk.report.terminal import show_report
 from hf_ftrisk.text import fitting
-from hf_ftrisk.watch.decision import Decision
-from hf_ftrisk.watch.options import Options
+from hf_ftrisk.watch.ending import LookDecision
+from hf_ftrisk.watch.options import WatchOptions
 
 FIGURE = "ftrisk/figure"
 
@@ -37,7 +37,7 @@ class Outputs:
         number: which training of its callback this is, from 1; it names the report's file.
     """
 
-    def __init__(self, options: Options, number: int) -> None:
+    def __init__(self, options: WatchOptions, number: int) -> None:
         self._options = options
         self._number = number
         self._panel = None if options.to_stderr else notebook_panel()
@@ -68,7 +68,7 @@ class Outputs:
             suffix = "" if self._number == 1 else f"-{self._number}"
             report.save(self._options.report_dir / f"watch{suffix}.json")
 
-    def alert(self, trainer: Trainer, decided: Decision) -> None:
+    def alert(self, trainer: Trainer, decided: LookDecision) -> None:
         """A stop or a certain failure, once, by the alerts that trackers have of their own."""
         if self._alerted or not (decided.stop or decided.judged.ruling.certain):
             return

@@ -20,17 +20,15 @@ from hf_ftrisk.trainers.memory import peak_memory
 from hf_ftrisk.trainers.plan import selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, Tap
-from hf_ftrisk.watch.clock import Clock
-from hf_ftrisk.watch.conclude import Progress, conclude
-from hf_ftrisk.watch.decision import Decision
-from hf_ftrisk.watch.ending import Ending
-from hf_ftrisk.watch.options import Options
+from hf_ftrisk.watch.ending import Ending, LookDecision
+from hf_ftrisk.watch.options import WatchOptions
+from hf_ftrisk.watch.report import Clock, Progress, watch_report
 from hf_ftrisk.watch.setup import Setup
 from hf_ftrisk.watch.trace import Trace
 from hf_ftrisk.watch.watcher import NO_EVALUATION, Judged, Watcher
 
 
-class Session:
+class WatchSession:
     """What is known and concluded of one `train()`.
 
     Args:
@@ -44,7 +42,7 @@ class Session:
 
     def __init__(
         self,
-        options: Options,
+        options: WatchOptions,
         setup: Setup,
         state: Any,
         trainer: Any | None,
@@ -301,7 +299,7 @@ class Session:
             return True
         return self.setup.evaluates_at_epochs and float(state.epoch or 0.5).is_integer()
 
-    def look_at_step(self, state: Any, control: Any) -> Decision | None:
+    def look_at_step(self, state: Any, control: Any) -> LookDecision | None:
         """What is decided by the look, or the check, that is due after a step; None: none is."""
         step = state.global_step
         due = step in self._grid and not self.awaits_evaluation(state, control)
@@ -310,7 +308,7 @@ class Session:
             return self._decide(self.watcher.judge(step), state)
         return self._decide(self.watcher.check(step), state) if self._suspect else None
 
-    def look_at_evaluation(self, state: Any, control: Any) -> Decision | None:
+    def look_at_evaluation(self, state: Any, control: Any) -> LookDecision | None:
         """What is decided by the look that an evaluation brings; None: it brings none."""
         step = state.global_step
         if step >= self.watcher.plan.max_steps:
@@ -322,17 +320,17 @@ class Session:
         self._looked_at = step
         return self._decide(self.watcher.judge(step), state)
 
-    def _decide(self, judged: Judged | None, state: Any) -> Decision | None:
+    def _decide(self, judged: Judged | None, state: Any) -> LookDecision | None:
         """From a look to what is done about it."""
         if judged is None:
             return None
         if judged.finish is not None and self.ending.waits:
             return self._finished(judged, judged.finish)
         if not judged.poor or self._told_poor:
-            return Decision(judged)
+            return LookDecision(judged)
         if self.options.action == "warn":
             message = f"[ftrisk] this run looks poor; it goes on. {judged.paragraph()}"
-            return Decision(judged, message=message)
+            return LookDecision(judged, message=message)
         message = f"[ftrisk] stopping this run. {judged.paragraph()}"
         trial = self._is_optuna_trial(state)
         if trial and not self._search_has_result():
@@ -341,7 +339,7 @@ class Session:
                 " No trial of this search has completed yet: this one ends as it is instead of "
                 "being pruned, so that the search has a result."
             )
-        return Decision(
+        return LookDecision(
             judged,
             stop=True,
             save=self._saves(judged),
@@ -357,15 +355,15 @@ class Session:
         study = self.trainer._trial.study
         return bool(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
-    def _finished(self, judged: Judged, finish: Finish) -> Decision:
+    def _finished(self, judged: Judged, finish: Finish) -> LookDecision:
         """What is done about a run that has nothing more to gain."""
         cool_down = self.ending.cools(finish, self._steps_done)
         if finish.way == "anneal" and cool_down is None:
-            return Decision(judged)  # the schedule ends sooner than that
+            return LookDecision(judged)  # the schedule ends sooner than that
         message = f"[ftrisk] {self.ending.words(finish, cool_down)}"
         if not self.ending.acts:
-            return Decision(judged, message=message)
-        return Decision(
+            return LookDecision(judged, message=message)
+        return LookDecision(
             judged,
             save=self._saves(judged),
             message=message,
@@ -380,7 +378,7 @@ class Session:
         save_on_stop = self.options.save_on_stop
         return self.setup.saves if save_on_stop is None else save_on_stop
 
-    def take(self, decided: Decision, state: Any) -> None:
+    def take(self, decided: LookDecision, state: Any) -> None:
         """Keep a look, and say it."""
         judged, last = decided.judged, self.watcher.last
         self.watcher.take(judged)
@@ -427,7 +425,7 @@ class Session:
                 resumed_at=self._start or None,
             ),
         )
-        return conclude(self.watcher, self.clock, progress)
+        return watch_report(self.watcher, self.clock, progress)
 
     def remember(self, report: RiskReport) -> None:
         """Add the run to the history; a run that saw nothing leaves no trace."""

@@ -11,7 +11,7 @@ import torch
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report.before import take
 from hf_ftrisk.trainers.plan import evaluates, evaluations, run_plan
-from hf_ftrisk.watch.options import Options
+from hf_ftrisk.watch.options import WatchOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,12 @@ class Setup:
 
     @classmethod
     def of_trainer(
-        cls, options: Options, args: Any, state: Any, kwargs: Mapping[str, Any], trainer: Any | None
+        cls,
+        options: WatchOptions,
+        args: Any,
+        state: Any,
+        kwargs: Mapping[str, Any],
+        trainer: Any | None,
     ) -> Setup:
         """What a Trainer's callbacks are told as training begins.
 

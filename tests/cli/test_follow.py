@@ -12,7 +12,7 @@ import time
 import pytest
 
 from hf_ftrisk.cli.follow import newest, replays
-from hf_ftrisk.replay.batch import Options, Replayer
+from hf_ftrisk.replay.batch import Replayer, ReplayOptions
 from hf_ftrisk.replay.examples import load_example
 
 
@@ -39,7 +39,7 @@ def test_each_new_checkpoint_is_replayed_until_the_run_ends(tmp_path):
     def job(_seconds):
         write(tmp_path, next(steps))
 
-    for one in replays(tmp_path, Replayer(Options()), 1.0, pause=job):
+    for one in replays(tmp_path, Replayer(ReplayOptions()), 1.0, pause=job):
         seen.append((one.record.last_step, one.record.status))
     assert seen == [(300, "running"), (600, "running"), (1500, "finished")]
 
@@ -48,7 +48,9 @@ def test_a_file_that_is_half_written_is_read_at_the_next_look(tmp_path):
     file = write(tmp_path, 1500)
     whole = file.read_text()
     file.write_text(whole[: len(whole) // 2])
-    (one,) = replays(tmp_path, Replayer(Options()), 1.0, pause=lambda _: file.write_text(whole))
+    (one,) = replays(
+        tmp_path, Replayer(ReplayOptions()), 1.0, pause=lambda _: file.write_text(whole)
+    )
     assert one.record.status == "finished"
 
 

@@ -14,14 +14,14 @@ from rich.console import Console
 
 from hf_ftrisk import RiskReport
 from hf_ftrisk.demo import text
-from hf_ftrisk.demo.story import Ending, ending_table, run_demo
+from hf_ftrisk.demo.story import SettingResult, ending_table, run_demo
 from hf_ftrisk.goal import Goal
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Ending], Path, str]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[SettingResult], Path, str]:
     folder = tmp_path_factory.mktemp("demo")
     shown = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_ftrisk.probing.budget import EvalSize
-from hf_ftrisk.probing.workload import Evaluation, Facts, OneRank, Ranks, Usage
+from hf_ftrisk.probing.workload import Evaluation, Facts, OneRank, Processes, Usage
 from hf_ftrisk.record import RunRecord
 
 
@@ -83,7 +83,7 @@ class SimulatedSetup:
     same_start: bool = True
     can_jump: bool = True
     snapshot_bytes: int | None = None
-    ranks: Ranks = field(default_factory=OneRank)
+    ranks: Processes = field(default_factory=OneRank)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.probing.budget import EvalSize, allowed_steps, depth_grid, make_plan
 from hf_ftrisk.probing.cost import Ledger
-from hf_ftrisk.probing.options import Options
-from hf_ftrisk.probing.session import Session
+from hf_ftrisk.probing.options import PreflightOptions
+from hf_ftrisk.probing.session import PreflightSession
 from tests.probing.simulated import SimulatedSetup
 
 
@@ -19,13 +19,13 @@ from tests.probing.simulated import SimulatedSetup
 def _no_forecasting(monkeypatch):
     """What the probes say is another test's; here only their cost counts."""
     from hf_ftrisk.probing import session
-    from hf_ftrisk.probing.evidence import Evidence
+    from hf_ftrisk.probing.evidence import ProbeEvidence
 
-    monkeypatch.setattr(session, "summarize", lambda *args, **kwargs: Evidence())
+    monkeypatch.setattr(session, "summarize", lambda *args, **kwargs: ProbeEvidence())
 
 
-def probed(setup: SimulatedSetup, budget: float, **options) -> Session:
-    session = Session(setup, Options(Goal("eval_accuracy"), budget, **options))
+def probed(setup: SimulatedSetup, budget: float, **options) -> PreflightSession:
+    session = PreflightSession(setup, PreflightOptions(Goal("eval_accuracy"), budget, **options))
     session._open()
     session._dry_run(session.evaluations)
     session._probe(session.evaluations)
@@ -163,7 +163,7 @@ def test_the_given_depths_are_the_ones_looked_at():
 
 def test_an_unknown_metric_is_refused_before_a_step():
     setup = SimulatedSetup()
-    session = Session(setup, Options(Goal("eval_f1"), 0.1))
+    session = PreflightSession(setup, PreflightOptions(Goal("eval_f1"), 0.1))
     with pytest.raises(ValueError, match=r"reports no 'eval_f1'; it reports eval_accuracy"):
         session.run()
     assert session.ledger.steps == 0
@@ -206,7 +206,9 @@ def test_static_signals_get_the_time_asked_for_or_one_in_proportion(step_seconds
     setup = SimulatedSetup(
         max_steps=400, step_seconds=step_seconds, row_seconds=step_seconds / 48, rows_per_step=16.0
     )
-    Session(setup, Options(Goal("eval_accuracy"), 0.1, signal_seconds=wanted)).run()
+    PreflightSession(
+        setup, PreflightOptions(Goal("eval_accuracy"), 0.1, signal_seconds=wanted)
+    ).run()
     assert setup.signal_limits == [pytest.approx(given)]
 
 

@@ -88,7 +88,7 @@ _STAGES = (
     (session, "make_plan"),
     (session, "known_baseline"),
     (session, "summarize"),
-    (runner, "conclude"),
+    (runner, "preflight_report"),
 )
 
 

@@ -8,7 +8,7 @@ from transformers import Trainer, TrainerCallback
 from hf_ftrisk import Goal, Verdict
 from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.probing.live import preflight_by_training
-from hf_ftrisk.probing.options import Options
+from hf_ftrisk.probing.options import PreflightOptions
 from tests.probing.models import bert_trainer
 
 
@@ -18,7 +18,7 @@ def trainer_of(folder, **settings):
 
 
 def probed(trainer, folder, goal="eval_accuracy>=0.8", **settings):
-    options = Options(goal=Goal.parse(goal), seeds=1, **({"budget": 0.5} | settings))
+    options = PreflightOptions(goal=Goal.parse(goal), seeds=1, **({"budget": 0.5} | settings))
     return preflight_by_training(trainer, Trainer.train, options, str(folder / "scratch"))
 
 

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.probing.conclude import conclude
-from hf_ftrisk.probing.options import Options
-from hf_ftrisk.probing.session import Session
+from hf_ftrisk.probing.options import PreflightOptions
+from hf_ftrisk.probing.report import preflight_report
+from hf_ftrisk.probing.session import PreflightSession
 from hf_ftrisk.report import RiskReport
 from tests.probing.simulated import SimulatedSetup
 
@@ -17,9 +17,9 @@ from tests.probing.simulated import SimulatedSetup
 def probed(budget: float, goal: str = "eval_accuracy>=0.8", **options) -> RiskReport:
     """A pre-flight of a run of 200 steps that ends near 0.9."""
     setup = SimulatedSetup(max_steps=200)
-    session = Session(setup, Options(Goal.parse(goal), budget, **options))
+    session = PreflightSession(setup, PreflightOptions(Goal.parse(goal), budget, **options))
     session.run()
-    return conclude(session)
+    return preflight_report(session)
 
 
 @pytest.mark.parametrize("budget", [0.01, 0.015, 0.02, 0.03])

@@ -6,7 +6,7 @@ import json
 
 from hf_ftrisk import Goal, RunRecord
 from hf_ftrisk.cli.replay import run_replay
-from hf_ftrisk.replay.batch import Options, Replayer
+from hf_ftrisk.replay.batch import Replayer, ReplayOptions
 from hf_ftrisk.replay.compare import compare
 from hf_ftrisk.replay.examples import load_example
 from hf_ftrisk.replay.keep import keep_of
@@ -47,7 +47,7 @@ def test_a_run_without_evaluations_has_none_to_keep():
 
 
 def replayed(record):
-    return Replayer(Options(goal="eval_accuracy")).replay_record(record, "this")
+    return Replayer(ReplayOptions(goal="eval_accuracy")).replay_record(record, "this")
 
 
 def test_two_runs_of_different_length_are_compared_at_equal_shares():

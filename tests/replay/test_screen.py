@@ -9,7 +9,7 @@ import pytest
 
 from hf_ftrisk import RunRecord
 from hf_ftrisk.cli.replay import Screen, run_replay
-from hf_ftrisk.replay.batch import Options, Replayer
+from hf_ftrisk.replay.batch import Replayer, ReplayOptions
 from hf_ftrisk.replay.examples import NAMES, load_example
 from hf_ftrisk.replay.screen import plot_text, sparkline
 
@@ -17,7 +17,7 @@ from hf_ftrisk.replay.screen import plot_text, sparkline
 @pytest.fixture(scope="module")
 def stopped():
     shown = load_example("stopped")
-    return Replayer(Options()).replay_record(shown.record, "stopped", goal=shown.goal)
+    return Replayer(ReplayOptions()).replay_record(shown.record, "stopped", goal=shown.goal)
 
 
 def test_a_plot_is_as_wide_as_it_was_asked_to_be_and_names_its_lines(stopped):
@@ -36,7 +36,7 @@ def test_without_color_no_code_reaches_the_terminal(stopped):
 
 
 def test_a_run_that_was_never_evaluated_has_no_plot():
-    one = Replayer(Options()).replay_record(
+    one = Replayer(ReplayOptions()).replay_record(
         RunRecord(max_steps=9, train_step=[1], train_loss=[1]), ""
     )
     assert plot_text(one) == ""
@@ -109,7 +109,7 @@ def test_a_page_of_a_folder_has_poor_runs_first_and_a_strangers_name_as_text(tmp
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_small_and_is_what_its_words_say(name):
     shown = load_example(name)
-    one = Replayer(Options()).replay_record(shown.record, name, goal=shown.goal)
+    one = Replayer(ReplayOptions()).replay_record(shown.record, name, goal=shown.goal)
     assert len(json.dumps(shown.state)) < 15_000
     expected = {
         "sound": (True, False, set()),

@@ -22,7 +22,8 @@ from transformers import (
     Trainer,
 )
 
-from hf_ftrisk.signals.collect import collated_sample, pile_up, shadow_trainer, trainer_signals
+from hf_ftrisk.signals.collect import collated_sample, pile_up, trainer_signals
+from hf_ftrisk.trainers.shadow import bookkeeping_copy
 from tests.signals.tiny import (
     VOCABULARY,
     arguments,
@@ -194,7 +195,7 @@ def test_columns_the_model_does_not_take_are_dropped(tmp_path):
 def test_a_shadow_shares_the_model_and_owns_its_bookkeeping(tmp_path):
     trainer = trainer_of(bert(), classified_rows(8), tmp_path)
     trainer.counts = {"train": [1, 2]}
-    shadow = shadow_trainer(trainer)
+    shadow = bookkeeping_copy(trainer)
     shadow.counts["train"].append(3)
     assert trainer.counts == {"train": [1, 2]}
     assert shadow.model is trainer.model

@@ -21,7 +21,7 @@ from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.trainers import plan, ranks, reach, tap
-from hf_ftrisk.watch import clock, conclude, outputs, risk, session, setup, trace, watcher
+from hf_ftrisk.watch import outputs, report, risk, session, setup, trace, watcher
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from tests.tiny_data import accuracy, weights_hash
 from tests.watch.tiny import bert_trainer
@@ -130,17 +130,17 @@ OUTSIDE = {
     | {"_switch_off", "_prune", "close"},
     # What only a search, a Trainer that will fail as it saves, or a run that is to be finished
     # (tests/watch/test_finish.py) comes to.
-    "Session": {"_search_has_result", "_tell_selection", "_finished"},
+    "WatchSession": {"_search_has_result", "_tell_selection", "_finished"},
 }
 CLASSES = [
     FineTuneRiskCallback,
     outputs.Outputs,
-    session.Session,
+    session.WatchSession,
     watcher.Watcher,
     watcher.Judged,
     trace.Trace,
     tap.StepTap,
-    clock.Clock,
+    report.Clock,
     ranks.Ranks,
 ]
 FUNCTIONS: list[tuple[Any, str]] = [
@@ -152,12 +152,12 @@ FUNCTIONS: list[tuple[Any, str]] = [
     (setup, "run_plan"),
     (setup, "evaluates"),
     (setup, "evaluations"),
-    (session, "conclude"),
+    (session, "watch_report"),
     (plan, "task_name"),
     (plan, "scheduler_rates"),
     (plan, "class_labels"),
-    (conclude, "dynamics_signals"),
-    (conclude, "_training_loss"),
+    (report, "dynamics_signals"),
+    (report, "_training_loss"),
     (StoppingRule, "from_runs"),
     (StoppingRule, "judge"),
     (watcher, "diagnose"),
@@ -188,13 +188,13 @@ KINDS = {
     "watcher.lasting_failure": "lost",
     "Trace._continue": "resumed",
     "FineTuneRiskCallback._report_fault": "with another fault",
-    "Session.note": "with another fault",
-    "Session._saves": "to be stopped",
-    "Session._is_optuna_trial": "to be stopped",
-    "Session._all_sets_seen": "unreported goal",
+    "WatchSession.note": "with another fault",
+    "WatchSession._saves": "to be stopped",
+    "WatchSession._is_optuna_trial": "to be stopped",
+    "WatchSession._all_sets_seen": "unreported goal",
     "Watcher.choose": "chosen goal",
     "Trace.metrics": "chosen goal",
-    "Session.saved": "saving",
+    "WatchSession.saved": "saving",
     "plan.task_name": "new to the history",
     "watcher.risk_of_looks": "new to the history",
 }

@@ -15,7 +15,7 @@ from transformers import Trainer
 
 from hf_ftrisk.trainers.tap import StepTap
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
-from hf_ftrisk.watch.session import Session
+from hf_ftrisk.watch.session import WatchSession
 from tests.tiny_data import weights_hash
 from tests.watch.test_stop import POOR, good_runs
 from tests.watch.tiny import bert_trainer
@@ -40,9 +40,9 @@ def break_one(case: str, patch: pytest.MonkeyPatch) -> None:
     if case == "fault in a step on rank 1" and rank == 1:
         patch.setattr(StepTap, "end_step", broken)
     if case == "fault at the start on rank 1" and rank == 1:
-        patch.setattr(Session, "__init__", broken)
+        patch.setattr(WatchSession, "__init__", broken)
     if case == "fault in a look on rank 0" and rank == 0:
-        patch.setattr(Session, "look_at_step", broken)
+        patch.setattr(WatchSession, "look_at_step", broken)
 
 
 def run(case: str, folder: Path) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def standardized(known: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.nda
     return (known - center) / scale, np.clip((new - center) / scale, -3.0, 3.0)
 
 
-def ridge(known: np.ndarray, new: np.ndarray, outcomes: np.ndarray) -> Estimate:
+def ridge_estimate(known: np.ndarray, new: np.ndarray, outcomes: np.ndarray) -> Estimate:
     """Ridge regression on standardized features, its penalty chosen by leaving one out.
 
     Args:

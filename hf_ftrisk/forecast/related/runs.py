@@ -24,7 +24,7 @@ from hf_ftrisk.forecast.related.regression import (
     averaged,
     kernel_weights,
     mean_of_known,
-    ridge,
+    ridge_estimate,
     shifted,
     standardized,
 )
@@ -133,7 +133,7 @@ def _seen(steps: np.ndarray, values: np.ndarray, step: float) -> np.ndarray:
     return np.asarray(values_until[np.isfinite(values_until)])
 
 
-class Known:
+class RunCache:
     """What has been computed of completed runs: it depends on no other run, so that forecasters
     that know different ones (a fold's, a held-out run's) share it.
     """
@@ -185,7 +185,7 @@ class RelatedRuns:
     goal: Goal
     outcomes: np.ndarray
     cold: np.ndarray
-    known: Known = field(default_factory=Known)
+    known: RunCache = field(default_factory=RunCache)
 
     @classmethod
     def of(
@@ -194,7 +194,7 @@ class RelatedRuns:
         history: Sequence[RunRecord],
         goal: Goal,
         cold_median: ColdMedian,
-        known: Known,
+        known: RunCache,
     ) -> RelatedRuns:
         """The runs of a history that are comparable to a record, the latest `MAX_RELATED`.
 
@@ -291,7 +291,7 @@ class RelatedRuns:
             return self._from_one(cold, share)
         estimates = [mean_of_known(self.outcomes)]
         if k >= _MIN_REGRESSED:
-            estimates.append(ridge(known, new, self.outcomes))
+            estimates.append(ridge_estimate(known, new, self.outcomes))
         before = self._cold_at(share)
         if np.all(np.isfinite(before)):
             estimates.append(shifted(before, cold, self.outcomes, _SHIFT_RUNS))

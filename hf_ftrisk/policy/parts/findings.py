@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hf_ftrisk.diagnoses.rates import peak_rate
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.parts.parts import (
     needed_fall,
-    peak_rate,
     probe_log_odds,
     probe_skill,
     skill_asked,

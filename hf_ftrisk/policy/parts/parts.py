@@ -15,6 +15,7 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
+from hf_ftrisk.diagnoses.rates import peak_rate
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
@@ -182,13 +183,6 @@ def needed_fall(probe: RunRecord, goal: Goal, asked: float | None) -> float | No
         return None
     share = _cut(asked, _MIN_FALL, 1.0)
     return max((untrained or trivial) - trivial, 0.0) + share * trivial
-
-
-def peak_rate(probe: RunRecord) -> float | None:
-    """The highest planned learning rate, or the highest one that was seen."""
-    rates = probe.learning_rate if probe.schedule is None else probe.schedule
-    known = rates[np.isfinite(rates)]
-    return float(known.max()) if known.size else None
 
 
 def step_gain(probe: RunRecord) -> float | None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hf_ftrisk.probing.loop.loop import TrainingLoop
-from hf_ftrisk.probing.workload import Ranks
+from hf_ftrisk.probing.workload import Processes
 from hf_ftrisk.signals.deadline import Deadline
 from hf_ftrisk.signals.model.compatibility import MAX_FEATURES
 from hf_ftrisk.signals.model.gradients import (
@@ -25,7 +25,7 @@ from hf_ftrisk.signals.model.transfer import h_score, linear_probe_accuracy, log
 _MAX_BATCHES = 12
 
 
-def loop_signals(loop: TrainingLoop, seconds: float, ranks: Ranks) -> dict[str, float]:
+def loop_signals(loop: TrainingLoop, seconds: float, ranks: Processes) -> dict[str, float]:
     """What `features` and `gradient` tell; a signal that they do not allow is missing.
 
     Args:

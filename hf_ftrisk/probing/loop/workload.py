@@ -22,7 +22,7 @@ from hf_ftrisk.probing.workload import (
     Facts,
     OneRank,
     ProbeLog,
-    Ranks,
+    Processes,
     Usage,
 )
 from hf_ftrisk.record import RunRecord
@@ -52,7 +52,7 @@ class LoopProbe:
         sample: list[int],
         storage: Storage,
         facts: Facts,
-        ranks: Ranks,
+        ranks: Processes,
     ) -> None:
         self._ranks = ranks
         self.seed = seed
@@ -152,7 +152,7 @@ class LoopWorkload:
         self,
         loop: TrainingLoop,
         storage: Storage,
-        ranks: Ranks | None = None,
+        ranks: Processes | None = None,
     ) -> None:
         self.ranks = ranks if ranks is not None else OneRank()
         self._loop = loop

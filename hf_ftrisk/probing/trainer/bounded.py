@@ -14,7 +14,7 @@ from accelerate.data_loader import DataLoaderStateMixin
 from transformers.trainer_pt_utils import find_batch_size
 from transformers.trainer_utils import has_length
 
-from hf_ftrisk.probing.workload import Evaluation, Ranks
+from hf_ftrisk.probing.workload import Evaluation, Processes
 from hf_ftrisk.trainers.state import RngState
 
 
@@ -27,7 +27,7 @@ class EvalClock:
         ranks: the processes in lockstep.
     """
 
-    def __init__(self, trainer: Any, limit: float | None, ranks: Ranks) -> None:
+    def __init__(self, trainer: Any, limit: float | None, ranks: Processes) -> None:
         self._lockstep = ranks
         self._device = trainer.args.device
         self._ranks = trainer.args.world_size
@@ -113,7 +113,7 @@ class BoundedLoader:
             self._loader.end()
 
 
-def bounded_evaluation(trainer: Any, limit: float | None, ranks: Ranks) -> Evaluation:
+def bounded_evaluation(trainer: Any, limit: float | None, ranks: Processes) -> Evaluation:
     """An evaluation that ends in time; random numbers go on as if it had not happened.
 
     Args:

@@ -44,7 +44,7 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
         args,
         shadow.model,
         max_steps=max_steps,
-        schedule=planned_schedule(shadow, max_steps),
+        schedule=planned_rates(shadow, max_steps),
         steps_per_epoch=float(updates) if has_epochs else None,
     )
     return Facts(
@@ -63,7 +63,7 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
     )
 
 
-def planned_schedule(shadow: Any, max_steps: int) -> np.ndarray | None:
+def planned_rates(shadow: Any, max_steps: int) -> np.ndarray | None:
     """(max_steps,) learning rates of the planned steps; None if they depend on what happens."""
     given = shadow.optimizer
     groups = given.param_groups if given is not None else [{"lr": shadow.args.learning_rate}]

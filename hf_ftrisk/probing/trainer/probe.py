@@ -20,7 +20,7 @@ from torch import nn
 
 from hf_ftrisk.errors import PreflightError
 from hf_ftrisk.probing.trainer.bounded import bounded_evaluation
-from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog, Ranks, Usage
+from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog, Processes, Usage
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.signals.steps import StepMeter
 from hf_ftrisk.trainers.memory import peak_memory
@@ -28,7 +28,7 @@ from hf_ftrisk.trainers.state import RngState, Storage, TensorSnapshot, keep_ten
 
 
 @dataclass
-class Engine:
+class ProbeEngine:
     """What a probe trains with, all of it private to the probe except the model.
 
     Args:
@@ -59,12 +59,12 @@ class TrainerProbe:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: ProbeEngine,
         facts: Facts,
         seed: int,
         tensors: list[torch.Tensor],
         storage: Storage,
-        ranks: Ranks,
+        ranks: Processes,
     ) -> None:
         self._ranks = ranks
         self.seed = seed

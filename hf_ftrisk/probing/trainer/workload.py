@@ -13,10 +13,10 @@ from torch import nn
 
 from hf_ftrisk.diagnoses.wiring import check_wiring
 from hf_ftrisk.probing.trainer.facts import trainer_facts
-from hf_ftrisk.probing.trainer.probe import Engine, TrainerProbe
+from hf_ftrisk.probing.trainer.probe import ProbeEngine, TrainerProbe
 from hf_ftrisk.probing.trainer.reinit import Redrawn, redraw_fresh, redraw_from
 from hf_ftrisk.probing.trainer.sample import eval_sample
-from hf_ftrisk.probing.workload import SEED_STRIDE, Evaluation, Facts, OneRank, Ranks
+from hf_ftrisk.probing.workload import SEED_STRIDE, Evaluation, Facts, OneRank, Processes
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.signals.collect import trainer_signals
 from hf_ftrisk.trainers.facts import begin_at, goal_sets
@@ -55,7 +55,7 @@ class TrainerWorkload:
         trainer: Any,
         metric: str,
         storage: Storage = "cpu",
-        ranks: Ranks | None = None,
+        ranks: Processes | None = None,
     ) -> None:
         check_trainer(trainer)
         self.ranks = ranks if ranks is not None else OneRank()
@@ -210,7 +210,7 @@ class TrainerWorkload:
         self._tensors = self._state_tensors()
         self._weights = self._weights.onto(self._tensors)
 
-    def _engine(self, seed: int, facts: Facts) -> Engine:
+    def _engine(self, seed: int, facts: Facts) -> ProbeEngine:
         trainer, shadow = self._trainer, self.shadow()
         shadow.args.seed = seed
         shadow.model_wrapped = self._wrapped
@@ -238,7 +238,7 @@ class TrainerWorkload:
         state.epoch = 0.0
         shadow._initial_num_input_tokens_seen = 0
         self._wrapped.zero_grad()
-        return Engine(shadow, self._wrapped, loader, updates, batches)
+        return ProbeEngine(shadow, self._wrapped, loader, updates, batches)
 
     def _keep_extra(self, optimizer: Any) -> None:
         """Snapshot parameters that a user's optimizer trains outside the model as well."""

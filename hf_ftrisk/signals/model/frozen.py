@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 
-
-@contextmanager
-def random_states_kept() -> Iterator[None]:
-    """Restore the states of python's, numpy's and torch's generators, on every CUDA device."""
-    python, numpy = random.getstate(), np.random.get_state()
-    cuda = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=cuda):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+from hf_ftrisk.trainers.state import random_states_kept
 
 
 @contextmanager

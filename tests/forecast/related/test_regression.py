@@ -10,7 +10,7 @@ from hf_ftrisk.forecast.related.regression import (
     averaged,
     kernel_weights,
     mean_of_known,
-    ridge,
+    ridge_estimate,
     shifted,
     standardized,
 )
@@ -41,7 +41,7 @@ def test_ridge_finds_a_planted_line_and_its_held_out_errors_are_those_of_refits(
     known, new = standardized(rng.normal(size=(30, 3)), rng.normal(size=3))
     slope = np.array([0.5, -0.2, 0.0])
     outcomes = 1.0 + known @ slope + 0.01 * rng.normal(size=30)
-    estimate = ridge(known, new, outcomes)
+    estimate = ridge_estimate(known, new, outcomes)
     assert estimate.value == pytest.approx(1.0 + new @ slope, abs=0.03)
     for i in (0, 7):
         rest = np.delete(known, i, axis=0)
@@ -57,7 +57,7 @@ def test_ridge_on_noise_alone_is_close_to_the_mean():
     rng = np.random.default_rng(1)
     known, new = standardized(rng.normal(size=(200, 2)), np.array([1.0, -1.0]))
     outcomes = rng.normal(size=200)
-    assert abs(ridge(known, new, outcomes).value - outcomes.mean()) < 0.2
+    assert abs(ridge_estimate(known, new, outcomes).value - outcomes.mean()) < 0.2
 
 
 def test_features_that_are_missing_or_constant_are_left_out():

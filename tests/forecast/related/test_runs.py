@@ -8,8 +8,8 @@ import pytest
 
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.forecast.related.runs import (
-    Known,
     RelatedRuns,
+    RunCache,
     comparable,
     features,
     from_units,
@@ -83,7 +83,7 @@ def test_intervals_cover_new_runs_of_the_task_and_are_narrower_than_cold_ones():
 def test_errors_of_few_known_runs_are_inflated(n, factor):
     history = planted(n)
     start = planted(1, seed=9)[0].prefix(0)  # nothing seen: the mean of the known runs is forecast
-    related = RelatedRuns.of(start, history, GOAL, lambda record: float("nan"), Known())
+    related = RelatedRuns.of(start, history, GOAL, lambda record: float("nan"), RunCache())
     ends = np.array([r.outcome(GOAL) for r in history])
     samples = related.samples(start, np.full(100, ends.mean()), 1000)
     held_out = (ends - ends.mean()) * n / (n - 1)

@@ -18,7 +18,7 @@ from hf_ftrisk.policy.rule import no_threshold
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.probing.cost import full_cost
 from hf_ftrisk.probing.evidence import LITTLE_LEARNED, learned_share
-from hf_ftrisk.probing.session import Session
+from hf_ftrisk.probing.session import PreflightSession
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
@@ -36,7 +36,7 @@ _NOT_PRETRAINED = {
 }
 
 
-def conclude(session: Session) -> RiskReport:
+def preflight_report(session: PreflightSession) -> RiskReport:
     """The report of a session whose probing is over.
 
     Args:
@@ -76,7 +76,7 @@ def conclude(session: Session) -> RiskReport:
     )
 
 
-def _decide(session: Session, records: tuple[RunRecord, ...]) -> Decision:
+def _decide(session: PreflightSession, records: tuple[RunRecord, ...]) -> Decision:
     """The verdict: what is certain, then a rule of the user's own, then the parts, then history.
 
     Where too few parts were measured (no static signals, as in a loop) the stopping rule decides.
@@ -102,7 +102,7 @@ def _decide(session: Session, records: tuple[RunRecord, ...]) -> Decision:
     return Decision(known, decision.finding, by_parts=False)
 
 
-def _forecast(session: Session, decision: Decision) -> Forecast | None:
+def _forecast(session: PreflightSession, decision: Decision) -> Forecast | None:
     """The probes' forecast, with the chance of a good outcome that the verdict rests on.
 
     The rule tells good from poor better than the forecast alone (docs/evidence/preflight.md).
@@ -113,7 +113,7 @@ def _forecast(session: Session, decision: Decision) -> Forecast | None:
     return pooled.with_chance(session.goal, session.baseline(), chance)
 
 
-def _certain(session: Session, records: tuple[RunRecord, ...]) -> Ruling | None:
+def _certain(session: PreflightSession, records: tuple[RunRecord, ...]) -> Ruling | None:
     """What needs no calibration; None where the parts have to decide."""
     goal = session.goal
     fatal = [fault for fault in session.faults if fault.severity == "fatal"]
@@ -134,7 +134,7 @@ def _certain(session: Session, records: tuple[RunRecord, ...]) -> Ruling | None:
     return None
 
 
-def _by_rule(session: Session, records: tuple[RunRecord, ...]) -> Ruling:
+def _by_rule(session: PreflightSession, records: tuple[RunRecord, ...]) -> Ruling:
     """The verdict by the stopping rule, as the watched run would be judged."""
     options = session.options
     rule = options.make_rule(
@@ -148,7 +148,7 @@ def _by_rule(session: Session, records: tuple[RunRecord, ...]) -> Ruling:
     )
 
 
-def _dynamics(session: Session, records: tuple[RunRecord, ...]) -> dict[str, float]:
+def _dynamics(session: PreflightSession, records: tuple[RunRecord, ...]) -> dict[str, float]:
     """Signals of the probes' trajectories, each the mean over the probes that have it."""
     found: dict[str, list[float]] = {}
     for item, record in zip(session.probed, records, strict=True):
@@ -158,7 +158,7 @@ def _dynamics(session: Session, records: tuple[RunRecord, ...]) -> dict[str, flo
 
 
 def _diagnoses(
-    session: Session,
+    session: PreflightSession,
     records: tuple[RunRecord, ...],
     signals: Mapping[str, float],
     finding: Diagnosis | None,
@@ -176,7 +176,7 @@ def _diagnoses(
     return tuple(found.values())
 
 
-def _scope(session: Session) -> list[str]:
+def _scope(session: PreflightSession) -> list[str]:
     """How far the numbers can be trusted: rows, depth, and what the budget does not count."""
     notes, facts, ledger = [], session.facts, session.ledger
     notes += [sentence(problem) for problem in session.known.problems]
@@ -226,7 +226,7 @@ def _scope(session: Session) -> list[str]:
     return notes
 
 
-def _settings(session: Session) -> dict[str, Any]:
+def _settings(session: PreflightSession) -> dict[str, Any]:
     options, plan = session.options, session.plan
     return {
         **session.facts.settings,
