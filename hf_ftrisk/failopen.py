@@ -1,8 +1,9 @@
-"""The place where any exception is caught: no fault of ours may end a person's run.
+"""The place where a fault of ours is caught, of any kind: none may end a person's run.
 
-Whoever asks for a guard says what could not be done, once, and the run goes on without it. One
-other handler is as broad and raises what it caught: `restore_all`, which finishes putting a Trainer
-back before it lets an exception, Ctrl-C included, go on.
+Whoever asks for a guard says what could not be done, once, and the run goes on without it. Other
+handlers as broad raise what they caught, here or in the thread that waits for it; where a candidate
+of a ranking fails by itself, the ranking goes on without it (`choosing`). tests/test_failopen.py
+lists them all.
 """
 
 from __future__ import annotations
