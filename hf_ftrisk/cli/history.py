@@ -51,12 +51,12 @@ def add(
 
     with told_errors():
         records = [_run_of(path) for path in reports]
-        added = RunHistory(history).add_all(records, source="report")
-    known = len(records) - added
+        n_added = RunHistory(history).add_all(records, source="report")
+    n_known = len(records) - n_added
     if json_output:
-        print_json({"added": added, "known": known, "refused": []})
+        print_json({"added": n_added, "known": n_known, "refused": []})
     else:
-        typer.echo(f"{added} added, {known} known already")
+        typer.echo(f"{n_added} added, {n_known} known already")
 
 
 @app.command("list")
@@ -74,11 +74,11 @@ def list_runs(
     Example: `hf-ftrisk history list runs.db`
     """
     with told_errors():
-        file = history or _default(aside=json_output)
+        file = history or _default(to_stderr=json_output)
         counts = {} if file is None else _existing(file).counts()
     if json_output:
-        known = sorted(counts.items(), key=str)
-        tasks = [{"task": task, "source": source, "runs": n} for (task, source), n in known]
+        items = sorted(counts.items(), key=str)
+        tasks = [{"task": task, "source": source, "runs": n} for (task, source), n in items]
         print_json({"tasks": tasks, "runs": sum(counts.values())})
         return
     if file is None:
@@ -204,17 +204,17 @@ def pull(history: File, repo: Repo, revision: Revision = None, json_output: Json
         _tell(RunHistory(history).pull(repo, revision=revision), json_output)
 
 
-def _default(*, aside: bool) -> Path | None:
+def _default(*, to_stderr: bool) -> Path | None:
     """The history kept by default, shown; None where it is off or holds nothing yet, told."""
     from hf_ftrisk.history.remembered import VARIABLE, default_file
 
     file = default_file()
     if file is None:
-        typer.echo(f"no run is remembered by default: {VARIABLE} is off", err=aside)
+        typer.echo(f"no run is remembered by default: {VARIABLE} is off", err=to_stderr)
     elif not file.exists():
-        typer.echo(f"no run is remembered yet; completed ones will be in {file}", err=aside)
+        typer.echo(f"no run is remembered yet; completed ones will be in {file}", err=to_stderr)
     else:
-        typer.echo(f"{file}:", err=aside)
+        typer.echo(f"{file}:", err=to_stderr)
         return file
     return None
 

@@ -42,8 +42,8 @@ def index_apart(content: bytes) -> dict[str, str | None]:
     Raises:
         HistoryError: as `read_apart`.
     """
-    found = json.loads(_answer("index", content))
-    return {str(name): task for name, task in found.items()}
+    index = json.loads(_answer("index", content))
+    return {str(name): task for name, task in index.items()}
 
 
 def _answer(what: str, content: bytes) -> bytes:
@@ -59,7 +59,7 @@ def _answer(what: str, content: bytes) -> bytes:
     }
     code = "from hf_ftrisk.history.apart import main; main()"
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", code, what],
             input=content,
             capture_output=True,
@@ -69,10 +69,10 @@ def _answer(what: str, content: bytes) -> bytes:
         )
     except subprocess.TimeoutExpired:
         raise HistoryError(f"not readable within {MAX_SECONDS} s") from None
-    if done.returncode == 0:
-        return done.stdout
-    if done.returncode == _REFUSED:
-        raise HistoryError(done.stdout.decode(errors="replace"))
+    if process.returncode == 0:
+        return process.stdout
+    if process.returncode == _REFUSED:
+        raise HistoryError(process.stdout.decode(errors="replace"))
     raise HistoryError("not a readable Parquet file: its reader did not survive it")
 
 
@@ -90,8 +90,8 @@ def main() -> None:
         if sys.argv[1] == "index":
             out.write(json.dumps(index_of(content)).encode())
         else:
-            for found in rows_of(content):
-                out.writelines(_framed(found))
+            for run in rows_of(content):
+                out.writelines(_framed(run))
     except HistoryError as error:
         out.write(str(error).encode(errors="replace"))
         out.flush()

@@ -35,25 +35,25 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     Raises:
         HistoryError: a path that is, or can be, no file of a history.
     """
-    given = os.fspath(path)
-    if given.startswith((":", "file:")):
+    text = os.fspath(path)
+    if text.startswith((":", "file:")):
         raise HistoryError(
-            f"{given!r} is SQLite's way of naming a database; a history is a file such as runs.db"
+            f"{text!r} is SQLite's way of naming a database; a history is a file such as runs.db"
         )
     try:
-        found = Path(os.path.realpath(Path(given).expanduser()))
-        if len(os.fsencode(found.name)) > _LONGEST_NAME:
+        file = Path(os.path.realpath(Path(text).expanduser()))
+        if len(os.fsencode(file.name)) > _LONGEST_NAME:
             raise ValueError(f"its name has more than {_LONGEST_NAME} bytes")
-        mode = found.stat().st_mode
+        mode = file.stat().st_mode
     except FileNotFoundError:
-        return found
+        return file
     except (OSError, ValueError) as error:
-        raise HistoryError(f"{_short(given)} can be no file of a history: {_why(error)}") from None
+        raise HistoryError(f"{_short(text)} can be no file of a history: {_why(error)}") from None
     if stat.S_ISDIR(mode):
-        raise HistoryError(f"{found} is a folder; a history is a file such as runs.db")
+        raise HistoryError(f"{file} is a folder; a history is a file such as runs.db")
     if not stat.S_ISREG(mode):
-        raise HistoryError(f"{found} is a pipe, socket or device; a history is a regular file")
-    return found
+        raise HistoryError(f"{file} is a pipe, socket or device; a history is a regular file")
+    return file
 
 
 def is_writable(path: Path) -> bool:
@@ -67,8 +67,8 @@ def is_on_network(path: Path) -> bool:
     if not mounts:
         return False
     # The deepest one, and of several on one point the last one, is in use.
-    used = max(enumerate(mounts), key=lambda item: (len(item[1].mountpoint), item[0]))[1]
-    return used.fstype.lower().startswith(_NETWORK) or "remote" in used.opts.split(",")
+    mount = max(enumerate(mounts), key=lambda item: (len(item[1].mountpoint), item[0]))[1]
+    return mount.fstype.lower().startswith(_NETWORK) or "remote" in mount.opts.split(",")
 
 
 def _is_below(path: Path, folder: str) -> bool:
@@ -118,21 +118,21 @@ def locked(path: Path, seconds: float | None = None) -> Iterator[bool]:
 
 def held_by(files: Iterable[Path]) -> str:
     """Which process holds a lock on one of these files, in words."""
-    wanted: set[str] = set()
+    paths: set[str] = set()
     for file in files:
         with suppress(OSError):
-            wanted.add(str(file.stat().st_ino))
+            paths.add(str(file.stat().st_ino))
     holders: set[int] = set()
     with suppress(OSError):
         # "1: FLOCK  ADVISORY  WRITE 4711 08:02:131077 0 EOF"; lines with "->" only wait for one.
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
             words = line.split()
-            if "->" not in words and len(words) > 5 and words[5].split(":")[-1] in wanted:
+            if "->" not in words and len(words) > 5 and words[5].split(":")[-1] in paths:
                 holders.add(int(words[4]))
-    named = [_named(pid) for pid in sorted(holders - {0, -1, os.getpid()})]
-    if not named:
+    processes = [_named(pid) for pid in sorted(holders - {0, -1, os.getpid()})]
+    if not processes:
         return "by another process" if os.getpid() not in holders else "by this very process"
-    return f"by {' and '.join(named)}"
+    return f"by {' and '.join(processes)}"
 
 
 def _named(pid: int) -> str:

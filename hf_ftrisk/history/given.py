@@ -77,8 +77,8 @@ def known_runs(history: Given, task: str | None, metric: str) -> KnownRuns:
     if isinstance(history, RunHistory):
         runs = history.records(task=task, metric=metric, latest=MAX_RUNS + 1) if task else ()
         history = runs or history.records(metric=metric, latest=MAX_RUNS + 1)
-    found = tuple(of_task(history, task))
-    return KnownRuns(found[-MAX_RUNS:], len(found) > MAX_RUNS)
+    of_this_task = tuple(of_task(history, task))
+    return KnownRuns(of_this_task[-MAX_RUNS:], len(of_this_task) > MAX_RUNS)
 
 
 def add_run(history: Given, run: RunRecord) -> tuple[str, ...]:
@@ -95,8 +95,8 @@ def add_run(history: Given, run: RunRecord) -> tuple[str, ...]:
     if not isinstance(history, Remembered):
         return ()
     first = history.add(run)
-    told = (
+    message = (
         f"this run is remembered in {history.file}, for later runs of its task: numbers and "
         f"names only. {VARIABLE}=off, or history=None: no run is."
     )
-    return (told, *history.problems()) if first else history.problems()
+    return (message, *history.problems()) if first else history.problems()

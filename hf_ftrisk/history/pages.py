@@ -53,10 +53,10 @@ def unpacked(content: bytes, metadata: Any, *, rows: int) -> Unpacked:
     for group in range(metadata.num_row_groups):
         for index in range(metadata.num_columns):
             chunk = metadata.row_group(group).column(index)
-            found, longest = _chunk(content, chunk)
+            part, longest = _chunk(content, chunk)
             flat = metadata.schema.column(index).max_repetition_level == 0
-            texts = min(found.values, rows) if flat else found.values
-            size, values = size + found.size + texts * longest, values + found.values
+            texts = min(part.values, rows) if flat else part.values
+            size, values = size + part.size + texts * longest, values + part.values
     return Unpacked(size, values)
 
 

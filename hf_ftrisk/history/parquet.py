@@ -126,12 +126,12 @@ def checked(rows: Iterable[EncodedRun | str]) -> RunsRead:
     """The runs among `rows` that a training can have left, and what is wrong with the others."""
     records: list[RunRecord] = []
     refused: list[tuple[int, str]] = []
-    for number, found in enumerate(rows):
-        if isinstance(found, str):
-            refused.append((number, found))
+    for number, row in enumerate(rows):
+        if isinstance(row, str):
+            refused.append((number, row))
             continue
         try:
-            record = decode(found)
+            record = decode(row)
             check_record(record)
         except ValueError as error:
             refused.append((number, str(error)))
@@ -168,12 +168,12 @@ def _check_size(content: bytes, facts: pq.FileMetaData) -> None:
             f"{MAX_ROWS} rows or groups"
         )
     try:
-        found = unpacked(content, facts, rows=_ROWS_AT_ONCE)
+        size = unpacked(content, facts, rows=_ROWS_AT_ONCE)
     except ValueError as error:
         raise HistoryError(f"not a readable Parquet file: {error}") from None
-    if found.size > MAX_UNPACKED_BYTES or found.values > MAX_VALUES:
+    if size.size > MAX_UNPACKED_BYTES or size.values > MAX_VALUES:
         raise HistoryError(
-            f"the file unpacks to {found.values} values and {found.size} bytes, more than "
+            f"the file unpacks to {size.values} values and {size.size} bytes, more than "
             f"{MAX_VALUES} values or {MAX_UNPACKED_BYTES} bytes"
         )
 

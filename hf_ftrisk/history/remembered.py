@@ -29,11 +29,11 @@ _WAIT_SECONDS = 2.0
 
 def default_file() -> Path | None:
     """Where completed runs are remembered by default; None where that is switched off."""
-    given = os.environ.get(VARIABLE, "").strip()
-    if given.lower() == "off":
+    setting = os.environ.get(VARIABLE, "").strip()
+    if setting.lower() == "off":
         return None
-    if given:
-        return Path(given).expanduser()
+    if setting:
+        return Path(setting).expanduser()
     # huggingface_hub is loaded only where the place is its own.
     from huggingface_hub import constants
 
@@ -62,31 +62,31 @@ class Remembered:
         if task is None:
             return ()
         name = _kept_name(task)
-        found = self._tried(
+        records = self._tried(
             lambda: (
                 self._open().records(task=name, metric=metric, latest=latest)
                 if self.file.exists()
                 else ()
             )
         )
-        return tuple(replace(run, task=task) for run in found or ())
+        return tuple(replace(run, task=task) for run in records or ())
 
     def add(self, run: RunRecord) -> bool:
         """Remember a completed run; whether it is the first one that is."""
         name = None if run.task is None else _kept_name(run.task)
-        kept = replace(clean_record(run), task=name)
+        record = replace(clean_record(run), task=name)
 
         def added() -> bool:
             first = not self.file.exists()
-            self._open().add(kept)
+            self._open().add(record)
             return first
 
         return bool(self._tried(added))
 
     def problems(self) -> tuple[str, ...]:
         """What has gone wrong since the last call, in sentences."""
-        told, self._problems = tuple(self._problems), []
-        return told
+        problems, self._problems = tuple(self._problems), []
+        return problems
 
     def _open(self) -> RunHistory:
         return RunHistory(self.file, wait=_WAIT_SECONDS)
@@ -101,5 +101,5 @@ def _sentence(error: Exception) -> str:
 
 def _kept_name(task: str) -> str:
     """A task's name without paths; where that took something out, tasks stay apart by a hash."""
-    kept = clean_task(task)
-    return task if kept == task else f"{kept} #{hashlib.sha256(task.encode()).hexdigest()[:8]}"
+    clean = clean_task(task)
+    return task if clean == task else f"{clean} #{hashlib.sha256(task.encode()).hexdigest()[:8]}"

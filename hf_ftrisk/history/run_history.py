@@ -152,8 +152,8 @@ class RunHistory:
             FileNotFoundError: no such file or folder.
         """
         states = read_states(path, task=task)
-        added = sum(self.add_all([record], source=name) for name, record in states.records)
-        return ImportSummary(added, len(states.records) - added, states.refused)
+        n_added = sum(self.add_all([record], source=name) for name, record in states.records)
+        return ImportSummary(n_added, len(states.records) - n_added, states.refused)
 
     # --- Parquet and the Hub -----------------------------------------------------------------
 
@@ -172,8 +172,8 @@ class RunHistory:
         """
         from hf_ftrisk.history.parquet import to_parquet
 
-        stored = self._storage.read(task=task, metric=_full_name(metric))
-        runs = [run for run, _ in self._whole(stored)]
+        rows = self._storage.read(task=task, metric=_full_name(metric))
+        runs = [run for run, _ in self._whole(rows)]
         write_atomically(Path(path), to_parquet(runs))
         return len(runs)
 
@@ -187,9 +187,9 @@ class RunHistory:
         from hf_ftrisk.history.apart import read_apart
 
         file = Path(path)
-        read = read_apart(_content(file))
-        refused = tuple((f"{file.name}, row {row}", reason) for row, reason in read.refused)
-        return self._take(read.records, file.name, refused)
+        table = read_apart(_content(file))
+        refused = tuple((f"{file.name}, row {row}", reason) for row, reason in table.refused)
+        return self._take(table.records, file.name, refused)
 
     def push_to_hub(
         self,
@@ -267,10 +267,10 @@ class RunHistory:
     ) -> ImportSummary:
         """Add checked records that are not here yet, in their own or in their shared form."""
         mine = self._whole(self._storage.read(pulled=False))
-        here = {shared_form(run).fingerprint for run, _ in mine}
+        fingerprints = {shared_form(run).fingerprint for run, _ in mine}
         new: list[RunRecord] = []
         odd: list[tuple[str, str]] = []
-        found = 0
+        n_records = 0
         for record in records:
             try:
                 fingerprint = encode(record).fingerprint
@@ -278,11 +278,11 @@ class RunHistory:
             except ValueError as error:
                 odd.append((source, str(error)))
                 continue
-            found += 1
-            if fingerprint not in here:
+            n_records += 1
+            if fingerprint not in fingerprints:
                 new.append(record)
-        added = self.add_all(new, source=source)
-        return ImportSummary(added, found - added, (*refused, *odd))
+        n_added = self.add_all(new, source=source)
+        return ImportSummary(n_added, n_records - n_added, (*refused, *odd))
 
     def _whole(self, runs: Iterable[EncodedRun]) -> Iterator[tuple[EncodedRun, RunRecord]]:
         """Stored runs with the records they hold; one that holds none is told and left out."""

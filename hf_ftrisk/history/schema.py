@@ -65,8 +65,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring a database to today's schema: all the way, or not at all."""
     with transaction(connection):
         # Read again inside the transaction: another process may have migrated meanwhile.
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        for statements in MIGRATIONS[found:]:
+        version_here = connection.execute("PRAGMA user_version").fetchone()[0]
+        for statements in MIGRATIONS[version_here:]:
             for statement in statements:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

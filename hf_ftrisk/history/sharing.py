@@ -106,12 +106,12 @@ def pull_runs(repo_id: str, *, token: str | None, revision: str | None) -> Pulle
     refused: list[tuple[str, str]] = []
     for path, size in _shards(repository, commit):
         try:
-            read = read_apart(_content(repository, path, size, commit))
+            table = read_apart(_content(repository, path, size, commit))
         except HistoryError as error:
             refused.append((printable(path), str(error)))
             continue
-        records += read.records
-        refused += [(f"{printable(path)}, row {row}", reason) for row, reason in read.refused]
+        records += table.records
+        refused += [(f"{printable(path)}, row {row}", reason) for row, reason in table.refused]
     return Pulled(f"hub:{repo_id}@{commit}", tuple(records), tuple(refused))
 
 
@@ -164,11 +164,13 @@ class _Push:
         pr_url: str | None = None,
     ) -> Pushed:
         sizes = {name: len(content) for name, content in files.items()}
-        known = len(self._runs) - self._added
-        return Pushed(self._repository.repo_id, self._added, known, sizes, sent, commit_url, pr_url)
+        n_known = len(self._runs) - self._added
+        return Pushed(
+            self._repository.repo_id, self._added, n_known, sizes, sent, commit_url, pr_url
+        )
 
     def _present(self, commit: str) -> dict[str, str | None]:
-        found: dict[str, str | None] = {}
+        tasks: dict[str, str | None] = {}
         for path, size in _shards(self._repository, commit):
             if path not in self._indexes:
                 try:
@@ -177,8 +179,8 @@ class _Push:
                     # Somebody else's file in the folder: it holds none of our runs.
                     index = {}
                 self._indexes[path] = index
-            found |= self._indexes[path]
-        return found
+            tasks |= self._indexes[path]
+        return tasks
 
     def _card(self, commit: str | None, tasks: Counter[str | None]) -> str:
         name = self._repository.repo_id
@@ -189,13 +191,13 @@ class _Push:
             raise CardError(
                 f"the dataset's card is not UTF-8 ({error}); correct it first"
             ) from None
-        named = sorted((task, count) for task, count in tasks.items() if task is not None)
+        counts = sorted((task, count) for task, count in tasks.items() if task is not None)
         section = render(
             "runs_section.md.jinja",
             {
                 "count": tasks.total(),
-                "tasks": [(task, f"{count:,}") for task, count in named[:_MAX_TASKS]],
-                "others": tasks.total() - sum(count for _, count in named[:_MAX_TASKS]),
+                "tasks": [(task, f"{count:,}") for task, count in counts[:_MAX_TASKS]],
+                "others": tasks.total() - sum(count for _, count in counts[:_MAX_TASKS]),
                 "repo_id": Markdown(name),  # the client has checked it: letters, digits, - _ .
                 "columns": _COLUMNS,
                 "version": __version__,

@@ -122,13 +122,13 @@ class Storage:
             return False
         try:
             with self._connect() as connection:
-                found = self._checked(connection)
+                state = self._checked(connection)
                 journal = self._wrong_journal(connection)
         except _ERRORS as error:
             if not _is_damage(error):
                 raise self._unusable(error) from error
             return False
-        self._outdated = found < schema.version()
+        self._outdated = state < schema.version()
         return not (self._outdated or journal) or not is_writable(self.path)
 
     def _checked(self, connection: sqlite3.Connection) -> int:
@@ -171,10 +171,10 @@ class Storage:
         Write-ahead logging lets readers go on while one writes. Its shared memory does not reach
         over a network: there it is the journal that needs locks alone.
         """
-        wanted = "delete" if is_on_network(self.path) else "wal"
-        found = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        right = "delete" if is_on_network(self.path) else "wal"
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
         new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        return wanted if found != wanted and (new or wanted == "delete") else None
+        return right if mode != right and (new or right == "delete") else None
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -229,19 +229,19 @@ class Storage:
                 "Choose another file, or move this one away."
             )
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        kept = self.path.with_name(f"{self.path.name}.damaged-{stamp}-{os.getpid()}")
+        copy = self.path.with_name(f"{self.path.name}.damaged-{stamp}-{os.getpid()}")
         number = 0
-        while kept.exists():
+        while copy.exists():
             number += 1
-            kept = kept.with_name(f"{self.path.name}.damaged-{stamp}-{os.getpid()}-{number}")
+            copy = copy.with_name(f"{self.path.name}.damaged-{stamp}-{os.getpid()}-{number}")
         # The log first: a database without its log can be looked at, a log that meets a new
         # database would be replayed into it.
         for suffix in ("-wal", "-shm", ""):
             part = Path(f"{self.path}{suffix}")
             if part.exists():
-                part.rename(f"{kept}{suffix}")
+                part.rename(f"{copy}{suffix}")
         warnings.warn(
-            f"the history {self.path} is damaged ({error}); it is kept as {kept} and a new one "
+            f"the history {self.path} is damaged ({error}); it is kept as {copy} and a new one "
             "is begun",
             DamagedHistoryWarning,
             stacklevel=5,
@@ -256,11 +256,11 @@ class Storage:
                 f"the history {self.path} may only be read by this user: nothing was added. Copy "
                 "it to a folder of your own, or ask for the right to write there."
             )
-        added = 0
+        n_added = 0
         with self._open() as connection, schema.transaction(connection):
             for run, facts in runs:
-                added += _insert(connection, run, facts, source)
-        return added
+                n_added += _insert(connection, run, facts, source)
+        return n_added
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -295,10 +295,10 @@ class Storage:
             raise HistoryError(f"latest must be a number of runs, got {latest}")
         conditions = ["1"] if pulled else ["source NOT LIKE 'hub:%'"]
         values: list[str | int] = []
-        for column, wanted in (("task", task), ("source", source)):
-            if wanted is not None:
+        for column, value in (("task", task), ("source", source)):
+            if value is not None:
                 conditions.append(f"{column} = ?")
-                values.append(wanted)
+                values.append(value)
         if metric is not None:
             conditions.append(
                 "(EXISTS (SELECT 1 FROM columns WHERE run = id AND kind = 'eval' AND name = ?)"
@@ -355,11 +355,11 @@ def _whole_run(head: object, columns: Iterable[Any], fingerprint: object) -> Enc
 
 
 def _insert(connection: sqlite3.Connection, run: EncodedRun, facts: RunFacts, source: str) -> int:
-    stored = connection.execute(
+    row = connection.execute(
         "SELECT id, head FROM runs WHERE fingerprint = ?", (run.fingerprint,)
     ).fetchone()
-    if stored is not None:
-        number, head = stored
+    if row is not None:
+        number, head = row
         if _whole_run(head, _columns_of(connection, number), run.fingerprint) is not None:
             return 0
         # Damaged since: left as it is, it would stay lost, however often it is added again.

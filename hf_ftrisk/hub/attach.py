@@ -158,12 +158,12 @@ class _Keeper:
     def _finish(self, old: str | None, in_place: bool) -> None:
         """Edits and section into the card that the Trainer has just written."""
         folder = self._folder
-        written = _read(folder / CARD_FILE)
-        if written is None:
+        pushed = _read(folder / CARD_FILE)
+        if pushed is None:
             # A Trainer whose create_model_card writes elsewhere: there is no card to change.
             return
-        updated = old is not None and in_place and holds(written, old)
-        card = written if old is None else self._with_edits(old, written, updated)
+        updated = old is not None and in_place and holds(pushed, old)
+        card = pushed if old is None else self._with_edits(old, pushed, updated)
         report = self._report()
         if report is not None:
             parts = self._parts(report)
@@ -172,7 +172,7 @@ class _Keeper:
                 write_atomically(folder / name, content)
         write_atomically(folder / CARD_FILE, card.encode())
         if not updated:
-            write_atomically(folder / _OWN_FOLDER / _BASE_FILE, written.encode())
+            write_atomically(folder / _OWN_FOLDER / _BASE_FILE, pushed.encode())
         self._last = card
 
     def _with_edits(self, old: str, generated: str, updated: bool) -> str:
@@ -214,8 +214,8 @@ def _accepted(card: str, generated: str) -> bool:
 
     A card the Hub refuses makes the whole push fail. Where it cannot be asked, the push will say.
     """
-    found = metadata(card)
-    if found == metadata(generated):
+    front = metadata(card)
+    if front == metadata(generated):
         return True
     from huggingface_hub import ModelCard
 

@@ -124,11 +124,11 @@ class CardMetadata:
         early = report.early_look
         risk = None
         if report.decomposition is not None:
-            found = report.decomposition
-            known = found.identified["intrinsic"]
+            decomposition = report.decomposition
+            identified = decomposition.identified["intrinsic"]
             risk = CardRisk(
-                regime=str(found.regime),
-                intrinsic_std=math.sqrt(max(found.intrinsic, 0.0)) if known else None,
+                regime=str(decomposition.regime),
+                intrinsic_std=math.sqrt(max(decomposition.intrinsic, 0.0)) if identified else None,
                 optimal_depth=report.optimal_depth,
             )
         return cls(
@@ -202,8 +202,8 @@ class CardMetadata:
             verdict=verdict,
             stage=_text(data, "stage"),
             goal=_goal(_mapping(data, "goal")),
-            full_steps=int(_given(steps, "full")),
-            spent_steps=_given(steps, "spent"),
+            full_steps=int(_required(steps, "full")),
+            spent_steps=_required(steps, "spent"),
             forecast=_forecast(data, "forecast"),
             early_forecast=_forecast(data, "early_forecast"),
             outcome=_number(data, "outcome"),
@@ -227,13 +227,13 @@ class CardMetadata:
             CardError: no card, one that cannot be read, or one without a prediction.
             HubError: the Hub cannot be used.
         """
-        found = metadata(read_card(card, revision=revision)).get(KEY)
-        if not isinstance(found, Mapping):
+        entry = metadata(read_card(card, revision=revision)).get(KEY)
+        if not isinstance(entry, Mapping):
             raise CardError(
                 f"this card holds no prediction: its metadata have no key {KEY!r}. "
                 "`hf-ftrisk publish` puts one in"
             )
-        return cls.from_dict(found)
+        return cls.from_dict(entry)
 
 
 def read_card(card: str | Path, *, revision: str | None = None) -> str:
@@ -306,7 +306,7 @@ def _number(data: Mapping[str, Any], name: str) -> float | None:
     raise CardError(f"the card's {name} must be a finite number, got {_shown(value)}")
 
 
-def _given(data: Mapping[str, Any], name: str) -> float:
+def _required(data: Mapping[str, Any], name: str) -> float:
     value = _number(data, name)
     if value is None:
         raise CardError(f"the card's prediction lacks {name!r}")
@@ -323,10 +323,10 @@ def _text(data: Mapping[str, Any], name: str) -> str:
 def _forecast(data: Mapping[str, Any], name: str) -> CardForecast | None:
     if data.get(name) is None:
         return None
-    found = _mapping(data, name)
-    values = {key: _given(found, key) for key in ("mean", "low", "high", "level")}
+    numbers = _mapping(data, name)
+    values = {key: _required(numbers, key) for key in ("mean", "low", "high", "level")}
     return CardForecast(
-        **values, step=int(_given(found, "step")), prob_good=_number(found, "prob_good")
+        **values, step=int(_required(numbers, "step")), prob_good=_number(numbers, "prob_good")
     )
 
 
@@ -336,9 +336,9 @@ def _goal(data: Mapping[str, Any]) -> Goal:
         raise CardError(f"the card's greater_is_better must be a bool, got {_shown(direction)}")
     target, kind = _number(data, "target"), data.get("kind")
     # Release 0.1 left out that a kind was asked for: values outside the usual range say so.
-    for asked in (kind, "real"):
+    for known_kind in (kind, "real"):
         try:
-            return Goal(metric, target=target, greater_is_better=direction, kind=asked)
+            return Goal(metric, target=target, greater_is_better=direction, kind=known_kind)
         except ValueError as error:
             refused = error
     raise CardError(f"the card's goal cannot be: {printable(refused)}")
@@ -360,8 +360,8 @@ def _diagnoses(names: object) -> tuple[str, ...]:
 
 def _compact(data: Mapping[str, Any]) -> dict[str, Any]:
     """Six significant digits; not-a-number and infinities as nothing; absent values left out."""
-    found = {name: _plain(value) for name, value in data.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    values = {name: _plain(value) for name, value in data.items()}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _plain(value: Any) -> Any:

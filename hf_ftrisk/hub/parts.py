@@ -54,13 +54,13 @@ def build_parts(report: RiskReport, *, figure: bool = True) -> CardParts:
         report: as computed; only its cleaned form is used.
         figure: draw the figure too, where matplotlib is installed.
     """
-    cleaned = clean_report(report)
-    files = {REPORT_FILE: _json(cleaned)}
-    drawn = _draw(cleaned) if figure else None
-    if drawn is not None:
-        files[FIGURE_FILE] = drawn
-    section = render_section(cleaned, figure=drawn is not None)
-    return CardParts(section, card_metadata(cleaned), files)
+    clean = clean_report(report)
+    files = {REPORT_FILE: _json(clean)}
+    picture = _draw(clean) if figure else None
+    if picture is not None:
+        files[FIGURE_FILE] = picture
+    section = render_section(clean, figure=picture is not None)
+    return CardParts(section, card_metadata(clean), files)
 
 
 def _json(report: RiskReport) -> bytes:

@@ -90,8 +90,8 @@ def publish(
             merge.repository.create(private=private)
         commit = merge.repository.update(merge.files, message=_MESSAGE, create_pr=create_pr)
     except (HubError, CardError) as error:
-        kept = merge.keep(Path(keep_in) / repo_id.replace("/", "--"))
-        raise type(error)(f"{error}. The files are left in {kept}.") from None
+        folder = merge.keep(Path(keep_in) / repo_id.replace("/", "--"))
+        raise type(error)(f"{error}. The files are left in {folder}.") from None
     assert commit is not None, "a report always gives files"
     return Published(
         repo_id, merge.sizes, merge.diff, sent=True, commit_url=commit.url, pr_url=commit.pr_url

@@ -75,11 +75,11 @@ def render_section(report: RiskReport, *, figure: bool = False) -> str:
 
 def _lead(report: RiskReport) -> str:
     """What was predicted and what came, in a sentence or two."""
-    goal, made = report.goal, forecasts(report)
-    if not made:
+    goal, forecast_row = report.goal, forecasts(report)
+    if not forecast_row:
         text = f"No final value of {goal.metric} was predicted."
     else:
-        step, point, low, high = made[0]
+        step, point, low, high = forecast_row[0]
         text = (
             f"After {step:,} of {report.cost.full_steps:,} steps a final {goal.metric} of "
             f"{value(point, goal)} was predicted, with {share(LEVEL)} probability between "
@@ -90,9 +90,9 @@ def _lead(report: RiskReport) -> str:
         text += f" In the end it was {outcome}."
     elif report.stopped_at is not None:
         text += f" The run was stopped at step {report.stopped_at:,}."
-    ended = finish_words(report)
-    if ended is not None:
-        text += f" The run was {ended}."
+    finish = finish_words(report)
+    if finish is not None:
+        text += f" The run was {finish}."
     return text
 
 
@@ -101,34 +101,34 @@ def _lead(report: RiskReport) -> str:
 
 def _summary(report: RiskReport) -> Rows:
     """The six rows that everyone reads."""
-    known = {row.label: row.text for row in rows(report) if row.known}
-    found = [(name, known.get(name)) for name in ("Goal", "Early forecast")]
-    if "Early forecast" not in known:
-        found.append(("Forecast", known.get("Forecast")))
-    if "Outcome" not in known:
-        found.append(("Chance to meet the goal", known.get("Chance to meet the goal")))
-    found += [(name, known.get(name)) for name in ("Outcome", "Stopped", "Ended early")]
-    found.append(("Why", report.reasons[0] if report.reasons else None))
+    texts = {row.label: row.text for row in rows(report) if row.known}
+    rows_of_card = [(name, texts.get(name)) for name in ("Goal", "Early forecast")]
+    if "Early forecast" not in texts:
+        rows_of_card.append(("Forecast", texts.get("Forecast")))
+    if "Outcome" not in texts:
+        rows_of_card.append(("Chance to meet the goal", texts.get("Chance to meet the goal")))
+    rows_of_card += [(name, texts.get(name)) for name in ("Outcome", "Stopped", "Ended early")]
+    rows_of_card.append(("Why", report.reasons[0] if report.reasons else None))
     if report.diagnoses:
         first = report.diagnoses[0]
-        found.append(("To look at", f"{first.name.replace('_', ' ')}: {first.message}"))
-    found += [(name, known.get(name)) for name in ("Saved", "Spent", "Trivial baseline")]
-    return [(name, _plain(text)) for name, text in found if text is not None][:_SUMMARY_ROWS]
+        rows_of_card.append(("To look at", f"{first.name.replace('_', ' ')}: {first.message}"))
+    rows_of_card += [(name, texts.get(name)) for name in ("Saved", "Spent", "Trivial baseline")]
+    return [(name, _plain(text)) for name, text in rows_of_card if text is not None][:_SUMMARY_ROWS]
 
 
 def _measured(report: RiskReport) -> Rows:
     """Everything else that was measured, settings by what they mean."""
-    shown = {name for name, _ in _summary(report)}
-    found: Rows = [
+    names = {name for name, _ in _summary(report)}
+    table: Rows = [
         (row.label, row.text)
         for row in rows(report)
-        if row.known and row.part != "verdict" and row.label not in shown
+        if row.known and row.part != "verdict" and row.label not in names
     ]
     if report.forecast is not None and report.forecast.source:
-        found.append(("What the forecast rests on", report.forecast.source))
+        table.append(("What the forecast rests on", report.forecast.source))
     for name, setting in report.settings.items():
-        found.append((_setting_words(name), _listed(setting)))
-    return [(name, _plain(text)) for name, text in found[:_MEASURED_ROWS]]
+        table.append((_setting_words(name), _listed(setting)))
+    return [(name, _plain(text)) for name, text in table[:_MEASURED_ROWS]]
 
 
 def _remarks(report: RiskReport) -> list[str]:
@@ -140,9 +140,9 @@ def _remarks(report: RiskReport) -> list[str]:
 
 
 def _all_remarks(report: RiskReport) -> Iterator[str]:
-    for found in report.diagnoses:
-        name = found.name.replace("_", " ")
-        yield f"{name} ({found.severity}): {found.message} {found.advice}"
+    for diagnosis in report.diagnoses:
+        name = diagnosis.name.replace("_", " ")
+        yield f"{name} ({diagnosis.severity}): {diagnosis.message} {diagnosis.advice}"
     yield from report.reasons[1:]
     yield from report.notes
 
@@ -180,11 +180,11 @@ def _plain(text: str) -> str:
 
 def _setting_words(name: str) -> str:
     """What a setting means; its name, where it is not one of ours."""
-    known = SETTINGS.get(name)
+    setting = SETTINGS.get(name)
     words = (
         name.replace("_", " ")
-        if known is None
-        else known.meaning.partition(",")[0].partition(":")[0]
+        if setting is None
+        else setting.meaning.partition(",")[0].partition(":")[0]
     )
     return words[:1].upper() + words[1:]
 

@@ -107,12 +107,12 @@ def check_depths(depths: Sequence[int], max_steps: int) -> tuple[int, ...]:
     Raises:
         ValueError: none, or one that is no whole step of the run.
     """
-    wanted = tuple(sorted(set(depths)))
-    if not wanted or any(int(d) != d or not 1 <= d <= max_steps for d in wanted):
+    steps = tuple(sorted(set(depths)))
+    if not steps or any(int(d) != d or not 1 <= d <= max_steps for d in steps):
         raise ValueError(
             f"depths must be whole optimizer steps between 1 and {max_steps}, got {list(depths)!r}"
         )
-    return tuple(int(d) for d in wanted)
+    return tuple(int(d) for d in steps)
 
 
 def many_probes(seeds: int, budget: float) -> int:
@@ -201,7 +201,7 @@ def _given_grid(
 ) -> tuple[tuple[int, ...], float]:
     """As many of the wanted depths, from the shallowest, as the steps and evaluations allow."""
     for count in range(len(depths), 0, -1):
-        left = each - depths[count - 1]
-        if left >= count * min_cost:
-            return depths[:count], min(max(left / (count + 1), min_cost), max_cost)
+        rest = each - depths[count - 1]
+        if rest >= count * min_cost:
+            return depths[:count], min(max(rest / (count + 1), min_cost), max_cost)
     return (), min_cost

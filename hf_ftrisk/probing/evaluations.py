@@ -134,18 +134,20 @@ class Evaluations:
 
     def measure(self, item: Probed) -> None:
         """Evaluate a probe where it stands, within what is left."""
-        left = self._ledger.left
+        remaining = self._ledger.left
         # Before the first look only the smallest one's cost is known, and it fixes the rows.
         min_cost = (self.next_cost if self._looked else self._measured or 0.0) / _NOISE
-        if left < min_cost:
+        if remaining < min_cost:
             self._note(
                 f"Probe {item.probe.seed} was not evaluated at step {item.probe.step}: an "
-                f"evaluation costs as much as {min_cost:.1f} steps, and {max(0.0, left):.1f} steps "
-                "of the budget were left."
+                f"evaluation costs as much as {min_cost:.1f} steps, and {max(0.0, remaining):.1f} "
+                "steps of the budget were left."
             )
             return
         limit = (
-            min(left, 2 * min_cost) if self._looked else min(left, max(min_cost, self.next_cost))
+            min(remaining, 2 * min_cost)
+            if self._looked
+            else min(remaining, max(min_cost, self.next_cost))
         )
         if not self._looked:
             self._fit_rows(limit / min_cost if min_cost else float("inf"))

@@ -144,9 +144,9 @@ def learned_share(facts: Facts, depth: int) -> float | None:
     """Share of the run's summed learning rate that lies behind `depth`; None if not planned."""
     if facts.schedule is None or not facts.schedule.sum() > 0:
         return None
-    passed = np.concatenate([[0.0], np.cumsum(facts.schedule)])
+    energy = np.concatenate([[0.0], np.cumsum(facts.schedule)])
     at = depth * facts.schedule.size / facts.max_steps
-    return float(np.interp(at, np.arange(passed.size), passed) / passed[-1])
+    return float(np.interp(at, np.arange(energy.size), energy) / energy[-1])
 
 
 def _fit(
@@ -208,8 +208,8 @@ def told_by_the_data(decomposition: RiskDecomposition) -> RiskDecomposition:
     if regime == "unidentified" or regime == "static-sufficient" or tolerance is None:
         return decomposition
     level = decomposition.draws.level
-    drawn = RiskPrior().sample(level.size, "power", np.random.default_rng(0))["share"]
-    before = regime_probabilities(level * (1.0 - drawn), level, tolerance)
+    prior_shares = RiskPrior().sample(level.size, "power", np.random.default_rng(0))["share"]
+    before = regime_probabilities(level * (1.0 - prior_shares), level, tolerance)
     p, q = decomposition.regime_probabilities[regime], before[regime]
     if p * (1.0 - q) >= MIN_SUPPORT * q * (1.0 - p):
         return decomposition

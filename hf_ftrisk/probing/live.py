@@ -295,8 +295,8 @@ class _Training(TrainerCallback):
 def _answer(work: Callable[[], Any]) -> Any:
     """What `work` returns, or the exception it ended with."""
     faults: list[Exception] = []
-    found = attempt(work, faults.append)
-    return faults[0] if faults else found
+    answer = attempt(work, faults.append)
+    return faults[0] if faults else answer
 
 
 def preflight_by_training(

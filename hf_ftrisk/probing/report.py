@@ -96,10 +96,10 @@ def _decide(session: PreflightSession, records: tuple[RunRecord, ...]) -> Decisi
     # Completed runs were not begun at the peak of their schedule.
     if decision.ruling.verdict is not Verdict.UNDECIDED or not session.known_runs or session.first:
         return decision
-    known = _by_rule(session, records)
-    if known.verdict is Verdict.UNDECIDED:
+    ruling = _by_rule(session, records)
+    if ruling.verdict is Verdict.UNDECIDED:
         return decision
-    return Decision(known, decision.finding, by_parts=False)
+    return Decision(ruling, decision.finding, by_parts=False)
 
 
 def _forecast(session: PreflightSession, decision: Decision) -> Forecast | None:
@@ -121,7 +121,9 @@ def _certain(session: PreflightSession, records: tuple[RunRecord, ...]) -> Rulin
         return Ruling(Verdict.NO_GO, f"{fatal[0].message} {fatal[0].advice}", certain=True)
     if not records:
         return Ruling(Verdict.UNDECIDED, "Nothing was probed: the budget is too small.")
-    failures = [found for record in records if (found := certain_failure(record, goal)) is not None]
+    failures = [
+        failure for record in records if (failure := certain_failure(record, goal)) is not None
+    ]
     if len(failures) == len(records):
         reason = f"{len(failures)} of {len(records)} probes failed: {failures[0].message}"
         return Ruling(Verdict.NO_GO, f"{reason} {failures[0].advice}", certain=True)
@@ -150,11 +152,11 @@ def _by_rule(session: PreflightSession, records: tuple[RunRecord, ...]) -> Rulin
 
 def _dynamics(session: PreflightSession, records: tuple[RunRecord, ...]) -> dict[str, float]:
     """Signals of the probes' trajectories, each the mean over the probes that have it."""
-    found: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     for item, record in zip(session.probed, records, strict=True):
         for name, value in dynamics_signals(record, **item.probe.step_columns()).items():
-            found.setdefault(name, []).append(value)
-    return {name: sum(values) / len(values) for name, values in found.items()}
+            by_name.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in by_name.items()}
 
 
 def _diagnoses(
@@ -165,23 +167,23 @@ def _diagnoses(
 ) -> tuple[Diagnosis, ...]:
     """Wiring faults, what decided, then each probe's diagnoses, every name once."""
     first = [] if finding is None else [finding]
-    found = {fault.name: fault for fault in (*session.faults, *first)}
+    by_name = {fault.name: fault for fault in (*session.faults, *first)}
     for record in records:
         for diagnosis in diagnose(
             record,
             session.goal,
             signals=signals,
         ):
-            found.setdefault(diagnosis.name, diagnosis)
-    return tuple(found.values())
+            by_name.setdefault(diagnosis.name, diagnosis)
+    return tuple(by_name.values())
 
 
 def _scope(session: PreflightSession) -> list[str]:
     """How far the numbers can be trusted: rows, depth, and what the budget does not count."""
     notes, facts, ledger = [], session.facts, session.ledger
     notes += [sentence(problem) for problem in session.known.problems]
-    asked = session.options.history
-    if asked is not None and not isinstance(asked, Remembered) and not session.known_runs:
+    history = session.options.history
+    if history is not None and not isinstance(history, Remembered) and not session.known_runs:
         notes.append(
             f"The history holds no completed run of this task, {session.task!r}: the forecast "
             "rests on packaged runs of other tasks. If runs of this task are stored there under "

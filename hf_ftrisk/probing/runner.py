@@ -172,8 +172,8 @@ class PreflightRunner:
             _opened(self._opened_on, ranks) as workload,
         ):
             allowed = allowed_steps(self._options.budget, workload.facts().max_steps)
-            shown = self._shows_progress and ranks.is_main
-            with tqdm(total=round(allowed, 1), desc="pre-flight", disable=not shown) as bar:
+            shows = self._shows_progress and ranks.is_main
+            with tqdm(total=round(allowed, 1), desc="pre-flight", disable=not shows) as bar:
 
                 def show(spent: float) -> None:
                     bar.update(round(min(spent, allowed), 1) - bar.n)

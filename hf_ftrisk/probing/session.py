@@ -89,8 +89,8 @@ class PreflightSession:
 
     def _first_rate(self) -> int:
         """Step of the schedule that the probes begin at: its peak, where the warm-up is long."""
-        schedule, wanted = self.facts.schedule, self.options.depths
-        if schedule is None or not schedule.size or not self._workload.can_jump or wanted:
+        schedule, depths = self.facts.schedule, self.options.depths
+        if schedule is None or not schedule.size or not self._workload.can_jump or depths:
             return 0
         peak = int(schedule.argmax())
         probes = many_probes(self.options.seeds, self.options.budget)
@@ -164,8 +164,8 @@ class PreflightSession:
     def on_main(self, compute: Callable[[], T]) -> T:
         """What rank 0 computes, on every rank."""
         value: Any = compute() if self._ranks.is_main else None
-        shared: T = self._ranks.from_main(value)
-        return shared
+        result: T = self._ranks.from_main(value)
+        return result
 
     # --- stages ---------------------------------------------------------------------------------
 
@@ -194,16 +194,16 @@ class PreflightSession:
 
     def _signals(self, step_seconds: float | None) -> None:
         """Static signals, in the time they are given."""
-        wanted = self.options.signal_seconds
-        if wanted is None:
+        seconds = self.options.signal_seconds
+        if seconds is None:
             worth = 0.0 if step_seconds is None else self.ledger.allowed * step_seconds
-            wanted = max(SIGNAL_SECONDS, _SIGNAL_SHARE * worth)
-        if wanted == 0:
+            seconds = max(SIGNAL_SECONDS, _SIGNAL_SHARE * worth)
+        if seconds == 0:
             return
         start = time.perf_counter()
         # Every rank has the same limit, for it comes from rank 0's clock; and rank 0's numbers,
         # for how many rows there was time for may differ.
-        self.signals = self._ranks.from_main(self._workload.signals(wanted))
+        self.signals = self._ranks.from_main(self._workload.signals(seconds))
         self.signal_seconds = time.perf_counter() - start
 
     def _train_blindly(self) -> None:
@@ -241,8 +241,8 @@ class PreflightSession:
 
     def _time_a_step(self, evaluations: Evaluations) -> None:
         """The first steps of the first probe, as many as leave room for an evaluation."""
-        wanted = min(_TIMED_STEPS, self.facts.max_steps, *(self.options.depths or ()))
-        for target in range(1, wanted + 1):
+        n_steps = min(_TIMED_STEPS, self.facts.max_steps, *(self.options.depths or ()))
+        for target in range(1, n_steps + 1):
             # Only the first step is taken on a guess: it prices what was evaluated before.
             if target > 1 and not self._affords(1 + evaluations.min_cost):
                 return
@@ -320,11 +320,11 @@ class PreflightSession:
         return self._goal_and_scale()[1]
 
     def _goal_and_scale(self) -> tuple[Goal, str | None]:
-        asked = self.options.goal
-        known = [metrics for item in self.probed for metrics in item.evals.values()]
+        goal = self.options.goal
+        evaluations = [metrics for item in self.probed for metrics in item.evals.values()]
         if self.evaluations is not None and self.evaluations.untrained:
-            known.append(self.evaluations.untrained)
-        return goal_for_values(asked, [m[asked.metric] for m in known if asked.metric in m])
+            evaluations.append(self.evaluations.untrained)
+        return goal_for_values(goal, [m[goal.metric] for m in evaluations if goal.metric in m])
 
     def records(self) -> tuple[RunRecord, ...]:
         """Trajectories of the probes, with the trivial baseline in them."""
@@ -389,15 +389,15 @@ class PreflightSession:
             return None
         # The looks of all probes that go on, and as many steps as are left for each.
         extra = int(self.ledger.left / len(alive) - evaluations.next_cost)
-        planned = _after(depth, plan.depths)
+        next_depth = _after(depth, plan.depths)
         if self.options.depths is not None:
-            return planned if planned is not None and planned - depth <= extra else None
+            return next_depth if next_depth is not None and next_depth - depth <= extra else None
         limit = min(depth + extra, self.facts.max_steps)
         if best is not None:
             limit = min(limit, math.ceil(best))
         if limit < max(depth + 1, _MIN_DEEPENING * depth):
             return None
-        return min(planned or 2 * depth, limit)
+        return min(next_depth or 2 * depth, limit)
 
 
 def _after(depth: int, depths: Sequence[int]) -> int | None:

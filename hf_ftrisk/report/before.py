@@ -83,8 +83,8 @@ def take(trainer: Any) -> Before | None:
     None where other training rows were given to it since: whoever mends the labels that a
     pre-flight complained about is not to be stopped for them.
     """
-    found = _found.pop(trainer, None)
-    if found is None:
+    entry = _found.pop(trainer, None)
+    if entry is None:
         return None
-    before, rows = found
+    before, rows = entry
     return before if trainer.train_dataset is rows else None

@@ -33,7 +33,7 @@ def answer(orders: Orders, original: Any, trainer: Any) -> None:
     reply: dict[str, Any] = {}
 
     def work() -> None:
-        asked = PreflightOptions(
+        question = PreflightOptions(
             goal=options.goals[0],
             budget=options.budget,
             seeds=1,
@@ -41,7 +41,7 @@ def answer(orders: Orders, original: Any, trainer: Any) -> None:
             make_rule=rule_maker(options.rule),
         )
         scratch = str(orders.folder / "out")
-        reply["report"] = preflight_by_training(trainer, original, asked, scratch).to_dict()
+        reply["report"] = preflight_by_training(trainer, original, question, scratch).to_dict()
 
     fault = fault_of(work)
     if fault is not None:

@@ -47,8 +47,8 @@ def probe_elsewhere(
     port = ranks.from_main(_free_port())
     with tempfile.TemporaryDirectory(prefix="hf_ftrisk_", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        asked = replace(options.for_elsewhere(), goals=(goal,))
-        environment = followed_environment(os.environ, Orders(asked, folder, probes=True))
+        question = replace(options.for_elsewhere(), goals=(goal,))
+        environment = followed_environment(os.environ, Orders(question, folder, probes=True))
         environment |= _QUIET
         if "MASTER_PORT" in environment:
             # A group of their own, beside the one that waits.

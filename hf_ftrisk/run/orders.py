@@ -32,8 +32,8 @@ class Orders:
 
     def to_json(self) -> str:
         """One line, for the environment."""
-        given = {"options": self.options.to_dict(), "folder": str(self.folder)}
-        return json.dumps({**given, "probes": self.probes})
+        data = {"options": self.options.to_dict(), "folder": str(self.folder)}
+        return json.dumps({**data, "probes": self.probes})
 
     @classmethod
     def from_json(cls, text: str) -> Orders:

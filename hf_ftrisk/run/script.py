@@ -180,13 +180,13 @@ def execute(target: str, args: Sequence[str], *, module: bool) -> bool:
         KeyboardInterrupt: the program was interrupted.
     """
     _set_path0(os.getcwd())
-    found = find_module(target) if module else find_script(target)
-    main = found.main()
-    _set_path0(found.path0)
-    sys.argv = [found.argv0, *args]
+    program = find_module(target) if module else find_script(target)
+    main = program.main()
+    _set_path0(program.path0)
+    sys.argv = [program.argv0, *args]
     sys.modules["__main__"] = main
     with _Ending() as ending:
-        exec(found.code(), main.__dict__)
+        exec(program.code(), main.__dict__)
     sys.stdout.flush()
     return ending.failed
 
@@ -266,12 +266,12 @@ def _drop_own_frames(error: BaseException) -> None:
 
 
 def _without_own(traceback: TracebackType | None) -> TracebackType | None:
-    kept: TracebackType | None = None
+    stack: TracebackType | None = None
     frames = []
     while traceback is not None:
         frames.append(traceback)
         traceback = traceback.tb_next
     for entry in reversed(frames):
         if entry.tb_frame.f_code.co_filename not in _OWN_FILES:
-            kept = TracebackType(kept, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
-    return kept
+            stack = TracebackType(stack, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return stack

@@ -129,8 +129,8 @@ class Training:
         Raises:
             Refusal: it was refused.
         """
-        found = self._journal.earlier(self._number) if self._ranks.is_main else Earlier()
-        earlier = self._ranks.from_main(found)
+        before = self._journal.earlier(self._number) if self._ranks.is_main else Earlier()
+        earlier = self._ranks.from_main(before)
         if earlier.refused is not None:
             self._tell("not started: the launcher restarts a run that was refused before")
             raise refusal(earlier.refused)
@@ -154,11 +154,11 @@ class Training:
 
     def _candidates(self) -> tuple[Goal, ...]:
         """Goals to try in turn; once something has been trained, there is always one that fits."""
-        given = self._options.goals
-        if not given:
+        goals = self._options.goals
+        if not goals:
             kind = self._options.kind
             return tuple(Goal.parse(goal, kind=kind) for goal in own_goals(self._trainer))
-        return given if self._number == 1 else (*given, *own_goals(self._trainer))
+        return goals if self._number == 1 else (*goals, *own_goals(self._trainer))
 
     def _unfit(self, goal: Goal) -> str | None:
         """Why the Trainer's evaluations cannot answer this goal, as far as that is certain."""

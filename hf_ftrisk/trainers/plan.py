@@ -82,33 +82,33 @@ def selection_fault(trainer: Any) -> str | None:
 
     The Trainer looks for the metric after each evaluation, and fails where it is not reported.
     """
-    chosen = trainer.args.metric_for_best_model
-    if chosen is None:
+    metric = trainer.args.metric_for_best_model
+    if metric is None:
         return None
-    name = chosen.removeprefix("eval_")
+    name = metric.removeprefix("eval_")
     if not _plain_evaluation(trainer) or trainer.eval_dataset is None or name == "loss":
         return None
     if isinstance(trainer.eval_dataset, dict):
         sets = sorted(str(key) for key in trainer.eval_dataset)
         if not any(name.startswith(f"{key}_") for key in sets):
             return (
-                f"The Trainer's metric_for_best_model is {chosen!r}, but the metrics of the "
+                f"The Trainer's metric_for_best_model is {metric!r}, but the metrics of the "
                 f"named sets {sets} are called {sets[0]}_...: the Trainer will fail at its first "
                 "evaluation."
             )
     elif trainer.compute_metrics is None:
         return (
-            f"The Trainer's metric_for_best_model is {chosen!r}, but without compute_metrics the "
+            f"The Trainer's metric_for_best_model is {metric!r}, but without compute_metrics the "
             "evaluations report the loss alone: the Trainer will fail at its first evaluation."
         )
     return None
 
 
 def _check_direction(args: Any, goal: Goal) -> None:
-    chosen = args.metric_for_best_model
-    if chosen is None or args.greater_is_better is None:
+    metric = args.metric_for_best_model
+    if metric is None or args.greater_is_better is None:
         return
-    if f"eval_{chosen.removeprefix('eval_')}" != goal.metric:
+    if f"eval_{metric.removeprefix('eval_')}" != goal.metric:
         return
     if bool(args.greater_is_better) != goal.greater_is_better:
         raise WatchArgumentError(
@@ -134,10 +134,10 @@ def _plain_evaluation(trainer: Any) -> bool:
 def evaluates(args: Any, trainer: Any | None) -> bool:
     """Whether the run will measure anything on the way."""
     strategy = str(getattr(args.eval_strategy, "value", args.eval_strategy))
-    asked = strategy != "no" or bool(args.eval_on_start)
+    evaluates_at_all = strategy != "no" or bool(args.eval_on_start)
     if trainer is None or not _plain_evaluation(trainer):
-        return asked
-    return asked and trainer.eval_dataset is not None
+        return evaluates_at_all
+    return evaluates_at_all and trainer.eval_dataset is not None
 
 
 def run_plan(

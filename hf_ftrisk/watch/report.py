@@ -72,8 +72,8 @@ class Clock:
         """
         if not self.steps or self._first_step is None:
             return 0.0
-        passed = self._mark - self._first_step
-        return max(passed - self.step_seconds - self.eval_seconds, 0.0) / self.steps
+        elapsed = self._mark - self._first_step
+        return max(elapsed - self.step_seconds - self.eval_seconds, 0.0) / self.steps
 
     @property
     def per_step(self) -> float | None:

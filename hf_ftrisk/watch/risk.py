@@ -51,25 +51,25 @@ def risk_of_history(
         plan: the watched run before its first step.
         forecaster: the watched run's forecaster, refitted without each run in turn.
     """
-    ended = [
+    runs_of_goal = [
         run
         for run in runs
         if run.max_steps == plan.max_steps
         and run.has_outcome(goal)
         and math.isfinite(run.outcome(goal))
     ][-MAX_RUNS:]
-    if len(ended) < MIN_RUNS:
+    if len(runs_of_goal) < MIN_RUNS:
         return None
     looks = look_steps(plan.max_steps)
-    chosen = np.unique(looks[np.linspace(0, looks.size - 1, _REPLAYED_DEPTHS).astype(int)])
-    depths = [float(depth) for depth in chosen if depth > 0]
-    measured = replay_risk(ended, forecaster.refit, depths, goal)
+    replayed = np.unique(looks[np.linspace(0, looks.size - 1, _REPLAYED_DEPTHS).astype(int)])
+    depths = [float(depth) for depth in replayed if depth > 0]
+    measured = replay_risk(runs_of_goal, forecaster.refit, depths, goal)
     rows = zip(measured.depths, measured.risks, measured.counts, strict=True)
     return _fitted(
         tuple((float(c), float(risk), float(n)) for c, risk, n in rows),
         goal,
         plan,
-        f"forecast errors of {len(ended)} completed runs of this task",
+        f"forecast errors of {len(runs_of_goal)} completed runs of this task",
         counted=True,
     )
 

@@ -222,11 +222,11 @@ class WatchSession:
             self.watcher.choose(names)
         self._tell_scale()
         self._has_metric = self.watcher.goal.metric in names
-        chosen = self.watcher.plan.selection
-        lacks = chosen is not None and chosen.metric not in names
-        if names and chosen is not None and lacks and not self._named_sets():
+        selection = self.watcher.plan.selection
+        lacks = selection is not None and selection.metric not in names
+        if names and selection is not None and lacks and not self._named_sets():
             self._tell_selection(
-                f"The Trainer's metric_for_best_model is {chosen.metric}, which the evaluation "
+                f"The Trainer's metric_for_best_model is {selection.metric}, which the evaluation "
                 "does not report: the Trainer fails here. Name one that it reports."
             )
         if self._has_metric or self._alarmed or not self._all_sets_seen(step):
@@ -273,17 +273,17 @@ class WatchSession:
     def _note_step(self, step: Step) -> None:
         """Whether a step gives reason to look for a certain failure, or to warn at once."""
         norm = step.grad_norm
-        lost = not math.isfinite(step.loss)
+        non_finite = not math.isfinite(step.loss)
         # A fp16 scaler looks for its scale by infinite gradients: those steps are skipped.
         scaled = self.watcher.plan.settings.get("precision") == "fp16"
         exploded = norm is not None and not math.isfinite(norm)
-        if not lost and len(self._first_losses) < 2:
+        if not non_finite and len(self._first_losses) < 2:
             self._first_losses.append(step.loss)
         risen = step.loss > min(ALLOWED) * max(self._first_losses, default=math.inf)
-        self._suspect = lost or exploded or norm == 0.0 or risen
-        if (lost or (exploded and not scaled)) and not self._told_nonfinite:
+        self._suspect = non_finite or exploded or norm == 0.0 or risen
+        if (non_finite or (exploded and not scaled)) and not self._told_nonfinite:
             self._told_nonfinite = True
-            what = f"training loss is {step.loss}" if lost else f"gradient norm is {norm}"
+            what = f"training loss is {step.loss}" if non_finite else f"gradient norm is {norm}"
             self._notes.append(f"At step {step.step} the {what}.")
             self.say(f"[ftrisk {step.step}] the {what}")
 

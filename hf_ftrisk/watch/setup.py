@@ -55,8 +55,8 @@ class Setup:
             trainer: the Trainer, None if it is not known.
         """
         plan = run_plan(options.goal, args, state, dict(kwargs), trainer, options.task)
-        kept = None if trainer is None else take(trainer)
-        before = options.before or kept
+        found = None if trainer is None else take(trainer)
+        before = options.before or found
         # Signals are of the untrained model: they say nothing of a run that is resumed.
         known = before is not None and state.global_step == 0 and before.is_of(plan)
         if before is not None and known:

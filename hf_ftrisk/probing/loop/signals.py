@@ -86,11 +86,11 @@ def _array(values: Any) -> np.ndarray:
 def _gradient_signals(loop: TrainingLoop, deadline: Deadline) -> dict[str, float]:
     vectors: list[torch.Tensor] = []
     weights = torch.empty(0)
-    for given in _batches(loop):
+    for batch in _batches(loop):
         assert loop.gradient is not None
-        parts = _parts(loop.gradient(*given))
-        kept = kept_coordinates([part.numel() for part in parts], MAX_COORDINATES)
-        pairs = list(zip(parts, kept, strict=True))
+        parts = _parts(loop.gradient(*batch))
+        coordinates = kept_coordinates([part.numel() for part in parts], MAX_COORDINATES)
+        pairs = list(zip(parts, coordinates, strict=True))
         vector = torch.cat([part[i.to(part.device)].double().cpu() for part, i in pairs])
         if vectors and vector.numel() != vectors[0].numel():
             raise ValueError("gradient must return as many numbers for every batch")

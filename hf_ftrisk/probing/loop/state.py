@@ -49,14 +49,14 @@ def difference(one: Any, other: Any, path: str = "state") -> str | None:
     if isinstance(one, Mapping):
         if not isinstance(other, Mapping) or list(one) != list(other):
             return path
-        found = (difference(one[key], other[key], f"{path}[{key!r}]") for key in one)
-        return next((where for where in found if where is not None), None)
+        differences = (difference(one[key], other[key], f"{path}[{key!r}]") for key in one)
+        return next((where for where in differences if where is not None), None)
     if isinstance(one, list | tuple):
         if not isinstance(other, list | tuple) or len(one) != len(other):
             return path
         pairs = enumerate(zip(one, other, strict=True))
-        found = (difference(a, b, f"{path}[{index}]") for index, (a, b) in pairs)
-        return next((where for where in found if where is not None), None)
+        differences = (difference(a, b, f"{path}[{index}]") for index, (a, b) in pairs)
+        return next((where for where in differences if where is not None), None)
     # Objects of other classes may not know how to compare themselves: type alone counts.
     plain = isinstance(one, str | int | float | bool | bytes | type(None))
     return path if (one != other if plain else type(one) is not type(other)) else None

@@ -98,8 +98,8 @@ class LoopProbe:
         log = self._log
         while self.step < step and not log.diverged:
             start = time.perf_counter()
-            given = () if self._batches is None else (next(self._batches),)
-            entry = self._ranks.from_main(step_entry(self._loop.step(*given)))
+            batch = () if self._batches is None else (next(self._batches),)
+            entry = self._ranks.from_main(step_entry(self._loop.step(*batch)))
             log.step_seconds.append(time.perf_counter() - start)
             log.peak = peak_memory(_device(), log.peak)
             log.non_finite = 0 if math.isfinite(entry["loss"]) else log.non_finite + 1

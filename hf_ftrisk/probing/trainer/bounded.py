@@ -68,8 +68,8 @@ class EvalClock:
         if size is None:
             self._known = False
             return
-        seen = self._rows[-1] + size * self._ranks
-        self._rows[-1] = seen if n_rows is None else min(seen, n_rows)
+        rows = self._rows[-1] + size * self._ranks
+        self._rows[-1] = rows if n_rows is None else min(rows, n_rows)
 
     def ends(self, batch_seconds: float) -> bool:
         """Whether another batch of `batch_seconds` would exceed this set's part of the limit."""

@@ -65,14 +65,16 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
 
 def planned_rates(shadow: Any, max_steps: int) -> np.ndarray | None:
     """(max_steps,) learning rates of the planned steps; None if they depend on what happens."""
-    given = shadow.optimizer
-    groups = given.param_groups if given is not None else [{"lr": shadow.args.learning_rate}]
+    optimizer = shadow.optimizer
+    groups = (
+        optimizer.param_groups if optimizer is not None else [{"lr": shadow.args.learning_rate}]
+    )
     rate = float(groups[0].get("initial_lr", groups[0]["lr"]))
     dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
-    given_schedule = shadow.lr_scheduler if not shadow._created_lr_scheduler else None
-    if given_schedule is None:
+    own_scheduler = shadow.lr_scheduler if not shadow._created_lr_scheduler else None
+    if own_scheduler is None:
         shadow.lr_scheduler = None
         scheduler = shadow.create_scheduler(max_steps, optimizer=dummy)
     else:
-        scheduler = clone_scheduler(given_schedule, dummy)
+        scheduler = clone_scheduler(own_scheduler, dummy)
     return scheduler_rates(scheduler, max_steps, first=int(scheduler.last_epoch))

@@ -188,8 +188,8 @@ class TrainerProbe:
             iterator = iter(loader)
             last = self._engine.updates_per_epoch - 1
             for update in range(self._engine.updates_per_epoch):
-                wanted = accumulation if update != last else remainder
-                samples, items = shadow.get_batch_samples(iterator, wanted, shadow.args.device)
+                count = accumulation if update != last else remainder
+                samples, items = shadow.get_batch_samples(iterator, count, shadow.args.device)
                 if not samples:
                     if update == 0:
                         raise PreflightError(

@@ -39,26 +39,26 @@ def redraw_from(model_init: Any, model: nn.Module) -> Redrawn:
         ValueError: the new model has other parameters than `model`.
     """
     fresh = model_init()
-    drawn = dict(fresh.named_parameters())
-    changed = []
+    new_weights = dict(fresh.named_parameters())
+    names = []
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name not in drawn or drawn[name].shape != parameter.shape:
+            if name not in new_weights or new_weights[name].shape != parameter.shape:
                 raise ValueError(
                     f"model_init returned a model without {name} {tuple(parameter.shape)}: "
                     "it must build the same model each time"
                 )
             if not parameter.requires_grad:
                 continue
-            value = drawn[name].to(parameter.device, parameter.dtype)
+            value = new_weights[name].to(parameter.device, parameter.dtype)
             if not torch.equal(value, parameter):
-                changed.append(name)
+                names.append(name)
             parameter.copy_(value)
         buffers = dict(fresh.named_buffers())
         for name, buffer in model.named_buffers():
             if name in buffers and buffers[name].shape == buffer.shape:
                 buffer.copy_(buffers[name].to(buffer.device, buffer.dtype))
-    return Redrawn(heads=tuple(changed))
+    return Redrawn(heads=tuple(names))
 
 
 def redraw_fresh(model: nn.Module) -> Redrawn:
@@ -118,8 +118,8 @@ def _looks_untouched(module: nn.Linear, deviation: float) -> bool:
 def _draw_linear(module: nn.Linear, deviation: float) -> None:
     # On the CPU, so that every rank and every device draws the same numbers from the same seed.
     with torch.no_grad():
-        drawn = torch.randn(module.weight.shape, dtype=torch.float32) * deviation
-        module.weight.copy_(drawn.to(module.weight.device, module.weight.dtype))
+        weight = torch.randn(module.weight.shape, dtype=torch.float32) * deviation
+        module.weight.copy_(weight.to(module.weight.device, module.weight.dtype))
 
 
 def _redraw_adapters(model: nn.Module) -> tuple[str, ...]:
@@ -135,12 +135,12 @@ def _redraw_adapters(model: nn.Module) -> tuple[str, ...]:
         layer: Any = module
         for adapter in layer.active_adapters:
             config = model.peft_config.get(adapter)
-            drawn = getattr(config, "init_lora_weights", None)
+            scheme = getattr(config, "init_lora_weights", None)
             # Other initializations (PiSSA, OLoRA, ...) change the frozen weights: left alone.
-            if drawn not in (True, "gaussian") or adapter not in layer.lora_B:
+            if scheme not in (True, "gaussian") or adapter not in layer.lora_B:
                 continue
             if bool(layer.lora_B[adapter].weight.detach().any()):
                 continue
-            layer.reset_lora_parameters(adapter, drawn)
+            layer.reset_lora_parameters(adapter, scheme)
             names.append(f"{name}.{adapter}")
     return tuple(names)

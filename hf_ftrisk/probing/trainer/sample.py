@@ -30,8 +30,8 @@ def eval_size(eval_dataset: Any, batch: int, generates: bool = False) -> EvalSiz
         return None
     parts = list(eval_dataset.values()) if isinstance(eval_dataset, dict) else [eval_dataset]
     lengths = [length_of(part) for part in parts]
-    known = [length for length in lengths if length is not None]
-    return EvalSize(sum(known) if len(known) == len(lengths) else None, batch, generates)
+    rows = [length for length in lengths if length is not None]
+    return EvalSize(sum(rows) if len(rows) == len(lengths) else None, batch, generates)
 
 
 def eval_sample(eval_dataset: Any, rows: int | None, seed: int) -> Any:
@@ -50,7 +50,7 @@ def eval_sample(eval_dataset: Any, rows: int | None, seed: int) -> Any:
     total = length_of(eval_dataset)
     if total is None:
         return _Head(eval_dataset, rows)
-    chosen = np.random.default_rng(seed).permutation(total)[:rows].tolist()
+    rows_taken = np.random.default_rng(seed).permutation(total)[:rows].tolist()
     if hasattr(eval_dataset, "select"):
-        return eval_dataset.select(chosen)
-    return Subset(eval_dataset, chosen)
+        return eval_dataset.select(rows_taken)
+    return Subset(eval_dataset, rows_taken)

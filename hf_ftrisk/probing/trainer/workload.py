@@ -217,18 +217,18 @@ class TrainerWorkload:
         loader = shadow.get_train_dataloader()
         values = shadow.set_initial_training_values(shadow.args, loader)
         epochs, updates, batches = values[0], values[1], values[5]
-        given = trainer.optimizer if trainer.model_init is None else None
+        optimizer = trainer.optimizer if trainer.model_init is None else None
         shadow.optimizer = None
-        if given is None:
+        if optimizer is None:
             shadow.create_optimizer()
         else:
-            shadow.optimizer = clone_optimizer(given)
+            shadow.optimizer = clone_optimizer(optimizer)
         self._keep_extra(shadow.optimizer)
         inner = shadow.optimizer
         shadow.optimizer = shadow.accelerator.prepare(inner)
         scheduler = trainer.lr_scheduler
         shadow.lr_scheduler = None
-        if scheduler is None or given is None or trainer._created_lr_scheduler:
+        if scheduler is None or optimizer is None or trainer._created_lr_scheduler:
             shadow.create_scheduler(num_training_steps=facts.max_steps)
         else:
             shadow.lr_scheduler = clone_scheduler(scheduler, inner)
@@ -242,8 +242,8 @@ class TrainerWorkload:
 
     def _keep_extra(self, optimizer: Any) -> None:
         """Snapshot parameters that a user's optimizer trains outside the model as well."""
-        known = {id(tensor) for tensor in self._tensors}
-        extra = [p for g in optimizer.param_groups for p in g["params"] if id(p) not in known]
+        ids = {id(tensor) for tensor in self._tensors}
+        extra = [p for g in optimizer.param_groups for p in g["params"] if id(p) not in ids]
         if extra:
             self._tensors += extra
             more = TensorSnapshot.take(extra, self._storage)
