@@ -19,9 +19,9 @@ from hf_ftrisk.extras import named_extras
 from hf_ftrisk.replay.batch import Replayer
 from hf_ftrisk.replay.compare import Comparison
 from hf_ftrisk.replay.replay import Replay
-from hf_ftrisk.replay.text import comparison_text, replay_text
+from hf_ftrisk.replay.text import comparison_text, findings, goal_words, how_far, look_rows
 from hf_ftrisk.report.wording import share, value
-from hf_ftrisk.text import printable
+from hf_ftrisk.text import printable, visible
 
 # Steps that the slider stops at, for one run and for each of many.
 _STOPS, _STOPS_OF_MANY = 60, 20
@@ -71,9 +71,6 @@ def _run(
     steps, values = record.finite(goal.metric)
     dense = _dense(replay, replayer, stops)
     limit = goal.threshold(replay.baseline)
-    words = replay_text(replay)
-    if compared is not None:
-        words += "\n\n" + comparison_text(compared, goal)
     verdict = {None: "not known", True: "good", False: "poor"}[replay.good]
     return {
         "name": printable(replay.name),
@@ -90,9 +87,29 @@ def _run(
         "verdict": verdict,
         "keep": None if replay.keep is None else replay.keep.step,
         "looks": dense,
-        "words": words,
+        "lead": _lead(replay),
+        "goal": visible(f"{how_far(record)}; goal: {goal_words(replay)}"),
+        "table": look_rows(replay) if replay.looks else [],
+        "findings": [[label, visible(text)] for label, text in findings(replay)],
+        "compared": "" if compared is None else visible(comparison_text(compared, goal)),
         "diagnoses": ", ".join(diagnosis.name for diagnosis in replay.diagnoses),
     }
+
+
+def _lead(replay: Replay) -> str:
+    """The two things to know first: how it ended, and whether it would have been stopped."""
+    record, goal = replay.record, replay.goal
+    if replay.outcome is None:
+        ended = f"The run is {record.status}, at step {record.last_step} of {record.max_steps}"
+    else:
+        judged = {None: "", True: ": a good run", False: ": a poor run"}[replay.good]
+        ended = f"It ended with {printable(goal.metric)} {value(replay.outcome, goal)}{judged}"
+    if replay.stopped_at is None:
+        return f"{ended}. It would not have been stopped."
+    return (
+        f"{ended}. It would have been stopped at step {replay.stopped_at} of {record.max_steps}, "
+        f"with {share(replay.saved_share)} of the run saved."
+    )
 
 
 def _dense(replay: Replay, replayer: Replayer, stops: int) -> list[dict[str, Any]]:

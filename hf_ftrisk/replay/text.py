@@ -22,34 +22,39 @@ _NAME = 44
 
 def replay_text(replay: Replay) -> str:
     """One run: what was known, the forecasts by depth, the stop, the outcome, the diagnoses."""
-    record = replay.record
     lines = [
-        f"{replay.name}: {_how_far(record)}",
-        *_entry("goal", _goal_words(replay)),
+        f"{replay.name}: {how_far(replay.record)}",
+        *_entry("goal", goal_words(replay)),
         "",
     ]
     if replay.looks:
-        rows: list[tuple[str, ...]]
-        rows = [("depth", "step", "last", "best", "forecast", "90 % interval", "P(good)")]
-        rows += [_look_row(replay, look) for look in replay.looks]
-        lines += _aligned(rows)
-        lines.append("")
+        lines += [*_aligned(look_rows(replay)), ""]
+    for label, text in findings(replay):
+        lines += _entry(label, text)
+    return "\n".join(lines)
+
+
+def look_rows(replay: Replay) -> list[tuple[str, ...]]:
+    """A table of the forecasts, its heading first."""
+    heading = ("depth", "step", "last", "best", "forecast", "90 % interval", "P(good)")
+    return [heading, *(_look_row(replay, look) for look in replay.looks)]
+
+
+def findings(replay: Replay) -> list[tuple[str, str]]:
+    """What is to be said of a run, each with its label: the stop, the outcome, the diagnoses."""
     if replay.stopped_at is not None:
         saved = share(replay.saved_share)
         stop = f"at step {replay.stopped_at}, {saved} of the run saved. {replay.reason}"
     else:
         stop = f"never. {replay.reason or ''}".rstrip()
-    lines += _entry("stopped", stop)
+    found = [("stopped", stop)]
     if replay.finish is not None:
-        lines += _entry("finished", _finish_words(replay.finish, replay))
-    lines += _entry("outcome", _outcome_words(replay))
+        found.append(("finished", _finish_words(replay.finish, replay)))
+    found.append(("outcome", _outcome_words(replay)))
     if replay.keep is not None:
-        lines += _entry("keep", keep_words(replay.keep, replay.goal))
-    for diagnosis in replay.diagnoses:
-        lines += _entry(diagnosis.name, f"{diagnosis.message} {diagnosis.advice}")
-    for note in _notes(replay):
-        lines += _entry("note", note)
-    return "\n".join(lines)
+        found.append(("keep", keep_words(replay.keep, replay.goal)))
+    found += [(one.name, f"{one.message} {one.advice}") for one in replay.diagnoses]
+    return found + [("note", note) for note in _notes(replay)]
 
 
 def keep_words(keep: Keep, goal: Goal) -> str:
@@ -121,7 +126,7 @@ def poor_first(replays: Sequence[Replay]) -> list[Replay]:
     return sorted(replays, key=need)
 
 
-def _how_far(record: RunRecord) -> str:
+def how_far(record: RunRecord) -> str:
     """``finished, step 200 of 200``, with what was logged last where that is earlier."""
     if record.status != "finished" or record.last_step == record.max_steps:
         return f"{record.status}, step {record.last_step} of {record.max_steps}"
@@ -210,7 +215,8 @@ def summary_text(replays: Sequence[Replay], summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def _goal_words(replay: Replay) -> str:
+def goal_words(replay: Replay) -> str:
+    """What the run is judged by."""
     if replay.goal.target is not None:
         return str(replay.goal)
     if replay.baseline is None:
