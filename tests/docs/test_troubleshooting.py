@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md names every exception and every diagnosis that there is."""
+"""docs/troubleshooting.md names every exception, diagnosis and message that there is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ast
 import inspect
 import re
 from pathlib import Path
+
+import pytest
 
 import hf_ftrisk
 from hf_ftrisk import errors
@@ -37,16 +39,75 @@ def told(keyword: ast.keyword) -> set[str]:
     return {value.value} if isinstance(value, ast.Constant) and value.value else set()
 
 
-def test_every_exception_is_on_the_page():
-    kinds = {
+def exceptions() -> set[str]:
+    """Names of the package's own exceptions."""
+    return {
         name
         for name, kind in inspect.getmembers(errors, inspect.isclass)
         if issubclass(kind, Exception) and kind.__module__ == errors.__name__
     }
-    assert kinds - {"FtriskError"} <= NAMED
+
+
+def test_every_exception_is_on_the_page():
+    assert exceptions() - {"FtriskError"} <= NAMED
 
 
 def test_every_diagnosis_is_on_the_page():
     names = diagnosis_names()
     assert {"zero_gradients", "empty_eval_set", "cannot_move", "diverging"} <= names
     assert names <= NAMED
+
+
+# What a page quotes of a message; three dots stand for what the message fills in.
+QUOTED = [
+    re.compile(re.escape(text).replace(re.escape("..."), ".*"))
+    for row in re.findall(r"^\| (`.*?) \| .*$", PAGE, re.MULTILINE)
+    for text in re.findall(r"`([^`]+)`", row)
+    if " " in text
+]
+# What an expression's callee is called when a person is told something by it.
+TELLS = {"warning", "warn", "say", "note"}
+# What the page explains by its kind, in its first table; other errors are told by their message.
+KINDS = exceptions()
+
+
+def text_of(node: ast.expr) -> str | None:
+    """A message as it is written, with three dots for what it fills in."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(text_of(part) or "..." for part in parts)
+        case ast.BinOp(left=left, right=right):
+            return (text_of(left) or "...") + (text_of(right) or "...")
+    return None
+
+
+def messages() -> dict[str, str]:
+    """Every message that is raised, warned or said with words of its own, and its file."""
+    found = {}
+    for path in sorted(Path(hf_ftrisk.__path__[0]).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            call = node.exc if isinstance(node, ast.Raise) else node
+            if not isinstance(call, ast.Call) or not call.args:
+                continue
+            callee = ast.unparse(call.func).rpartition(".")[2]
+            if callee in KINDS or not (isinstance(node, ast.Raise) or callee in TELLS):
+                continue
+            text = text_of(call.args[0])
+            if text and re.search(r"[a-z]{4}", text.replace("[ftrisk", "")):
+                found[text.replace("%s", "...")] = path.name
+    return found
+
+
+def test_messages_are_found():
+    found = messages()
+    assert len(found) > 250
+    assert any(text.startswith("[ftrisk] the card goes without") for text in found)
+
+
+@pytest.mark.parametrize("text", sorted(messages()))
+def test_a_message_is_answered_on_the_page(text):
+    assert any(quoted.search(text) for quoted in QUOTED), (
+        f"no row for {text!r} ({messages()[text]})"
+    )
