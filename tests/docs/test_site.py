@@ -1,0 +1,51 @@
+"""What the site does with the pages: formulas stay readable as text, and are set on the site."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def formulas():
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "_build" / "hooks.py")
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    return hooks.formulas
+
+
+@pytest.mark.parametrize(
+    ("plain", "shown"),
+    [
+        ("L_int drops out", "L<sub>int</sub> drops out"),
+        ("falls to eta_c^2", "falls to η<sub>c</sub><sup>2</sup>"),
+        ("K c^-alpha", "K c<sup>-α</sup>"),
+        (
+            "(alpha K / gamma)^(1 / (alpha + 1))",
+            "(α K / γ)<sup>1 / (α + 1)</sup>",
+        ),
+        ("sqrt(L_int) >= delta", "√(L<sub>int</sub>) ≥ δ"),
+        ("L chi2_(m-1) / m", "L χ²<sub>m-1</sub> / m"),
+        ("X_d^(c)", "X<sub>d</sub><sup>(c)</sup>"),
+    ],
+)
+def test_a_formula_is_set(formulas, plain, shown):
+    assert formulas(plain) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["`fit.L_int`", "```python\neta_c = x**2\n```", "[a](x_alpha/eta_c.md)", "eval_loss"]
+)
+def test_code_and_addresses_stay_as_they_are(formulas, text):
+    assert formulas(text) == text
+
+
+def test_no_page_needs_tex_to_be_read():
+    for page in (ROOT / "docs").rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        assert "\\frac" not in text, page
+        assert "$$" not in text, page
