@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from hf_ftrisk._version import __version__
@@ -12,6 +12,7 @@ from hf_ftrisk.hub_repo.rendering import Markdown, escape, render
 from hf_ftrisk.record.settings import SETTINGS
 from hf_ftrisk.report.wording import (
     LEVEL,
+    Row,
     finish_words,
     forecasts,
     happened,
@@ -55,6 +56,8 @@ def render_section(report: RiskReport, *, figure: bool = False) -> str:
         report: the report; text from it is escaped.
         figure: whether the figure is sent along, and so is linked.
     """
+    answers = [row for row in rows(report) if row.known]
+    summary = _summary(report, answers)
     return render(
         "risk_section.md.jinja",
         {
@@ -62,8 +65,8 @@ def render_section(report: RiskReport, *, figure: bool = False) -> str:
             "metric": report.goal.metric,
             "made": Markdown(_MADE[report.stage]),
             "lead": _plain(_lead(report)),
-            "summary": _summary(report),
-            "measured": _measured(report),
+            "summary": summary,
+            "measured": _measured(report, answers, {name for name, _ in summary}),
             "looks": _looks(report),
             "remarks": _remarks(report),
             "figure": FIGURE_FILE if figure else None,
@@ -99,30 +102,29 @@ def _lead(report: RiskReport) -> str:
 # --- rows ------------------------------------------------------------------------------------
 
 
-def _summary(report: RiskReport) -> Rows:
+def _summary(report: RiskReport, answers: Sequence[Row]) -> Rows:
     """The six rows that everyone reads."""
-    texts = {row.label: row.text for row in rows(report) if row.known}
-    rows_of_card = [(name, texts.get(name)) for name in ("Goal", "Early forecast")]
+    texts = {row.label: row.text for row in answers}
+    table = [(name, texts.get(name)) for name in ("Goal", "Early forecast")]
     if "Early forecast" not in texts:
-        rows_of_card.append(("Forecast", texts.get("Forecast")))
+        table.append(("Forecast", texts.get("Forecast")))
     if "Outcome" not in texts:
-        rows_of_card.append(("Chance to meet the goal", texts.get("Chance to meet the goal")))
-    rows_of_card += [(name, texts.get(name)) for name in ("Outcome", "Stopped", "Ended early")]
-    rows_of_card.append(("Why", report.reasons[0] if report.reasons else None))
+        table.append(("Chance to meet the goal", texts.get("Chance to meet the goal")))
+    table += [(name, texts.get(name)) for name in ("Outcome", "Stopped", "Ended early")]
+    table.append(("Why", report.reasons[0] if report.reasons else None))
     if report.diagnoses:
         first = report.diagnoses[0]
-        rows_of_card.append(("To look at", f"{first.name.replace('_', ' ')}: {first.message}"))
-    rows_of_card += [(name, texts.get(name)) for name in ("Saved", "Spent", "Trivial baseline")]
-    return [(name, _plain(text)) for name, text in rows_of_card if text is not None][:_SUMMARY_ROWS]
+        table.append(("To look at", f"{first.name.replace('_', ' ')}: {first.message}"))
+    table += [(name, texts.get(name)) for name in ("Saved", "Spent", "Trivial baseline")]
+    return [(name, _plain(text)) for name, text in table if text is not None][:_SUMMARY_ROWS]
 
 
-def _measured(report: RiskReport) -> Rows:
-    """Everything else that was measured, settings by what they mean."""
-    names = {name for name, _ in _summary(report)}
+def _measured(report: RiskReport, answers: Sequence[Row], summary: Set[str]) -> Rows:
+    """Everything that was measured and is not in the summary, settings by what they mean."""
     table: Rows = [
         (row.label, row.text)
-        for row in rows(report)
-        if row.known and row.part != "verdict" and row.label not in names
+        for row in answers
+        if row.part != "verdict" and row.label not in summary
     ]
     if report.forecast is not None and report.forecast.source:
         table.append(("What the forecast rests on", report.forecast.source))
@@ -133,18 +135,14 @@ def _measured(report: RiskReport) -> Rows:
 
 def _remarks(report: RiskReport) -> list[str]:
     """Diagnoses with their advice, further reasons, notes; the rest is in the report."""
-    every = [_plain(text) for text in _all_remarks(report)]
+    diagnoses = [
+        f"{d.name.replace('_', ' ')} ({d.severity}): {d.message} {d.advice}"
+        for d in report.diagnoses
+    ]
+    every = [_plain(text) for text in (*diagnoses, *report.reasons[1:], *report.notes)]
     if len(every) <= _REMARKS:
         return every
     return [*every[: _REMARKS - 1], f"{len(every) - _REMARKS + 1} more in the report."]
-
-
-def _all_remarks(report: RiskReport) -> Iterator[str]:
-    for diagnosis in report.diagnoses:
-        name = diagnosis.name.replace("_", " ")
-        yield f"{name} ({diagnosis.severity}): {diagnosis.message} {diagnosis.advice}"
-    yield from report.reasons[1:]
-    yield from report.notes
 
 
 def _looks(report: RiskReport) -> list[tuple[Markdown, ...]]:
