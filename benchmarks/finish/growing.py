@@ -10,7 +10,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from benchmarks.finish.cases import Case
 from benchmarks.finish.looks import COLUMNS, Looks
 from benchmarks.finish.rules import MORE
-from hf_ftrisk.forecast.gain.trees import LEAF, BoostedTrees
+from hf_ftrisk.forecast.forest import LEAF
+from hf_ftrisk.forecast.gain.trees import BoostedTrees
 
 # A source's weight is the root of its number of runs, and less where runs are short or of one kind.
 TABLE_WEIGHT = {"plm": 1.0, "public": 1.0}

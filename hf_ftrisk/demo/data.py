@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import yaml
 
 from hf_ftrisk.demo.packages import bbc_folder, conversations_folder
+
+T = TypeVar("T")
 
 _BBC_TEST = 400
 _ANSWERS_TEST = 120
@@ -79,7 +83,7 @@ def answers() -> Answers:
     return Answers(tuple(rows[_ANSWERS_TEST:]), tuple(rows[:_ANSWERS_TEST]))
 
 
-def with_shuffled_targets(rows: list[tuple[str, object]], seed: int) -> list[tuple[str, object]]:
+def with_shuffled_targets(rows: Sequence[tuple[str, T]], seed: int) -> list[tuple[str, T]]:
     """The same rows, each with the label or answer of another row drawn at random."""
     targets = [target for _, target in rows]
     random.Random(seed).shuffle(targets)

@@ -18,11 +18,10 @@ from transformers import (
     set_seed,
 )
 
-from hf_ftrisk.demo.arguments import training_arguments
-from hf_ftrisk.demo.data import answers, with_shuffled_targets
+from hf_ftrisk.demo.data import answers
 from hf_ftrisk.demo.packages import smollm2_file
-from hf_ftrisk.demo.progress import quiet
 from hf_ftrisk.demo.setting import DemoSetting
+from hf_ftrisk.demo.training import quiet, training_arguments, training_rows
 
 MAX_TOKENS = 48
 MAX_STEPS = 40
@@ -41,9 +40,7 @@ def lm_trainer(setting: DemoSetting, folder: Path) -> Trainer:
         MissingDemoPackageError: a package with the model or the data is not installed.
     """
     pairs = answers()
-    train = list(pairs.train)
-    if setting.shuffled:
-        train = with_shuffled_targets(train, setting.seed)  # type: ignore[arg-type,assignment]
+    train = training_rows(pairs.train, setting)
     tokenizer = _tokenizer()
     return quiet(
         Trainer(

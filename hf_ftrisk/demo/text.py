@@ -17,11 +17,10 @@ from transformers import (
     set_seed,
 )
 
-from hf_ftrisk.demo.arguments import training_arguments
-from hf_ftrisk.demo.data import bbc_news, with_shuffled_targets
+from hf_ftrisk.demo.data import bbc_news
 from hf_ftrisk.demo.packages import minilm_folder
-from hf_ftrisk.demo.progress import quiet
 from hf_ftrisk.demo.setting import DemoSetting
+from hf_ftrisk.demo.training import quiet, training_arguments, training_rows
 
 MAX_TOKENS = 24
 MAX_STEPS = 300
@@ -40,9 +39,7 @@ def text_trainer(setting: DemoSetting, folder: Path) -> Trainer:
         MissingDemoPackageError: a package with the model or the data is not installed.
     """
     articles = bbc_news()
-    train = list(articles.train)
-    if setting.shuffled:
-        train = with_shuffled_targets(train, setting.seed)  # type: ignore[arg-type,assignment]
+    train = training_rows(articles.train, setting)
     tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
     return quiet(
         Trainer(

@@ -18,19 +18,16 @@ _STORED = ("feature", "threshold", "missing_left", "left", "right", "roots", "ca
 
 
 @dataclass(frozen=True, eq=False)
-class Forest:
-    """Trees over columns of features, and the known cases in their leaves.
+class Trees:
+    """Trees over columns of features, as arrays over all their nodes.
 
     Args:
         feature: (n_nodes,) column that a node asks for; `LEAF` in a leaf.
         threshold: (n_nodes,) values up to it go left.
         missing_left: (n_nodes,) whether a case without the value goes left.
-        left: (n_nodes,) node on the left; in a leaf its number among all leaves.
+        left: (n_nodes,) node on the left.
         right: (n_nodes,) node on the right.
         roots: (n_trees,) first node of each tree.
-        starts: (n_leaves + 1,) where each leaf's cases start in `members`.
-        members: (n_trees * n_cases,) numbers of the known cases, leaf by leaf.
-        case_weight: (n_cases,) how much each known case counts.
     """
 
     feature: np.ndarray
@@ -39,24 +36,40 @@ class Forest:
     left: np.ndarray
     right: np.ndarray
     roots: np.ndarray
+
+    def leaf_nodes(self, rows: np.ndarray) -> np.ndarray:
+        """Leaf of each tree (n, n_trees) that rows of features (n, n_features) fall into."""
+        node = np.repeat(self.roots.astype(np.int64)[None, :], rows.shape[0], axis=0)
+        row = np.arange(rows.shape[0])[:, None]
+        while True:
+            column = self.feature[node]
+            inner = column != LEAF
+            if not inner.any():
+                return node
+            value = rows[row, np.maximum(column, 0)]
+            goes_left = np.where(
+                np.isnan(value), self.missing_left[node], value <= self.threshold[node]
+            )
+            node = np.where(inner, np.where(goes_left, self.left[node], self.right[node]), node)
+
+
+@dataclass(frozen=True, eq=False)
+class Forest(Trees):
+    """Trees, and the known cases in their leaves. In a leaf, `left` is its number among all leaves.
+
+    Args:
+        starts: (n_leaves + 1,) where each leaf's cases start in `members`.
+        members: (n_trees * n_cases,) numbers of the known cases, leaf by leaf.
+        case_weight: (n_cases,) how much each known case counts.
+    """
+
     starts: np.ndarray
     members: np.ndarray
     case_weight: np.ndarray
 
     def leaves(self, x: np.ndarray) -> np.ndarray:
         """Leaf of each tree (n_trees,) that a case with features `x` (n_features,) falls into."""
-        value = x.astype(np.float32)
-        node = self.roots.astype(np.int64)
-        while True:
-            column = self.feature[node]
-            inner = column >= 0
-            if not inner.any():
-                return np.asarray(self.left[node])
-            split_value = value[np.maximum(column, 0)]
-            goes_left = np.where(
-                np.isnan(split_value), self.missing_left[node], split_value <= self.threshold[node]
-            )
-            node = np.where(inner, np.where(goes_left, self.left[node], self.right[node]), node)
+        return np.asarray(self.left[self.leaf_nodes(x.astype(np.float32)[None])[0]])
 
     def weights(self, x: np.ndarray, trees: np.ndarray | None = None) -> np.ndarray:
         """Weight of each known case (n_cases,) for a new one with features `x`; they sum to 1.

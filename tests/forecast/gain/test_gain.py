@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_ftrisk.forecast.features import FEATURES
+from hf_ftrisk.forecast.forest import LEAF
 from hf_ftrisk.forecast.gain import LADDER, Gain, load_gain_model, tolerance_of
 from hf_ftrisk.forecast.gain.features import GAIN_FEATURES, gain_features
 from hf_ftrisk.forecast.gain.model import MODEL_FILE, averaged
 from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS, with_training_loss
-from hf_ftrisk.forecast.gain.trees import LEAF, BoostedTrees
+from hf_ftrisk.forecast.gain.trees import BoostedTrees
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
