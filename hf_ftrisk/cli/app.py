@@ -108,7 +108,7 @@ def run(
         typer.Option(help="On a no-go or a poor run: end it, or only say so."),
     ] = "stop",
     rule: Annotated[
-        str, typer.Option(help="What ends a run: the 'calibrated' stopping rule, or 'patience'.")
+        str, typer.Option(help="Stopping rule, by its name: 'calibrated', 'patience'.")
     ] = "calibrated",
     report_dir: Annotated[
         Path | None, typer.Option(help="Folder to write the reports to, as JSON.")
@@ -238,7 +238,10 @@ def publish(
     revision: Annotated[str | None, typer.Option(help="Branch; main if not given.")] = None,
     private: Annotated[
         bool | None,
-        typer.Option("--private/--public", help="Create the repository, if it does not exist."),
+        typer.Option(
+            "--private/--public",
+            help="Create the repository with this visibility if it does not exist.",
+        ),
     ] = None,
     figure: Annotated[
         bool, typer.Option("--figure/--no-figure", help="Send the figure too.")

@@ -27,6 +27,7 @@ Metric = Annotated[str | None, typer.Option(help="Only runs with this metric.")]
 Repo = Annotated[str, typer.Argument(help="Dataset on the Hub, owner/name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit; main if not given.")]
+Branch = Annotated[str | None, typer.Option(help="Branch; main if not given.")]
 
 
 @app.callback()
@@ -157,10 +158,13 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent, send nothing.")
     ] = False,
-    revision: Revision = None,
+    revision: Branch = None,
     private: Annotated[
         bool | None,
-        typer.Option("--private/--public", help="Create the dataset, if it does not exist."),
+        typer.Option(
+            "--private/--public",
+            help="Create the dataset with this visibility if it does not exist.",
+        ),
     ] = None,
     json_output: Json = False,
 ) -> None:

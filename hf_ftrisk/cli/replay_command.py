@@ -72,7 +72,7 @@ def replay(
         float, typer.Option(help="Share of good runs that may be stopped.")
     ] = 0.05,
     rule: Annotated[
-        str, typer.Option(help="What ends a run: the 'calibrated' stopping rule, or 'patience'.")
+        str, typer.Option(help="Stopping rule, by its name: 'calibrated', 'patience'.")
     ] = "calibrated",
     finish: Annotated[
         bool,

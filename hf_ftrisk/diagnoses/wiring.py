@@ -17,7 +17,7 @@ from hf_ftrisk.signals.collect import CollatedSample, collated_sample, data_samp
 from hf_ftrisk.signals.model.batches import row_classes
 from hf_ftrisk.signals.model.frozen import frozen
 from hf_ftrisk.signals.sample import IGNORED_LABEL, DataSample
-from hf_ftrisk.trainers.facts import class_labels, length_of
+from hf_ftrisk.trainers.facts import builds_own_loader, class_labels, length_of
 from hf_ftrisk.verdict import Diagnosis
 
 MASKED_WARNING = 0.05
@@ -161,15 +161,13 @@ def _lacks_head(model: torch.nn.Module, missing: Mapping[str, torch.nn.Parameter
 
 def check_sets(trainer: Any) -> list[Diagnosis | None]:
     """Training and evaluation sets hold rows; a Trainer that builds its own loaders needs none."""
-    from transformers import Trainer
-
-    kind = type(trainer)
     evaluations = trainer.eval_dataset
-    sets = [("train", trainer.train_dataset, kind.get_train_dataloader)]
-    for data in evaluations.values() if isinstance(evaluations, dict) else [evaluations]:
-        sets.append(("eval", data, kind.get_eval_dataloader))
-    plain = (Trainer.get_train_dataloader, Trainer.get_eval_dataloader)
-    return [_check_rows(which, data, own_loader not in plain) for which, data, own_loader in sets]
+    parts = evaluations.values() if isinstance(evaluations, dict) else [evaluations]
+    own_train, own_eval = (builds_own_loader(trainer, which) for which in ("train", "eval"))
+    return [
+        _check_rows("train", trainer.train_dataset, own_train),
+        *(_check_rows("eval", data, own_eval) for data in parts),
+    ]
 
 
 def _check_rows(which: str, data: Any, own_loader: bool) -> Diagnosis | None:

@@ -29,7 +29,12 @@ from hf_ftrisk.probing.trainer.sample import eval_sample, eval_size
 from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog, Usage
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
-from hf_ftrisk.trainers.facts import class_labels, goal_sets, planned_evaluations
+from hf_ftrisk.trainers.facts import (
+    class_labels,
+    generates_text,
+    goal_sets,
+    planned_evaluations,
+)
 from hf_ftrisk.trainers.memory import peak_memory
 from hf_ftrisk.trainers.plan import run_plan
 from hf_ftrisk.trainers.ranks import Ranks
@@ -269,8 +274,8 @@ class _Training(TrainerCallback):
     def _facts(self, state: Any, given: Mapping[str, Any]) -> Facts:
         trainer, args, sets = self._trainer, self._planned, self._sets
         plan = run_plan(self._options.goal, args, state, dict(given), trainer, self._options.task)
-        generates = bool(getattr(args, "predict_with_generate", False))
-        size = eval_size(sets, args.eval_batch_size * args.world_size, generates)
+        batch = args.eval_batch_size * args.world_size
+        size = eval_size(sets, batch, generates_text(args))
         parts = list(sets.values()) if isinstance(sets, dict) else [sets]
         names = list(trainer.label_names or [])
         rows = trainer._train_batch_size * args.gradient_accumulation_steps * args.world_size

@@ -40,7 +40,9 @@ def load_example(name: str) -> Example:
         ValueError: no example of this name.
     """
     if name not in NAMES:
-        raise ValueError(f"no example {name!r}: `hf-ftrisk replay --example` lists {list(NAMES)}")
+        raise ValueError(
+            f"no example {name!r}: `hf-ftrisk replay --example` lists {', '.join(NAMES)}"
+        )
     text = (files("hf_ftrisk") / "examples" / f"{name}.json").read_text(encoding="utf-8")
     return example_of(name, json.loads(text))
 

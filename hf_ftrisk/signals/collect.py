@@ -17,7 +17,12 @@ from hf_ftrisk.signals.model.compatibility import compatibility_signals
 from hf_ftrisk.signals.model.movement import PlannedSteps, Update, update_of
 from hf_ftrisk.signals.model.transfer import load_libraries
 from hf_ftrisk.signals.sample import DataSample, sample_rows
-from hf_ftrisk.trainers.facts import length_of, optimizer_name, scheduler_rates
+from hf_ftrisk.trainers.facts import (
+    builds_own_loader,
+    length_of,
+    optimizer_name,
+    scheduler_rates,
+)
 from hf_ftrisk.trainers.shadow import bookkeeping_copy
 from hf_ftrisk.trainers.state import random_states_kept
 
@@ -114,9 +119,9 @@ def _own_collator(trainer: Any) -> Any:
     collator the rows whole.
     """
     from peft import PeftModel
-    from transformers import PreTrainedModel, Trainer
+    from transformers import PreTrainedModel
 
-    own_loader = type(trainer).get_train_dataloader is not Trainer.get_train_dataloader
+    own_loader = builds_own_loader(trainer, "train")
     if own_loader and not isinstance(trainer.model, PreTrainedModel | PeftModel):
         return trainer.data_collator
     return bookkeeping_copy(trainer)._get_collator_with_removed_columns(trainer.data_collator)

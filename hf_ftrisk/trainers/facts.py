@@ -6,7 +6,7 @@ import copy
 import math
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -95,6 +95,19 @@ def planned_evaluations(args: Any, max_steps: int, steps_per_epoch: int) -> int:
         epochs = math.ceil(max_steps / steps_per_epoch)
         return start + sum(1 for epoch in range(1, epochs + 1) if epoch >= delay)
     return start
+
+
+def generates_text(args: Any) -> bool:
+    """Whether an evaluation generates text, which costs far more than a forward pass."""
+    return bool(getattr(args, "predict_with_generate", False))  # Seq2SeqTrainingArguments
+
+
+def builds_own_loader(trainer: Any, which: Literal["train", "eval"]) -> bool:
+    """Whether the Trainer's class builds the data loader of a set itself."""
+    from transformers import Trainer
+
+    method = f"get_{which}_dataloader"
+    return getattr(type(trainer), method) is not getattr(Trainer, method)
 
 
 def model_selection(args: Any) -> ModelSelection | None:

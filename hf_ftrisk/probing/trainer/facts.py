@@ -11,7 +11,7 @@ from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.probing.budget import EvalSize
 from hf_ftrisk.probing.trainer.sample import eval_size
 from hf_ftrisk.probing.workload import Facts
-from hf_ftrisk.trainers.facts import scheduler_rates
+from hf_ftrisk.trainers.facts import builds_own_loader, generates_text, scheduler_rates
 from hf_ftrisk.trainers.plan import eval_labels, evaluations, plan_of
 from hf_ftrisk.trainers.shadow import clone_scheduler
 
@@ -24,8 +24,6 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
         eval_sets: the evaluation set, or the named ones that the goal needs.
         notes: what the probes do differently from the run.
     """
-    from transformers import Trainer
-
     args = shadow.args
     loader = shadow.get_train_dataloader()
     epochs, updates, _, _, rows, _, max_steps = shadow.set_initial_training_values(args, loader)
@@ -35,9 +33,9 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
             f"max_steps={args.max_steps!r}): there is nothing to probe"
         )
     has_epochs = updates < max_steps or epochs <= args.num_train_epochs
-    generates = bool(getattr(args, "predict_with_generate", False))  # Seq2SeqTrainingArguments
+    generates = generates_text(args)
     size = eval_size(eval_sets, args.eval_batch_size * args.world_size, generates)
-    if size is None and type(shadow).get_eval_dataloader is not Trainer.get_eval_dataloader:
+    if size is None and builds_own_loader(shadow, "eval"):
         size = EvalSize(None, args.eval_batch_size * args.world_size, generates)
     plan = plan_of(
         shadow,
