@@ -197,3 +197,39 @@ def test_replay_runs_where_the_wheel_and_its_base_dependencies_are_all_there_is(
     asked = run("hf-ftrisk", "run", "train.py")
     assert asked.returncode == 2
     assert 'pip install "hf-ftrisk[train]"' in asked.stderr
+
+
+@pytest.mark.slow
+def test_the_hubs_own_command_runs_it_as_an_extension(base, tmp_path):
+    # As `hf extensions install OWNER/hf-ftrisk` leaves it: an environment with this package's
+    # script of the repository's name, and a manifest.
+    manifest = {
+        "owner": "owner",
+        "repo": "hf-ftrisk",
+        "repo_id": "owner/hf-ftrisk",
+        "short_name": "ftrisk",
+        "executable_path": str(base / "hf-ftrisk"),
+        "type": "python",
+        "installed_at": "2026-11-29T00:00:00+00:00",
+    }
+    folder = tmp_path / ".local" / "share" / "hf" / "extensions" / "hf-ftrisk"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    outside = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "HF_HUB_OFFLINE")}
+    outside |= {"HOME": str(tmp_path), "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
+
+    def hf(*arguments):
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "hf"), *arguments],
+            cwd=tmp_path,
+            env=outside,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    assert "hf ftrisk" in hf("extensions", "list").stdout
+    replayed = hf("ftrisk", "replay", "--example", "sound")
+    assert replayed.returncode == 0, replayed.stderr
+    assert "outcome: 0.926 (good)" in replayed.stdout
+    assert hf("ftrisk", "replay", "none.json").returncode == 2
