@@ -27,9 +27,15 @@ _WITHOUT = {
 # What no install changes.
 _NEVER = (
     (
-        "a pre-flight with FSDP or DeepSpeed, of a model sharded when it was loaded, with "
-        "layer-wise optimizers, XLA or SageMaker model parallelism",
-        "such a Trainer cannot be restored after a probe; watch its run with FineTuneRiskCallback",
+        "preflight(trainer) with FSDP or DeepSpeed, of a model sharded when it was loaded, or with "
+        "layer-wise optimizers",
+        "such a Trainer cannot be restored after a probe",
+        "hf-ftrisk run train.py, which probes it in a process of its own",
+    ),
+    (
+        "a pre-flight with XLA or SageMaker model parallelism",
+        "such a Trainer cannot be restored after a probe",
+        "watch its run with FineTuneRiskCallback",
     ),
 )
 
@@ -75,7 +81,7 @@ def examined() -> dict[str, Any]:
         for extra in extras
         if not extra["installed"]
     ]
-    refused_extras += [{"what": what, "why": why, "do": ""} for what, why in _NEVER]
+    refused_extras += [{"what": what, "why": why, "do": do} for what, why, do in _NEVER]
     return {
         "hf_ftrisk": __version__,
         "python": platform.python_version(),

@@ -222,6 +222,7 @@ class FineTuneRiskCallback(TrainerCallback):
         session, self._session = self._session, None
         if session is not None:
             self._guard(session.close)
+            self._guard(self._outputs.close)
 
     def _agreed(self, session: WatchSession) -> bool:
         """Whether the watching goes on, on all ranks: one that has a fault ends it for all."""
@@ -247,6 +248,8 @@ class FineTuneRiskCallback(TrainerCallback):
         self._guard(self._open, args, state, kwargs, ranks)
         if ranks.any(self._session is None):
             self._switch_off()
+        elif ranks.is_main and self._session.trainer is not None and not args.disable_tqdm:
+            self._guard(self._outputs.open)
         self._speak()
 
     def _open(self, args: Any, state: Any, kwargs: Mapping[str, Any], ranks: Ranks) -> None:

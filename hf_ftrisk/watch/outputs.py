@@ -22,6 +22,7 @@ from hf_ftrisk.report.notebook import notebook_panel
 from hf_ftrisk.report.terminal import show_report
 from hf_ftrisk.text import fitting
 from hf_ftrisk.watch.ending import LookDecision
+from hf_ftrisk.watch.lines import Line, StatusLine, status_line
 from hf_ftrisk.watch.options import WatchOptions
 
 FIGURE = "ftrisk/figure"
@@ -41,22 +42,41 @@ class Outputs:
         self._options = options
         self._number = number
         self._panel = None if options.to_stderr else notebook_panel()
+        self._status: StatusLine | None = None
         self._alerted = False
 
     @property
     def _stream(self) -> TextIO:
         return sys.stderr if self._options.to_stderr else sys.stdout
 
-    def say(self, lines: Iterable[str]) -> None:
+    def open(self) -> None:
+        """Take a line of the terminal for forecasts, below the Trainer's progress bar."""
+        if self._panel is None:
+            self._status = status_line(self._stream)
+
+    def say(self, lines: Iterable[Line]) -> None:
         """Print lines without tearing a progress bar, nor failing at a letter that is lacking."""
         for line in lines:
             if self._panel is not None:
-                self._panel.say(line)
+                self._panel.say(line.text)
+            elif self._status is not None and line.passing:
+                self._status.show(fitting(line.text, self._stream.encoding))
             else:
-                tqdm.write(fitting(line, self._stream.encoding), file=self._stream)
+                self._print(line.text)
+
+    def close(self) -> None:
+        """Leave the forecast that was shown last as an ordinary line."""
+        status, self._status = self._status, None
+        last = "" if status is None else status.close()
+        if last:
+            self._print(last)
+
+    def _print(self, text: str) -> None:
+        tqdm.write(fitting(text, self._stream.encoding), file=self._stream)
 
     def show(self, report: RiskReport) -> None:
         """Print a report beside the progress bar, which is still open as training ends."""
+        self.close()
         console = Console(file=self._stream)
         with console.capture() as page:
             show_report(report, console=console)

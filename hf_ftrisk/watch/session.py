@@ -21,6 +21,7 @@ from hf_ftrisk.trainers.plan import selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, Tap
 from hf_ftrisk.watch.ending import Ending, LookDecision
+from hf_ftrisk.watch.lines import Line
 from hf_ftrisk.watch.options import WatchOptions
 from hf_ftrisk.watch.report import Clock, Progress, watch_report
 from hf_ftrisk.watch.setup import Setup
@@ -58,7 +59,7 @@ class WatchSession:
         self.unsaved = False
         self.pruned: str | None = None
         self._told_poor = False
-        self._messages: list[str] = []
+        self._messages: list[Line] = []
         self._notes: list[str] = []
         self._suspect = False
         self._alarmed = False
@@ -145,11 +146,11 @@ class WatchSession:
 
     # --- words ----------------------------------------------------------------------------------
 
-    def say(self, text: str) -> None:
-        """Keep a line for the user."""
-        self._messages.append(text)
+    def say(self, text: str, *, passing: bool = False) -> None:
+        """Keep a line for the user; a passing one is replaced by the next."""
+        self._messages.append(Line(text, passing))
 
-    def messages(self) -> list[str]:
+    def messages(self) -> list[Line]:
         """The lines since the last call; none but on rank 0."""
         lines, self._messages = self._messages, []
         return lines if self.ranks.is_main else []
@@ -383,7 +384,8 @@ class WatchSession:
         judged, last = decided.judged, self.watcher.last
         self.watcher.take(judged)
         if judged.look is not None and (last is None or not judged.repeats(last)):
-            self.say(judged.line(self.watcher.goal, self.watcher.plan.max_steps))
+            line = judged.line(self.watcher.goal, self.watcher.plan.max_steps)
+            self.say(line, passing=True)
         if decided.message is not None:
             self._told_poor = self._told_poor or judged.poor
             self.ending.told = self.ending.told or judged.finish is not None

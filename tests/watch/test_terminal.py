@@ -25,12 +25,17 @@ bert_trainer(Path(sys.argv[1]), callbacks=[callback], disable_tqdm=False).train(
 """
 
 
-def screen(command: list[str]) -> list[str]:
-    """Lines that a command leaves on a terminal."""
+def screen(command: list[str], kind: str = "dumb") -> list[str]:
+    """Lines that a command leaves on a terminal of a kind."""
+    return drawn(written(command, kind))
+
+
+def written(command: list[str], kind: str) -> str:
+    """All that a command writes to a terminal, with what moves the cursor."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
-    environment |= {"TERM": "dumb", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment |= {"TERM": kind, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT) as run:
         os.close(theirs)
         raw = b""
@@ -42,7 +47,7 @@ def screen(command: list[str]) -> list[str]:
             raw += part
         os.close(ours)
     assert run.returncode == 0, raw.decode()
-    return drawn(raw.decode())
+    return raw.decode()
 
 
 def drawn(text: str) -> list[str]:
@@ -78,3 +83,28 @@ def test_looks_and_report_are_not_torn_by_the_progress_bar(tmp_path: Path):
     # Why the rule stops nothing stands there once.
     said = " ".join(line.strip("│ ") for line in page).lower()
     assert said.count("the rule cannot stop yet") == 1
+
+
+@pytest.mark.slow
+def test_on_a_terminal_looks_take_turns_in_one_line_below_the_progress_bar(tmp_path: Path):
+    text = written([sys.executable, "-c", SCRIPT, str(tmp_path)], "xterm-256color")
+    said = re.findall(r"\[ftrisk \d+/40\]", text)
+    assert len(set(said)) >= 5
+    assert all(sum(map(is_look, shown)) <= 1 for shown in moments(text))
+    lines = drawn(text)
+    (last,) = (line for line in lines if is_look(line))  # the others have left the screen
+    assert last.startswith(said[-1])
+    assert len(last) <= 80
+    page = lines[next(i for i, line in enumerate(lines) if "Watched run" in line) :]
+    assert page[0].startswith("╭─ Watched run ─")
+    assert lines.index(last) < lines.index(page[0])
+
+
+def is_look(line: str) -> bool:
+    return bool(re.match(r"\[ftrisk \d+/", line))
+
+
+def moments(text: str) -> list[list[str]]:
+    """The screen as it stood after each time a forecast was shown."""
+    ends = [found.end() for found in re.finditer(r"\[ftrisk \d+/40\][^\r\n\x1b]*", text)]
+    return [drawn(text[:end]) for end in ends]
