@@ -29,11 +29,11 @@ SETTINGS: dict[str, Setting] = {
     "lr_scheduler_type": Setting("kind of schedule"),
     "max_grad_norm": Setting("gradient norm above which gradients are clipped"),
     "max_steps": Setting("planned optimizer steps"),
-    "method": Setting("full: every parameter is trained; partial: some of them"),
+    "method": Setting("what is trained: every parameter (full) or some of them (partial)"),
     "model": Setting("name of the model, or of its class"),
     "optimizer": Setting("name of the optimizer"),
     "parameters": Setting("parameters of the model"),
-    "precision": Setting("bf16, fp16 or fp32"),
+    "precision": Setting("numeric precision: bf16, fp16 or fp32"),
     "pretrained": Setting(
         "the weights were trained before this run, by the weights of the normalization layers"
     ),

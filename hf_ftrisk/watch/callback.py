@@ -246,10 +246,11 @@ class FineTuneRiskCallback(TrainerCallback):
         self._outputs = Outputs(self._options, self._runs)
         ranks = Ranks(args.device)
         self._guard(self._open, args, state, kwargs, ranks)
-        if ranks.any(self._session is None):
+        session = self._session
+        if ranks.any(session is None):
             self._switch_off()
-        elif ranks.is_main and self._session.trainer is not None and not args.disable_tqdm:
-            self._guard(self._outputs.open)
+        elif session is not None and session.trainer is not None and session.ranks.is_main:
+            self._guard(self._outputs.open, bars=not args.disable_tqdm)
         self._speak()
 
     def _open(self, args: Any, state: Any, kwargs: Mapping[str, Any], ranks: Ranks) -> None:

@@ -49,9 +49,13 @@ class Outputs:
     def _stream(self) -> TextIO:
         return sys.stderr if self._options.to_stderr else sys.stdout
 
-    def open(self) -> None:
-        """Take a line of the terminal for forecasts, below the Trainer's progress bar."""
-        if self._panel is None:
+    def open(self, *, bars: bool) -> None:
+        """Take a line of the terminal for forecasts, below the Trainer's progress bar.
+
+        Args:
+            bars: the Trainer shows one; without it lines are printed, as its logs are.
+        """
+        if bars and self._panel is None:
             self._status = status_line(self._stream)
 
     def say(self, lines: Iterable[Line]) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.hub import card_metadata, clean_report, render_section
+from hf_ftrisk.hub import card_metadata, clean_report, render_section, section
 from hf_ftrisk.hub.parts import build_parts
 from hf_ftrisk.hub_repo.frontmatter import to_yaml
 from hf_ftrisk.record.settings import SETTINGS
@@ -192,3 +192,9 @@ def test_the_docs_name_every_key_of_the_metadata(make_report):
 
     assert names(documented) == names(data)
     assert list(documented) == list(data)
+
+
+def test_a_setting_stands_in_a_card_by_words_that_say_what_it_is():
+    words = {name: section._setting_words(name) for name in SETTINGS}
+    assert {name for name, label in words.items() if " " not in label} == {"num_labels"}
+    assert words["method"] == "What is trained"
