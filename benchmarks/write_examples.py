@@ -80,8 +80,8 @@ def _failure(runs: list[RunRecord]) -> tuple[RunRecord, str, str]:
         miss = max((_miss(one, look) for look in one.looks if look.share in (0.3, 0.5)), default=0)
         misses.append((bool(one.good) and one.stopped_at is not None, miss, one, run))
     stopped, miss, worst, run = max(misses, key=lambda row: row[:2])
-    kept = f"and stopped a good run at step {worst.stopped_at}" if stopped else "of a good run"
-    words = f"Wrong: the forecast missed the end by {miss:.1f} half-widths of its band, {kept}."
+    kept = f"and stopped a good run at step {worst.stopped_at}" if stopped else "in a good run"
+    words = f"Wrong: it ended {miss:.0f} times as far off as the 90 % interval reached, {kept}."
     return run, worst.goal.metric, words
 
 

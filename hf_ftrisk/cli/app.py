@@ -31,6 +31,8 @@ app.add_typer(follow_app)
 app.add_typer(doctor_app)
 app.add_typer(rank_app)
 
+_NO_REPORT = "Reports are written by `hf-ftrisk run --report-dir reports train.py`"
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -214,7 +216,7 @@ def report(
     from hf_ftrisk.report import RiskReport
     from hf_ftrisk.report.terminal import show_report
 
-    with told_errors():
+    with told_errors(_NO_REPORT):
         loaded = RiskReport.load(path)
     if json_output:
         print_json(clean_report(loaded).to_dict())
@@ -258,7 +260,7 @@ def publish(
     from hf_ftrisk.hub.publishing import publish as publish_report
     from hf_ftrisk.report import RiskReport
 
-    with told_errors():
+    with told_errors(_NO_REPORT):
         published = publish_report(
             RiskReport.load(path),
             repo,

@@ -10,6 +10,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+# What needs a file alone, what trains, what comes of it, what tells of the installation.
+_ORDER = ("replay", "follow", "run", "rank", "report", "publish", "card", "history", "doctor")
+
 
 def print_json(data: object) -> None:
     """Print strict JSON: NaN and infinities are refused."""
@@ -17,14 +20,22 @@ def print_json(data: object) -> None:
 
 
 @contextmanager
-def told_errors() -> Iterator[None]:
-    """What a person can correct as a message: wrong usage 2, a Hub that fails 1."""
+def told_errors(missing: str = "") -> Iterator[None]:
+    """What a person can correct as a message: wrong usage 2, a Hub that fails 1.
+
+    Args:
+        missing: what to type where a file is not there.
+    """
     from hf_ftrisk.errors import MissingExtraError
 
     try:
         yield
     except BrokenPipeError:  # who reads the output has gone: there is nobody to tell
         raise
+    except FileNotFoundError as error:
+        name = error.filename
+        text = str(error) if name is None else f"no such file or folder: {name}"
+        raise typer.BadParameter(f"{text}. {missing}" if missing else text) from error
     except (ValueError, OSError, MissingExtraError) as error:
         raise typer.BadParameter(str(error)) from error
     except RuntimeError as error:
@@ -39,6 +50,11 @@ def told_errors() -> Iterator[None]:
 
 class Commands(TyperGroup):
     """Commands whose missing extras are told by name, with what to type."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands in the order in which people need them."""
+        known = super().list_commands(ctx)
+        return sorted(known, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""

@@ -110,7 +110,7 @@ def replay(
             )
         typer.echo(list_examples())
         return
-    with told_errors():
+    with told_errors("See one that works with `hf-ftrisk replay --example sound`"):
         text = run_replay(
             None if example else path,
             example=path if example else None,

@@ -62,7 +62,7 @@ def plot_text(replay: Replay, *, width: int = 80, height: int = 16, color: bool 
     figure.plot_size(width, height)
     text = figure.build().string()
     drawn = text if color else plotext.uncolorize(text)
-    return f"{drawn.rstrip()}\n{_legend(replay, limit, color)}"
+    return f"{drawn.rstrip()}\n{_legend(replay, limit, width, color)}\n"
 
 
 def _limits(replay: Replay, values: np.ndarray) -> tuple[float, float]:
@@ -83,7 +83,7 @@ def _limits(replay: Replay, values: np.ndarray) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _legend(replay: Replay, limit: float | None, color: bool) -> str:
+def _legend(replay: Replay, limit: float | None, width: int, color: bool) -> str:
     parts = [(_RUN, "⣀⡠ ", printable(replay.goal.metric, 30))]
     if replay.looks:
         parts.append((_BAND, "⣀⡠ ", "90 % band of the end, as forecast at each step"))
@@ -93,10 +93,13 @@ def _legend(replay: Replay, limit: float | None, color: bool) -> str:
     if replay.stopped_at is not None:
         parts.append((_STOP, "⡇ ", f"stopped at {replay.stopped_at}"))
     codes = {_RUN: 34, _BAND: 32, _LINE: 90, _STOP: 31}
-    return "  ".join(
-        f"\x1b[{codes[shade]}m{mark}\x1b[0m{words}" if color else f"{mark}{words}"
-        for shade, mark, words in parts
-    )
+    text, used = "", 0
+    for shade, mark, words in parts:
+        length = len(mark) + len(words)
+        gap = "" if not used else "  " if used + 2 + length <= width else "\n"
+        used = length + (used + 2 if gap == "  " else 0)
+        text += gap + (f"\x1b[{codes[shade]}m{mark}\x1b[0m" if color else mark) + words
+    return text
 
 
 def sparkline(record: RunRecord, metric: str, length: int = _SPARK) -> str:

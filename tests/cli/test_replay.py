@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -59,3 +60,24 @@ def test_a_repository_without_states_says_what_to_look_at(hub):
 @pytest.mark.parametrize("name", ["no/such/file.json", "nothing.json"])
 def test_a_file_that_is_not_there_is_wrong_usage(name):
     assert run(name).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "next_command"),
+    [
+        (["replay", "none.json"], "hf-ftrisk replay --example sound"),
+        (["report", "none.json"], "hf-ftrisk run --report-dir"),
+        (["publish", "none.json", "me/tiny"], "hf-ftrisk run --report-dir"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_in_words_with_the_next_command(command, next_command):
+    result = CliRunner().invoke(app, command)
+    said = " ".join(result.output.split())
+    assert "no such file or folder: none.json" in said
+    assert next_command in said
+    assert "Errno" not in said
+
+
+def test_the_command_that_needs_a_file_alone_stands_first():
+    box = CliRunner().invoke(app, ["--help"]).output.partition("Commands")[2]
+    assert re.findall(r"^│ (\w+) ", box, re.MULTILINE)[:3] == ["replay", "follow", "run"]
