@@ -18,10 +18,20 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.finish.cases import Case, cases
-from benchmarks.finish.folds import folds_of
+from benchmarks.finish.folds import FOLDS, folds_of
 from benchmarks.finish.growing import grow, weights
 from benchmarks.finish.looks import COLUMNS, Looks
-from benchmarks.finish.nested import CALIBRATES, Held, Trial, chances_without, held_out, trials
+from benchmarks.finish.nested import (
+    CALIBRATES,
+    PACKAGED,
+    SETTINGS,
+    Bench,
+    Held,
+    Setting,
+    Trial,
+    chances_without,
+    trials,
+)
 from benchmarks.finish.rules import (
     MORE,
     Ended,
@@ -36,7 +46,7 @@ from benchmarks.watched import write_table
 from hf_ftrisk.forecast.gain.model import MODEL_FILE
 
 RATE = 0.05
-RATES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+RATES = (*np.arange(0.01, 0.1, 0.01), *np.arange(0.1, 0.99, 0.02))
 GROUPS = {
     "bert_seeds loss": "BERT-large, RTE and STS-B, eval_loss",
     "public loss": "public runs, eval_loss",
@@ -45,7 +55,13 @@ GROUPS = {
     "bert_seeds score": "BERT-large, RTE and STS-B, scores",
     "plm loss": "protein models, eval_loss",
     "plm score": "protein models, scores",
+    "recordings loss": "own long recordings, eval_loss",
+    "recordings score": "own long recordings, scores",
+    "reference loss": "own short runs, eval_loss",
+    "reference score": "own short runs, scores",
 }
+# Groups that were asked for by name, for the table of what was chosen.
+CHOSEN_BY = ("plm score", "plm loss", "public", "bert_seeds score", "recordings score")
 BASELINES: dict[str, Stop] = {
     **{f"patience {k}": patience(k) for k in (1, 3, 5, 10)},
     **{f"EarlyStopping {k}, threshold": patience(k, 1.0) for k in (1, 3, 5, 10)},
@@ -66,12 +82,6 @@ def loaded(cache: Path | None) -> tuple[list[Case], Looks]:
     return made
 
 
-def group_of(case: Case, group: str) -> bool:
-    """Whether a case belongs to a group of the tables."""
-    table, _, family = group.partition(" ")
-    return case.table == table and case.family != "train_loss" and family in ("", case.family)
-
-
 def finishing_table(every: Sequence[Case], rules: Mapping[str, Sequence[Ended]]) -> str:
     """Rules in rows under each group of runs, worst group of ours first."""
     lines = [
@@ -79,7 +89,7 @@ def finishing_table(every: Sequence[Case], rules: Mapping[str, Sequence[Ended]])
         "| --- | --- | ---: | ---: | ---: |",
     ]
     ours = next(iter(rules))
-    picked = {g: [i for i, c in enumerate(every) if group_of(c, g)] for g in GROUPS}
+    picked = {g: [i for i, c in enumerate(every) if c.is_of(g)] for g in GROUPS}
     picked = {g: found for g, found in picked.items() if found}
     worst = sorted(picked, key=lambda g: -Row.of([rules[ours][i] for i in picked[g]]).lost)
     for group in worst:
@@ -101,7 +111,7 @@ def curve_table(
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for group, name in GROUPS.items():
-        own = [i for i, case in enumerate(every) if group_of(case, group)]
+        own = [i for i, case in enumerate(every) if case.is_of(group)]
         if not own:
             continue
         ours = [Row.of([ended[i] for i in own]) for ended in at_rates.values()]
@@ -131,33 +141,59 @@ def best_of_forecast(tried: Sequence[Trial], fold: np.ndarray) -> list[Ended]:
     ]
 
 
-def measured(every: Sequence[Case], fold: np.ndarray, tried: Sequence[Trial]) -> dict[str, str]:
+def choices_table(bench: Bench, chosen: Sequence[Setting]) -> str:
+    """Every setting on every group, and how many folds chose it; what is packaged in bold."""
+    lines = [
+        "| powers of progress and looks, margin, scores and losses | folds that chose it | "
+        + " | ".join(GROUPS[group] for group in CHOSEN_BY)
+        + " |",
+        "| --- | ---: |" + " ---: |" * len(CHOSEN_BY),
+    ]
+    for setting in SETTINGS:
+        ended = bench.held_out(RATE, [setting] * FOLDS)
+        together = "together" if setting.together else "apart"
+        easing = setting.easing
+        name = f"{easing.progress:g}, {easing.looks:g}, {setting.margin:g}, {together}"
+        name = f"**{name}**" if setting == PACKAGED else name
+        rows = [
+            Row.of([ended[i] for i, case in enumerate(bench.cases) if case.is_of(group)])
+            for group in CHOSEN_BY
+        ]
+        cells = " | ".join(f"{row.lost:.1%}, {row.saved:.1%}" for row in rows)
+        lines.append(f"| {name} | {chosen.count(setting)} | {cells} |")
+    return "\n".join(lines)
+
+
+def measured(bench: Bench) -> dict[str, str]:
     """All tables, name -> Markdown."""
+    every = bench.cases
     baselines = {name: [ended_by(case, stop) for case in every] for name, stop in BASELINES.items()}
-    baselines["best of the forecast"] = best_of_forecast(tried, fold)
-    at_rates = {rate: held_out(every, fold, tried, rate, most=1.0) for rate in RATES}
+    baselines["best of the forecast"] = best_of_forecast(bench.tried, bench.fold)
+    chosen = [bench.chosen(k, RATE) for k in range(FOLDS)]
+    print(f"chosen on all folds: {bench.chosen(None, RATE)}; packaged: {PACKAGED}")
+    at_rates = {rate: bench.held_out(rate, chosen, most=1.0) for rate in RATES}
     rules = {
-        "finish='gain'": held_out(every, fold, tried, RATE),
+        "finish='gain'": bench.held_out(RATE, chosen),
         **baselines,
-        "oracle": in_hindsight(tried),
+        "oracle": in_hindsight(bench.tried),
     }
     return {
         "finishing": finishing_table(every, rules),
         "curve": curve_table(every, at_rates, baselines),
+        "choices": choices_table(bench, chosen),
     }
 
 
-def packaged(
-    every: Sequence[Case], looks: Looks, fold: np.ndarray, tried: Sequence[Trial]
-) -> dict[str, object]:
+def packaged(looks: Looks, bench: Bench) -> dict[str, object]:
     """What the package holds: trees fitted to all, scores of runs by trees that knew them not."""
-    trees = grow(looks, weights(every, looks), np.ones(looks.case.size, dtype=bool))
+    trees = grow(looks, weights(bench.cases, looks), np.ones(looks.case.size, dtype=bool))
     scores: dict[str, dict[str, list[object]]] = {}
-    for case, one, k in zip(every, tried, fold.tolist(), strict=True):
-        if case.table not in CALIBRATES or not one.at.size:
+    for case, one, k in zip(bench.cases, bench.tried, bench.fold.tolist(), strict=True):
+        if case.table not in CALIBRATES or case.extra or not one.at.size:
             continue
-        own = scores.setdefault(case.family, {"scores": [], "groups": []})
-        score = one.score((k,))
+        kind = case.family if case.family == "train_loss" else "evaluation"
+        own = scores.setdefault(kind, {"scores": [], "groups": []})
+        score = one.score((k,), PACKAGED.easing)
         own["scores"].append(None if np.isinf(score) else float(f"{score:.5g}"))
         own["groups"].append(case.source)
     names = sorted({str(group) for own in scores.values() for group in own["groups"]})
@@ -177,10 +213,10 @@ def main() -> None:
     every, looks = loaded(given.cache)
     fold = folds_of(every)
     chances: dict[Held, np.ndarray] = chances_without(every, looks, fold, given.cache)
-    tried = trials(looks, len(every), chances)
+    bench = Bench(every, fold, trials(every, looks, chances))
     if given.fit:
-        MODEL_FILE.write_text(json.dumps(packaged(every, looks, fold, tried)) + "\n")
-    for name, table in measured(every, fold, tried).items():
+        MODEL_FILE.write_text(json.dumps(packaged(looks, bench)) + "\n")
+    for name, table in measured(bench).items():
         print(f"\n{name}\n\n{table}")
         if given.write is not None:
             write_table(given.write, name, table)

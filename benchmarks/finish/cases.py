@@ -18,6 +18,8 @@ from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS, with_training_loss
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
+# Tables of runs of real length, not the short reference runs.
+REAL = ("plm", "public", "bert_seeds", "recordings")
 MIN_EVALUATIONS = 5
 MIN_LOGS = 20
 # A run whose last evaluation lies before this share of its plan did not end by plan.
@@ -46,6 +48,8 @@ class Case:
         family: "score", "loss" or "train_loss".
         record: the run.
         goal: the metric.
+        extra: whether the run is another case by a metric of the same family: the classifier is
+            fitted to it too, but nothing is calibrated or measured on it.
     """
 
     table: str
@@ -54,6 +58,13 @@ class Case:
     family: str
     record: RunRecord
     goal: Goal
+    extra: bool = False
+
+    def is_of(self, group: str) -> bool:
+        """Whether it belongs to a group of runs: a table, and a family where one is named."""
+        table, _, family = group.partition(" ")
+        is_measured = not self.extra and self.family != "train_loss"
+        return self.table == table and is_measured and family in ("", self.family)
 
     @property
     def curve(self) -> tuple[np.ndarray, np.ndarray]:
@@ -78,26 +89,22 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """All cases, at most one of each family a run."""
+    """All cases: at most one of each family a run, and then those by the runs' other metrics."""
     by_run: dict[tuple[str, str], list[Completed]] = {}
     for run in completed():
         by_run.setdefault((run.table, run.run), []).append(run)
     found: list[Case] = []
+    extra: list[Case] = []
     for several in by_run.values():
         usable = [scaled for run in several if (scaled := _usable(run)) is not None]
-        scores = [run for run in usable if run.goal.kind != "loss"]
-        losses = [run for run in usable if run.goal.kind == "loss"]
-        if scores:
-            found.append(_case(min(scores, key=_rank), "score"))
-        if losses:
-            found.append(
-                _case(
-                    min(losses, key=lambda run: (run.goal.metric != "eval_loss", run.goal.metric)),
-                    "loss",
-                )
-            )
+        scores = sorted((run for run in usable if run.goal.kind != "loss"), key=_rank)
+        losses = sorted((run for run in usable if run.goal.kind == "loss"), key=_loss_rank)
+        for family, runs in (("score", scores), ("loss", losses)):
+            found += [_case(run, family) for run in runs[:1]]
+            if runs and runs[0].table in REAL:
+                extra += [replace(_case(run, family), extra=True) for run in runs[1:]]
         found += _training(several[0])
-    return found
+    return found + extra
 
 
 def _usable(run: Completed) -> Completed | None:
@@ -117,6 +124,10 @@ def _usable(run: Completed) -> Completed | None:
 def _rank(run: Completed) -> tuple[int, int, str]:
     known = [place for place, part in enumerate(_FIRST) if part in run.goal.metric]
     return min(known, default=len(_FIRST)), len(run.goal.metric), run.goal.metric
+
+
+def _loss_rank(run: Completed) -> tuple[bool, str]:
+    return run.goal.metric != "eval_loss", run.goal.metric
 
 
 def _case(run: Completed, family: str) -> Case:

@@ -7,18 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from benchmarks.finish.cases import Case
+from benchmarks.finish.cases import REAL, Case
 from benchmarks.finish.looks import COLUMNS, Looks
 from benchmarks.finish.rules import MORE
 from hf_ftrisk.forecast.forest import LEAF
 from hf_ftrisk.forecast.gain.trees import BoostedTrees
 
-# A source's weight is the root of its number of runs, and less where runs are short or of one kind.
-TABLE_WEIGHT = {"plm": 1.0, "public": 1.0}
+# A source weighs the root of its number of cases, and less where runs are short or of one kind.
 OTHER_WEIGHT = 0.3
-ROUNDS, DEPTH, RATE, MIN_LEAF, RIDGE, BINS, COLUMNS_SHARE = 200, 3, 0.05, 30, 5.0, 64, 0.5
+# Of a run's further metrics beside its first of a family: they mostly repeat it.
+EXTRA_WEIGHT = 0.3
+ROUNDS, DEPTH, RATE, MIN_LEAF, RIDGE, BINS, COLUMNS_SHARE = 120, 3, 0.08, 30, 5.0, 48, 0.4
 # Rows at other tolerances, or with fewer evaluations, that are kept; they repeat what others say.
-KEPT_COPIES = 0.45
+KEPT_COPIES = 0.3
+# Looks of a run that are kept on average: those of one run lie close together.
+KEPT_LOOKS = 15
+# Draws of looks whose models are averaged.
+SEEDS = (0,)
 RISING = ("gain_1", "gain_2", "gain_3", "gain_5", "gain_10", "gain_from_quarter", "gain_from_half",
           "gain_from_two_thirds", "gain_from_80", "gain_from_90", "gain_mirrored", "doubling",
           "slope_to_come", "line_end", "evaluations_left", "headroom", "noise_to_come")  # fmt: skip
@@ -27,12 +32,13 @@ FALLING = ("since_best", "since_best_of_run", "stale", "progress")
 
 def weights(cases: Sequence[Case], looks: Looks) -> np.ndarray:
     """Weight of each row (n_rows,): sources by the root of their runs, runs and looks alike."""
-    sources = np.array([case.source for case in cases])
+    parts = np.array([f"{case.table} {case.source}" for case in cases])
     per_case = np.zeros(len(cases))
-    for source in np.unique(sources):
-        own = sources == source
+    for part in np.unique(parts):
+        own = parts == part
         table = cases[int(np.flatnonzero(own)[0])].table
-        per_case[own] = TABLE_WEIGHT.get(table, OTHER_WEIGHT) * own.sum() ** 0.5 / own.sum()
+        per_case[own] = (1.0 if table in REAL else OTHER_WEIGHT) * own.sum() ** -0.5
+    per_case[[case.extra for case in cases]] *= EXTRA_WEIGHT
     found = np.zeros(looks.case.size)
     for part in (looks.plain, ~looks.plain):
         rows = np.bincount(looks.case[part], minlength=len(cases))
@@ -40,10 +46,36 @@ def weights(cases: Sequence[Case], looks: Looks) -> np.ndarray:
     return found
 
 
-def grow(looks: Looks, weight: np.ndarray, kept: np.ndarray, seed: int = 0) -> BoostedTrees:
-    """Trees fitted to the rows of a mask (n_rows,)."""
-    rng = np.random.default_rng(1)
-    rows = np.flatnonzero(kept & (looks.plain | (rng.random(kept.size) < KEPT_COPIES)))
+def grow(looks: Looks, weight: np.ndarray, kept: np.ndarray) -> BoostedTrees:
+    """Trees fitted to the rows of a mask (n_rows,): the mean of several draws of looks."""
+    return mean_of([grow_once(looks, weight, kept, seed) for seed in SEEDS])
+
+
+def mean_of(models: Sequence[BoostedTrees]) -> BoostedTrees:
+    """One model whose log odds are the mean of those of several."""
+    offsets = np.cumsum([0, *(model.feature.size for model in models[:-1])])
+    moved = list(zip(models, offsets.tolist(), strict=True))
+    return BoostedTrees(
+        intercept=float(np.mean([model.intercept for model in models])),
+        roots=np.concatenate([model.roots + offset for model, offset in moved]),
+        feature=np.concatenate([model.feature for model in models]),
+        threshold=np.concatenate([model.threshold for model in models]),
+        missing_left=np.concatenate([model.missing_left for model in models]),
+        left=np.concatenate([model.left + offset for model, offset in moved]),
+        right=np.concatenate([model.right + offset for model, offset in moved]),
+        value=np.concatenate([model.value for model in models]) / len(models),
+    )
+
+
+def grow_once(looks: Looks, weight: np.ndarray, kept: np.ndarray, seed: int) -> BoostedTrees:
+    """Trees fitted to a draw of the rows of a mask (n_rows,)."""
+    rng = np.random.default_rng(1 + seed)
+    per_case = np.bincount(looks.case[looks.plain], minlength=looks.case.max() + 1)[looks.case]
+    share = np.minimum(KEPT_LOOKS / np.maximum(per_case, 1), 1.0)
+    share = np.where(looks.plain, share, KEPT_COPIES * share)
+    drawn = kept & (rng.random(kept.size) < share)
+    rows = np.flatnonzero(drawn)
+    weight = weight / share
     signs = [1 if name in RISING else -1 if name in FALLING else 0 for name in COLUMNS]
     model = HistGradientBoostingClassifier(
         max_iter=ROUNDS,

@@ -6,23 +6,25 @@ of those, each by a classifier that knew neither its own fold nor the one held o
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.finish.cases import Case
+from benchmarks.finish.cases import REAL, Case
 from benchmarks.finish.folds import FOLDS
 from benchmarks.finish.growing import grow, weights
 from benchmarks.finish.looks import Looks
-from benchmarks.finish.rules import MORE, Ended, ended_below
+from benchmarks.finish.rules import MORE, Ended, Row, ended_below
 from hf_ftrisk.forecast.gain.model import averaged
-from hf_ftrisk.policy.finish import EASING, MAX_CHANCE, threshold_of
+from hf_ftrisk.policy.finish import EASING, MAX_CHANCE, Easing, threshold_of
 
-# Sources whose runs calibrate: real runs, not the short reference runs.
-CALIBRATES = ("plm", "public", "bert_seeds")
+# Sources whose runs calibrate.
+CALIBRATES = REAL
 Held = tuple[int, ...]
 
 
@@ -60,30 +62,42 @@ class Trial:
 
     Args:
         at: (n,) shares of the run.
+        evaluations: (n,) number of evaluations so far.
         gains: (n,) in tolerances.
         chances: folds left out -> (n,) averaged chances.
     """
 
     at: np.ndarray
+    evaluations: np.ndarray
     gains: np.ndarray
     chances: Mapping[Held, np.ndarray]
 
-    def score(self, held: Held) -> float:
+    def score(self, held: Held, easing: Easing = EASING) -> float:
         """`policy.finish.harmful_score` by the classifier that knew none of these folds."""
         harmful = self.gains > MORE
         if not harmful.any():
             return float("inf")
-        return float((self.chances[held][harmful] / self.at[harmful] ** EASING).min())
+        eased = self.chances[held] / easing.factor(self.at, self.evaluations)
+        return float(eased[harmful].min())
 
-    def ended(self, held: Held, threshold: float | None, most: float = MAX_CHANCE) -> Ended:
-        thresholds = np.minimum((threshold or 0.0) * self.at**EASING, most)
-        return ended_below(self.chances[held], self.at, self.gains, thresholds)
+    def ended(
+        self,
+        held: Held,
+        threshold: float | None,
+        most: float = MAX_CHANCE,
+        easing: Easing = EASING,
+    ) -> Ended:
+        """What the rule comes to with a threshold of the eased chance."""
+        if not self.at.size:
+            return Ended()
+        thresholds = (threshold or 0.0) * easing.factor(self.at, self.evaluations)
+        return ended_below(self.chances[held], self.at, self.gains, np.minimum(thresholds, most))
 
 
-def trials(looks: Looks, n_cases: int, chances: Mapping[Held, np.ndarray]) -> list[Trial]:
+def trials(cases: Sequence[Case], looks: Looks, chances: Mapping[Held, np.ndarray]) -> list[Trial]:
     """One of each case."""
     found = []
-    for number in range(n_cases):
+    for number, case in enumerate(cases):
         rows = np.flatnonzero(looks.plain & (looks.case == number))
         at = looks.at[rows]
         own = {
@@ -91,49 +105,154 @@ def trials(looks: Looks, n_cases: int, chances: Mapping[Held, np.ndarray]) -> li
             for held, values in chances.items()
             if rows.size and np.isfinite(values[rows[0]])
         }
-        found.append(Trial(at, looks.gain[rows], own))
+        so_far = np.searchsorted(case.curve[0], at + 1e-9)
+        found.append(Trial(at, so_far, looks.gain[rows], own))
     return found
 
 
-def held_out(
-    cases: Sequence[Case],
-    fold: np.ndarray,
-    tried: Sequence[Trial],
-    rate: float,
-    most: float = MAX_CHANCE,
-) -> list[Ended]:
-    """What the rule at an allowed rate comes to on every case, its fold held out.
+@dataclass(frozen=True)
+class Setting:
+    """What is chosen of the rule, on other folds than those it is measured on.
 
     Args:
-        cases: the cases.
-        fold: (n_cases,) fold of each.
-        tried: one of each case.
-        rate: allowed share of runs that lose more than the tolerance.
-        most: no threshold is higher.
+        easing: of its thresholds.
+        margin: share of the allowed rate at which runs of other sources calibrate.
+        together: whether scores and losses are calibrated together, by one threshold.
     """
-    found = [Ended()] * len(cases)
-    for k in range(FOLDS):
+
+    easing: Easing
+    margin: float
+    together: bool
+
+    def calibrating(self, family: str) -> tuple[str, ...]:
+        """Families of the cases that calibrate one family."""
+        both = ("score", "loss")
+        return both if self.together and family in both else (family,)
+
+
+SETTINGS = tuple(
+    Setting(Easing(progress, looks), margin, together)
+    for progress in (0.25, 0.5)
+    for looks in (0.0, 0.25, 0.5)
+    for margin in (1.0, 0.8)
+    for together in (False, True)
+)
+PACKAGED = Setting(EASING, margin=1.0, together=True)
+# Groups of runs by which settings are chosen -> share of the steps that is to be saved.
+AIMS = {"plm score": 0.35, "public": 0.2}
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Cases, folds and trials.
+
+    Args:
+        cases: (n,) the cases; those that are `extra` are left out of everything here.
+        fold: (n,) fold of each.
+        tried: (n,) trial of each.
+    """
+
+    cases: Sequence[Case]
+    fold: np.ndarray
+    tried: Sequence[Trial]
+
+    def held_out(
+        self, rate: float, settings: Sequence[Setting], most: float = MAX_CHANCE
+    ) -> list[Ended]:
+        """What the rule at an allowed rate comes to on every case, its fold held out.
+
+        Args:
+            rate: allowed share of runs that lose more than the tolerance.
+            settings: (n_folds,) setting for the cases of each fold.
+            most: no threshold is higher.
+        """
+        found = [Ended()] * len(self.cases)
+        for k, setting in enumerate(settings):
+            others = [j for j in range(FOLDS) if j != k]
+            for i, ended in self._ended(k, (), others, rate, setting, most).items():
+                found[i] = ended
+        return found
+
+    def chosen(self, k: int | None, rate: float) -> Setting:
+        """The setting that does best on the folds but `k`, each with thresholds from the others."""
+        return max(SETTINGS, key=lambda setting: self._worth(k, rate, setting))
+
+    def _worth(self, k: int | None, rate: float, setting: Setting) -> tuple[float, float]:
+        """By how much too many runs are lost (as a loss), then the smallest share of an aim."""
+        ended: dict[int, Ended] = {}
+        without = () if k is None else (k,)
+        for j in range(FOLDS):
+            if j != k:
+                others = [f for f in range(FOLDS) if f not in (j, k)]
+                ended |= self._ended(j, without, others, rate, setting, MAX_CHANCE)
+        rows = {
+            group: Row.of([one for i, one in ended.items() if self.cases[i].is_of(group)])
+            for group in AIMS
+        }
+        over = max(max(row.lost for row in rows.values()) - rate, 0.0)
+        return -round(over, 3), min(rows[group].saved / aim for group, aim in AIMS.items())
+
+    def _ended(
+        self,
+        j: int,
+        without: Held,
+        others: Sequence[int],
+        rate: float,
+        setting: Setting,
+        most: float,
+    ) -> dict[int, Ended]:
+        """The cases of fold `j`, by models without it and `without`, calibrated on `others`."""
+        held = tuple(sorted((j, *without)))
+        found = {}
         for family in ("score", "loss", "train_loss"):
-            threshold = _threshold(cases, fold, tried, k, family, rate)
-            for i, case in enumerate(cases):
-                if fold[i] == k and case.family == family and tried[i].at.size:
-                    found[i] = tried[i].ended((k,), threshold, most)
-    return found
+            threshold = self._threshold(j, without, others, family, rate, setting)
+            for i in self._numbers(family, [j]):
+                found[i] = self.tried[i].ended(held, threshold, most, setting.easing)
+        return found
 
+    def _threshold(
+        self,
+        j: int,
+        without: Held,
+        others: Sequence[int],
+        family: str,
+        rate: float,
+        setting: Setting,
+    ) -> float | None:
+        """From the cases of other folds, by models that did not know them.
 
-def _threshold(
-    cases: Sequence[Case],
-    fold: np.ndarray,
-    tried: Sequence[Trial],
-    k: int,
-    family: str,
-    rate: float,
-) -> float | None:
-    scores, groups = [], []
-    for i, case in enumerate(cases):
-        if fold[i] == k or case.family != family or case.table not in CALIBRATES:
-            continue
-        held = (min(k, int(fold[i])), max(k, int(fold[i])))
-        scores.append(tried[i].score(held) if tried[i].at.size else float("inf"))
-        groups.append(case.source)
-    return threshold_of(scores, groups, rate)
+        Where fold `k` is held out besides, they knew fold `j`: what is chosen by them is applied to
+        fold `k` alone.
+        """
+        families = setting.calibrating(family)
+        every = [i for one in families for i in self._numbers(one, others)]
+        numbers = [i for i in every if self.cases[i].table in CALIBRATES]
+        besides = without or (j,)
+        scores = [
+            self._score(i, tuple(sorted((*besides, int(self.fold[i])))), setting.easing)
+            for i in numbers
+        ]
+        groups = [self.cases[i].source for i in numbers]
+        return threshold_of(scores, groups, setting.margin * rate)
+
+    def _score(self, i: int, held: Held, easing: Easing) -> float:
+        key = (i, held, easing)
+        if key not in self._scores:
+            tried = self.tried[i]
+            self._scores[key] = tried.score(held, easing) if tried.at.size else float("inf")
+        return self._scores[key]
+
+    def _numbers(self, family: str, folds: Sequence[int]) -> list[int]:
+        return [i for fold in folds for i in self._by_fold[family, fold]]
+
+    @cached_property
+    def _scores(self) -> dict[tuple[int, Held, Easing], float]:
+        return {}
+
+    @cached_property
+    def _by_fold(self) -> dict[tuple[str, int], list[int]]:
+        found: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for i, (case, fold) in enumerate(zip(self.cases, self.fold.tolist(), strict=True)):
+            if not case.extra:
+                found[case.family, fold].append(i)
+        return found

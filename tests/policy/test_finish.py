@@ -110,8 +110,17 @@ def test_thresholds_rise_over_the_run_and_never_above_the_most():
     rule = FinishRule(ACCURACY, scores=(0.2,) * 19)
     record = run([0.1, 0.2, 0.3, 0.4])
     thresholds = [rule.threshold(record.prefix(step)) for step in (10, 20, 30)]
-    assert thresholds == pytest.approx([0.2 * share**EASING for share in (0.25, 0.5, 0.75)])
+    shares = np.array([0.25, 0.5, 0.75])
+    assert thresholds == pytest.approx(0.2 * EASING.factor(shares, np.array([1, 2, 3])))
+    assert list(thresholds) == sorted(thresholds)
     assert FinishRule(ACCURACY, scores=(math.inf,) * 19).threshold(record) == MAX_CHANCE
+
+
+def test_of_two_runs_the_one_with_more_looks_has_the_lower_thresholds():
+    done = np.array([0.5])
+    few, many = (EASING.factor(done, np.array([n]))[0] for n in (5, 25))
+    assert many < few
+    assert EASING.factor(done, np.array([500]))[0] == many  # no more looks than fifty
 
 
 def test_too_few_known_runs_finish_nothing_and_say_how_many_are_missing():
@@ -140,7 +149,7 @@ def test_packaged_runs_finish_a_run_that_is_flat_and_not_one_that_climbs():
     assert not any(rule.judge(climbing.prefix(10 * i)).finish for i in range(2, 12))
 
 
-@pytest.mark.parametrize("kind", ["score", "loss"])
+@pytest.mark.parametrize("kind", ["evaluation", "train_loss"])
 def test_packaged_scores_come_from_enough_tasks(kind: str):
     known = packaged_scores(kind)
     assert len(known.scores) == len(known.groups)

@@ -2,7 +2,7 @@
 
 At every look the gain still to come is predicted (`forecast.gain`): how likely the best of the rest
 exceeds the best so far by more than the tolerance. A run is finished when that chance falls below a
-threshold. For a completed run let s be the lowest chance, eased early in the run, over those of its
+threshold. For a completed run let s be the lowest chance, eased (`Easing`), over those of its
 looks after which more than the tolerance was in fact still gained: the run loses more than the
 tolerance if, and only if, the threshold lies above s, since what is still to come never grows. So
 the threshold is a quantile of s over completed runs, as in `policy.rule`: over all looks of a new,
@@ -22,6 +22,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+import numpy as np
+
 from hf_ftrisk.forecast.gain import (
     Gain,
     GainModel,
@@ -30,14 +32,41 @@ from hf_ftrisk.forecast.gain import (
     load_gain_model,
     tolerance_of,
 )
-from hf_ftrisk.forecast.gain.model import MODEL_FILE, look_indices
+from hf_ftrisk.forecast.gain.model import LOOKS_PER_RUN, MODEL_FILE, look_indices
+from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import conformal_threshold
 from hf_ftrisk.record import RunRecord
 
-# Of the run before which nothing is finished, and the power of the share done by which thresholds
-# rise.
-EASING = 0.25
+
+@dataclass(frozen=True)
+class Easing:
+    """How thresholds differ within a run and between runs.
+
+    Args:
+        progress: power of the share of the run that is done by which they rise.
+        looks: power of the number of its looks by which they fall: the lowest of many chances is
+            lower than the lowest of few.
+    """
+
+    progress: float
+    looks: float
+
+    def factor(self, done: np.ndarray, evaluations: np.ndarray) -> np.ndarray:
+        """Factor (n,) of the threshold at looks of one run.
+
+        Args:
+            done: (n,) share of the run that is done, in (0, 1].
+            evaluations: (n,) number of evaluations so far.
+        """
+        looks = np.minimum(evaluations / done, LOOKS_PER_RUN)
+        return np.asarray(done**self.progress * (_USUAL_LOOKS / looks) ** self.looks)
+
+
+# Looks of a run whose threshold is neither raised nor lowered for their number.
+_USUAL_LOOKS = 10.0
+# Chosen in docs/evidence/finishing.md.
+EASING = Easing(progress=0.5, looks=0.5)
 # No run is finished that gains more than the tolerance with a greater chance than this.
 MAX_CHANCE = 0.3
 # A gain of exactly the tolerance, but for the rounding of its numbers, is none above it.
@@ -108,7 +137,7 @@ class FinishRule:
         """Chance of a gain strictly below which this run is finished here."""
         if self.threshold_score is None:
             return None
-        return min(self.threshold_score * float(record.progress**EASING), MAX_CHANCE)
+        return min(self.threshold_score * _easing(record, self.goal), MAX_CHANCE)
 
     def judge(self, record: RunRecord) -> FinishRuling:
         """Ruling on a run at this look.
@@ -169,6 +198,11 @@ def threshold_of(scores: Sequence[float], groups: Sequence[str], lost_rate: floa
     return conformal_threshold([min(score, _NEVER) for score in scores], groups, lost_rate)
 
 
+def _easing(record: RunRecord, goal: Goal) -> float:
+    done, count = np.array([record.progress]), np.array([evaluations(record, goal)[0].size])
+    return float(EASING.factor(done, count)[0])
+
+
 def is_look(record: RunRecord, goal: Goal) -> bool:
     """Whether the last evaluation of the run so far is a look, as `look_indices` has them."""
     steps, _ = evaluations(record, goal)
@@ -196,7 +230,7 @@ def harmful_score(
         seen = record.prefix(float(steps[i]))
         gained = float(better[i + 1 :].max(initial=-math.inf) - better[: i + 1].max())
         if gained > tolerance_of(goal, seen, tolerance) * _ROUNDING:
-            found = min(found, chance / seen.progress**EASING)
+            found = min(found, chance / _easing(seen, goal))
     return found
 
 
@@ -215,10 +249,8 @@ class PackagedScores:
 
 @cache
 def packaged_scores(kind: str) -> PackagedScores:
-    """Packaged scores of a kind of runs: ``"score"``, ``"loss"`` or ``"train_loss"``."""
-    stored = json.loads(MODEL_FILE.read_text(encoding="utf-8"))["scores"].get(kind)
-    if stored is None:
-        return PackagedScores((), ())
+    """Packaged scores of a kind of runs: ``"evaluation"`` or, without any, ``"train_loss"``."""
+    stored = json.loads(MODEL_FILE.read_text(encoding="utf-8"))["scores"][kind]
     scores = (math.inf if score is None else float(score) for score in stored["scores"])
     return PackagedScores(tuple(scores), tuple(stored["groups"]))
 
@@ -244,14 +276,9 @@ def finish_rule(
         scores = tuple(harmful_score(run, goal, tolerance) for run in runs)
         source = f"{len(runs)} completed runs of this task"
         return FinishRule(goal, tolerance, lost_rate, scores, (), source)
-    kind = "train_loss" if goal.metric == "eval_train_loss" else _family(goal)
-    known = packaged_scores(kind)
+    known = packaged_scores("train_loss" if goal.metric == TRAIN_LOSS.metric else "evaluation")
     source = (
-        f"{len(known.scores)} completed runs of {len(set(known.groups))} other tasks, not of this "
-        "one"
+        f"{len(known.scores)} curves of completed runs of {len(set(known.groups))} other tasks, "
+        "not of this one"
     )
     return FinishRule(goal, tolerance, lost_rate, known.scores, known.groups, source)
-
-
-def _family(goal: Goal) -> str:
-    return "loss" if goal.kind == "loss" else "score"
