@@ -22,8 +22,6 @@ ROUNDS, DEPTH, RATE, MIN_LEAF, RIDGE, BINS, COLUMNS_SHARE = 120, 3, 0.08, 30, 5.
 KEPT_COPIES = 0.3
 # Looks of a run that are kept on average: those of one run lie close together.
 KEPT_LOOKS = 15
-# Draws of looks whose models are averaged.
-SEEDS = (0,)
 RISING = ("gain_1", "gain_2", "gain_3", "gain_5", "gain_10", "gain_from_quarter", "gain_from_half",
           "gain_from_two_thirds", "gain_from_80", "gain_from_90", "gain_mirrored", "doubling",
           "slope_to_come", "line_end", "evaluations_left", "headroom", "noise_to_come")  # fmt: skip
@@ -46,28 +44,7 @@ def weights(cases: Sequence[Case], looks: Looks) -> np.ndarray:
     return found
 
 
-def grow(looks: Looks, weight: np.ndarray, kept: np.ndarray) -> BoostedTrees:
-    """Trees fitted to the rows of a mask (n_rows,): the mean of several draws of looks."""
-    return mean_of([grow_once(looks, weight, kept, seed) for seed in SEEDS])
-
-
-def mean_of(models: Sequence[BoostedTrees]) -> BoostedTrees:
-    """One model whose log odds are the mean of those of several."""
-    offsets = np.cumsum([0, *(model.feature.size for model in models[:-1])])
-    moved = list(zip(models, offsets.tolist(), strict=True))
-    return BoostedTrees(
-        intercept=float(np.mean([model.intercept for model in models])),
-        roots=np.concatenate([model.roots + offset for model, offset in moved]),
-        feature=np.concatenate([model.feature for model in models]),
-        threshold=np.concatenate([model.threshold for model in models]),
-        missing_left=np.concatenate([model.missing_left for model in models]),
-        left=np.concatenate([model.left + offset for model, offset in moved]),
-        right=np.concatenate([model.right + offset for model, offset in moved]),
-        value=np.concatenate([model.value for model in models]) / len(models),
-    )
-
-
-def grow_once(looks: Looks, weight: np.ndarray, kept: np.ndarray, seed: int) -> BoostedTrees:
+def grow(looks: Looks, weight: np.ndarray, kept: np.ndarray, seed: int = 0) -> BoostedTrees:
     """Trees fitted to a draw of the rows of a mask (n_rows,)."""
     rng = np.random.default_rng(1 + seed)
     per_case = np.bincount(looks.case[looks.plain], minlength=looks.case.max() + 1)[looks.case]

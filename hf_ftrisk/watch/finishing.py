@@ -14,10 +14,13 @@ from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report.findings import Finish, FinishWay
 from hf_ftrisk.report.wording import gain_words, share
+from hf_ftrisk.text import sentence
 from hf_ftrisk.verdict import Diagnosis
 
 # Forecast chance with which a target that is reached must be kept.
 KEEPS_TARGET = 0.9
+# Share of the run before which nobody is told that it has nothing more to gain, unless they asked.
+HINTS_FROM = 0.25
 # Completed runs of the task that calibrate the rule at most.
 _MAX_RUNS = 100
 
@@ -29,15 +32,16 @@ class Finisher:
     Args:
         goal: what the run is judged by.
         runs: completed runs of the same task.
-        way: how it would end.
+        way: how it would end; None: nobody asked, and it is told as a hint.
         tolerance: gain that is not worth the rest, in the metric's units; None: the usual one.
+        found: what was said.
     """
 
     goal: Goal
-    way: FinishWay
+    way: FinishWay | None
     runs: Sequence[RunRecord] = ()
     tolerance: float | None = None
-    said: bool = False
+    found: Finish | None = None
     _rule: FinishRule | None = None
 
     def look(self, record: RunRecord, forecast: Forecast | None) -> Finish | None:
@@ -47,16 +51,28 @@ class Finisher:
             record: the run so far.
             forecast: of its end; None where nothing is evaluated.
         """
-        if self.said:
+        if self.found is not None:
             return None
         if self.way == "goal":
             finish = None if forecast is None else self._reached(record, forecast)
+        elif self.way is None:
+            finish = None if forecast is None else self._hint(record)
         elif forecast is None:
             finish = self._spent(with_training_loss(record), TRAIN_LOSS)
         else:
             finish = self._spent(record, record.goal_scale(self.goal)[0])
-        self.said = finish is not None
+        self.found = finish
         return finish
+
+    def _hint(self, record: RunRecord) -> Finish | None:
+        """As `_spent`, of a run that is better than its trivial baseline, where that is known."""
+        if record.progress < HINTS_FROM:
+            return None
+        goal, _ = record.goal_scale(self.goal)
+        finish, baseline = self._spent(record, goal), record.baseline(goal)
+        if finish is None or baseline is None or goal.is_better(finish.best, baseline):
+            return finish
+        return None
 
     def _reached(self, record: RunRecord, forecast: Forecast) -> Finish | None:
         """The target holds now and the forecast keeps it."""
@@ -83,7 +99,7 @@ class Finisher:
         gain = ruling.gain
         return Finish(
             step=int(evaluations(record, goal)[0][-1]),
-            way=self.way,
+            way=self.way or "gain",
             best=gain.best,
             best_step=gain.best_step,
             expected_gain=gain.expected,
@@ -102,34 +118,27 @@ class Finisher:
         return self._rule
 
 
-def nothing_to_gain(
-    record: RunRecord, goal: Goal, tolerance: float | None = None
-) -> Diagnosis | None:
-    """A hint at the first look after which a run had nothing more to gain; None: there is none.
+def hint_words(finish: Finish, goal: Goal, max_steps: int) -> str:
+    """What is expected of the rest of a run that goes on, in one sentence."""
+    most = finish.expected_gain if finish.most_gain is None else finish.most_gain
+    text = (
+        f"from step {finish.step} on, the last {share(1.0 - finish.step / max_steps)} of this run "
+        f"are expected to gain {gain_words(finish.expected_gain or 0.0, goal)}"
+    )
+    if most is not None:
+        text += f" (90 %: at most {gain_words(most, goal)})"
+    return f"{text}; {goal.metric} was best at step {finish.best_step}."
 
-    It rests on packaged runs alone: a hint is not worth the time that calibrating on others takes.
 
-    Args:
-        record: the run as it ended.
-        goal: what it was judged by.
-        tolerance: gain that is not worth the rest, in the metric's units; None: the usual one.
-    """
-    goal, _ = record.goal_scale(goal)
-    finish = finish_rule(goal, tolerance=tolerance).first_finish(record)
-    if finish is None or finish[1].gain is None:
-        return None
-    step, gain = finish[0], finish[1].gain
-    most = gain.at_most(0.9)
+def nothing_to_gain(finish: Finish, goal: Goal, max_steps: int) -> Diagnosis:
+    """The diagnosis of a run that went on although it had nothing more to gain."""
     return Diagnosis(
         name="nothing_to_gain",
-        message=f"At step {step} the last {share(1.0 - step / record.max_steps)} of this run were "
-        f"expected to gain {gain_words(gain.expected, goal)} (90 %: at most "
-        f"{gain_words(gain.expected if most is None else most, goal)}); {goal.metric} was best at "
-        f"step {gain.best_step}.",
+        message=sentence(hint_words(finish, goal, max_steps)),
         advice="End such runs by themselves with finish='gain', and keep the best checkpoint "
         "with load_best_model_at_end=True.",
         severity="info",
-        evidence={"step": float(step), "expected_gain": gain.expected},
+        evidence={"step": float(finish.step), "expected_gain": finish.expected_gain or 0.0},
     )
 
 

@@ -154,7 +154,7 @@ def watch_report(watcher: Watcher, clock: Clock, progress: Progress) -> RiskRepo
             forecaster=None if progress.status == "running" else watcher.forecaster,
             runs=watcher.runs,
         )
-        or _hints(watcher, record, progress.status),
+        or _hints(watcher, record),
         baseline=record.baseline(goal),
         looks=tuple(one.look for one in watcher.judged if one.look and not one.of_train_loss),
         run=record,
@@ -198,15 +198,15 @@ def _with_best_as_outcome(record: RunRecord, goal: Goal, progress: Progress) -> 
     )
 
 
-def _hints(watcher: Watcher, record: RunRecord, status: Status) -> tuple[Diagnosis, ...]:
-    """What an ended run that had nothing more to gain might have done, where nobody asked.
+def _hints(watcher: Watcher, record: RunRecord) -> tuple[Diagnosis, ...]:
+    """That a run has nothing more to gain, where nobody asked.
 
     Only where nothing else was found: a run that has a fault gains nothing because of it.
     """
-    if status == "running" or watcher.finisher is not None or not watcher.forecasts:
+    finisher = watcher.finisher
+    if finisher is None or finisher.way is not None or finisher.found is None:
         return ()
-    hint = nothing_to_gain(record, watcher.goal, watcher.tolerance)
-    return () if hint is None else (hint,)
+    return (nothing_to_gain(finisher.found, watcher.goal, record.max_steps),)
 
 
 def _training_loss(watcher: Watcher, progress: Progress) -> dict[str, float]:

@@ -21,6 +21,7 @@ from hf_ftrisk.trainers.plan import selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, Tap
 from hf_ftrisk.watch.ending import Ending, LookDecision
+from hf_ftrisk.watch.finishing import hint_words
 from hf_ftrisk.watch.lines import Line
 from hf_ftrisk.watch.options import WatchOptions
 from hf_ftrisk.watch.report import Clock, Progress, watch_report
@@ -327,6 +328,10 @@ class WatchSession:
             return None
         if judged.finish is not None and self.ending.waits:
             return self._finished(judged, judged.finish)
+        if judged.finish is not None and self.options.finish is None:
+            words = hint_words(judged.finish, self.watcher.goal, self.watcher.plan.max_steps)
+            message = f"[ftrisk] {words} finish='gain' would end it here."
+            return LookDecision(judged, message=message)
         if not judged.poor or self._told_poor:
             return LookDecision(judged)
         if self.options.action == "warn":

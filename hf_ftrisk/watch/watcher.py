@@ -135,8 +135,7 @@ class Watcher:
         forecasts: whether the goal's metric is measured on the way at all.
         forecaster: built from `runs`.
         notes: what was learned about the goal's scale, one sentence each.
-        finisher: says when it has nothing more to gain; None: nobody asked.
-        tolerance: gain that is not worth the rest, in the metric's units; None: the usual one.
+        finisher: says when it has nothing more to gain.
     """
 
     plan: RunRecord
@@ -147,7 +146,6 @@ class Watcher:
     forecasts: bool = True
     forecaster: Forecaster = field(default_factory=Forecaster)
     finisher: Finisher | None = None
-    tolerance: float | None = None
     judged: list[Judged] = field(default_factory=list)
     failure: Judged | None = None
     notes: list[str] = field(default_factory=list)
@@ -197,8 +195,7 @@ class Watcher:
             tuple(runs),
             forecasts,
             forecaster,
-            None if finish is None else Finisher(goal, finish, runs, tolerance),
-            tolerance,
+            Finisher(goal, finish, () if finish is None else runs, tolerance),
             false_stop_rate=false_stop_rate,
             make_rule=make_rule,
         )
@@ -232,6 +229,8 @@ class Watcher:
         goal = Goal(metric)
         note = f"{self.goal.metric} is not reported: the run is judged by {metric}."
         self._asked, self._given = goal, self.trace.plan.baseline(goal)
+        if self.finisher is not None:
+            self.finisher.goal = goal
         fitted, scale = self.trace.record().goal_scale(goal)
         self._take_scale(fitted, note if scale is None else f"{note} {scale}")
 

@@ -11,12 +11,13 @@ import pytest
 import torch
 from transformers import Trainer
 
-from hf_ftrisk.goal import Goal
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.report import RiskReport
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from hf_ftrisk.watch.ending import CoolDown, Ending
-from hf_ftrisk.watch.finishing import Finisher, nothing_to_gain
+from hf_ftrisk.watch.finishing import Finisher
+from hf_ftrisk.watch.loop import watch_loop
 from tests.tiny_data import weights_hash
 from tests.watch.tiny import bert_trainer
 
@@ -90,16 +91,35 @@ def test_nobody_asked_and_nothing_ends(tmp_path: Path):
     assert callback.report.finish is None
 
 
-def test_a_run_with_nothing_to_gain_is_hinted_at_where_nobody_asked():
-    values = [0.5, 0.7, 0.8, 0.81, 0.81, 0.80, 0.81, 0.80, 0.81, 0.80]
-    record = RunRecord(
-        max_steps=200, eval_step=np.arange(1, 11) * 18, evals={"eval_accuracy": np.array(values)}
-    )
-    goal = Goal("accuracy")
-    hint = nothing_to_gain(record, goal)
+def rises_and_stays(**arguments: Any) -> RiskReport:
+    """A loop of 40 evaluations that is within a tenth of a point of its best after eight."""
+    loop = watch_loop("eval_accuracy", 400, **arguments)
+    with loop:
+        for step in range(1, 401):
+            loop.step(loss=0.3 + 1.0 / step)
+            if step % 10 == 0:
+                loop.evaluate({"accuracy": 0.9 - 0.6 * 0.4 ** (step / 10) + 1e-4 * (step % 20)})
+    assert loop.report is not None
+    return loop.report
+
+
+def test_a_run_with_nothing_to_gain_is_hinted_at_once_where_nobody_asked(capsys: Any):
+    report = rises_and_stays(baseline=0.5)
+    said = capsys.readouterr().out
+    assert report.run.last_step == 400
+    assert report.finish is None
+    (hint,) = report.diagnoses
     assert (hint.name, hint.severity) == ("nothing_to_gain", "info")
-    assert hint.message.startswith("At step 162 the last 19 % of this run were expected")
-    assert "best at step 72" in hint.message
+    assert said.count("finish='gain' would end it here") == 1
+    assert hint.message[1:] in said
+    assert f"From step {hint.evidence['step']:.0f} on, the last" in hint.message
+    assert hint.evidence["step"] < 300
+
+
+def test_a_run_that_is_no_better_than_its_baseline_is_given_no_hint(capsys: Any):
+    report = rises_and_stays(baseline=0.95)
+    assert "nothing_to_gain" not in [found.name for found in report.diagnoses]
+    assert "would end it here" not in capsys.readouterr().out
 
 
 def test_a_finished_run_counts_in_the_history_as_its_best_so_far_and_is_marked(tmp_path: Path):
