@@ -20,7 +20,7 @@ def read_json(file: Path) -> Any:
     """
     facts = file.stat()
     if not stat.S_ISREG(facts.st_mode):
-        raise ValueError(f"{file} is no regular file")
+        raise ValueError(f"{file} is not a regular file")
     if facts.st_size > MAX_BYTES:
         raise ValueError(f"{file} has {facts.st_size:,} bytes, more than {MAX_BYTES:,}")
     try:

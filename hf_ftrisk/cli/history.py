@@ -236,7 +236,7 @@ def _run_of(path: Path) -> RunRecord:
 
     run = RiskReport.load(path).run
     if run is None:
-        raise ValueError(f"{path} holds no run: a pre-flight's probes are no completed runs")
+        raise ValueError(f"{path} holds no run: a pre-flight's probes are not completed runs")
     return run
 
 

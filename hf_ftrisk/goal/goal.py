@@ -135,8 +135,8 @@ class Goal:
         if match is None or metric is None or (match["bare"] and _ends_in_number(metric)):
             raise ValueError(
                 f"cannot read the goal {text!r}: write a metric such as 'eval_accuracy', "
-                "or a comparison such as 'eval_accuracy>=0.85' or 'eval_loss<=0.7'; a name with "
-                "a comparison sign or a number at its end stands in quotes of its own"
+                "or a comparison such as 'eval_accuracy>=0.85' or 'eval_loss<=0.7'; put a "
+                "name that holds a comparison sign, or ends in a number, in quotes of its own"
             )
         comparison, number = match["sign"], match["number"]
         if comparison is None:

@@ -73,7 +73,7 @@ def _answer(what: str, content: bytes) -> bytes:
         return process.stdout
     if process.returncode == _REFUSED:
         raise HistoryError(process.stdout.decode(errors="replace"))
-    raise HistoryError("not a readable Parquet file: its reader did not survive it")
+    raise HistoryError("not a readable Parquet file: its reader crashed")
 
 
 # --- the other process -----------------------------------------------------------------------

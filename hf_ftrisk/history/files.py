@@ -48,7 +48,9 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     except FileNotFoundError:
         return file
     except (OSError, ValueError) as error:
-        raise HistoryError(f"{_short(text)} can be no file of a history: {_why(error)}") from None
+        raise HistoryError(
+            f"{_short(text)} cannot be the file of a history: {_why(error)}"
+        ) from None
     if stat.S_ISDIR(mode):
         raise HistoryError(f"{file} is a folder; a history is a file such as runs.db")
     if not stat.S_ISREG(mode):

@@ -147,7 +147,7 @@ def _open(content: bytes) -> pq.ParquetFile:
     schema, facts = file.schema_arrow, file.metadata
     version = (schema.metadata or {}).get(_VERSION_KEY, b"")
     if not version.isdigit():
-        raise HistoryError("no table of runs: its metadata lack the key 'hf_ftrisk.runs'")
+        raise HistoryError("not a table of runs: its metadata lack the key 'hf_ftrisk.runs'")
     if int(version) > FORMAT_VERSION:
         raise HistoryError(
             f"the file has format version {int(version)}, this release reads up to "
@@ -155,7 +155,7 @@ def _open(content: bytes) -> pq.ParquetFile:
         )
     for field in SCHEMA:
         if schema.get_field_index(field.name) < 0 or schema.field(field.name).type != field.type:
-            raise HistoryError(f"no table of runs: column {field.name!r} must be {field.type}")
+            raise HistoryError(f"not a table of runs: column {field.name!r} must be {field.type}")
     _check_size(content, facts)
     return file
 
@@ -239,6 +239,6 @@ def _name(scalar: pa.StringScalar) -> str:
 
 def _bytes(scalar: pa.ListScalar) -> bytes:
     if not scalar.is_valid or scalar.values.null_count:
-        raise ValueError("a trajectory is missing, or has holes that are no NaN")
+        raise ValueError("a trajectory is missing, or has holes that are not NaN")
     # Through dlpack: pyarrow's own to_numpy imports pandas where that is installed.
     return to_bytes(np.from_dlpack(scalar.values))

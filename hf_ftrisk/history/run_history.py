@@ -299,7 +299,7 @@ class RunHistory:
 
 def _content(file: Path) -> bytes:
     if file.exists() and not file.is_file():
-        raise HistoryError(f"{file} is no regular file, so no Parquet file of runs")
+        raise HistoryError(f"{file} is not a regular file, so not a Parquet file of runs")
     return file.read_bytes()
 
 

@@ -225,7 +225,7 @@ class Storage:
         """Rename the damaged file with its log; called with the lock held."""
         if not _may_be_ours(self.path):
             raise HistoryError(
-                f"{self.path} is no run history ({error}); nothing was changed. "
+                f"{self.path} is not a run history ({error}); nothing was changed. "
                 "Choose another file, or move this one away."
             )
         stamp = time.strftime("%Y%m%d-%H%M%S")

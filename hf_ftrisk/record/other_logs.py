@@ -79,7 +79,7 @@ def _read_csv(file: Path) -> list[dict[str, Any]]:
     try:
         rows = list(csv.DictReader(io.StringIO(text)))
     except csv.Error as error:
-        raise ValueError(f"{file} is no CSV file: {error}") from None
+        raise ValueError(f"{file} is not a CSV file: {error}") from None
     columns = [name for name in (rows[0] if rows else {}) if isinstance(name, str)]
     step = next((name for name in _STEP_COLUMNS if name in columns), None)
     if step is None:

@@ -119,7 +119,7 @@ def read_state(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any
         state = read_json(file)
     if not isinstance(state, Mapping) or not isinstance(state.get("log_history"), list):
         raise ValueError(
-            f"{name} is no trainer state: expected an object with a list 'log_history'"
+            f"{name} is not a trainer state: expected an object with a list 'log_history'"
         )
     return state, name
 

@@ -138,7 +138,7 @@ def from_table(table: pa.Table) -> tuple[RecordedRun, ...]:
     """
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
-        raise ValueError(f"no table of recorded runs: it lacks the columns {missing}")
+        raise ValueError(f"not a table of recorded runs: it lacks the columns {missing}")
     columns = {name: _lists(table[name]) for name in _COLUMNS}
     schedules = _lists(table["schedule"])
     has_schedule = table["schedule"].is_valid().to_pylist()

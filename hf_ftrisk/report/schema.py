@@ -180,7 +180,7 @@ class _Decomposition(_Part):
     @model_validator(mode="after")
     def _fits(self) -> _Decomposition:
         if "intrinsic" not in self.identified:
-            raise ValueError("identified must say so of 'intrinsic'")
+            raise ValueError("identified must have the key 'intrinsic'")
         return self
 
 
@@ -257,4 +257,4 @@ def check(data: Mapping[str, Any]) -> None:
             for item in problems[:3]
         ]
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ValueError(f"no report: {'; '.join(messages)}{more}") from None
+        raise ValueError(f"not a report: {'; '.join(messages)}{more}") from None

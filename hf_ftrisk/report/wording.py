@@ -141,7 +141,8 @@ def outcome_words(
         what = "interval" if len(steps) == 1 else "intervals"
         parts.append(f"{where} the {what} predicted after {' and '.join(steps)} steps")
     if goal.threshold(baseline) is not None:
-        parts.append("goal met" if goal.meets(outcome, baseline) else "goal not met")
+        met = "goal met" if goal.meets(outcome, baseline) else "goal not met"
+        return f"{', '.join(parts)}; {met}"
     return ", ".join(parts)
 
 

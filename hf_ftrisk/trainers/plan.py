@@ -112,8 +112,8 @@ def _check_direction(args: Any, goal: Goal) -> None:
         return
     if bool(args.greater_is_better) != goal.greater_is_better:
         raise WatchArgumentError(
-            f"the goal takes a {_direction(goal.greater_is_better)} {goal.metric} for better, and "
-            f"the TrainingArguments a {_direction(args.greater_is_better)} one "
+            f"for the goal a {_direction(goal.greater_is_better)} {goal.metric} is better, for the "
+            f"TrainingArguments a {_direction(args.greater_is_better)} one "
             f"(greater_is_better={args.greater_is_better!r}): correct the one that is wrong"
         )
 

@@ -30,7 +30,7 @@ def test_prediction_and_outcome_of_a_file(run, make_report, tmp_path):
     assert rows["Goal"] == "eval_accuracy at least 0.85"
     assert rows["Forecast"].startswith("0.8")
     assert "after 120 of 1,000 steps (90 % interval 0.8" in rows["Forecast"]
-    assert rows["Outcome"] == "0.871, inside the interval predicted after 120 steps, goal met"
+    assert rows["Outcome"] == "0.871, inside the interval predicted after 120 steps; goal met"
     assert rows["Diagnoses"] == "too_few_steps"
 
 

@@ -331,7 +331,7 @@ def test_a_held_database_is_waited_for_and_told(tmp_path, monkeypatch):
         ("", "is a folder"),
         ("/proc/x.db", "cannot write to|cannot make|may only be read"),
         ("/dev/null", "pipe, socket or device"),
-        ("/dev/null/x.db", "can be no file of a history"),
+        ("/dev/null/x.db", "cannot be the file of a history"),
     ],
 )
 def test_a_name_that_can_be_no_history_is_told(tmp_path, monkeypatch, name, message):

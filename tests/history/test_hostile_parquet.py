@@ -215,7 +215,7 @@ def test_a_reader_that_does_not_survive_is_told(tmp_path, monkeypatch):
     ends.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(ends))
     for read in (read_apart, index_apart):
-        with pytest.raises(HistoryError, match="its reader did not survive it"):
+        with pytest.raises(HistoryError, match="its reader crashed"):
             read(GOOD)
 
 

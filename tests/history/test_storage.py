@@ -128,7 +128,7 @@ def test_a_damaged_row_is_reported_and_left_out(tmp_path):
 def test_a_text_file_is_not_renamed(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("my notes, longer than a header " * 100, encoding="utf-8")
-    with pytest.raises(HistoryError, match="is no run history"):
+    with pytest.raises(HistoryError, match="is not a run history"):
         RunHistory(path)
     assert path.read_text(encoding="utf-8").startswith("my notes")
 

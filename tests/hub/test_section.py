@@ -34,9 +34,9 @@ def test_the_prediction_stands_in_words_before_any_table(report):
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
-        (0.871, "0.871, inside the interval predicted after 120 steps, goal met"),
-        (0.841, "0.841, inside the interval predicted after 120 steps, goal not met"),
-        (0.95, "0.950, outside the interval predicted after 120 steps, goal met"),
+        (0.871, "0.871, inside the interval predicted after 120 steps; goal met"),
+        (0.841, "0.841, inside the interval predicted after 120 steps; goal not met"),
+        (0.95, "0.950, outside the interval predicted after 120 steps; goal met"),
     ],
 )
 def test_the_outcome_stands_next_to_the_prediction(make_report, outcome, words):
@@ -61,7 +61,7 @@ def test_the_outcome_is_held_against_an_early_forecast_not_only_the_last(make_re
     assert section.split("\n\n")[1] == (
         "After 100 of 1,000 steps a final eval_accuracy of 0.820 was predicted, with 90 % "
         "probability between 0.700 and 0.860. In the end it was 0.880, outside the interval "
-        "predicted after 100 steps, inside the interval predicted after 980 steps, goal met. This "
+        "predicted after 100 steps, inside the interval predicted after 980 steps; goal met. This "
         "is a prediction made by hf-ftrisk while the run went on, not an evaluation result."
     )
     early = "0.820 after 100 of 1,000 steps (90 % interval 0.700 to 0.860)"

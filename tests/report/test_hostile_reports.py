@@ -99,7 +99,7 @@ def test_a_changed_field_is_refused_at_loading_or_harms_nothing(
     ],
 )
 def test_what_is_refused_names_the_field(full_report, path, value, told):
-    with pytest.raises(ValueError, match=rf"no report: {told}") as refused:
+    with pytest.raises(ValueError, match=rf"not a report: {told}") as refused:
         RiskReport.from_dict(changed(full_report.to_dict(), path, value))
     assert len(str(refused.value)) < 500
 

@@ -105,7 +105,7 @@ def _numbers(name: str, column: Any) -> np.ndarray:
             numbers[i] = np.nan
         elif isinstance(value, str | bytes):
             raise ValueError(
-                f"feature {name!r} holds {value!r}, which is no number: leave the column out or "
+                f"feature {name!r} holds {value!r}, which is not a number: leave the column out or "
                 "encode it"
             )
         else:
