@@ -86,6 +86,14 @@ def test_an_example_by_hand_tells_what_it_expected_and_what_came(tmp_path, name)
     assert "after it:" in out
 
 
+def test_a_job_needs_no_file_beside_it(tmp_path):
+    job = tmp_path / "job.py"
+    job.write_text((EXAMPLES / "job.py").read_text())
+    out = python("-P", str(job), cwd=tmp_path).stdout
+    assert "before the run:" in out
+    assert "after it:" in out
+
+
 # The script beside a notebook installs what it needs in its first cell, as the notebook does.
 SCRIPTS = [
     path for path in sorted(EXAMPLES.glob("*.py")) if not path.with_suffix(".ipynb").exists()
