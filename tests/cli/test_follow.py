@@ -14,6 +14,7 @@ import pytest
 from hf_ftrisk.cli.follow import newest, replays
 from hf_ftrisk.replay.batch import Replayer, ReplayOptions
 from hf_ftrisk.replay.examples import load_example
+from tests.terminals import written
 
 
 def state_at(step, name="sound"):
@@ -79,6 +80,23 @@ def test_a_poor_end_is_status_3_and_each_state_a_line_for_a_pipe(tmp_path):
     (line,) = out.splitlines()
     assert line.startswith("step 500 of 500; eval_accuracy 0.129")
     assert line.endswith("ended at 0.125")
+
+
+def test_on_a_terminal_each_state_is_drawn_anew_in_place_of_the_last(tmp_path):
+    write(tmp_path, 300)
+    command = [sys.executable, "-m", "hf_ftrisk", "follow", str(tmp_path), "--every", "0.2"]
+
+    def job(shown):
+        if "step 300 of 1500" in shown and not (tmp_path / "checkpoint-1500").exists():
+            write(tmp_path, 1500)
+
+    text = written(command, "xterm-256color", job)
+    clear = "\x1b[2J"
+    screens = [part for part in text.split(clear) if "eval_accuracy" in part]
+    assert len(screens) == 2
+    assert all("┤" in part for part in screens)
+    assert "running, step 300 of 1500" in screens[0]
+    assert "outcome: 0.926 (good)" in screens[1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

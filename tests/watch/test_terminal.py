@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.terminals import drawn, screen, written
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -23,49 +18,6 @@ from tests.watch.tiny import bert_trainer
 callback = FineTuneRiskCallback("eval_loss<=0.1")
 bert_trainer(Path(sys.argv[1]), callbacks=[callback], disable_tqdm=False).train()
 """
-
-
-def screen(command: list[str], kind: str = "dumb") -> list[str]:
-    """Lines that a command leaves on a terminal of a kind."""
-    return drawn(written(command, kind))
-
-
-def written(command: list[str], kind: str) -> str:
-    """All that a command writes to a terminal, with what moves the cursor."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
-    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
-    environment |= {"TERM": kind, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT) as run:
-        os.close(theirs)
-        raw = b""
-        while True:
-            try:
-                part = os.read(ours, 65536)
-            except OSError:  # how a terminal ends on Linux
-                break
-            raw += part
-        os.close(ours)
-    assert run.returncode == 0, raw.decode()
-    return raw.decode()
-
-
-def drawn(text: str) -> list[str]:
-    """What stands on the screen in the end: rows are overwritten, and the cursor may go up."""
-    rows, row, column = [""], 0, 0
-    for piece in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|[\r\n]|[^\x1b\r\n]+", text):
-        if piece == "\n":
-            row, column = row + 1, 0
-            rows += [""] * (row + 1 - len(rows))
-        elif piece == "\r":
-            column = 0
-        elif piece == "\x1b[A":
-            row = max(row - 1, 0)
-        elif piece[0] != "\x1b":
-            before = rows[row].ljust(column)
-            rows[row] = before[:column] + piece + before[column + len(piece) :]
-            column += len(piece)
-    return [line.rstrip() for line in rows]
 
 
 @pytest.mark.slow
