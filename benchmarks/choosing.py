@@ -3,6 +3,7 @@
     python -m benchmarks.choosing                          # all pools, printed
     python -m benchmarks.choosing peft_metamath            # some of them
     python -m benchmarks.choosing --quick                  # four pools a source, one order
+    python -m benchmarks.choosing --forecasts FILE         # keep the forecasts for the next time
     python -m benchmarks.choosing --write docs/evidence/choosing.md
 
 Every method sees the same evaluations and pays for the same steps. Regret is the distance of the
@@ -137,9 +138,9 @@ def source_table(results: dict[str, dict[str, Played]], shown: Sequence[str]) ->
     return "\n".join(rows)
 
 
-def table_text(names: Sequence[str], quick: bool) -> str:
+def table_text(names: Sequence[str], quick: bool, forecasts: Path | None) -> str:
     """All tables."""
-    memory = Memory()
+    memory = Memory(forecasts)
     methods: dict[str, Method] = {"rank": rank_method(memory), **BASELINES}
     parts = []
     for title, tables in (("Held out", HELD_OUT), ("Own recordings", OWN)):
@@ -164,6 +165,7 @@ def table_text(names: Sequence[str], quick: bool) -> str:
             f"Regret at {AT:.0%} by source:",
             source_table(results, [*shown, "Hyperband, 3", "full runs"]),
         ]
+    memory.keep()
     return "\n\n".join(parts)
 
 
@@ -180,9 +182,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("tables", nargs="*", help="tables of pools; none: all")
     parser.add_argument("--quick", action="store_true", help="fewer pools, one order")
+    parser.add_argument("--forecasts", type=Path, help="file the forecasts are kept in (.npz)")
     parser.add_argument("--write", type=Path, help="Markdown file to put the tables into")
     options = parser.parse_args()
-    text = table_text(options.tables, options.quick)
+    text = table_text(options.tables, options.quick, options.forecasts)
     if options.write:
         write(options.write, text)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 import numpy as np
@@ -49,9 +49,29 @@ def _without(rows: Examples, fold: str, family: Family) -> Examples:
 
 
 @cache
+def _model_without(fold: str, family: Family) -> ChangeModel:
+    return fit_change_model(_without(all_rows(), fold, family))
+
+
+class _Models(Mapping[Family, ChangeModel]):
+    """Models of losses and scores, each fitted when it is first asked for."""
+
+    def __init__(self, fold: str) -> None:
+        self._fold = fold
+
+    def __getitem__(self, family: Family) -> ChangeModel:
+        return _model_without(self._fold, family)
+
+    def __iter__(self) -> Iterator[Family]:
+        return iter(FAMILIES)
+
+    def __len__(self) -> int:
+        return len(FAMILIES)
+
+
 def models_without(fold: str) -> Mapping[Family, ChangeModel]:
     """Models of losses and scores, fitted without a fold's sources."""
-    return {name: fit_change_model(_without(all_rows(), fold, name)) for name in FAMILIES}
+    return _Models(fold)
 
 
 @cache

@@ -21,6 +21,7 @@ from benchmarks.run_tables import (
     bert_seeds,
     data_folder,
     peft_metamath,
+    recordings,
     rectified_law,
     reference,
 )
@@ -30,6 +31,7 @@ from hf_ftrisk.record import RunRecord
 POOL_SIZE = 12
 DRAWN_POOLS = 12
 MIN_POOL = 6
+MIN_LONG_POOL = 4  # the long recordings have four or five runs of most data sets
 BERT_SEEDS_PER_POOL = 4
 
 
@@ -66,10 +68,10 @@ class Pool:
         return 100.0 * ((sign * values).max() - sign * values)
 
 
-def _drawn(source: str, runs: Sequence[Run], fold: str) -> Iterator[Pool]:
+def _drawn(source: str, runs: Sequence[Run], fold: str, at_least: int = MIN_POOL) -> Iterator[Pool]:
     """The pool itself where it is small, else random parts of it."""
     runs = [run for run in runs if np.isfinite(run.outcome)]
-    if len(runs) < MIN_POOL:
+    if len(runs) < at_least:
         return
     if len(runs) <= POOL_SIZE:
         yield Pool(source, tuple(runs), fold)
@@ -96,12 +98,22 @@ def bert_pools() -> Iterator[Pool]:
 
 
 def reference_pools() -> Iterator[Pool]:
-    """The project's own recordings, by data set and planned length."""
+    """The project's own short recordings, by data set."""
     cells: dict[tuple[str, str], list[Run]] = {}
     for run in reference():
         cells.setdefault((run.group, run.goal.metric), []).append(run)
     for (group, _), runs in cells.items():
         yield from _drawn(f"own {group}", runs, fold_of(f"own {group}"))
+
+
+def long_pools() -> Iterator[Pool]:
+    """The project's recordings of real length, by data set and metric."""
+    cells: dict[tuple[str, str], list[Run]] = {}
+    for run in recordings():
+        cells.setdefault((run.group, run.goal.metric), []).append(run)
+    for (group, metric), runs in cells.items():
+        source = f"long {group}" + (" loss" if metric == "eval_loss" else "")
+        yield from _drawn(source, runs, fold_of(f"own {group}"), MIN_LONG_POOL)
 
 
 def _public() -> dict[str, list[dict]]:
@@ -172,5 +184,8 @@ HELD_OUT: dict[str, Callable[[], Iterator[Pool]]] = {
     "public_sweeps": public_pools,
     "rectified_law": law_pools,
 }
-# The constants of `hf_ftrisk.choosing` were measured on these.
-OWN: dict[str, Callable[[], Iterator[Pool]]] = {"own_recordings": reference_pools}
+# The constants of `hf_ftrisk.choosing` were chosen on these (`selection.variants`).
+OWN: dict[str, Callable[[], Iterator[Pool]]] = {
+    "own_recordings": reference_pools,
+    "long_recordings": long_pools,
+}

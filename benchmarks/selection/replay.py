@@ -7,16 +7,21 @@ run of the pool's mean length; a budget is a share of the whole pool.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.forecasting.held_out import models_without
+from benchmarks.run_tables import Run
 from benchmarks.selection.pools import Pool
-from hf_ftrisk.choosing.allocation import Standing, next_move, pool_of
+from hf_ftrisk.choosing import beliefs
+from hf_ftrisk.choosing.allocation import Standing, first_depth, next_move, pool_of
 from hf_ftrisk.choosing.beliefs import Belief
+from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
 
 
@@ -93,26 +98,66 @@ Method = Callable[[Bench, np.random.Generator], int]
 
 
 class Memory:
-    """Forecasts of prefixes, each fitted without the pool's own source, computed once."""
+    """Forecasts at every evaluation of a run, each fitted without the pool's own source.
 
-    def __init__(self) -> None:
+    Args:
+        file: where they are kept from one run of the benchmark to the next; None: nowhere.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._samples: dict[str, np.ndarray] = {}
+        if file is not None and file.is_file():
+            with np.load(file) as kept:
+                self._samples = dict(kept)
         self._forecasters: dict[str, Forecaster] = {}
-        self._known: dict[tuple[int, int], Belief] = {}
+        self._beliefs: dict[tuple[int, str, float], list[Belief]] = {}
 
-    def belief(self, bench: Bench, i: int, look: int) -> Belief:
-        run = bench.pool.runs[i]
-        key = (id(run.record), look)
-        if key not in self._known:
-            step = float(bench.steps[i][look])
-            forecaster = self._forecaster(bench.pool.fold)
-            forecast = forecaster.predict(run.record.prefix(step), run.goal)
-            self._known[key] = Belief.of(forecast, run.goal, step / run.record.max_steps)
-        return self._known[key]
+    def beliefs(self, bench: Bench, i: int) -> list[Belief]:
+        """Beliefs (n_looks,) of a candidate, one for each of its evaluations."""
+        run, fold = bench.pool.runs[i], bench.pool.fold
+        key = (id(run.record), fold, beliefs.FORECAST)
+        if key not in self._beliefs:
+            steps, values = bench.steps[i], bench.values[i]
+            sign = 1.0 if run.goal.greater_is_better else -1.0
+            self._beliefs[key] = [
+                Belief.of(
+                    Forecast(samples, step=step, source=""),
+                    sign * value,
+                    run.goal,
+                    step / run.record.max_steps,
+                )
+                for samples, step, value in zip(
+                    self._forecasts(run, fold, steps), steps.tolist(), values.tolist(), strict=True
+                )
+            ]
+        return self._beliefs[key]
 
-    def _forecaster(self, fold: str) -> Forecaster:
-        if fold not in self._forecasters:
-            self._forecasters[fold] = Forecaster(models=models_without(fold))
-        return self._forecasters[fold]
+    def _forecasts(self, run: Run, fold: str, steps: np.ndarray) -> np.ndarray:
+        name = _digest(run, fold)
+        if name not in self._samples:
+            if fold not in self._forecasters:
+                self._forecasters[fold] = Forecaster(models=models_without(fold))
+            of_steps = [
+                self._forecasters[fold].predict(run.record.prefix(step), run.goal).samples
+                for step in steps.tolist()
+            ]
+            self._samples[name] = np.array(of_steps, dtype=np.float32)
+        return self._samples[name]
+
+    def keep(self) -> None:
+        """Write the forecasts to the file, if there is one."""
+        if self._file is not None:
+            np.savez(self._file, **self._samples)  # type: ignore[arg-type]
+
+
+def _digest(run: Run, fold: str) -> str:
+    """Names a run and what its forecasts were fitted without."""
+    record, found = run.record, hashlib.sha256(fold.encode())
+    found.update(f"{run.goal.metric} {record.max_steps}".encode())
+    for part in (*record.curve(run.goal.metric), record.train_step, record.train_loss):
+        found.update(np.asarray(part, dtype=np.float64).tobytes())
+    return found.hexdigest()
 
 
 def rank_method(memory: Memory) -> Method:
@@ -120,25 +165,28 @@ def rank_method(memory: Memory) -> Method:
 
     def choose(bench: Bench, rng: np.random.Generator) -> int:
         order = rng.permutation(bench.size).tolist()
+        first = first_depth(bench.budget, bench.size)
 
         def standings() -> list[Standing]:
             found = []
             for i in order:
                 length = bench.pool.runs[i].record.max_steps
+                shares = bench.steps[i] / length
+                begin = shares.size - 1 - int(np.argmin(np.abs(shares - first).round(6)[::-1]))
                 found.append(
                     Standing(
                         str(i),
-                        bench.steps[i] / length,
+                        shares[begin:],
                         length / bench.total,
-                        tuple(memory.belief(bench, i, look) for look in range(bench.at[i])),
+                        tuple(memory.beliefs(bench, i)[: bench.at[i]]),
                         not bench.finished(i),
                     )
                 )
             return found
 
         while True:
-            move = next_move(standings(), bench.budget - bench.spent, bench.budget)
-            if move is None or not bench.advance(int(move.name)):
+            move = next_move(standings(), bench.budget - bench.spent)
+            if move is None or not bench.reach(int(move.name), move.share):
                 break
         names, pool = pool_of(standings())
         if pool is None:

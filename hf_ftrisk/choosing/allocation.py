@@ -2,15 +2,17 @@
 
 Pure numpy, on beliefs alone, so that it is replayed on recorded pools as it runs live.
 
-A look from share c to share d of a run resolves the part 1 - v(d) / v(c) of its variance, where
-v(c) = I + (1 - I) (1 - c)^3 is what is left uncertain at c: what no look resolves, and the tail
-energy of a linearly decaying learning rate. The look that is worth most for its cost is taken, over
-all depths at once: a step that is too small to change the choice is worth nothing alone (KG(*),
-Frazier and Powell 2010).
+First looks come first, of as many candidates as can be paid, and not before `FIRST_DEPTH` of a run:
+earlier values say next to nothing of the order of the ends. A look from share c to share d of a run
+resolves the part 1 - v(d) / v(c) of its variance, where v(c) = I + (1 - I) (1 - c)^3 is what is left
+uncertain at c: what no look resolves, and the tail energy of a linearly decaying learning rate. The
+look that is worth most for its cost is taken, over all depths at once: a step that is too small to
+change the choice is worth nothing alone (KG(*), Frazier and Powell 2010).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,11 +24,11 @@ from hf_ftrisk.choosing.beliefs import Belief, Pool, common_shift, value_of_look
 # forecasts within a pool fall on the project's own recordings (docs/evidence/choosing.md).
 INTRINSIC = 0.03
 DECAY = 3.0
-# All candidates are looked at first where that takes at most this share of what may be spent. Where
-# it takes more, some are never looked at: they are believed to be like those that were.
-FIRST_LOOKS = 0.6
-# Candidates that are looked at before anything is believed of the others.
-_MIN_SEEN = 3
+# Share of a run before which no candidate is looked at (chosen in docs/evidence/choosing.md).
+FIRST_DEPTH = 0.15
+# Spreads count so much wider where looks are chosen: forecasts that are surer than they should be
+# would leave off too early.
+CAUTION = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,8 @@ class Standing:
 
     Args:
         name: its name.
-        shares: (n_looks,) shares of its run at which it can be looked at, increasing, the last 1.
+        shares: (n_looks,) shares of its run at which it can be looked at, increasing; the first one
+            is that of its first look.
         cost: cost of its full run, in any unit that all candidates share.
         seen: its beliefs, look by look; empty while it has not been looked at.
         open: whether it can be trained further: neither ended by a fault nor complete.
@@ -72,6 +75,20 @@ class Move:
     cost: float
 
 
+def first_depth(budget: float, candidates: int) -> float:
+    """Share of a run at which candidates are first looked at.
+
+    `FIRST_DEPTH`, or less where the budget would pay for less than half of the candidates, or for
+    one alone.
+
+    Args:
+        budget: share of the cost of all full runs that may be spent, in (0, 1].
+        candidates: number of candidates.
+    """
+    at_least = max(2, math.ceil(candidates / 2))
+    return min(FIRST_DEPTH, budget * candidates / at_least)
+
+
 def left_uncertain(share: float) -> float:
     """Share of the variance at depth 0 that is left after a share of the run."""
     return INTRINSIC + (1.0 - INTRINSIC) * float((1.0 - share) ** DECAY)
@@ -105,13 +122,12 @@ def pool_of(standings: Sequence[Standing]) -> tuple[list[str], Pool | None]:
     return [name for name, _ in beliefs_shown], Pool.of([belief for _, belief in beliefs_shown])
 
 
-def next_moves(standings: Sequence[Standing], left: float, budget: float, count: int) -> list[Move]:
+def next_moves(standings: Sequence[Standing], left: float, count: int) -> list[Move]:
     """At most `count` looks to take side by side, each at another candidate.
 
     Args:
         standings: the candidates.
         left: cost that may still be spent.
-        budget: cost that might be spent in all.
         count: most looks at once.
 
     Returns:
@@ -121,7 +137,7 @@ def next_moves(standings: Sequence[Standing], left: float, budget: float, count:
     moves: list[Move] = []
     waiting = list(standings)
     while len(moves) < count:
-        move = next_move(waiting, left, budget)
+        move = next_move(waiting, left)
         if move is None:
             break
         moves.append(move)
@@ -131,53 +147,40 @@ def next_moves(standings: Sequence[Standing], left: float, budget: float, count:
     return moves
 
 
-def next_move(standings: Sequence[Standing], left: float, budget: float) -> Move | None:
+def next_move(standings: Sequence[Standing], left: float) -> Move | None:
     """The next look; None when nothing that can be paid is worth anything.
 
     Args:
         standings: the candidates.
         left: cost that may still be spent.
-        budget: cost that might be spent in all.
     """
     purse = left * (1 + 1e-9)
     alive = [s for s in standings if not s.failed]
-    unseen = [s for s in alive if s.open and not s.seen]
-    firsts = sum(_step_cost(s, float(s.shares[0])) for s in alive)
-    if firsts <= FIRST_LOOKS * budget or len(alive) - len(unseen) < _MIN_SEEN:
-        for standing in sorted(unseen, key=lambda s: _step_cost(s, float(s.shares[0]))):
-            cost = _step_cost(standing, float(standing.shares[0]))
-            if cost <= purse:
-                return Move(standing.name, float(standing.shares[0]), None, cost)
-    return _most_worth(alive, purse)
+    # In the order given: the cheapest first would prefer short runs, which tend to end worse.
+    for standing in alive:
+        share = float(standing.shares[0])
+        cost = _step_cost(standing, share)
+        if standing.open and not standing.seen and cost <= purse:
+            return Move(standing.name, share, None, cost)
+    return _most_worth([s for s in alive if s.seen], purse)
 
 
 def _step_cost(standing: Standing, share: float) -> float:
     return (share - standing.at) * standing.cost
 
 
-def _most_worth(alive: Sequence[Standing], purse: float) -> Move | None:
-    shifts = shifts_of(alive)
-    has_shift = ~np.isnan(shifts)
-    if not has_shift.any():
-        return None
-    measured_shifts = [
-        (s.seen[-1], d) for s, d in zip(alive, shifts.tolist(), strict=True) if s.seen
-    ]
-    centers = np.full(len(alive), np.mean([belief.center + by for belief, by in measured_shifts]))
-    spreads = np.array([belief.spread for belief, _ in measured_shifts])
-    like_them = np.var([belief.center + by for belief, by in measured_shifts]) + np.mean(spreads**2)
-    widths = np.full(len(alive), np.sqrt(like_them))
-    centers[has_shift] = [belief.center + by for belief, by in measured_shifts]
-    widths[has_shift] = spreads
+def _most_worth(seen: Sequence[Standing], purse: float) -> Move | None:
+    centers = np.array([s.seen[-1].center for s in seen]) + shifts_of(seen)
+    spreads = CAUTION * np.array([s.seen[-1].spread for s in seen])
     best: Move | None = None
     worth = 0.0
-    for index, standing in enumerate(alive):
+    for index, standing in enumerate(seen):
         ahead = standing.shares[standing.shares > standing.at + 1e-9].tolist()
         for share in ahead if standing.open else []:
             cost = _step_cost(standing, share)
             if cost > purse:
                 break
-            value = value_of_looking(centers, widths, index, resolved(standing.at, share))
+            value = value_of_looking(centers, spreads, index, resolved(standing.at, share))
             if value / cost > worth:
                 worth, step = value / cost, ahead[0]
                 best = Move(standing.name, step, value, _step_cost(standing, step))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hf_ftrisk.atomic import write_atomically
-from hf_ftrisk.choosing.allocation import Move, Standing, next_moves, pool_of
+from hf_ftrisk.choosing.allocation import Move, Standing, first_depth, next_moves, pool_of
 from hf_ftrisk.choosing.beliefs import Belief
 from hf_ftrisk.choosing.entries import Entry, Status
 from hf_ftrisk.choosing.options import RankOptions
@@ -31,8 +31,7 @@ from hf_ftrisk.report import Look
 
 FILE = "ranking.json"
 _FORMAT_VERSION = 1
-# First looks of all candidates take this share of the budget; each further one is this much deeper.
-_FIRST_LOOKS = 0.4
+# Each further look is this much deeper.
 _DEEPER = 1.5
 
 
@@ -121,8 +120,8 @@ class Study:
         fresh = [name for name in self.names if not self.candidates[name].surveyed]
         if fresh:
             return [self._order(name, 0) for name in fresh[: self.options.at_once]]
-        budget = self.options.budget * self.full_cost
-        moves = next_moves(self.standings(), budget - self.spent, budget, self.options.at_once)
+        left = self.options.budget * self.full_cost - self.spent
+        moves = next_moves(self.standings(), left, self.options.at_once)
         return [self._order(move.name, self._target(move)) for move in moves]
 
     def _target(self, move: Move) -> int:
@@ -197,10 +196,12 @@ class Study:
         if key not in self._beliefs:
             record = self.candidates[name].record
             assert record is not None
-            share = step / record.max_steps
-            belief = Belief.of(self.forecast(name, step), self.options.goal, share)
+            goal, share = self.options.goal, step / record.max_steps
+            forecast = self.forecast(name, step)
             if self.candidates[name].latest.ended and step == self.candidates[name].looks[-1]:
-                return belief
+                return Belief.of(forecast, forecast.median, goal, share)
+            last = float(record.prefix(step).curve(goal.metric)[1][-1])
+            belief = Belief.of(forecast, last, goal, share)
             self._beliefs[key] = belief
         return self._beliefs[key]
 
@@ -222,9 +223,9 @@ class Study:
     def _grid(self, candidate: Candidate) -> np.ndarray:
         """(n,) shares of a run at which it can be looked at, each `_DEEPER` times the one before.
 
-        The first is such that the first looks of all take `_FIRST_LOOKS` of the budget.
+        The first is `allocation.first_depth`.
         """
-        first = min(1.0, _FIRST_LOOKS * self.options.budget)
+        first = first_depth(self.options.budget, len(self.names))
         count = math.ceil(math.log(1.0 / first) / math.log(_DEEPER) - 1e-9)
         shares = np.minimum(first * _DEEPER ** np.arange(count + 1), 1.0)
         steps = np.unique(np.maximum(np.round(shares * candidate.max_steps), 1.0))

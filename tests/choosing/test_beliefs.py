@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_ftrisk.choosing.beliefs import Belief, Pool, common_shift, oriented, value_of_looking
+from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 
 floats = st.floats(-5, 5, allow_nan=False)
 
 
 def normal(center: float, spread: float, share: float = 0.1) -> Belief:
-    rng = np.random.default_rng(0)
-    return Belief(share, np.sort(center + spread * rng.standard_normal(500)))
+    return Belief(share, center, spread)
 
 
 @given(st.lists(st.tuples(floats, st.floats(0.01, 3)), min_size=1, max_size=8))
@@ -33,9 +33,25 @@ def test_two_alike_share_the_chance() -> None:
 
 
 def test_known_ends_are_ranked_without_doubt() -> None:
-    pool = Pool.of([Belief(1.0, np.array([0.9])), Belief(1.0, np.array([0.8]))])
+    pool = Pool.of([normal(0.9, 1e-6, 1.0), normal(0.8, 1e-6, 1.0)])
     assert pool.prob_best.tolist() == [1.0, 0.0]
     assert pool.expected_regret == pytest.approx([0.0, 0.1])
+
+
+def test_a_belief_lies_half_way_between_last_value_and_forecast() -> None:
+    rng = np.random.default_rng(0)
+    forecast = Forecast(0.9 + 0.1 * rng.standard_normal(4000), step=10, source="test")
+    belief = Belief.of(forecast, 0.7, Goal("accuracy"), 0.1)
+    assert belief.center == pytest.approx(0.8, abs=0.005)
+    assert belief.spread == pytest.approx(0.1, rel=0.05)
+
+
+def test_who_stands_higher_is_chosen_however_skewed_the_forecasts_are() -> None:
+    goal, rng = Goal("loss"), np.random.default_rng(0)
+    skewed = Forecast(1.0 + rng.lognormal(-2.0, 2.0, 4000), step=10, source="test")
+    plain = Forecast(np.full(4000, skewed.median * 1.01), step=10, source="test")
+    pool = Pool.of([Belief.of(f, 1.2, goal, 0.3) for f in (skewed, plain)])
+    assert pool.expected_regret.argmin() == 0
 
 
 def test_a_small_loss_is_the_better_one() -> None:
