@@ -195,7 +195,7 @@ def test_a_final_nan_costs_no_other_row(tmp_path):
 
 def test_a_pipe_is_told_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "x.parquet")
-    with pytest.raises(HistoryError, match="no regular file"):
+    with pytest.raises(HistoryError, match="not a regular file"):
         RunHistory(tmp_path / "runs.db").import_parquet(tmp_path / "x.parquet")
 
 
