@@ -22,6 +22,7 @@ Shape = Literal["rate", "error", "loss", "correlation", "real"]
 # the number of rows is not known.
 RATE_EDGE = 0.005
 _LOSS_FLOOR = 1e-6
+_LOG_FLOOR = float(np.log(_LOSS_FLOOR))
 _FAR = 690.0  # e to this is the end of the floating numbers, a hundredfold aside
 _HUGE = 1e300
 _MIN_EDGE, _MAX_EDGE = 1e-4, 0.1
@@ -99,7 +100,8 @@ class Scale:
         if self.shape == "real":
             return np.asarray(self.center + self.unit * x)
         if self.shape == "loss":
-            return np.asarray(self.unit * np.exp(x))
+            # At the floor and below, where forward puts it, a loss is not told from 0.
+            return np.asarray(np.where(x <= _LOG_FLOOR, 0.0, self.unit * np.exp(x)))
         if self.shape == "error":
             return np.asarray(self.unit * np.maximum(np.exp(x) - self.edge, 0.0))
         p = 0.5 * (1.0 + np.tanh(0.5 * x))

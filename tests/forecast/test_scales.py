@@ -84,3 +84,13 @@ def test_the_score_of_a_run_whose_loss_is_negative_has_a_chance_of_failure():
         log, max_steps=100, baselines={"eval_accuracy": 0.5, "eval_loss": -0.5}
     )
     assert 0.4 < Forecaster.default().predict(run, Goal("accuracy")).median < 1.0
+
+
+@pytest.mark.parametrize("values", [[0.5, 0.1, 0.0], [0.0, 0.0, 0.0], [0.3, 0.0, 0.2, 0.0]])
+def test_a_loss_of_exactly_0_lies_inside_its_interval(values):
+    steps = 10 * np.arange(1, len(values) + 1)
+    run = RunRecord(max_steps=100, eval_step=steps, evals={"eval_loss": np.array(values)})
+    forecast = Forecaster.default().predict(run, Goal("eval_loss"))
+    low, high = forecast.interval(0.9)
+    assert low == 0.0 == forecast.point
+    assert 0.0 < high < 1e-4
