@@ -3,11 +3,11 @@
 Pure numpy, on beliefs alone, so that it is replayed on recorded pools as it runs live.
 
 First looks come first, of as many candidates as can be paid, and not before `FIRST_DEPTH` of a run:
-earlier values say next to nothing of the order of the ends. A look from share c to share d of a run
-resolves the part 1 - v(d) / v(c) of its variance, where v(c) = I + (1 - I) (1 - c)^3 is what is left
-uncertain at c: what no look resolves, and the tail energy of a linearly decaying learning rate. The
-look that is worth most for its cost is taken, over all depths at once: a step that is too small to
-change the choice is worth nothing alone (KG(*), Frazier and Powell 2010).
+earlier values say next to nothing of the order of the ends. A look from share c to share d of a
+run resolves the part 1 - v(d) / v(c) of its variance, where v(c) = I + (1 - I) (1 - c)^3 is what is
+left uncertain at c: what no look resolves, and the tail energy of a linearly decaying learning
+rate. The look that is worth most for its cost is taken, over all depths at once: a step that is too
+small to change the choice is worth nothing alone (KG(*), Frazier and Powell 2010).
 """
 
 from __future__ import annotations
