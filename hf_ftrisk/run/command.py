@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -62,11 +62,13 @@ def run_command(command: Sequence[str], options: RunOptions) -> int:
     with tempfile.TemporaryDirectory(prefix="hf_ftrisk_run_", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         environment = followed_environment(os.environ, Orders(options.for_elsewhere(), folder))
-        try:
-            process = subprocess.Popen(command, env=environment)
-        except OSError as error:
-            raise ScriptNotFoundError(f"cannot start {command[0]!r}: {error}") from error
-        code, interrupted = _wait(process)
+        with _passing_on() as started:
+            try:
+                process = subprocess.Popen(command, env=environment)
+            except OSError as error:
+                raise ScriptNotFoundError(f"cannot start {command[0]!r}: {error}") from error
+            started(process)
+            code, interrupted = _wait(process)
         outcome = outcome_of_all(folder)
     return INTERRUPTED if interrupted else _status(code, outcome)
 
@@ -91,26 +93,38 @@ def _wait(process: subprocess.Popen[bytes]) -> tuple[int, bool]:
     the latest it is told by us.
     """
     interrupted = False
-    with _passing_on(process):
-        while True:
-            try:
-                return process.wait(), interrupted
-            except KeyboardInterrupt:
-                if interrupted:
-                    process.send_signal(signal.SIGINT)
-                interrupted = True
+    while True:
+        try:
+            return process.wait(), interrupted
+        except KeyboardInterrupt:
+            if interrupted:
+                process.send_signal(signal.SIGINT)
+            interrupted = True
 
 
 @contextmanager
-def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Pass on to the command what asks us to end."""
+def _passing_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Pass on to the command what asks us to end; yields what to call when it has started.
+
+    What comes before that is kept for it: ended by it, we would leave the command to itself.
+    """
+    processes: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        process.send_signal(number)
+        if processes:
+            processes[0].send_signal(number)
+        else:
+            early.append(number)
+
+    def started(process: subprocess.Popen[bytes]) -> None:
+        processes.append(process)
+        for number in early:
+            process.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield
+        yield started
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_ftrisk.run.command import find_command
+from hf_ftrisk.run.command import _passing_on, find_command
 from hf_ftrisk.run.journal import SharedJournal
 from hf_ftrisk.run.outcome import Outcome
 from tests.watch.test_trainers import tokenizer
@@ -103,6 +103,14 @@ def test_what_ends_us_is_passed_on_to_the_command(tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
     assert (tmp_path / "told").read_text() == "told\n"
+
+
+def test_what_ends_us_before_the_command_has_started_ends_it_as_well():
+    with _passing_on() as started:
+        os.kill(os.getpid(), signal.SIGTERM)
+        process = subprocess.Popen(["sleep", "60"])
+        started(process)
+        assert process.wait(timeout=30) == -signal.SIGTERM
 
 
 LOOP = """\
