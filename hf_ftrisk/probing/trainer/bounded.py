@@ -5,8 +5,9 @@ What was seen until then is a whole evaluation of fewer rows, so no time is spen
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from transformers.trainer_pt_utils import find_batch_size
 from transformers.trainer_utils import has_length
 
 from hf_ftrisk.probing.workload import Evaluation, Processes
+from hf_ftrisk.signals.ordering import ORDERING, class_ordering
 from hf_ftrisk.trainers.state import RngState
 
 
@@ -126,11 +128,41 @@ def bounded_evaluation(trainer: Any, limit: float | None, ranks: Processes) -> E
     trainer.get_eval_dataloader = lambda *args, **kwargs: clock.bounded(loader_of(*args, **kwargs))
     before = len(log)
     try:
-        metrics = dict(trainer.evaluate())
+        with _orderings(trainer) as orderings:
+            metrics = dict(trainer.evaluate())
     finally:
         del trainer.get_eval_dataloader
         rng.restore()
     # Trainers such as TRL's add metrics where they log.
     for entry in log[before:]:
         metrics.update({k: v for k, v in entry.items() if k.startswith("eval_")})
-    return Evaluation(metrics, clock.rows, clock.seconds)
+    return Evaluation({**_mean(orderings), **metrics}, clock.rows, clock.seconds)
+
+
+@contextlib.contextmanager
+def _orderings(trainer: Any) -> Iterator[list[float]]:
+    """Collects how well scores order the rows of each set, where the Trainer hands them on.
+
+    Without metrics to compute the Trainer keeps no scores, and some keep none of earlier batches.
+    """
+    found: list[float] = []
+    own = trainer.compute_metrics
+    if own is None or trainer.args.batch_eval_metrics:
+        yield found
+        return
+
+    def computed(prediction: Any) -> Any:
+        area = class_ordering(prediction.predictions, prediction.label_ids)
+        if area is not None:
+            found.append(area)
+        return own(prediction)
+
+    trainer.compute_metrics = computed
+    try:
+        yield found
+    finally:
+        trainer.compute_metrics = own
+
+
+def _mean(orderings: Sequence[float]) -> dict[str, float]:
+    return {ORDERING: sum(orderings) / len(orderings)} if orderings else {}

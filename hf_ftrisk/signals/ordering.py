@@ -1,0 +1,51 @@
+"""How well a model's own scores order rows by their class, whatever they predict. No torch.
+
+A classifier that has learned a little ranks rows by it long before any prediction changes: while
+accuracy and loss are still those of the most frequent class, its scores already tell rows apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+# As scikit-learn names it: one class against the rest, weighted by its rows.
+ORDERING = "eval_roc_auc_ovr_weighted"
+_FEWEST_ROWS = 16
+
+
+def class_ordering(scores: Any, labels: Any) -> float | None:
+    """Area under the ROC curve, one class against the rest, mean weighted by rows: 0.5 by chance.
+
+    Args:
+        scores: (n, n_classes) logits, or a tuple that begins with them.
+        labels: (n,) class indices; rows with a negative one are left out.
+
+    Returns:
+        None where these are not the scores of a classifier of rows, or rows or classes are too few.
+    """
+    logits = np.asarray(scores[0] if isinstance(scores, tuple | list) and scores else scores)
+    classes = np.asarray(labels[0] if isinstance(labels, tuple | list) and labels else labels)
+    if logits.ndim != 2 or logits.shape[1] < 2 or classes.shape != logits.shape[:1]:
+        return None
+    if not np.issubdtype(classes.dtype, np.integer) or logits.dtype.kind != "f":
+        return None
+    counted = (classes >= 0) & (classes < logits.shape[1])
+    logits, classes = logits[counted].astype(np.float64), classes[counted]
+    if classes.size < _FEWEST_ROWS or not np.isfinite(logits).all():
+        return None
+    # A softmax sees differences alone.
+    logits = logits - logits.mean(axis=1, keepdims=True)
+    areas, weights = [], []
+    for index in np.unique(classes):
+        own = classes == index
+        n_own = int(own.sum())
+        if n_own == classes.size:
+            return None
+        ranks = rankdata(logits[:, index])[own].sum()
+        pairs = n_own * (classes.size - n_own)
+        areas.append((ranks - n_own * (n_own + 1) / 2.0) / pairs)
+        weights.append(n_own)
+    return float(np.average(areas, weights=weights))
