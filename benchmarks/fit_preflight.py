@@ -1,6 +1,7 @@
 """Fit the rule of a pre-flight on recorded pairs, and write it into the package.
 
     python -m benchmarks.fit_preflight signals [--shards recordings]  # what older records lack
+    python -m benchmarks.fit_preflight orderings [--shards recordings]
     python -m benchmarks.fit_preflight cases [--shards recordings]
     python -m benchmarks.fit_preflight fit
 
@@ -20,8 +21,10 @@ from benchmarks.decisions.cases import read_cases, write_cases
 from benchmarks.decisions.examples import examples_of
 from benchmarks.decisions.fitting import calibrated
 from benchmarks.decisions.sources import (
+    keep_orderings,
     keep_signals,
     knowing_none,
+    known_orderings,
     known_signals,
     long_runs,
     short_key,
@@ -75,20 +78,35 @@ def signals(shards: Path) -> None:
             keep_signals({key: of_short(setting)})
     planned = {setting.run_id: setting for setting in long_plan()}
     for run_id, runs in store.read_all(shards).items():
-        lacks = "schedule_gain" not in runs[0].record.static
+        lacks = "simulated_score" not in runs[0].record.static
         if lacks and run_id in planned and run_id not in known_signals():
             keep_signals({run_id: of_long(planned[run_id])})
 
 
+def orderings(shards: Path) -> None:
+    """Train the probes anew of which it is not known how well their scores order rows."""
+    import torch
+
+    from benchmarks.longruns.plan import plan
+    from benchmarks.longruns.train import jump_orderings
+
+    torch.set_num_threads(1)
+    planned = {setting.run_id: setting for setting in plan()}
+    for seen in long_runs(DEPTHS[0], shards):
+        if seen.run_id in planned and seen.run_id not in known_orderings():
+            keep_orderings({seen.run_id: jump_orderings(planned[seen.run_id])})
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("command", choices=("signals", "cases", "fit"))
+    parser.add_argument("command", choices=("signals", "orderings", "cases", "fit"))
     parser.add_argument("--shards", type=Path, default=_NO_SHARDS, help="shards not packed yet")
     options = parser.parse_args(arguments)
     if options.command == "fit":
         fit()
     else:
-        {"signals": signals, "cases": cases}[options.command](options.shards)
+        commands = {"signals": signals, "orderings": orderings, "cases": cases}
+        commands[options.command](options.shards)
 
 
 if __name__ == "__main__":

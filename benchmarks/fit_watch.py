@@ -36,7 +36,7 @@ _NO_SHARDS = Path("benchmarks/recordings/none")
 RATES = (0.05, 0.1)
 EARLY = 0.2
 # What the parts are without the untrained model's signals.
-_UNKNOWN = {"signal": None, "reach": None, "rows": None, "movement": None, "heat": None}
+_UNKNOWN = dict.fromkeys(("signal", "reach", "rows", "movement", "simulated", "heat"))
 
 
 def _as_they_are(parts: Parts) -> Parts:

@@ -22,8 +22,11 @@ from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference import load_reference
 from hf_ftrisk.reference.pairs import Pair, pairs_of
+from hf_ftrisk.signals.ordering import ORDERING
 
 SIGNALS_FILE = Path(__file__).parent / "signals.json"
+# How well scores order rows at steps of the probes, which records made before it was measured lack.
+ORDERINGS_FILE = Path(__file__).parent / "orderings.json"
 # Signals that the parts are read from.
 NAMES = (
     "signal_score",
@@ -41,6 +44,7 @@ NAMES = (
     "gradient_l1_agreed",
     "schedule_rates",
     "schedule_gain",
+    "simulated_score",
     "zero_shot_loss",
     "uniform_loss",
     "label_entropy",
@@ -77,6 +81,34 @@ def keep_signals(measured: Mapping[str, Mapping[str, float]]) -> None:
     SIGNALS_FILE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
 
 
+def known_orderings() -> dict[str, dict[str, float]]:
+    """Run id -> step of its probe -> area under the ROC curve."""
+    if not ORDERINGS_FILE.exists():
+        return {}
+    found: dict[str, dict[str, float]] = json.loads(ORDERINGS_FILE.read_text(encoding="utf-8"))
+    return found
+
+
+def keep_orderings(measured: Mapping[str, Mapping[int, float]]) -> None:
+    """Add orderings to the file."""
+    kept = known_orderings() | {
+        key: {str(step): area for step, area in sorted(areas.items())}
+        for key, areas in measured.items()
+    }
+    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(kept[key])}" for key in sorted(kept))
+    ORDERINGS_FILE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+
+
+def _with_orderings(pair: Pair, areas: Mapping[str, float]) -> Pair:
+    """The pair whose probe was evaluated with these areas as well."""
+    if not areas or JUMP not in pair.probes:
+        return pair
+    probe = pair.probes[JUMP]
+    column = np.array([areas.get(str(int(step)), np.nan) for step in probe.eval_step])
+    probes = {**pair.probes, JUMP: replace(probe, evals={**probe.evals, ORDERING: column})}
+    return replace(pair, probes=probes)
+
+
 def short_key(run: RunRecord) -> str:
     """What the signals of a short run depend on besides its learning rates."""
     s = run.settings
@@ -102,9 +134,10 @@ def short_runs() -> Iterator[Seen]:
 
 def long_runs(depth: float, shards: Path) -> Iterator[Seen]:
     """Long runs as a pre-flight sees them that trains this share of the run."""
+    orderings = known_orderings()
     for pair, static in _long_pairs(shards):
         if JUMP in pair.probes:
-            seen = seen_of_pair(pair, depth)
+            seen = seen_of_pair(_with_orderings(pair, orderings.get(pair.run_id, {})), depth)
             yield replace(seen, probe=replace(seen.probe, static={**seen.probe.static, **static}))
 
 

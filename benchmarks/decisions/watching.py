@@ -73,14 +73,15 @@ def write_looks(looks: Sequence[LookCase], file: Path = LOOKS_FILE) -> None:
     """Keep looks, their numbers to four decimals."""
     columns = case_columns(looks)
     columns["target"] = [look.target for look in looks]
-    columns["progress"] = [round(look.progress, 4) for look in looks]
+    # Not under its own name, which is that of a part.
+    columns["share_done"] = [round(look.progress, 4) for look in looks]
     write_columns(columns, file)
 
 
 def read_looks(file: Path = LOOKS_FILE) -> list[LookCase]:
     """The looks that `write_looks` kept."""
     return [
-        LookCase(**case_of_row(row), target=row["target"], progress=row["progress"])
+        LookCase(**case_of_row(row), target=row["target"], progress=row["share_done"])
         for row in pq.read_table(file).to_pylist()
     ]
 

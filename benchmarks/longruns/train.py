@@ -35,6 +35,7 @@ from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.table import RecordedRun
 from hf_ftrisk.signals.collect import trainer_signals
+from hf_ftrisk.signals.ordering import class_ordering
 
 SQUEEZED_DEPTHS = (0.02, 0.05, 0.1)
 JUMP_DEPTH = 0.1
@@ -59,6 +60,27 @@ def record_run(setting: LongSetting) -> list[RecordedRun]:
         RecordedRun(record, setting.run_id, setting.setting_id, seconds, environment(), kind, depth)
         for record, kind, depth, seconds in records
     ]
+
+
+def jump_orderings(setting: LongSetting) -> dict[int, float]:
+    """Step of the probe that jumps the warm-up -> how well its scores order the evaluation rows."""
+    task = build(setting)
+    *_, (_, _, rates, looks) = _probes(setting)
+    found: dict[int, float] = {}
+    with tempfile.TemporaryDirectory(prefix="reference-run-") as folder:
+        trainer = _trainer(setting, task, folder, len(rates))
+        trainer.rates = rates
+
+        def ordered(prediction: Any) -> dict[str, float]:
+            area = class_ordering(prediction.predictions, prediction.label_ids)
+            if area is not None:
+                found[trainer.state.global_step] = float(f"{area:.4g}")
+            return {}
+
+        trainer.compute_metrics = ordered
+        trainer.add_callback(_EvaluateAt(looks))
+        trainer.train()
+    return found
 
 
 def untrained_signals(setting: LongSetting) -> dict[str, float]:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks.decisions.fitting import go_threshold
-from benchmarks.decisions.watching import calibrated_looks, read_looks
+from benchmarks.decisions.watching import LookCase, calibrated_looks, read_looks, write_looks
 from benchmarks.fit_preflight import fitted
+from hf_ftrisk.policy.parts.parts import Parts
 from hf_ftrisk.policy.parts.rule import preflight_rule, watch_rule
 
 PROBS = np.linspace(0.99, 0.5, 50)
@@ -45,3 +46,10 @@ def test_the_packaged_rule_of_a_watched_run_is_what_the_command_fits():
     assert (anew.runs, anew.data_sets) == (packaged.runs, packaged.data_sets)
     assert anew.no_go(0.05) == pytest.approx(packaged.no_go(0.05), abs=5e-3)
     assert anew.weights == pytest.approx(dict(packaged.weights), abs=0.02)
+
+
+def test_looks_come_back_as_they_were_kept(tmp_path):
+    parts = Parts(signal=2.0, progress=0.4, separation=None)
+    look = LookCase(parts, True, "trec6", "a", 500, target="none", progress=0.2)
+    write_looks([look], tmp_path / "looks.parquet")
+    assert read_looks(tmp_path / "looks.parquet") == [look]

@@ -23,6 +23,8 @@ from hf_ftrisk.verdict import Diagnosis, Verdict
 
 # Movement of a schedule that brings less than a three-hundredth of the fall that is needed.
 _STILL = -4.99
+# Separation that is worth a word in favor of a run.
+_TOLD_APART = 0.2
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,11 @@ def _why_sound(probe: RunRecord, parts: Parts, goal: Goal, baseline: float | Non
         said.append(
             f"after {probe.last_step:.0f} steps the loss is {float(losses[-3:].mean()):.3g}, "
             f"{parts.learning:.0%} below that of a constant prediction"
+        )
+    if parts.separation is not None and parts.separation > _TOLD_APART:
+        said.append(
+            "its scores tell the classes of evaluation rows apart: area under the ROC curve "
+            f"{0.5 + 0.5 * parts.separation:.2f}"
         )
     asked = skill_asked(goal, baseline)
     if not said and asked is not None:

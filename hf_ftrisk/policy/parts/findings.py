@@ -17,6 +17,7 @@ from hf_ftrisk.policy.parts.parts import (
     trivial_loss,
 )
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.signals.ordering import ORDERING
 from hf_ftrisk.verdict import Diagnosis
 
 # The rates that are suggested bring, to first order, once to ten times the fall that is needed:
@@ -29,9 +30,11 @@ NAMES = {
     "reach": "target_out_of_reach",
     "rows": "too_few_rows",
     "movement": "cannot_move",
+    "simulated": "learns_too_slowly",
     "heat": "unstable",
     "stability": "unstable",
     "learning": "learns_too_slowly",
+    "separation": "learns_too_slowly",
     "progress": "learns_too_slowly",
     "forecast": "learns_too_slowly",
 }
@@ -161,6 +164,22 @@ def _movement(run: _Run) -> tuple[str, str]:
     )
 
 
+def _simulated(run: _Run) -> tuple[str, str]:
+    known, static = _rates(run), run.static
+    score, trivial = static.get("simulated_score"), static.get("signal_eval_trivial")
+    said = "."
+    if score is not None and trivial is not None:
+        said = f" scores {score:.3f} on evaluation rows, and the most frequent class {trivial:.3f}."
+    advice = f"Train longer: {2 * run.probe.max_steps} steps rather than {run.probe.max_steps}."
+    if known is not None and known[3] * _MAX_GAIN > 1.0:
+        advice = f"Raise the learning rate: {_suggestion(known[0], known[2], known[3])}."
+    return (
+        "Learns too slowly for this schedule: a linear head on the frozen model that is trained "
+        f"for as long{said}",
+        advice,
+    )
+
+
 def _heat(run: _Run) -> tuple[str, str]:
     step, trivial, rate = step_gain(run.probe), trivial_loss(run.probe), run.rate
     if step is None or trivial is None or rate is None:
@@ -193,6 +212,18 @@ def _stability(run: _Run) -> tuple[str, str]:
     )
 
 
+def _separation(run: _Run) -> tuple[str, str]:
+    _, areas = run.probe.curve(ORDERING)
+    known = [area for area in areas.tolist() if math.isfinite(area)]
+    area = f"{known[-1]:.2f}" if known else "unknown"
+    return (
+        f"Learns too slowly: after {run.probe.last_step:.0f} of {run.probe.max_steps} steps the "
+        f"model's scores hardly tell the classes of evaluation rows apart: area under the ROC "
+        f"curve {area}, by chance 0.5.",
+        _learning(run)[1],
+    )
+
+
 def _learning(run: _Run) -> tuple[str, str]:
     losses = run.probe.train_curve()[1]
     last = float(losses[-3:].mean()) if losses.size else math.nan
@@ -214,9 +245,11 @@ _WORDS = {
     "reach": _reach,
     "rows": _rows,
     "movement": _movement,
+    "simulated": _simulated,
     "heat": _heat,
     "stability": _stability,
     "learning": _learning,
+    "separation": _separation,
     "progress": _learning,
     "forecast": _learning,
 }
@@ -225,9 +258,11 @@ _EVIDENCE = {
     "reach": ("signal_eval_score", "signal_eval_trivial"),
     "rows": ("train_rows",),
     "movement": ("schedule_gain", "schedule_rates"),
+    "simulated": ("simulated_score", "signal_eval_trivial"),
     "heat": ("schedule_gain", "schedule_rates"),
     "stability": ("zero_shot_loss",),
     "learning": ("zero_shot_loss", "label_entropy"),
+    "separation": (),
     "progress": ("zero_shot_loss", "label_entropy"),
     "forecast": ("zero_shot_loss", "label_entropy"),
 }

@@ -1,8 +1,9 @@
 """What a pre-flight saw of a run, as a handful of bounded numbers that mean the same everywhere.
 
 Two halves, as in the decomposition of the risk: what data and model allow (`signal`, `reach`,
-`rows`), and what the recipe makes of it (`movement`, `heat`, `learning`, `progress`, `stability`);
-and the probe's `forecast`, which knows how other runs went on from such a beginning.
+`rows`), and what the recipe makes of it (`movement`, `simulated`, `heat`, `learning`,
+`separation`, `progress`, `stability`); and the probe's `forecast`, which knows how other runs went
+on from such a beginning.
 Each is larger the better the run looks, is cut where more of it would say nothing more, and is None
 where it could not be measured. No torch.
 """
@@ -20,6 +21,7 @@ from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.signals.model.movement import agreed_gain
+from hf_ftrisk.signals.ordering import ORDERING
 
 # A goal without a target is met by any value better than the trivial one; a little of the way from
 # there to the best possible one stands for it.
@@ -50,10 +52,15 @@ class Parts:
         movement: log10 of the fall of the loss that the schedule can bring to first order over the
             one that is asked for, twice that where it is less, in [-5, 1]. See
             `agreed_gain`.
+        simulated: skill of a linear head that is trained on the frozen model for as long as the
+            schedule lasts, against the one that is asked for, as a difference of log odds, in
+            [-4, 2].
         heat: by how many powers of ten a single step at the peak rate changes the loss by more than
             a twentieth of the trivial one, to first order; with a minus sign, in [-2, 0].
         learning: fall of the losses at the probe's end below the trivial one, as a share of it, in
             [-0.2, 0.6].
+        separation: how well the model's scores order the evaluation rows by class at the probe's
+            end: twice the area under the ROC curve less one, in [-0.2, 1].
         progress: skill at the probe's end over the one that is asked for, in [-0.3, 1].
         stability: minus log2 of the losses at the probe's end over those it began with, where
             they rose, in [-2, 0].
@@ -64,8 +71,10 @@ class Parts:
     reach: float | None = None
     rows: float | None = None
     movement: float | None = None
+    simulated: float | None = None
     heat: float | None = None
     learning: float | None = None
+    separation: float | None = None
     progress: float | None = None
     stability: float | None = None
     forecast: float | None = None
@@ -118,8 +127,10 @@ def read_parts(
         reach=_reach(probe, goal, asked),
         rows=_rows(probe),
         movement=None if ratio is None else _cut(min(ratio, 2.0 * ratio), -5.0, 1.0),
+        simulated=_simulated(static, asked),
         heat=None if excess is None else -_cut(excess - _CALM, 0.0, 2.0),
         learning=_learning(probe),
+        separation=_separation(probe),
         progress=_progress(probe, goal, baseline, asked),
         stability=_stability(probe),
         forecast=_forecast(forecast, goal, baseline),
@@ -288,6 +299,12 @@ def _learning(probe: RunRecord) -> float | None:
     return _cut((trivial - end) / trivial, -0.2, 0.6)
 
 
+def _separation(probe: RunRecord) -> float | None:
+    steps, areas = probe.curve(ORDERING)
+    known = areas[np.isfinite(areas) & (steps > 0)]
+    return _cut(2.0 * float(known[-1]) - 1.0, -0.2, 1.0) if known.size else None
+
+
 def _progress(
     probe: RunRecord, goal: Goal, baseline: float | None, asked: float | None
 ) -> float | None:
@@ -312,6 +329,13 @@ def _stability(probe: RunRecord) -> float | None:
     if end is None or not began or end <= 0.0:
         return None
     return -_cut(math.log2(end / max(began)), 0.0, 2.0)
+
+
+def _simulated(static: Mapping[str, float], asked: float | None) -> float | None:
+    score, trivial = static.get("simulated_score"), static.get("signal_eval_trivial")
+    if score is None or trivial is None or trivial >= 1.0 or asked is None:
+        return None
+    return _cut(_log_odds((score - trivial) / (1.0 - trivial)) - _log_odds(asked), -4.0, 2.0)
 
 
 # --- how such runs went on -----------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Judging a run that trains by its parts, where the untrained model's signals are known. No torch.
 
 A forecast from the first evaluations alone tells few poor runs from good ones; with what a
-pre-flight measured of the untrained model about half are told by a fifth of the run
+pre-flight measured of the untrained model most are told by a fifth of the run
 (docs/evidence/policy.md). In its second half the trajectory says more, and the forecast judges.
 """
 

@@ -14,8 +14,8 @@ from hf_ftrisk.verdict import Verdict
 from tests.policy.parts.test_parts import GOAL, probe
 
 SOUND = Parts(
-    signal=2.0, reach=0.0, rows=2.0, movement=0.8, heat=0.0, learning=0.2, progress=0.5,
-    stability=0.0, forecast=2.0,
+    signal=2.0, reach=0.0, rows=2.0, movement=0.8, simulated=0.0, heat=0.0,
+    learning=0.2, separation=0.5, progress=0.5, stability=0.0, forecast=2.0,
 )  # fmt: skip
 RULE = PartsRule(
     intercept=-4.2,
@@ -139,8 +139,9 @@ def test_no_probe_is_refused():
 @pytest.mark.parametrize("name", part_names())
 def test_each_part_decides_where_it_alone_is_low(name):
     lowest = {
-        "signal": 0.0, "reach": -4.0, "rows": 0.5, "movement": -2.5, "heat": -1.5,
-        "learning": -0.2, "progress": -0.3, "stability": -2.0, "forecast": -4.0,
+        "signal": 0.0, "reach": -4.0, "rows": 0.5, "movement": -2.5, "simulated": -4.0,
+        "heat": -1.5, "learning": -0.2, "separation": -0.5, "progress": -0.3, "stability": -2.0,
+        "forecast": -4.0,
     }[name]  # fmt: skip
     assert decisive_part(replace(SOUND, **{name: lowest}), RULE) == name
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hf_ftrisk import Goal, RunRecord
 from hf_ftrisk.policy.parts.parts import Parts, part_names, read_parts, skill, skill_asked
+from hf_ftrisk.signals.ordering import ORDERING
 
 GOAL = Goal("eval_accuracy", target=0.75)
 STATIC = {
@@ -47,6 +48,13 @@ def test_skill_is_the_share_of_the_way_from_the_trivial_value_to_the_best():
 def test_a_goal_without_a_target_asks_for_a_little():
     assert skill_asked(Goal("eval_accuracy"), 0.5) == pytest.approx(0.05)
     assert skill_asked(Goal("eval_accuracy"), None) is None
+
+
+def test_what_a_head_reaches_within_the_schedule_is_held_against_what_is_asked():
+    # Half of the way from 0.5 to 1, as much as the goal asks for; then next to nothing of it.
+    assert parts([0.7] * 3, simulated_score=0.75).simulated == pytest.approx(0.0)
+    assert parts([0.7] * 3, simulated_score=0.5).simulated == pytest.approx(-3.892, abs=1e-3)
+    assert parts([0.7] * 3).simulated is None
 
 
 def test_what_data_and_model_allow():
@@ -95,6 +103,13 @@ def test_what_the_recipe_makes_of_it():
     assert learned.learning == pytest.approx(0.5)  # 0.35 in the last steps and the evaluation
     assert learned.progress == pytest.approx(1.0)
     assert learned.stability == 0.0
+
+
+def test_scores_that_order_rows_by_class_are_told_from_chance():
+    seen = probe([0.7] * 3)
+    ordered = replace(seen, evals={**seen.evals, ORDERING: np.array([0.8])})
+    assert read_parts(ordered, GOAL, 0.5).separation == pytest.approx(0.6)
+    assert parts([0.7] * 3).separation is None
 
 
 def test_losses_that_rose_or_are_no_numbers_are_unstable():
