@@ -52,7 +52,7 @@ def test_what_cannot_be_read_is_told_in_one_line_that_names_the_file(tmp_path, c
     file = tmp_path / "some_state.json"
     file.write_bytes(content)
     with pytest.raises(
-        ValueError, match=r"some_state\.json is (not JSON|no trainer state|nested too deep)"
+        ValueError, match=r"some_state\.json is (not JSON|not a trainer state|nested too deep)"
     ) as told:
         RunRecord.from_trainer_state(file)
     assert "\n" not in str(told.value)
