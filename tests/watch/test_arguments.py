@@ -79,7 +79,7 @@ def test_the_opposite_of_the_trainers_direction(tmp_path: Path):
     refused(
         tmp_path,
         Goal("eval_accuracy"),
-        "takes a greater eval_accuracy for better.*greater_is_better=False",
+        "a greater eval_accuracy is better, for the TrainingArguments a smaller one.*=False",
         metric_for_best_model="accuracy",
         greater_is_better=False,
     )
