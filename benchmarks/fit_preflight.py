@@ -78,8 +78,8 @@ def signals(shards: Path) -> None:
             keep_signals({key: of_short(setting)})
     planned = {setting.run_id: setting for setting in long_plan()}
     for run_id, runs in store.read_all(shards).items():
-        lacks = "simulated_score" not in runs[0].record.static
-        if lacks and run_id in planned and run_id not in known_signals():
+        static = {**runs[0].record.static, **known_signals().get(run_id, {})}
+        if "simulated_score" not in static and run_id in planned:
             keep_signals({run_id: of_long(planned[run_id])})
 
 

@@ -65,38 +65,44 @@ def knowing_none(dataset: str) -> Predictor:
 
 def known_signals() -> dict[str, dict[str, float]]:
     """Key of a run or setting -> the signals measured for it."""
-    if not SIGNALS_FILE.exists():
+    return _known(SIGNALS_FILE)
+
+
+def _known(file: Path) -> dict[str, dict[str, float]]:
+    if not file.exists():
         return {}
-    found: dict[str, dict[str, float]] = json.loads(SIGNALS_FILE.read_text(encoding="utf-8"))
+    found: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))
     return found
+
+
+def _keep(file: Path, numbers: Mapping[str, Mapping[str, float]]) -> None:
+    """Add to a file, a key a line."""
+    kept = {**_known(file), **numbers}
+    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(kept[key])}" for key in sorted(kept))
+    file.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
 
 
 def keep_signals(measured: Mapping[str, Mapping[str, float]]) -> None:
     """Add signals to the file, to four digits."""
-    kept = known_signals() | {
+    numbers = {
         key: {name: float(f"{static[name]:.4g}") for name in NAMES if name in static}
         for key, static in measured.items()
     }
-    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(kept[key])}" for key in sorted(kept))
-    SIGNALS_FILE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+    _keep(SIGNALS_FILE, numbers)
 
 
 def known_orderings() -> dict[str, dict[str, float]]:
     """Run id -> step of its probe -> area under the ROC curve."""
-    if not ORDERINGS_FILE.exists():
-        return {}
-    found: dict[str, dict[str, float]] = json.loads(ORDERINGS_FILE.read_text(encoding="utf-8"))
-    return found
+    return _known(ORDERINGS_FILE)
 
 
 def keep_orderings(measured: Mapping[str, Mapping[int, float]]) -> None:
     """Add orderings to the file."""
-    kept = known_orderings() | {
+    numbers = {
         key: {str(step): area for step, area in sorted(areas.items())}
         for key, areas in measured.items()
     }
-    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(kept[key])}" for key in sorted(kept))
-    ORDERINGS_FILE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+    _keep(ORDERINGS_FILE, numbers)
 
 
 def _with_orderings(pair: Pair, areas: Mapping[str, float]) -> Pair:

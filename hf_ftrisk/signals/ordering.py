@@ -25,8 +25,12 @@ def class_ordering(scores: Any, labels: Any) -> float | None:
     Returns:
         None where these are not the scores of a classifier of rows, or rows or classes are too few.
     """
-    logits = np.asarray(scores[0] if isinstance(scores, tuple | list) and scores else scores)
-    classes = np.asarray(labels[0] if isinstance(labels, tuple | list) and labels else labels)
+    logits, classes = (
+        part[0] if isinstance(part, tuple | list) and part else part for part in (scores, labels)
+    )
+    # Outputs nested deeper, or ragged, are those of other models.
+    if not isinstance(logits, np.ndarray) or not isinstance(classes, np.ndarray):
+        return None
     if logits.ndim != 2 or logits.shape[1] < 2 or classes.shape != logits.shape[:1]:
         return None
     if not np.issubdtype(classes.dtype, np.integer) or logits.dtype.kind != "f":

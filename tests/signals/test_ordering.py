@@ -50,6 +50,8 @@ def test_the_first_of_several_outputs_and_rows_with_a_label_count():
         (LOGITS, np.zeros(90, dtype=int)),  # one class
         (np.full((90, 3), np.nan), LABELS),
         ((), LABELS),
+        (([LOGITS, LOGITS[:5]],), LABELS),  # nested and ragged
+        ({"logits": LOGITS}, LABELS),
         (None, None),
     ],
 )
