@@ -33,6 +33,7 @@ from benchmarks.decisions.sources import (
 from benchmarks.longruns import store
 from hf_ftrisk.policy.parts.rule import PREFLIGHT_FILE, PartsRule
 from hf_ftrisk.reference import load_reference
+from hf_ftrisk.signals.ordering import ORDERING
 
 # Shares of the run that probes train within budgets of 5 and 10 %: most of them.
 DEPTHS = (0.05, 0.1)
@@ -93,7 +94,8 @@ def orderings(shards: Path) -> None:
     torch.set_num_threads(1)
     planned = {setting.run_id: setting for setting in plan()}
     for seen in long_runs(DEPTHS[0], shards):
-        if seen.run_id in planned and seen.run_id not in known_orderings():
+        known = ORDERING in seen.probe.evals or seen.run_id in known_orderings()
+        if seen.run_id in planned and not known:
             keep_orderings({seen.run_id: jump_orderings(planned[seen.run_id])})
 
 

@@ -106,8 +106,8 @@ def keep_orderings(measured: Mapping[str, Mapping[int, float]]) -> None:
 
 
 def _with_orderings(pair: Pair, areas: Mapping[str, float]) -> Pair:
-    """The pair whose probe was evaluated with these areas as well."""
-    if not areas or JUMP not in pair.probes:
+    """The pair whose probe was evaluated with these areas as well; its own, where it has them."""
+    if not areas or JUMP not in pair.probes or ORDERING in pair.probes[JUMP].evals:
         return pair
     probe = pair.probes[JUMP]
     column = np.array([areas.get(str(int(step)), np.nan) for step in probe.eval_step])

@@ -16,11 +16,13 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import (
+    EvalPrediction,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -29,13 +31,13 @@ from transformers import (
 )
 
 from benchmarks.longruns.setting import LongSetting
-from benchmarks.longruns.tasks import Task, build
+from benchmarks.longruns.tasks import Metrics, Task, build
 from benchmarks.recording.train import environment
 from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.table import RecordedRun
 from hf_ftrisk.signals.collect import trainer_signals
-from hf_ftrisk.signals.ordering import class_ordering
+from hf_ftrisk.signals.ordering import ORDERING, class_ordering
 
 SQUEEZED_DEPTHS = (0.02, 0.05, 0.1)
 JUMP_DEPTH = 0.1
@@ -64,23 +66,10 @@ def record_run(setting: LongSetting) -> list[RecordedRun]:
 
 def jump_orderings(setting: LongSetting) -> dict[int, float]:
     """Step of the probe that jumps the warm-up -> how well its scores order the evaluation rows."""
-    task = build(setting)
     *_, (_, _, rates, looks) = _probes(setting)
-    found: dict[int, float] = {}
     with tempfile.TemporaryDirectory(prefix="reference-run-") as folder:
-        trainer = _trainer(setting, task, folder, len(rates))
-        trainer.rates = rates
-
-        def ordered(prediction: Any) -> dict[str, float]:
-            area = class_ordering(prediction.predictions, prediction.label_ids)
-            if area is not None:
-                found[trainer.state.global_step] = float(f"{area:.4g}")
-            return {}
-
-        trainer.compute_metrics = ordered
-        trainer.add_callback(_EvaluateAt(looks))
-        trainer.train()
-    return found
+        log = _probe_log(setting, build(setting), folder, rates, looks)
+    return {int(entry["step"]): entry[ORDERING] for entry in log if ORDERING in entry}
 
 
 def untrained_signals(setting: LongSetting) -> dict[str, float]:
@@ -201,11 +190,29 @@ def _probe(
     looks: Sequence[int],
     start: dict[str, float],
 ) -> RunRecord:
+    log = [start, *_probe_log(setting, task, folder, rates, looks)]
+    return _to_record(log, setting, task, rates, start)
+
+
+def _probe_log(
+    setting: LongSetting, task: Task, folder: str, rates: np.ndarray, looks: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Log of a probe, whose evaluations say as well how its scores order the rows."""
     trainer = _trainer(setting, task, folder, len(rates))
     trainer.rates = rates
+    if task.metrics is not None:
+        trainer.compute_metrics = partial(_with_ordering, task.metrics)
     trainer.add_callback(_EvaluateAt(looks))
     trainer.train()
-    return _to_record([start, *trainer.state.log_history], setting, task, rates, start)
+    log: list[dict[str, Any]] = trainer.state.log_history
+    return log
+
+
+def _with_ordering(metrics: Metrics, prediction: EvalPrediction) -> dict[str, float]:
+    """The task's metrics and, of a classifier of rows, `ORDERING`, as a pre-flight measures it."""
+    area = class_ordering(prediction.predictions, prediction.label_ids)
+    ordering = {} if area is None else {ORDERING: float(f"{area:.4g}")}
+    return ordering | metrics(prediction)
 
 
 def planned_schedule(setting: LongSetting, steps: int) -> np.ndarray:
