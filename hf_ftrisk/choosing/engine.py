@@ -104,20 +104,10 @@ def rank(
     """
     if not candidates:
         raise ValueError("rank needs candidates: name -> function that builds a Trainer, got none")
-    ranks = os.environ.get("WORLD_SIZE", "1")
-    if ranks not in ("", "1"):
-        raise ValueError(
-            f"rank runs in one process, and this is one of {ranks} processes: start it without "
-            "torchrun or accelerate launch, or use engine='ray'"
-        )
+    _check_single_process()
     distributed = engine == "ray"
     if resources is not None and not distributed:
         raise ValueError("resources=... are those of Ray tasks: use engine='ray'")
-    history_of_task = history_of(history)
-    if isinstance(history_of_task, Remembered):
-        raise ValueError(
-            "history='default' names no task to take runs of: give a history of this task's runs"
-        )
     options = RankOptions(
         goal=Goal.parse(goal),
         budget=budget,
@@ -127,14 +117,31 @@ def rank(
         at_once=at_once if at_once is not None else (2 if distributed else 1),
         seed=seed,
         signal_seconds=signal_seconds,
-        history=tuple(
-            history_of_task.records()
-            if isinstance(history_of_task, RunHistory)
-            else history_of_task or ()
-        ),
+        history=_runs(history),
     )
     study = Study.open(tuple(candidates), options, Path(folder).absolute())
     return run_study(study, _engine(engine, candidates, resources))
+
+
+def _check_single_process() -> None:
+    n_processes = os.environ.get("WORLD_SIZE", "1")
+    if n_processes not in ("", "1"):
+        raise ValueError(
+            f"rank runs in one process, and this is one of {n_processes} processes: start it "
+            "without torchrun or accelerate launch, or use engine='ray'"
+        )
+
+
+def _runs(
+    history: RunHistory | str | os.PathLike[str] | Iterable[RunRecord] | None,
+) -> tuple[RunRecord, ...]:
+    """The completed runs of a history as it was given."""
+    given = history_of(history)
+    if isinstance(given, Remembered):
+        raise ValueError(
+            "history='default' names no task to take runs of: give a history of this task's runs"
+        )
+    return tuple(given.records() if isinstance(given, RunHistory) else given or ())
 
 
 def run_study(study: Study, engine: Engine) -> Ranking:

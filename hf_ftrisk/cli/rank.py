@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hf_ftrisk.cli.group import print_json, told_errors
 from hf_ftrisk.text import visible
+
+if TYPE_CHECKING:
+    from hf_ftrisk.choosing import Ranking
+    from hf_ftrisk.choosing.study import Study
 
 app = typer.Typer()
 
@@ -68,7 +72,6 @@ def rank(
     Example: `hf-ftrisk rank --vary learning_rate=1e-5,3e-5 --goal eval_accuracy train.py`
     """
     from hf_ftrisk.choosing.commands import ProcessEngine, emitted, varied
-    from hf_ftrisk.choosing.commands import collect as take_reports
     from hf_ftrisk.choosing.engine import run_study
     from hf_ftrisk.choosing.options import RankOptions
     from hf_ftrisk.choosing.study import Study
@@ -96,23 +99,35 @@ def rank(
             _print_round(emitted(study, programs))
             return
         if collect:
-            missing = take_reports(study)
-            if json_output:
-                print_json(study.ranking().to_dict())
-                return
-            typer.echo(visible(str(study.ranking())))
-            more = "run --emit again for the next round" if study.next_orders() else "all is done"
-            typer.echo(f"\n{missing} reports missing" if missing else f"\n{more}")
+            _collect(study, as_json=json_output)
             return
         ranking = run_study(study, ProcessEngine(programs))
-    if json_output:
-        print_json(ranking.to_dict())
-        raise typer.Exit(0 if ranking.best else 1)
-    typer.echo(visible(str(ranking)))
-    best = ranking.best
-    if best is None:
+    _print_ranking(ranking, as_json=json_output)
+    if ranking.best is None:
         raise typer.Exit(1)
-    _tell_winner(programs, best.name, best.checkpoint, go)
+    if not json_output:
+        _tell_winner(programs, ranking.best.name, ranking.best.checkpoint, go)
+
+
+def _collect(study: Study, *, as_json: bool) -> None:
+    from hf_ftrisk.choosing.commands import collect
+
+    missing = collect(study)
+    _print_ranking(study.ranking(), as_json=as_json)
+    if as_json:
+        return
+    if missing:
+        typer.echo(f"\n{missing} reports missing")
+    else:
+        more = "run --emit again for the next round" if study.next_orders() else "all is done"
+        typer.echo(f"\n{more}")
+
+
+def _print_ranking(ranking: Ranking, *, as_json: bool) -> None:
+    if as_json:
+        print_json(ranking.to_dict())
+    else:
+        typer.echo(visible(str(ranking)))
 
 
 def _print_round(commands: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ from hf_ftrisk.probing.trainer.workload import TrainerWorkload
 from hf_ftrisk.probing.workload import Workload
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
-from hf_ftrisk.report.before import keep
+from hf_ftrisk.report.preflight_findings import keep_findings
 from hf_ftrisk.trainers.interrupts import interrupts_held, terminations_unwound
 from hf_ftrisk.trainers.lockstep import Lockstep
 from hf_ftrisk.trainers.state import check_storage
@@ -182,7 +182,7 @@ class PreflightRunner:
                 session.run()
                 report = session.on_main(lambda: preflight_report(session))
         if not isinstance(self._trainer, TrainingLoop):
-            keep(self._trainer, report)
+            keep_findings(self._trainer, report)
         return report
 
 

@@ -2,7 +2,7 @@
 
 For what cannot be put back (DeepSpeed, FSDP, optimizers that step inside backward). The process
 that asks is not touched; what the other needed is free again before the run starts. What the other
-does is in `hf_ftrisk.run.asked`.
+does is in `hf_ftrisk.run.followed`.
 """
 
 from __future__ import annotations

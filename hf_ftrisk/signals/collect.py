@@ -260,8 +260,9 @@ def trainer_signals(
     several = trainer.accelerator.num_processes > 1
     deadline = Deadline(seconds, _agreement(trainer) if several else None)
     load_libraries()
-    train, held_out = (
-        collated_sample(
+
+    def collated(data: Any, share: float) -> CollatedSample:
+        return collated_sample(
             trainer,
             data,
             max_rows=max_rows,
@@ -271,31 +272,42 @@ def trainer_signals(
             growing=True,
             min_over_ranks=_min_over_ranks(trainer) if several else None,
         )
-        for data, share in ((trainer.train_dataset, 1 / 6), (first_eval_set(trainer), 1 / 5))
-    )
-    samples = [data_sample(trainer, part) for part in (train, held_out)]
+
+    train = collated(trainer.train_dataset, 1 / 6)
+    held_out = collated(first_eval_set(trainer), 1 / 5)
+    train_rows, held_out_rows = data_sample(trainer, train), data_sample(trainer, held_out)
     signals = dataset_signals(
-        samples[0], samples[1] if len(samples[1]) else None, deadline=deadline.part(1 / 5).alone()
+        train_rows,
+        held_out_rows if len(held_out_rows) else None,
+        deadline=deadline.part(1 / 5).alone(),
     )
-    tokens = None
-    if samples[0].n_rows and samples[0].lengths.size:
-        tokens = float(samples[0].lengths.mean()) * samples[0].n_rows
     return signals | compatibility_signals(
         trainer.model,
         train.batches[:max_batches],
         _with_targets(trainer, train.batches, held_out.batches)[:max_batches],
         loss=trainer_loss(trainer),
         learning_rate=trainer.args.learning_rate,
-        planned=PlannedSteps(
-            planned_rates(trainer) if rates is None else rates,
-            first_update(trainer),
-            max_grad_norm=trainer.args.max_grad_norm,
-            momentum=_momentum(trainer.optimizer),
-        ),
-        train_tokens=tokens,
+        planned=_planned_steps(trainer, rates),
+        train_tokens=_token_count(train_rows),
         max_gradient_batches=max_gradient_batches,
         deadline=deadline,
     )
+
+
+def _planned_steps(trainer: Any, rates: np.ndarray | None) -> PlannedSteps:
+    return PlannedSteps(
+        planned_rates(trainer) if rates is None else rates,
+        first_update(trainer),
+        max_grad_norm=trainer.args.max_grad_norm,
+        momentum=_momentum(trainer.optimizer),
+    )
+
+
+def _token_count(rows: DataSample) -> float | None:
+    """Tokens of the whole data set, from the rows that were read; None where that is not known."""
+    if not rows.n_rows or not rows.lengths.size:
+        return None
+    return float(rows.lengths.mean()) * rows.n_rows
 
 
 def _with_targets(

@@ -23,17 +23,16 @@ from hf_ftrisk.history.given import history_of
 from hf_ftrisk.policy import RuleMaker, rule_maker
 from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.report import RiskReport
-from hf_ftrisk.report.before import Before
 from hf_ftrisk.report.findings import FinishWay
+from hf_ftrisk.report.preflight_findings import PreflightFindings
 from hf_ftrisk.trainers.plan import check_arguments
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.reach import calling_trainer, holds, training_call
 from hf_ftrisk.trainers.tap import StepTap
 from hf_ftrisk.watch.ending import LookDecision
-from hf_ftrisk.watch.options import Action, WatchOptions
 from hf_ftrisk.watch.outputs import Outputs, log_quietly
 from hf_ftrisk.watch.session import WatchSession
-from hf_ftrisk.watch.setup import Setup
+from hf_ftrisk.watch.setup import Action, Setup, WatchOptions
 from hf_ftrisk.watch.watcher import Judged
 
 P = ParamSpec("P")
@@ -135,7 +134,7 @@ class FineTuneRiskCallback(TrainerCallback):
             log_history=log_history,
             goal_chosen=goal_chosen,
             baseline=baseline,
-            before=None if preflight is None else Before.of(preflight),
+            preflight=None if preflight is None else PreflightFindings.of(preflight),
         )
         self._session: WatchSession | None = None
         self._fault: Exception | None = None
@@ -213,7 +212,8 @@ class FineTuneRiskCallback(TrainerCallback):
             self._switch_off()  # otherwise the other ranks have to hear of it first
 
     def _report_fault(self, session: WatchSession, error: Exception) -> None:
-        session.note(f"Watching ended early, by an error in hf_ftrisk: {type(error).__name__}.")
+        note = f"Watching ended early, by an error in hf_ftrisk: {type(error).__name__}."
+        session.notices.notes.append(note)
         # A run that had ended when its report could not be kept somewhere has ended all the same.
         run = None if self._report is None else self._report.run
         self._keep_report(session, "running" if run is None else run.status)

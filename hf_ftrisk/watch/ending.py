@@ -93,7 +93,7 @@ class Ending:
     finish: Finish | None = None
     cool_down: CoolDown | None = None
     told: bool = False
-    _began_with: list[float] = field(default_factory=list)
+    _first_rates: list[float] = field(default_factory=list)
 
     @property
     def waits(self) -> bool:
@@ -147,10 +147,10 @@ class Ending:
         """The cool-down's rate in place of the schedule's, which is set anew after every step."""
         if self.cool_down is None:
             return
-        if not self._began_with:
-            self._began_with = [float(group["lr"]) for group in optimizer.param_groups]
+        if not self._first_rates:
+            self._first_rates = [float(group["lr"]) for group in optimizer.param_groups]
         factor = self.cool_down.factor(done)
-        for group, rate in zip(optimizer.param_groups, self._began_with, strict=True):
+        for group, rate in zip(optimizer.param_groups, self._first_rates, strict=True):
             group["lr"] = rate * factor
 
     def over(self, step: int) -> bool:

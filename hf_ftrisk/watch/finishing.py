@@ -34,14 +34,14 @@ class Finisher:
         runs: completed runs of the same task.
         way: how it would end; None: nobody asked, and it is told as a hint.
         tolerance: gain that is not worth the rest, in the metric's units; None: the usual one.
-        found: what was said.
+        announced: what was said.
     """
 
     goal: Goal
     way: FinishWay | None
     runs: Sequence[RunRecord] = ()
     tolerance: float | None = None
-    found: Finish | None = None
+    announced: Finish | None = None
     _rule: FinishRule | None = None
 
     def look(self, record: RunRecord, forecast: Forecast | None) -> Finish | None:
@@ -51,7 +51,7 @@ class Finisher:
             record: the run so far.
             forecast: of its end; None where nothing is evaluated.
         """
-        if self.found is not None:
+        if self.announced is not None:
             return None
         if self.way == "goal":
             finish = None if forecast is None else self._reached(record, forecast)
@@ -61,7 +61,7 @@ class Finisher:
             finish = self._spent(with_training_loss(record), TRAIN_LOSS)
         else:
             finish = self._spent(record, record.goal_scale(self.goal)[0])
-        self.found = finish
+        self.announced = finish
         return finish
 
     def _hint(self, record: RunRecord) -> Finish | None:

@@ -1,4 +1,4 @@
-"""Lines that a watched run says, and where on a terminal those stand that the next one replaces."""
+"""What a watched run says: its lines, what its report notes, and a terminal's status line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from tqdm import tqdm
+
+from hf_ftrisk.text import clause, sentence
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,39 @@ class Line:
 
     text: str
     passing: bool = False
+
+
+class Notices:
+    """What a watched run says while it trains, and what its report says of it.
+
+    Attributes:
+        notes: sentences for the report.
+    """
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._lines: list[Line] = []
+        self._told: set[str] = set()
+
+    def say(self, text: str, *, passing: bool = False) -> None:
+        """A line for the user; a passing one is replaced by the next."""
+        self._lines.append(Line(text, passing))
+
+    def tell(self, text: str) -> None:
+        """A line, and a note of the report that says the same."""
+        self.notes.append(sentence(text))
+        self.say(f"[ftrisk] {clause(text)}")
+
+    def is_first(self, kind: str) -> bool:
+        """Whether a notice of this kind is the run's first, which alone is given."""
+        first = kind not in self._told
+        self._told.add(kind)
+        return first
+
+    def lines(self) -> list[Line]:
+        """The lines since the last call."""
+        lines, self._lines = self._lines, []
+        return lines
 
 
 class StatusLine:

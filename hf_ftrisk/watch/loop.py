@@ -27,9 +27,8 @@ from hf_ftrisk.trainers.facts import scheduler_rates
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, Waiting
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
-from hf_ftrisk.watch.options import Action
 from hf_ftrisk.watch.session import WatchSession
-from hf_ftrisk.watch.setup import Setup
+from hf_ftrisk.watch.setup import Action, Setup
 from hf_ftrisk.watch.watcher import Judged
 
 Log = Callable[..., object]
@@ -39,7 +38,7 @@ class LoopTap:
     """What a loop says of its steps, kept on the device until it is looked at."""
 
     def __init__(self) -> None:
-        self._said: tuple[torch.Tensor, Any, float | None] | None = None
+        self._step: tuple[torch.Tensor, Any, float | None] | None = None
         self._rate: float | None = None
         self._waiting = Waiting()
 
@@ -58,7 +57,7 @@ class LoopTap:
         else:
             loss = torch.tensor(float(loss))
         rate = self._rate if learning_rate is None else float(learning_rate)
-        self._said = (loss.mean() if loss.ndim else loss, grad_norm, rate)
+        self._step = (loss.mean() if loss.ndim else loss, grad_norm, rate)
 
     def before_optimizer(self, optimizer: Any) -> None:
         """The learning rate of the step to come."""
@@ -66,10 +65,10 @@ class LoopTap:
 
     def end_step(self, step: int) -> None:
         """One optimizer step is over."""
-        if self._said is not None:
-            loss, norm, rate = self._said
+        if self._step is not None:
+            loss, norm, rate = self._step
             self._waiting.add(step, [loss], norm, rate)
-        self._said = None
+        self._step = None
 
     def fetch(self, mean: Callable[[torch.Tensor], torch.Tensor]) -> list[Step]:
         """The steps since the last fetch; this waits for the device."""
@@ -260,9 +259,8 @@ def watch_loop(
         ...         if w.should_stop:
         ...             break
     """
-    for name, value, min_value in (("max_steps", max_steps, 1), ("first_step", first_step, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < min_value:
-            raise ValueError(f"{name} must be a whole number of {min_value} or more, got {value!r}")
+    _check_whole("max_steps", max_steps, 1)
+    _check_whole("first_step", first_step, 0)
     if finish == "anneal" and optimizer is None:
         raise ValueError("finish='anneal' lowers the learning rate: pass optimizer=... as well")
     goal = Goal.parse(goal)
@@ -301,6 +299,11 @@ def watch_loop(
         baseline=baseline,
     )
     return WatchedLoop(callback, setup, first_step, optimizer)
+
+
+def _check_whole(name: str, value: Any, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(f"{name} must be a whole number of {minimum} or more, got {value!r}")
 
 
 def _rates(planned: Any, max_steps: int) -> np.ndarray | None:

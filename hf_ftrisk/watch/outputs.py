@@ -23,7 +23,7 @@ from hf_ftrisk.report.terminal import show_report
 from hf_ftrisk.text import fitting
 from hf_ftrisk.watch.ending import LookDecision
 from hf_ftrisk.watch.lines import Line, StatusLine, status_line
-from hf_ftrisk.watch.options import WatchOptions
+from hf_ftrisk.watch.setup import WatchOptions
 
 FIGURE = "ftrisk/figure"
 

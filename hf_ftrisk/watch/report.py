@@ -124,37 +124,20 @@ def watch_report(watcher: Watcher, clock: Clock, progress: Progress) -> RiskRepo
     record = _with_best_as_outcome(watcher.trace.record(progress.status), watcher.goal, progress)
     if progress.finish is not None and watcher.forecasts:
         record = marked(record, watcher.goal, progress.finish)
-    goal, last = watcher.goal, watcher.failure or watcher.last
-    last_look = watcher.last
-    at_goal = last_look is not None and not last_look.of_train_loss
+    goal, last = watcher.goal, watcher.last
+    at_goal = last is not None and not last.of_train_loss
     risk = watcher.risk(anew=progress.status != "running") if at_goal else None
     outcome = record.outcome(goal) if record.has_outcome(goal) else None
-    verdict = last.ruling.verdict if last is not None else Verdict.UNDECIDED
-    reasons: tuple[str, ...] = (
-        (last.ruling.reason,) if last is not None else ("There was no forecast of this run.",)
-    )
-    final = judge_outcome(record, goal) if progress.stopped_at is None else None
-    if final is not None:
-        verdict, reasons = final.verdict, (final.reason,)
-    if progress.stopped_at is not None and last is not None and last.advice:
-        reasons = (*reasons, last.advice)
-    if progress.finish is not None:
-        reasons = (*reasons, progress.finish.reason)
+    verdict, reasons = _verdict(watcher, record, progress)
     return RiskReport(
         goal=goal,
         verdict=verdict,
         reasons=reasons,
         cost=_cost(watcher, clock, progress),
         stage="watch",
-        forecast=last_look.forecast if last_look is not None and at_goal else None,
+        forecast=last.forecast if last is not None and at_goal else None,
         decomposition=risk.decomposition if risk is not None else None,
-        diagnoses=diagnose(
-            record,
-            goal,
-            forecaster=None if progress.status == "running" else watcher.forecaster,
-            runs=watcher.runs,
-        )
-        or _hints(watcher, record),
+        diagnoses=_diagnoses(watcher, record),
         baseline=record.baseline(goal),
         looks=tuple(one.look for one in watcher.judged if one.look and not one.of_train_loss),
         run=record,
@@ -178,6 +161,33 @@ def watch_report(watcher: Watcher, clock: Clock, progress: Progress) -> RiskRepo
             *_notes(watcher, reasons, at_goal, risk is not None, outcome, progress),
         ),
     )
+
+
+def _verdict(
+    watcher: Watcher, record: RunRecord, progress: Progress
+) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict and its reasons: by the outcome once it is known, else by the last look."""
+    last = watcher.failure or watcher.last
+    outcome = judge_outcome(record, watcher.goal) if progress.stopped_at is None else None
+    if outcome is not None:
+        verdict, reasons = outcome.verdict, [outcome.reason]
+    elif last is not None:
+        verdict, reasons = last.ruling.verdict, [last.ruling.reason]
+    else:
+        verdict, reasons = Verdict.UNDECIDED, ["There was no forecast of this run."]
+    if progress.stopped_at is not None and last is not None and last.advice:
+        reasons.append(last.advice)
+    if progress.finish is not None:
+        reasons.append(progress.finish.reason)
+    return verdict, tuple(reasons)
+
+
+def _diagnoses(watcher: Watcher, record: RunRecord) -> tuple[Diagnosis, ...]:
+    """What is wrong with the run; where nothing is, that it has nothing more to gain."""
+    # How half and twice the steps would end is forecast once, when the run has ended.
+    forecaster = None if record.status == "running" else watcher.forecaster
+    diagnoses = diagnose(record, watcher.goal, forecaster=forecaster, runs=watcher.runs)
+    return diagnoses or _hints(watcher, record)
 
 
 def _with_best_as_outcome(record: RunRecord, goal: Goal, progress: Progress) -> RunRecord:
@@ -204,9 +214,9 @@ def _hints(watcher: Watcher, record: RunRecord) -> tuple[Diagnosis, ...]:
     Only where nothing else was found: a run that has a fault gains nothing because of it.
     """
     finisher = watcher.finisher
-    if finisher is None or finisher.way is not None or finisher.found is None:
+    if finisher is None or finisher.way is not None or finisher.announced is None:
         return ()
-    return (nothing_to_gain(finisher.found, watcher.goal, record.max_steps),)
+    return (nothing_to_gain(finisher.announced, watcher.goal, record.max_steps),)
 
 
 def _training_loss(watcher: Watcher, progress: Progress) -> dict[str, float]:

@@ -15,17 +15,16 @@ from hf_ftrisk.record import Status
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.findings import Finish
-from hf_ftrisk.text import clause, sentence
+from hf_ftrisk.text import clause
 from hf_ftrisk.trainers.memory import peak_memory
 from hf_ftrisk.trainers.plan import selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, Tap
 from hf_ftrisk.watch.ending import Ending, LookDecision
 from hf_ftrisk.watch.finishing import hint_words
-from hf_ftrisk.watch.lines import Line
-from hf_ftrisk.watch.options import WatchOptions
+from hf_ftrisk.watch.lines import Line, Notices
 from hf_ftrisk.watch.report import Clock, Progress, watch_report
-from hf_ftrisk.watch.setup import Setup
+from hf_ftrisk.watch.setup import Setup, WatchOptions
 from hf_ftrisk.watch.trace import Trace
 from hf_ftrisk.watch.watcher import NO_EVALUATION, Judged, Watcher
 
@@ -51,65 +50,58 @@ class WatchSession:
         tap: Tap | None,
         ranks: Ranks,
     ) -> None:
-        self.options = options
-        self.setup = setup
-        self.trainer = trainer
-        self.ranks = ranks
-        self.clock = Clock()
+        self.options, self.setup = options, setup
+        self.trainer, self.tap, self.ranks = trainer, tap, ranks
+        self.clock, self.notices = Clock(), Notices()
         self.stopped_at: int | None = None
         self.unsaved = False
         self.pruned: str | None = None
-        self._told_poor = False
-        self._messages: list[Line] = []
-        self._notes: list[str] = []
-        self._suspect = False
-        self._alarmed = False
-        self._told_nonfinite = False
-        self._has_metric = False
-        self._looked_at = -1
-        self._unheard: tuple[int, dict[str, Any]] | None = None
-        self._unlooked = False
-        self._sets_at: tuple[int, int] = (-1, 0)
-        self._told_scale = 0
-        self._told_selection = False
-        self._start = state.global_step
-        self._steps_done = state.global_step
+        self._start = self._steps_done = state.global_step
         self._first_losses: list[float] = []
-        plan = setup.plan.with_baseline(options.goal, options.baseline)
-        trace = Trace(plan, state.log_history, state.global_step)
-        history = options.history if self.ranks.is_main else None
-        runs, more, problems = known_runs(history, plan.task, options.goal.metric)
-        for problem in problems:
-            self.say(f"[ftrisk] {problem}")
-        if more:
-            text = f"only the latest {len(runs)} completed runs of this task are used"
-            self._notes.append(sentence(text))
-            self.say(f"[ftrisk] {text}")
-        self.watcher = Watcher.of(
-            plan,
-            options.goal,
-            trace,
-            runs=runs,
-            make_rule=options.make_rule,
-            false_stop_rate=options.false_stop_rate,
-            forecasts=setup.forecasts,
-            finish=options.finish,
-            tolerance=options.tolerance,
-        )
+        self._suspect = False
+        # Of the evaluations: logged and never told, taken and not looked at, sets told at a step.
+        self._untold: tuple[int, dict[str, Any]] | None = None
+        self._unlooked = self._has_metric = False
+        self._sets_at: tuple[int, int] = (-1, 0)
+        self._looked_at = -1
+        self._told_poor = False
+        self._scale_notes = 0
+        self.watcher = self._new_watcher(state)
         self.ending = Ending(
             options.goal,
             options.finish,
             acts=options.action == "stop",
             false_stop_rate=options.false_stop_rate,
             saves=setup.saves,
-            max_steps=plan.max_steps,
+            max_steps=setup.plan.max_steps,
         )
         self._grid = self.watcher.grid()
         self._tell_scale()
-        self.tap = tap
         self._greet()
-        if self.tap is not None:
-            self.tap.open()
+        if tap is not None:
+            tap.open()
+
+    def _new_watcher(self, state: Any) -> Watcher:
+        """The watcher of this run, with the completed runs of its task."""
+        options = self.options
+        plan = self.setup.plan.with_baseline(options.goal, options.baseline)
+        history = options.history if self.ranks.is_main else None
+        runs, more, problems = known_runs(history, plan.task, options.goal.metric)
+        for problem in problems:
+            self.notices.say(f"[ftrisk] {problem}")
+        if more:
+            self.notices.tell(f"only the latest {len(runs)} completed runs of this task are used")
+        return Watcher.of(
+            plan,
+            options.goal,
+            Trace(plan, state.log_history, state.global_step),
+            runs=runs,
+            make_rule=options.make_rule,
+            false_stop_rate=options.false_stop_rate,
+            forecasts=self.setup.forecasts,
+            finish=options.finish,
+            tolerance=options.tolerance,
+        )
 
     def close(self) -> None:
         """Stop listening to the Trainer."""
@@ -126,34 +118,26 @@ class WatchSession:
             text += f"; {clause(silent)}"
         if self.setup.prob_good is not None:
             text += f"; P(good) by its pre-flight {self.setup.prob_good:.0%}"
-        self.say(text)
+        self.notices.say(text)
         if self.options.finish is not None:
-            self.say(f"[ftrisk] {self.ending.greeting()}")
+            self.notices.say(f"[ftrisk] {self.ending.greeting()}")
         fault = None if self.trainer is None else selection_fault(self.trainer)
         if fault is not None:
             self._tell_selection(fault)
 
     def _tell_selection(self, fault: str) -> None:
-        if not self._told_selection:
-            self._told_selection = True
-            self._notes.append(fault)
-            self.say(f"[ftrisk] {clause(fault)}")
+        if self.notices.is_first("selection"):
+            self.notices.tell(fault)
 
     def _tell_scale(self) -> None:
         """What the watcher has learned about the goal's scale, once."""
-        for note in self.watcher.notes[self._told_scale :]:
-            self.say(f"[ftrisk] {note}")
-        self._told_scale = len(self.watcher.notes)
-
-    # --- words ----------------------------------------------------------------------------------
-
-    def say(self, text: str, *, passing: bool = False) -> None:
-        """Keep a line for the user; a passing one is replaced by the next."""
-        self._messages.append(Line(text, passing))
+        for note in self.watcher.notes[self._scale_notes :]:
+            self.notices.say(f"[ftrisk] {note}")
+        self._scale_notes = len(self.watcher.notes)
 
     def messages(self) -> list[Line]:
         """The lines since the last call; none but on rank 0."""
-        lines, self._messages = self._messages, []
+        lines = self.notices.lines()
         return lines if self.ranks.is_main else []
 
     # --- events ---------------------------------------------------------------------------------
@@ -184,7 +168,7 @@ class WatchSession:
         if any(str(name).startswith("eval_") for name in logs):
             # An evaluation tells its metrics right after it logs them; one that a subclass has
             # made its own may never do so.
-            self._unheard = (state.global_step, dict(logs))
+            self._untold = (state.global_step, dict(logs))
         if self.tap is not None or "loss" not in logs:
             return
         names = ("loss", "grad_norm", "learning_rate")
@@ -211,7 +195,7 @@ class WatchSession:
 
     def take_metrics(self, state: Any, metrics: Mapping[str, Any] | None) -> None:
         """The metrics of an evaluation; one of another set than the evaluation set is left out."""
-        self._unheard, self._has_metric = None, False
+        self._untold, self._has_metric = None, False
         if _of_another_set(metrics or {}):
             self.clock.mark()
             return
@@ -231,20 +215,22 @@ class WatchSession:
                 f"The Trainer's metric_for_best_model is {selection.metric}, which the evaluation "
                 "does not report: the Trainer fails here. Name one that it reports."
             )
-        if self._has_metric or self._alarmed or not self._all_sets_seen(step):
-            return
-        self._alarmed = True
-        names_words = ", ".join(sorted(names)) or "no number"
-        text = f"the evaluation reports no {self.watcher.goal.metric}; it reports: {names_words}"
-        if self._named_sets():
-            all_names = ", ".join(sorted(self.watcher.trace.record().evals)) or "no number"
-            text = (
-                f"no set's evaluation reports {self.watcher.goal.metric}; they report: {all_names}"
-            )
-        self._notes.append(sentence(text))
-        self.say(f"[ftrisk] {text}")
+        if not self._has_metric and self._all_sets_evaluated(step):
+            self._tell_missing_metric(names)
 
-    def _all_sets_seen(self, step: int) -> bool:
+    def _tell_missing_metric(self, reported: tuple[str, ...]) -> None:
+        """That no evaluation reports the goal's metric, and what they report instead, once."""
+        if not self.notices.is_first("missing metric"):
+            return
+        metric = self.watcher.goal.metric
+        if self._named_sets():
+            names = ", ".join(sorted(self.watcher.trace.metrics)) or "no number"
+            self.notices.tell(f"no set's evaluation reports {metric}; they report: {names}")
+        else:
+            names = ", ".join(sorted(reported)) or "no number"
+            self.notices.tell(f"the evaluation reports no {metric}; it reports: {names}")
+
+    def _all_sets_evaluated(self, step: int) -> bool:
         """Whether every named evaluation set, or the only one, has been evaluated at this step."""
         at, n_sets = self._sets_at
         self._sets_at = (step, n_sets + 1 if at == step else 1)
@@ -262,7 +248,7 @@ class WatchSession:
         An evaluation that was logged and never told is taken too: a subclass evaluates in its own
         way.
         """
-        unheard, self._unheard = self._unheard, None
+        unheard, self._untold = self._untold, None
         if unheard is not None:
             self._take(*unheard)
             self._unlooked = self._unlooked or self._has_metric
@@ -283,11 +269,10 @@ class WatchSession:
             self._first_losses.append(step.loss)
         risen = step.loss > min(ALLOWED) * max(self._first_losses, default=math.inf)
         self._suspect = non_finite or exploded or norm == 0.0 or risen
-        if (non_finite or (exploded and not scaled)) and not self._told_nonfinite:
-            self._told_nonfinite = True
+        if (non_finite or (exploded and not scaled)) and self.notices.is_first("not finite"):
             what = f"training loss is {step.loss}" if non_finite else f"gradient norm is {norm}"
-            self._notes.append(f"At step {step.step} the {what}.")
-            self.say(f"[ftrisk {step.step}] the {what}")
+            self.notices.notes.append(f"At step {step.step} the {what}.")
+            self.notices.say(f"[ftrisk {step.step}] the {what}")
 
     # --- looks ----------------------------------------------------------------------------------
 
@@ -390,11 +375,11 @@ class WatchSession:
         self.watcher.take(judged)
         if judged.look is not None and (last is None or not judged.repeats(last)):
             line = judged.line(self.watcher.goal, self.watcher.plan.max_steps)
-            self.say(line, passing=True)
+            self.notices.say(line, passing=True)
         if decided.message is not None:
             self._told_poor = self._told_poor or judged.poor
             self.ending.told = self.ending.told or judged.finish is not None
-            self.say(decided.message)
+            self.notices.say(decided.message)
         if decided.finish is not None:
             self.ending.finish, self.ending.cool_down = decided.finish, decided.cool_down
             self.unsaved = decided.save and decided.cool_down is None
@@ -408,10 +393,6 @@ class WatchSession:
         """How the run stands when training ends."""
         return "finished" if state.global_step >= state.max_steps else "stopped"
 
-    def note(self, text: str) -> None:
-        """Something the report must say."""
-        self._notes.append(text)
-
     def report(self, state: Any, status: Status = "running") -> RiskReport:
         """The report as of now."""
         progress = Progress(
@@ -422,7 +403,7 @@ class WatchSession:
             evaluations=self.setup.evaluations,
             peak_memory=peak_memory(self.setup.device, None),
             flops=float(state.total_flos) or None,
-            notes=tuple(self._notes),
+            notes=tuple(self.notices.notes),
             settings=declared(
                 action=self.options.action,
                 false_stop_rate=self.options.false_stop_rate,
@@ -440,7 +421,7 @@ class WatchSession:
         if run is None or run.last_step == 0:
             return
         for line in add_run(self.options.history, run):
-            self.say(f"[ftrisk] {line}")
+            self.notices.say(f"[ftrisk] {line}")
 
 
 def _of_another_set(metrics: Mapping[str, Any]) -> bool:

@@ -45,7 +45,7 @@ class Trace:
 
     def _continue(self, earlier: RunRecord, start: int) -> None:
         before_start = earlier.prefix(start)
-        lost = {name: set(steps.tolist()) for name, steps in before_start.nan_steps.items()}
+        nan_steps = {name: set(steps.tolist()) for name, steps in before_start.nan_steps.items()}
         columns = (
             before_start.train_step,
             before_start.train_loss,
@@ -56,7 +56,7 @@ class Trace:
             row = {
                 name: value
                 for name, value in zip(_TRAIN, values, strict=True)
-                if not math.isnan(value) or step in lost.get(name, ())
+                if not math.isnan(value) or step in nan_steps.get(name, ())
             }
             self.add_step(int(step), **row)
         for index, step in enumerate(before_start.eval_step.tolist()):
@@ -65,7 +65,7 @@ class Trace:
                 {
                     name: column[index]
                     for name, column in before_start.evals.items()
-                    if not math.isnan(column[index]) or step in lost.get(name, ())
+                    if not math.isnan(column[index]) or step in nan_steps.get(name, ())
                 },
             )
 
@@ -143,16 +143,16 @@ class Trace:
         self, steps: np.ndarray, columns: dict[str, np.ndarray], width: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Mean loss, last norm and last rate of each window; the steps after the last one as is."""
-        whole = HEAD + (steps.size - HEAD - TAIL) // width * width
+        windows_end = HEAD + (steps.size - HEAD - TAIL) // width * width
 
         def last(values: np.ndarray) -> np.ndarray:
-            windows = values[HEAD + width - 1 : whole : width]
-            return np.concatenate([values[:HEAD], windows, values[whole:]])
+            windows = values[HEAD + width - 1 : windows_end : width]
+            return np.concatenate([values[:HEAD], windows, values[windows_end:]])
 
         loss = columns["loss"]
-        means = loss[HEAD:whole].reshape(-1, width).mean(axis=1)
+        means = loss[HEAD:windows_end].reshape(-1, width).mean(axis=1)
         return last(steps), {
-            "loss": np.concatenate([loss[:HEAD], means, loss[whole:]]),
+            "loss": np.concatenate([loss[:HEAD], means, loss[windows_end:]]),
             "grad_norm": last(columns["grad_norm"]),
             "learning_rate": last(columns["learning_rate"]),
         }

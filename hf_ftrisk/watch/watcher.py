@@ -29,7 +29,7 @@ from hf_ftrisk.report import Look
 from hf_ftrisk.report.findings import Finish, FinishWay
 from hf_ftrisk.verdict import Diagnosis, Verdict
 from hf_ftrisk.watch.finishing import Finisher
-from hf_ftrisk.watch.risk import Risk, risk_of_history, risk_of_looks
+from hf_ftrisk.watch.risk_curve import Risk, risk_of_history, risk_of_looks
 from hf_ftrisk.watch.trace import Trace
 
 # Share of the run's time that the risk curve may take: it decides nothing, so it can wait.
@@ -78,11 +78,11 @@ class Judged:
 
     def repeats(self, last: Judged) -> bool:
         """Whether this look has nothing to tell that the one before it had not."""
-        mine, theirs = self.look, last.look
-        assert mine is not None
-        assert theirs is not None
-        numbers = (mine.mean, mine.low, mine.high, mine.prob_good)
-        return numbers == (theirs.mean, theirs.low, theirs.high, theirs.prob_good)
+        look, last_look = self.look, last.look
+        assert look is not None
+        assert last_look is not None
+        numbers = (look.mean, look.low, look.high, look.prob_good)
+        return numbers == (last_look.mean, last_look.low, last_look.high, last_look.prob_good)
 
     def logs(self) -> dict[str, float]:
         """The look for a tracker, name -> value."""
@@ -151,11 +151,11 @@ class Watcher:
     notes: list[str] = field(default_factory=list)
     false_stop_rate: float = 0.05
     make_rule: RuleMaker = default_rule
-    _asked: Goal | None = None
-    _given: float | None = None
+    _requested_goal: Goal | None = None
+    _given_baseline: float | None = None
     _risk: Risk | None = None
-    _replayed: bool = False
-    _from_history: bool = False
+    _history_tried: bool = False
+    _risk_of_history: bool = False
     _began: float = field(default_factory=time.perf_counter)
     _risk_seconds: float = 0.0
 
@@ -199,7 +199,7 @@ class Watcher:
             false_stop_rate=false_stop_rate,
             make_rule=make_rule,
         )
-        watcher._asked, watcher._given = goal, plan.baseline(goal)
+        watcher._requested_goal, watcher._given_baseline = goal, plan.baseline(goal)
         values = [value for run in runs for value in run.curve(goal.metric)[1].tolist()]
         watcher._take_scale(*goal_for_values(goal, values))
         return watcher
@@ -213,8 +213,8 @@ class Watcher:
         """Take an evaluation's metrics; that of the untrained model is a baseline too."""
         names = self.trace.add_eval(step, metrics)
         if self.goal.metric in names:
-            assert self._asked is not None
-            self._take_scale(*self.trace.record().goal_scale(self._asked))
+            assert self._requested_goal is not None
+            self._take_scale(*self.trace.record().goal_scale(self._requested_goal))
             if step == 0:
                 self._learn_baseline()
         return names
@@ -228,7 +228,7 @@ class Watcher:
             return
         goal = Goal(metric)
         note = f"{self.goal.metric} is not reported: the run is judged by {metric}."
-        self._asked, self._given = goal, self.trace.plan.baseline(goal)
+        self._requested_goal, self._given_baseline = goal, self.trace.plan.baseline(goal)
         if self.finisher is not None:
             self.finisher.goal = goal
         fitted, scale = self.trace.record().goal_scale(goal)
@@ -249,10 +249,10 @@ class Watcher:
 
         What was known before the run is on the scale of the goal that was asked for.
         """
-        goal, plan, baseline = self.goal, self.trace.plan, self._given
-        assert self._asked is not None
+        goal, plan, baseline = self.goal, self.trace.plan, self._given_baseline
+        assert self._requested_goal is not None
         if baseline is not None:
-            baseline = rescaled(baseline, self._asked, goal)
+            baseline = rescaled(baseline, self._requested_goal, goal)
         steps, values = self.trace.record().curve(goal.metric)
         if steps.size and steps[0] == 0:
             untrained = trivial_baseline(goal, untrained=float(values[0]))
@@ -372,25 +372,25 @@ class Watcher:
     def _variances(self) -> list[tuple[int, float]]:
         """(step, predictive variance) of the looks at the goal."""
         return [
-            (one.step, one.forecast.std**2)
-            for one in self.judged
-            if one.forecast is not None and not one.of_train_loss
+            (judged.step, judged.forecast.std**2)
+            for judged in self.judged
+            if judged.forecast is not None and not judged.of_train_loss
         ]
 
-    def _risk_so_far(self, seen: Sequence[tuple[int, float]]) -> Risk | None:
+    def _risk_so_far(self, variances: Sequence[tuple[int, float]]) -> Risk | None:
         elapsed = time.perf_counter() - self._began
         if self._risk is not None and self._risk_seconds > _RISK_SHARE * elapsed:
             return self._risk
-        return self._fit_risk(seen)
+        return self._fit_risk(variances)
 
-    def _fit_risk(self, seen: Sequence[tuple[int, float]]) -> Risk | None:
+    def _fit_risk(self, variances: Sequence[tuple[int, float]]) -> Risk | None:
         began = time.perf_counter()
-        if not self._replayed:
-            self._replayed = True
+        if not self._history_tried:
+            self._history_tried = True
             self._risk = risk_of_history(self.runs, self.goal, self.plan, self.forecaster)
-            self._from_history = self._risk is not None
-        if not self._from_history:
-            self._risk = risk_of_looks(seen, self.goal, self.plan) or self._risk
+            self._risk_of_history = self._risk is not None
+        if not self._risk_of_history:
+            self._risk = risk_of_looks(variances, self.goal, self.plan) or self._risk
         self._risk_seconds += time.perf_counter() - began
         return self._risk
 
@@ -400,14 +400,14 @@ class Watcher:
         Labels that say nothing come first, for no recipe mends them; what else was wrong before
         the first step comes before a guess at the learning rate.
         """
-        before = concern(record, self.goal, watch_rule())
-        if before is not None and before.name == NO_SIGNAL:
-            return before.advice
+        concern_before = concern(record, self.goal, watch_rule())
+        if concern_before is not None and concern_before.name == NO_SIGNAL:
+            return concern_before.advice
         diagnoses = diagnose(record, self.goal, forecaster=self.forecaster, runs=self.runs)
         if diagnoses:
             return diagnoses[0].advice
-        if before is not None:
-            return before.advice
+        if concern_before is not None:
+            return concern_before.advice
         return on_poor_outcome(record, GoodRates.of(self.runs, self.goal))
 
 

@@ -21,7 +21,7 @@ from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.trainers import plan, ranks, reach, tap
-from hf_ftrisk.watch import outputs, report, risk, session, setup, trace, watcher
+from hf_ftrisk.watch import lines, outputs, report, risk_curve, session, setup, trace, watcher
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from tests.tiny_data import accuracy, weights_hash
 from tests.watch.tiny import bert_trainer
@@ -135,6 +135,7 @@ OUTSIDE = {
 CLASSES = [
     FineTuneRiskCallback,
     outputs.Outputs,
+    lines.Notices,
     session.WatchSession,
     watcher.Watcher,
     watcher.Judged,
@@ -165,7 +166,7 @@ FUNCTIONS: list[tuple[Any, str]] = [
     (watcher, "lasting_failure"),
     (watcher, "risk_of_history"),
     (watcher, "risk_of_looks"),
-    (risk, "fit_risk_curve"),
+    (risk_curve, "fit_risk_curve"),
     (reach, "holds"),
 ]
 FAULTS = [
@@ -188,10 +189,12 @@ KINDS = {
     "watcher.lasting_failure": "lost",
     "Trace._continue": "resumed",
     "FineTuneRiskCallback._report_fault": "with another fault",
-    "WatchSession.note": "with another fault",
     "WatchSession._saves": "to be stopped",
     "WatchSession._is_optuna_trial": "to be stopped",
-    "WatchSession._all_sets_seen": "unreported goal",
+    "WatchSession._all_sets_evaluated": "unreported goal",
+    "WatchSession._tell_missing_metric": "unreported goal",
+    "Notices.tell": "unreported goal",
+    "Notices.is_first": "unreported goal",
     "Watcher.choose": "chosen goal",
     "Trace.metrics": "chosen goal",
     "WatchSession.saved": "saving",

@@ -68,81 +68,83 @@ def decide(
     """
     if not probes:
         raise ValueError("a pre-flight is judged by its probes: expected at least one, got none")
-    seen = []
-    for probe in probes:
-        forecast = None if forecaster is None else forecaster.predict(probe, goal)
-        seen.append(read_parts(probe, goal, baseline, forecast))
-    if min(parts.measured for parts in seen) < MIN_PARTS:
+    parts_of_probes = [
+        read_parts(
+            probe, goal, baseline, None if forecaster is None else forecaster.predict(probe, goal)
+        )
+        for probe in probes
+    ]
+    if min(parts.measured for parts in parts_of_probes) < MIN_PARTS:
         return None
     # Of tasks that were not recorded only a schedule that moves nothing is judged.
-    moves = any(parts.movement is None or parts.movement > _STILL for parts in seen)
+    moves = any(parts.movement is None or parts.movement > _STILL for parts in parts_of_probes)
     if moves and not all(is_like_recorded(probe) for probe in probes):
         return None
-    chances = [rule.prob_good(parts) for parts in seen]
+    chances = [rule.prob_good(parts) for parts in parts_of_probes]
     prob = sum(chances) / len(chances)
     worst = min(range(len(probes)), key=chances.__getitem__)
-    said = f"{chance(goal, baseline)} = {prob:.3f}"
+    probe, parts = probes[worst], parts_of_probes[worst]
+    prob_words = f"{chance(goal, baseline)} = {prob:.3f}"
     if len(probes) > 1:
-        said += f", mean over {len(probes)} probes"
+        prob_words += f", mean over {len(probes)} probes"
     if prob >= rule.go:
-        reason = f"Sound: {_why_sound(probes[worst], seen[worst], goal, baseline)}. {said}"
-        return Decision(
-            Ruling(
-                Verdict.GO, f"{reason}, at least the {rule.go:.2g} that GO needs.", prob_good=prob
-            ),
-            None,
-        )
-    part = decisive_part(seen[worst], rule)
-    threshold = rule.no_go(false_stop_rate)
-    if prob < threshold:
-        verdict, held = Verdict.NO_GO, f"below {threshold:.2g}, which is a NO_GO"
-    else:
-        verdict = Verdict.UNDECIDED
-        held = f"between {threshold:.2g} (below it NO_GO) and {min(rule.go, 1.0):.2g} (from it GO)"
-    if verdict is Verdict.UNDECIDED and not wrong_parts(seen[worst]):
         reason = (
-            f"{said}, {held}. Nothing measured speaks against the run, but "
-            f"{probes[worst].last_step:.0f} of {probes[worst].max_steps} steps are too few for a "
-            "GO: give a larger budget."
+            f"Sound: {_why_sound(probe, parts, goal, baseline)}. {prob_words}, at least the "
+            f"{rule.go:.2g} that GO needs."
         )
-        return Decision(Ruling(verdict, reason, prob_good=prob, threshold=threshold), None)
-    found = finding(part, probes[worst], goal, baseline)
-    reason = f"{found.message} {found.advice} {said}, {held}."
-    if verdict is Verdict.UNDECIDED:
-        reason = f"{said}, {held}. Main concern: {found.message} {found.advice}"
-    return Decision(Ruling(verdict, reason, prob_good=prob, threshold=threshold), found)
+        return Decision(Ruling(Verdict.GO, reason, prob_good=prob), None)
+    threshold = rule.no_go(false_stop_rate)
+    between = (
+        f"{prob_words}, between {threshold:.2g} (below it NO_GO) and {min(rule.go, 1.0):.2g} "
+        "(from it GO)."
+    )
+    if prob >= threshold and not wrong_parts(parts):
+        reason = (
+            f"{between} Nothing measured speaks against the run, but {probe.last_step:.0f} of "
+            f"{probe.max_steps} steps are too few for a GO: give a larger budget."
+        )
+        ruling = Ruling(Verdict.UNDECIDED, reason, prob_good=prob, threshold=threshold)
+        return Decision(ruling, None)
+    concern = finding(decisive_part(parts, rule), probe, goal, baseline)
+    complaint = f"{concern.message} {concern.advice}"
+    if prob < threshold:
+        verdict = Verdict.NO_GO
+        reason = f"{complaint} {prob_words}, below {threshold:.2g}, which is a NO_GO."
+    else:
+        verdict, reason = Verdict.UNDECIDED, f"{between} Main concern: {complaint}"
+    return Decision(Ruling(verdict, reason, prob_good=prob, threshold=threshold), concern)
 
 
 def _why_sound(probe: RunRecord, parts: Parts, goal: Goal, baseline: float | None) -> str:
     """What was seen in its favor, as far as it was measured."""
-    static, said = probe.static, []
+    static, reasons = probe.static, []
     if "signal_score" in static:
-        said.append(
+        reasons.append(
             f"a linear probe of the frozen model scores {static['signal_score']:.3f} where "
             f"shuffled labels give {static['signal_shuffled']:.3f}"
         )
     elif "input_gain" in static:
-        said.append(
+        reasons.append(
             f"the loss of a target is {static['input_gain']:.2g} nats a token lower after its own "
             "input than after another row's"
         )
     if "schedule_gain" in static:
-        said.append(
+        reasons.append(
             "the planned learning rates can lower the loss by about "
             f"{static['schedule_gain']:.2g} (first-order estimate)"
         )
     losses = probe.train_curve()[1]
     if losses.size and parts.learning is not None:
-        said.append(
+        reasons.append(
             f"after {probe.last_step:.0f} steps the loss is {float(losses[-3:].mean()):.3g}, "
             f"{parts.learning:.0%} below that of a constant prediction"
         )
     if parts.separation is not None and parts.separation > _TOLD_APART:
-        said.append(
+        reasons.append(
             "its scores tell the classes of evaluation rows apart: area under the ROC curve "
             f"{0.5 + 0.5 * parts.separation:.2f}"
         )
     asked = skill_asked(goal, baseline)
-    if not said and asked is not None:
-        said.append(f"the goal asks for {asked:.0%} of the way from baseline to perfect")
-    return "; ".join(said) or "the probes look like those of good runs"
+    if not reasons and asked is not None:
+        reasons.append(f"the goal asks for {asked:.0%} of the way from baseline to perfect")
+    return "; ".join(reasons) or "the probes look like those of good runs"

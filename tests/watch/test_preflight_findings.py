@@ -9,7 +9,7 @@ import pytest
 from transformers import BertForSequenceClassification
 
 from hf_ftrisk import preflight
-from hf_ftrisk.report.before import Before
+from hf_ftrisk.report.preflight_findings import PreflightFindings
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from tests.tiny_data import classification_data
 from tests.watch.tiny import bert, bert_trainer
@@ -69,7 +69,7 @@ def test_other_training_rows_are_another_run(probed: Any):
 def test_a_report_from_elsewhere_is_taken_over_when_it_is_handed_on(probed: Any, tmp_path: Path):
     _, report = probed
     trainer = pretrained_trainer(tmp_path / "again")
-    before = Before.of(report)
+    before = PreflightFindings.of(report)
     assert before is not None
     trainer.model.config._name_or_path = report.probes[0].settings["model"]
     run = watched(trainer, preflight=report).report.run

@@ -9,7 +9,7 @@ import pytest
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.watch.risk import risk_of_looks
+from hf_ftrisk.watch.risk_curve import risk_of_looks
 
 GOAL = Goal("eval_score", greater_is_better=True)
 LOOKS = [(0, 9.0), (10, 1.0), (20, 0.5), (30, 0.2), (40, 0.1)]

@@ -13,7 +13,7 @@ from hf_ftrisk.report.report import RiskReport
 
 
 @dataclass(frozen=True, eq=False)
-class Before:
+class PreflightFindings:
     """What the watching of a run takes over from its pre-flight.
 
     Args:
@@ -31,16 +31,19 @@ class Before:
     static: Mapping[str, float]
 
     @classmethod
-    def of(cls, report: RiskReport) -> Before | None:
+    def of(cls, report: RiskReport) -> PreflightFindings | None:
         """From the report of a pre-flight; None where nothing was probed."""
         if not report.probes:
             return None
-        probe, goal, known = report.probes[0], report.goal, report.forecast
-        judged = known is not None and goal.threshold(report.baseline) is not None
+        probe, goal, forecast = report.probes[0], report.goal, report.forecast
+        if forecast is None or goal.threshold(report.baseline) is None:
+            prob_good = None
+        else:
+            prob_good = forecast.prob_meets(goal, report.baseline)
         return cls(
             goal=goal,
             baseline=report.baseline,
-            prob_good=known.prob_meets(goal, report.baseline) if known and judged else None,
+            prob_good=prob_good,
             settings=dict(probe.settings),
             static=dict(probe.static),
         )
@@ -66,25 +69,25 @@ class Before:
         return replace(plan, static={**self.static, **plan.static}, baselines=baselines)
 
 
-# Trainer -> what was found, and the training rows that it was found on.
-_found: weakref.WeakKeyDictionary[Any, tuple[Before, Any]] = weakref.WeakKeyDictionary()
+# Trainer -> its findings, and the training rows that they are of.
+_kept: weakref.WeakKeyDictionary[Any, tuple[PreflightFindings, Any]] = weakref.WeakKeyDictionary()
 
 
-def keep(trainer: Any, report: RiskReport) -> None:
+def keep_findings(trainer: Any, report: RiskReport) -> None:
     """Keep what a pre-flight of this Trainer found until it trains, or for as long as it lives."""
-    before = Before.of(report)
-    if before is not None:
-        _found[trainer] = (before, trainer.train_dataset)
+    findings = PreflightFindings.of(report)
+    if findings is not None:
+        _kept[trainer] = (findings, trainer.train_dataset)
 
 
-def take(trainer: Any) -> Before | None:
+def take_findings(trainer: Any) -> PreflightFindings | None:
     """What was kept of this Trainer, once: a second training begins with trained weights.
 
     None where other training rows were given to it since: whoever mends the labels that a
     pre-flight complained about is not to be stopped for them.
     """
-    entry = _found.pop(trainer, None)
+    entry = _kept.pop(trainer, None)
     if entry is None:
         return None
-    before, rows = entry
-    return before if trainer.train_dataset is rows else None
+    findings, rows = entry
+    return findings if trainer.train_dataset is rows else None
