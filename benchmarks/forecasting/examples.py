@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.forecasting.sources import Completed
 from hf_ftrisk.forecast.change_model import family_of
-from hf_ftrisk.forecast.features import seen
+from hf_ftrisk.forecast.features import run_state
 from hf_ftrisk.forecast.scale import Scale
 
 DEPTHS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -97,7 +97,7 @@ def _rows(run: Completed, *, relative: bool) -> list[tuple]:
         if not known.size or known.size == values.size:
             continue
         scale = Scale.relative(goal, known) if relative else None
-        state = seen(prefix, goal, scale)
+        state = run_state(prefix, goal, scale)
         if state is None:
             continue
         if not relative and whole.shape != "real" and state.scale.unit != whole.unit:

@@ -143,11 +143,11 @@ class BeforeModel:
     sources: int
     runs: int
 
-    def ends(self, known: KnownBefore, progress: float, n: int) -> np.ndarray:
+    def ends(self, plan: KnownBefore, progress: float, n: int) -> np.ndarray:
         """Equally likely z (n,) of the run's last evaluation, ascending."""
-        weights = self.forest.weights(known.features)
+        weights = self.forest.weights(plan.features)
         draws = spread(weights, self.outcomes.change, n)
-        return known.reference + adjusted(draws, self.outcomes, progress)
+        return plan.reference + adjusted(draws, self.outcomes, progress)
 
 
 def stored_before(model: BeforeModel, name: str) -> dict[str, np.ndarray]:

@@ -188,12 +188,12 @@ def spread(weights: np.ndarray, change: np.ndarray, n: int) -> np.ndarray:
     return np.asarray(np.interp(levels, middle / share.sum(), change[order]))
 
 
-def adjusted(draws: np.ndarray, known: Outcomes, progress: float) -> np.ndarray:
+def adjusted(draws: np.ndarray, outcomes: Outcomes, progress: float) -> np.ndarray:
     """Ascending draws (n,) of a change: shrunk, inflated, and kept within what was ever seen."""
-    share_kept = float(np.interp(progress, DEPTHS, known.kept))
+    share_kept = float(np.interp(progress, DEPTHS, outcomes.kept))
     shrunk = draws - (1.0 - share_kept) * float(np.median(draws))
-    wide = inflate(shrunk, known.calibration.at(progress))
-    low, high = known.reach[max(int(np.searchsorted(DEPTHS, progress, side="right")) - 1, 0)]
+    wide = inflate(shrunk, outcomes.calibration.at(progress))
+    low, high = outcomes.reach[max(int(np.searchsorted(DEPTHS, progress, side="right")) - 1, 0)]
     return np.asarray(np.clip(wide, low, high))
 
 
@@ -225,13 +225,13 @@ def restored(arrays: Mapping[str, np.ndarray], name: str) -> ChangeModel:
     return ChangeModel(size, forest, outcomes, sources, runs)
 
 
-def stored_outcomes(known: Outcomes, prefix: str) -> dict[str, np.ndarray]:
+def stored_outcomes(outcomes: Outcomes, prefix: str) -> dict[str, np.ndarray]:
     """Arrays of outcomes under names that start with `prefix`."""
     return {
-        f"{prefix}/change": known.change.astype(np.float32),
-        f"{prefix}/kept": known.kept,
-        f"{prefix}/factors": np.array(known.calibration.factors),
-        f"{prefix}/reach": known.reach,
+        f"{prefix}/change": outcomes.change.astype(np.float32),
+        f"{prefix}/kept": outcomes.kept,
+        f"{prefix}/factors": np.array(outcomes.calibration.factors),
+        f"{prefix}/reach": outcomes.reach,
     }
 
 

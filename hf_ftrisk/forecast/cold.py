@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from hf_ftrisk.forecast.change_model import ChangeModel
-from hf_ftrisk.forecast.features import Seen, eval_rows
+from hf_ftrisk.forecast.features import RunState, eval_rows
 from hf_ftrisk.forecast.scale import Scale
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
@@ -18,7 +18,7 @@ _SAME = 1e-9
 
 
 def cold_values(
-    state: Seen, record: RunRecord, goal: Goal, model: ChangeModel, n: int
+    state: RunState, record: RunRecord, goal: Goal, model: ChangeModel, n: int
 ) -> np.ndarray:
     """Draws (n,) of the outcome in the metric's units.
 
@@ -49,31 +49,31 @@ def cold_values(
     return np.asarray(np.where(at_most, worst(values, trivial), values))
 
 
-def within(values: np.ndarray, scale: Scale, goal: Goal, shown: np.ndarray) -> np.ndarray:
+def within(values: np.ndarray, scale: Scale, goal: Goal, evaluated: np.ndarray) -> np.ndarray:
     """Values (n,) in the metric's range; errors per word end at most at 1, or at what was shown.
 
     Args:
         values: draws in the metric's units.
         scale: its scale.
         goal: the metric.
-        shown: (m,) evaluations so far.
+        evaluated: (m,) evaluations so far.
     """
     low, high = goal.bounds
     if scale.shape == "error":
-        high = float(np.max(shown, initial=scale.unit))
+        high = float(np.max(evaluated, initial=scale.unit))
     return np.asarray(np.clip(values, low, high))
 
 
 def keeps_best(record: RunRecord, goal: Goal) -> bool:
     """Whether the run's result is its best evaluation of this very metric."""
-    chosen = record.selection
-    own = chosen is None or (
-        (chosen.metric, chosen.greater_is_better) == (goal.metric, goal.greater_is_better)
+    selection = record.selection
+    by_this_metric = selection is None or (
+        (selection.metric, selection.greater_is_better) == (goal.metric, goal.greater_is_better)
     )
-    return record.load_best and own
+    return record.load_best and by_this_metric
 
 
-def sampling_noise(state: Seen, record: RunRecord, z: float, n: int) -> np.ndarray:
+def sampling_noise(state: RunState, record: RunRecord, z: float, n: int) -> np.ndarray:
     """What an evaluation on few rows adds to a change of z, (n,) in no order.
 
     A share p of `rows` rows is uncertain by a binomial's sd, p taken one row away from 0 and 1

@@ -77,7 +77,7 @@ _MANY_EPOCHS = 1e4  # beyond: max_steps alone was set, and the count of epochs s
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class RunState:
     """A record's metric so far.
 
     Args:
@@ -105,7 +105,7 @@ class Seen:
         return float(self.z.max())
 
 
-def seen(record: RunRecord, goal: Goal, scale: Scale | None = None) -> Seen | None:
+def run_state(record: RunRecord, goal: Goal, scale: Scale | None = None) -> RunState | None:
     """What a record shows of a goal's metric; None before its first finite evaluation.
 
     Args:
@@ -124,7 +124,7 @@ def seen(record: RunRecord, goal: Goal, scale: Scale | None = None) -> Seen | No
     trivial = record.baseline(goal)
     if trivial is not None and math.isfinite(trivial):
         features["above_trivial"] = float(z[-1] - scale.forward(trivial))
-    return Seen(scale, at, z, values, bounded(features))
+    return RunState(scale, at, z, values, bounded(features))
 
 
 def plan_features(record: RunRecord, goal: Goal) -> dict[str, float]:
@@ -146,9 +146,9 @@ def began_far_below(record: RunRecord, goal: Goal) -> bool:
     return first <= level - _FAR_BELOW
 
 
-def bounded(found: dict[str, float]) -> np.ndarray:
+def bounded(features: dict[str, float]) -> np.ndarray:
     """The features (n_features,) in order, clipped; NaN where not known."""
-    row = np.array([found.get(name, math.nan) for name in FEATURES])
+    row = np.array([features.get(name, math.nan) for name in FEATURES])
     return np.asarray(np.clip(np.where(np.isinf(row), np.nan, row), _LOW, _HIGH))
 
 
@@ -225,8 +225,8 @@ def _losses(record: RunRecord, goal: Goal) -> dict[str, float]:
             features["loss_since_half"] = float(z[-1] - np.interp(at[-1] / 2, at, z))
     if logs.size >= 2 and z.size >= 2:
         half = at[-1] / 2
-        then = float(np.interp(half, at, z) - np.interp(half, steps, logs))
-        features["gap_change"] = features["gap"] - then
+        gap_at_half = float(np.interp(half, at, z) - np.interp(half, steps, logs))
+        features["gap_change"] = features["gap"] - gap_at_half
     return features
 
 
@@ -287,8 +287,8 @@ def _doubling(at: np.ndarray, z: np.ndarray) -> float:
     """
     done = float(at[-1])
     quarter, half = np.interp([done / 4, done / 2], at, z)
-    last, before = float(z[-1] - half), float(half - quarter)
-    share = min(max(last / before, 0.0), 1.0) if abs(before) > _TINY else 0.0
+    last, previous = float(z[-1] - half), float(half - quarter)
+    share = min(max(last / previous, 0.0), 1.0) if abs(previous) > _TINY else 0.0
     doublings = min(-math.log2(max(done, _TINY)), _MAX_DOUBLINGS)
     if share == 1.0:
         return last * doublings
@@ -305,8 +305,8 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 
 
 def _finite(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    kept = np.isfinite(values)
-    return steps[kept], values[kept]
+    is_finite = np.isfinite(values)
+    return steps[is_finite], values[is_finite]
 
 
 def _log(value: float) -> float:

@@ -16,7 +16,7 @@ from hf_ftrisk.forecast.before import BeforeModel, known_before, load_before_mod
 from hf_ftrisk.forecast.change_model import ChangeModel, Family, family_of, load_change_model
 from hf_ftrisk.forecast.cold import cold_values, keeps_best, within
 from hf_ftrisk.forecast.distribution import Forecast
-from hf_ftrisk.forecast.features import seen
+from hf_ftrisk.forecast.features import run_state
 from hf_ftrisk.forecast.related.runs import (
     DIP_RECOVERS,
     ColdMedian,
@@ -50,7 +50,7 @@ class Forecaster:
     history: tuple[RunRecord, ...] = ()
     models: Mapping[Family, ChangeModel] | None = None
     before: Mapping[Family, BeforeModel] | None = None
-    _known: RunCache = field(default_factory=RunCache, repr=False)
+    _cache: RunCache = field(default_factory=RunCache, repr=False)
     _related: dict[tuple[str | None, int, Goal], RelatedRuns] = field(
         default_factory=dict, repr=False, init=False
     )
@@ -100,13 +100,13 @@ class Forecaster:
         self, related: RelatedRuns, record: RunRecord, goal: Goal, cold: np.ndarray
     ) -> np.ndarray:
         """Draws (n,) of a run whose task is known; a dip of one evaluation mostly recovers."""
-        before = related.before_dip(record)
-        if before is None:
+        before_dip = related.before_dip(record)
+        if before_dip is None:
             return related.samples(record, in_units(cold, goal), _SAMPLES)
         recovers = round(DIP_RECOVERS * _SAMPLES)
-        of_before = in_units(self._cold(before, goal)[0], goal)
+        cold_before_dip = in_units(self._cold(before_dip, goal)[0], goal)
         parts = [
-            related.samples(before, of_before, recovers),
+            related.samples(before_dip, cold_before_dip, recovers),
             related.samples(record, in_units(cold, goal), _SAMPLES - recovers),
         ]
         return np.concatenate(parts)
@@ -114,12 +114,12 @@ class Forecaster:
     def _of_fractions(self, goal: Goal) -> Forecaster:
         """The same forecaster, its runs with the goal's metric as fractions."""
         if goal.metric not in self._fractions:
-            runs = tuple(self._known.in_fractions(run, goal) for run in self.history)
+            runs = tuple(self._cache.in_fractions(run, goal) for run in self.history)
             self._fractions[goal.metric] = replace(self, history=runs)
         return self._fractions[goal.metric]
 
     def _cold(self, record: RunRecord, goal: Goal) -> tuple[np.ndarray, str]:
-        state = seen(record, goal)
+        state = run_state(record, goal)
         if state is None:
             return self._unseen(record, goal)
         model = self._model(family_of(state.scale))
@@ -159,7 +159,7 @@ class Forecaster:
         key = (record.task, record.max_steps, bare)
         if key not in self._related:
             self._related[key] = RelatedRuns.of(
-                record, self.history, bare, self._cold_median(bare), self._known
+                record, self.history, bare, self._cold_median(bare), self._cache
             )
         related = self._related[key]
         return related if related.outcomes.size else None

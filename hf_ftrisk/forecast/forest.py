@@ -81,23 +81,25 @@ class Forest(Trees):
         leaves = self.leaves(x)
         if trees is not None:
             leaves = leaves[trees]
-        parts = [self.members[self.starts[leaf] : self.starts[leaf + 1]] for leaf in leaves]
-        cases = np.concatenate(parts)
+        leaf_members = [self.members[self.starts[leaf] : self.starts[leaf + 1]] for leaf in leaves]
+        cases = np.concatenate(leaf_members)
         weight = self.case_weight[cases]
-        ends = np.cumsum([part.size for part in parts])
+        ends = np.cumsum([members.size for members in leaf_members])
         total = np.add.reduceat(weight, np.concatenate([[0], ends[:-1]]))
-        each = weight / np.repeat(total, [part.size for part in parts])
-        return np.bincount(cases, each, minlength=self.case_weight.size) / len(parts)
+        each = weight / np.repeat(total, [members.size for members in leaf_members])
+        return np.bincount(cases, each, minlength=self.case_weight.size) / len(leaf_members)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Name -> array, for storage; `from_arrays` is the inverse."""
         arrays = {name: getattr(self, name) for name in _STORED}
         n_trees, n_cases = self.roots.size, self.case_weight.size
         leaf = np.empty((n_trees, n_cases), dtype=np.uint16)
-        of_member = np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
+        leaf_of_member = np.repeat(np.arange(self.starts.size - 1), np.diff(self.starts))
         for tree in range(n_trees):
-            part = slice(tree * n_cases, (tree + 1) * n_cases)
-            leaf[tree, self.members[part]] = of_member[part] - of_member[part.start]
+            members_of_tree = slice(tree * n_cases, (tree + 1) * n_cases)
+            leaf[tree, self.members[members_of_tree]] = (
+                leaf_of_member[members_of_tree] - leaf_of_member[members_of_tree.start]
+            )
         return arrays | {"leaf": leaf}
 
     @classmethod

@@ -49,5 +49,5 @@ def first_evaluation(record: RunRecord, metric: str) -> float | None:
         metric: ``eval_...``.
     """
     steps, values = record.curve(metric)
-    seen = steps[np.isfinite(values) & (steps > 0)]
-    return float(seen[0]) if seen.size else None
+    evaluated = steps[np.isfinite(values) & (steps > 0)]
+    return float(evaluated[0]) if evaluated.size else None

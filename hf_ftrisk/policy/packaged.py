@@ -61,11 +61,11 @@ class ReferenceScores:
 
     def of(self, goal: Goal) -> ReferenceScores:
         """The scores of goals of this kind: with a target, or judged by the trivial baseline."""
-        own = [(kind == "baseline") == (goal.target is None) for kind in self.judged]
+        is_of_kind = [(kind == "baseline") == (goal.target is None) for kind in self.judged]
         return ReferenceScores(
-            scores=tuple(compress(self.scores, own)),
-            groups=tuple(compress(self.groups, own)),
-            judged=tuple(compress(self.judged, own)),
+            scores=tuple(compress(self.scores, is_of_kind)),
+            groups=tuple(compress(self.groups, is_of_kind)),
+            judged=tuple(compress(self.judged, is_of_kind)),
             runs=self.runs,
         )
 
@@ -98,11 +98,11 @@ class ReferenceScores:
                 below[groups == group] = scores[groups == group] < threshold
         rates = []
         for kind in set(self.judged):
-            own = [below[(judged == kind) & (groups == group)] for group in set(self.groups)]
-            many = [part for part in own if part.size >= FEW_RUNS]
-            few = [part for part in own if 0 < part.size < FEW_RUNS]
-            together = [*many, np.concatenate(few)] if few else many
-            rates.append(float(np.mean([part.mean() for part in together])))
+            by_group = [below[(judged == kind) & (groups == group)] for group in set(self.groups)]
+            large = [flags for flags in by_group if flags.size >= FEW_RUNS]
+            small = [flags for flags in by_group if 0 < flags.size < FEW_RUNS]
+            pooled = [*large, np.concatenate(small)] if small else large
+            rates.append(float(np.mean([flags.mean() for flags in pooled])))
         return max(rates, default=0.0)
 
 
@@ -147,19 +147,19 @@ def reference_rule(
     packaged = reference_scores(family(goal.kind))
     if packaged is None:
         return None
-    known = packaged.of(goal)
-    caution = known.caution(false_stop_rate)
-    if known.n_data_sets < MIN_DATA_SETS or caution is None:
+    reference = packaged.of(goal)
+    caution = reference.caution(false_stop_rate)
+    if reference.n_data_sets < MIN_DATA_SETS or caution is None:
         return None
-    measured = known.held_out_rate(false_stop_rate / caution)
+    measured = reference.held_out_rate(false_stop_rate / caution)
     return StoppingRule(
         goal=goal,
         forecaster=forecaster,
         false_stop_rate=false_stop_rate,
-        scores=known.scores,
+        scores=reference.scores,
         caution=caution,
-        source=f"{known.runs} packaged runs of {known.n_data_sets} other data sets, not of this "
-        f"task; on data sets left out at most {measured:.1%} of good runs fell below",
+        source=f"{reference.runs} packaged runs of {reference.n_data_sets} other data sets, not of "
+        f"this task; on data sets left out at most {measured:.1%} of good runs fell below",
     )
 
 

@@ -79,17 +79,17 @@ class PatienceRule:
 
     def why_silent(self, record: RunRecord) -> str | None:
         """Without a threshold nothing is poor."""
-        known = self.goal.threshold(record.baseline(self.goal)) is not None
-        return None if known else no_threshold(self.goal)
+        has_threshold = self.goal.threshold(record.baseline(self.goal)) is not None
+        return None if has_threshold else no_threshold(self.goal)
 
     def _poor_in_a_row(self, record: RunRecord) -> int:
         """The latest evaluations, up to `evaluations` of them, that all foretold a poor outcome."""
         steps, _ = record.finite(self.goal.metric)
         trained = steps[steps > 0]
         for count, step in enumerate(trained[::-1][: self.evaluations].tolist()):
-            seen = record.prefix(step)
-            forecast = self.forecaster.predict(seen, self.goal)
-            if forecast.prob_meets(self.goal, seen.baseline(self.goal)) >= POOR_PROBABILITY:
+            prefix = record.prefix(step)
+            forecast = self.forecaster.predict(prefix, self.goal)
+            if forecast.prob_meets(self.goal, prefix.baseline(self.goal)) >= POOR_PROBABILITY:
                 return count
         return min(int(trained.size), self.evaluations)
 

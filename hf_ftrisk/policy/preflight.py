@@ -74,8 +74,8 @@ def judge_preflight(
     probes = [probe.with_baseline(goal, baseline) for probe in probes]
     if not isinstance(rule, StoppingRule):
         return _by_every_probe(probs, probes, rule)
-    held = None if rule.judged_by is None else _judged_apart(rule, probes, goal, baseline)
-    return _ruling(probs, held, failures, probes, rule, chance(goal, baseline))
+    apart = None if rule.judged_by is None else _judged_apart(rule, probes, goal, baseline)
+    return _ruling(probs, apart, failures, probes, rule, chance(goal, baseline))
 
 
 def _by_every_probe(probs: Sequence[float], probes: Sequence[RunRecord], rule: Rule) -> Ruling:
@@ -111,32 +111,34 @@ def _ruling(
     failures: Sequence[Diagnosis],
     probes: Sequence[RunRecord],
     rule: StoppingRule,
-    what: str,
+    event: str,
 ) -> Ruling:
     # One probe that the rule cannot judge is enough.
-    shown = next((probe for probe in probes if rule.threshold(probe) is None), probes[0])
-    mean, threshold = float(np.mean(probs)), rule.threshold(shown)
-    said = (
-        f"{what} = {mean:.3f}, mean over {len(probs)} probes "
+    judged_probe = next((probe for probe in probes if rule.threshold(probe) is None), probes[0])
+    mean, threshold = float(np.mean(probs)), rule.threshold(judged_probe)
+    prob_words = (
+        f"{event} = {mean:.3f}, mean over {len(probs)} probes "
         f"(from {min(probs):.3f} to {max(probs):.3f})"
     )
     if apart is not None:
-        said += f", and {apart:.3f} if the history is left out"
+        prob_words += f", and {apart:.3f} if the history is left out"
     if failures:
-        said += f"; {len(failures)} of {len(probes)} probes failed: {failures[0].message[:-1]}"
-    judged = max(mean if apart is None else apart, MIN_PROB)
-    if threshold is not None and judged < threshold - _ROUNDING and mean < POOR_PROBABILITY:
+        prob_words += (
+            f"; {len(failures)} of {len(probes)} probes failed: {failures[0].message[:-1]}"
+        )
+    score = max(mean if apart is None else apart, MIN_PROB)
+    if threshold is not None and score < threshold - _ROUNDING and mean < POOR_PROBABILITY:
         verdict = Verdict.NO_GO
-        held = f"below the threshold of {threshold:.2g} ({rule.source})"
+        comparison = f"below the threshold of {threshold:.2g} ({rule.source})"
     elif mean >= GO_PROBABILITY - _ROUNDING:
         verdict = Verdict.GO
-        held = f"at least the {GO_PROBABILITY:g} that GO needs"
+        comparison = f"at least the {GO_PROBABILITY:g} that GO needs"
     else:
         verdict = Verdict.UNDECIDED
-        held = f"below the {GO_PROBABILITY:g} that GO needs, and "
-        held += (
-            rule.cannot_stop(shown)
+        comparison = f"below the {GO_PROBABILITY:g} that GO needs, and "
+        comparison += (
+            rule.cannot_stop(judged_probe)
             if threshold is None
             else f"not below the stopping threshold of {threshold:.2g}"
         )
-    return Ruling(verdict, f"{said}; {held}.", prob_good=mean, threshold=threshold)
+    return Ruling(verdict, f"{prob_words}; {comparison}.", prob_good=mean, threshold=threshold)

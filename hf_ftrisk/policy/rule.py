@@ -128,16 +128,17 @@ class StoppingRule:
         Raises:
             ValueError: a false_stop_rate outside (0, 1), or fewer than 2 folds.
         """
-        known = [run for run in records if run.met(goal) is not None]
-        usable = drawn(known, goal, false_stop_rate) if 0.0 < false_stop_rate < 1.0 else []
+        completed = [run for run in records if run.met(goal) is not None]
+        usable = drawn(completed, goal, false_stop_rate) if 0.0 < false_stop_rate < 1.0 else []
         scores = cross_fitted_scores(usable, goal, forecaster, fit, folds)
-        kept = scores[~np.isnan(scores)]
+        finite_scores = scores[~np.isnan(scores)]
         return cls(
             goal=goal,
             forecaster=forecaster,
             false_stop_rate=false_stop_rate,
-            scores=tuple(kept.tolist()),
-            source=source or f"{kept.size} good of {len(usable)} completed runs of this task",
+            scores=tuple(finite_scores.tolist()),
+            source=source
+            or f"{finite_scores.size} good of {len(usable)} completed runs of this task",
         )
 
     @cached_property
@@ -199,65 +200,70 @@ class StoppingRule:
         return self.judge(record).verdict
 
     def _rule(self, record: RunRecord) -> Ruling:
-        baseline = record.baseline(self.goal)
         judged = self.judged_forecast(record)
-        parts = self._rule_by_parts(record, judged)
-        if parts is not None:
-            return parts
+        by_parts = self._rule_by_parts(record, judged)
+        if by_parts is not None:
+            return by_parts
         forecast = judged if self.judged_by is None else None
-        prob = judged.prob_meets(self.goal, baseline)
+        prob = judged.prob_meets(self.goal, record.baseline(self.goal))
         threshold = self.threshold(record)
-        low, high = judged.interval(0.9)
-        said = (
-            f"{chance(self.goal, baseline)} = {prob:.3f} at step {judged.step}, forecast "
-            f"{judged.point:.4g} (90 %: {low:.4g} to {high:.4g})"
-        )
-        if self.judged_by is not None:
-            said += ", the history left out"
-        below = threshold is not None and max(prob, MIN_PROB) < threshold
+        words = self._forecast_words(record, judged, prob)
         evaluated = first_evaluation(record, self.goal.metric) is not None
+        below = threshold is not None and max(prob, MIN_PROB) < threshold
         poor = below and evaluated
         if poor and forecast is None:  # `forecaster`, where it is not the judge, has to agree
             forecast = self.forecaster.predict(record, self.goal)
-            poor = forecast.prob_meets(self.goal, baseline) < POOR_PROBABILITY
+            poor = forecast.prob_meets(self.goal, record.baseline(self.goal)) < POOR_PROBABILITY
         if poor:
             rate = f"at most {self.false_stop_rate:.0%} of good runs"
-            held = f"{rate} ever fall below it" if self.caution == 1.0 else f"set for {rate}"
-            reason = f"{said}; below the threshold of {threshold:.2g}: {held} ({self.source})."
-            return Ruling(
-                Verdict.NO_GO, reason, prob_good=prob, threshold=threshold, forecast=forecast
-            )
-        lost = None if threshold is not None else self._stays_far_below(record)
-        if lost is not None and prob < POOR_PROBABILITY:
-            return Ruling(Verdict.NO_GO, f"{lost}. {said}.", prob_good=prob, forecast=forecast)
+            bound = f"{rate} ever fall below it" if self.caution == 1.0 else f"set for {rate}"
+            verdict = Verdict.NO_GO
+            reason = f"{words}; below the threshold of {threshold:.2g}: {bound} ({self.source})."
+        elif (bad := self._bad_start(record, prob, threshold)) is not None:
+            verdict, reason = Verdict.NO_GO, f"{bad}. {words}."
+        else:
+            likely = prob >= GO_PROBABILITY
+            verdict = Verdict.GO if likely and evaluated else Verdict.UNDECIDED
+            if likely and not evaluated:
+                remark = f"but {self.goal.metric} of this run has not been evaluated yet"
+            else:
+                remark = self._why_no_stop(record, threshold, below=below, evaluated=evaluated)
+            reason = f"{words}; {remark}."
+        return Ruling(verdict, reason, prob_good=prob, threshold=threshold, forecast=forecast)
+
+    def _forecast_words(self, record: RunRecord, judged: Forecast, prob: float) -> str:
+        low, high = judged.interval(0.9)
+        words = (
+            f"{chance(self.goal, record.baseline(self.goal))} = {prob:.3f} at step {judged.step}, "
+            f"forecast {judged.point:.4g} (90 %: {low:.4g} to {high:.4g})"
+        )
+        return words if self.judged_by is None else f"{words}, the history left out"
+
+    def _why_no_stop(
+        self, record: RunRecord, threshold: float | None, *, below: bool, evaluated: bool
+    ) -> str:
+        """Why a look does not end the run."""
         if threshold is None:
-            held = self.cannot_stop(record)
-        elif below and evaluated:
-            held = (
+            return self.cannot_stop(record)
+        if not below:
+            return f"not below the threshold of {threshold:.2g} ({self.source})"
+        if evaluated:
+            return (
                 f"below the threshold of {threshold:.2g}, but with completed runs of this task "
                 f"P(good) is at least {POOR_PROBABILITY:g}"
             )
-        elif below:
-            held = (
-                f"below the threshold of {threshold:.2g}, but {self.goal.metric} of this run has "
-                "not been evaluated yet: no run is stopped before its first evaluation"
-            )
-        else:
-            held = f"not below the threshold of {threshold:.2g} ({self.source})"
-        likely = prob >= GO_PROBABILITY
-        if likely and not evaluated:
-            held = f"but {self.goal.metric} of this run has not been evaluated yet"
-        verdict = Verdict.GO if likely and evaluated else Verdict.UNDECIDED
-        reason = f"{said}; {held}."
-        return Ruling(verdict, reason, prob_good=prob, threshold=threshold, forecast=forecast)
+        return (
+            f"below the threshold of {threshold:.2g}, but {self.goal.metric} of this run has "
+            "not been evaluated yet: no run is stopped before its first evaluation"
+        )
 
     def _rule_by_parts(self, record: RunRecord, judged: Forecast) -> Ruling | None:
         """Ruling by what is known of the untrained model and by the training so far."""
         if self.parts is None:
             return None
-        what = chance(self.goal, record.baseline(self.goal))
+        event = chance(self.goal, record.baseline(self.goal))
         ruling = watching.rule_by_parts(
-            record, self.goal, judged, self.parts, self.false_stop_rate, chance=what
+            record, self.goal, judged, self.parts, self.false_stop_rate, chance=event
         )
         if ruling is None or ruling.prob_good is None:
             return None
@@ -266,8 +272,8 @@ class StoppingRule:
             return replace(ruling, verdict=Verdict.GO if likely else Verdict.UNDECIDED)
         if self.judged_by is None:
             return ruling
-        known = self.forecaster.predict(record, self.goal)
-        if known.prob_meets(self.goal, record.baseline(self.goal)) < POOR_PROBABILITY:
+        with_history = self.forecaster.predict(record, self.goal)
+        if with_history.prob_meets(self.goal, record.baseline(self.goal)) < POOR_PROBABILITY:
             return ruling
         promise = f"{ruling.reason} But completed runs of this task promise more."
         return replace(ruling, verdict=Verdict.UNDECIDED, reason=promise)
@@ -300,11 +306,12 @@ class StoppingRule:
             )
         return None
 
-    def _stays_far_below(self, record: RunRecord) -> str | None:
+    def _bad_start(self, record: RunRecord, prob: float, threshold: float | None) -> str | None:
         """Why a run that packaged runs say nothing about is poor by its own evidence."""
-        if (self.can_stop and self.caution == 1.0) or (
-            self.false_stop_rate < bad_start.FALSE_STOPS
-        ):
+        calibrated = self.can_stop and self.caution == 1.0
+        if threshold is not None or prob >= POOR_PROBABILITY or calibrated:
+            return None
+        if self.false_stop_rate < bad_start.FALSE_STOPS:
             return None
         return bad_start.stays_far_below(record, self.goal)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hf_ftrisk.forecast.change_model import family_of, load_change_model
 from hf_ftrisk.forecast.conformal import DEPTHS
-from hf_ftrisk.forecast.features import RANGES, seen
+from hf_ftrisk.forecast.features import RANGES, run_state
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
@@ -62,7 +62,7 @@ def test_any_log_gives_a_finite_forecast_inside_the_range_of_its_metric(case):
 @settings(max_examples=60, deadline=None)
 def test_features_are_bounded_whatever_was_logged(case):
     record, goal = case
-    state = seen(record, goal)
+    state = run_state(record, goal)
     if state is None:
         return
     for value, (low, high) in zip(state.features, RANGES.values(), strict=True):
@@ -73,7 +73,7 @@ def test_features_are_bounded_whatever_was_logged(case):
 @settings(max_examples=60, deadline=None)
 def test_no_forecast_is_farther_from_the_last_value_than_runs_ever_went(case):
     record, goal = case
-    state = seen(record, goal)
+    state = run_state(record, goal)
     if state is None:
         return
     model = load_change_model(family_of(state.scale))

@@ -61,38 +61,40 @@ def gain_features(at: np.ndarray, units: np.ndarray) -> dict[str, float]:
 
 
 def _gains(at: np.ndarray, best: np.ndarray) -> dict[str, float]:
-    now, top, n = float(at[-1]), float(best[-1]), best.size
+    progress, top, n = float(at[-1]), float(best[-1]), best.size
 
     def since(share: float) -> float:
-        return top - float(best[max(int(np.searchsorted(at, share * now, side="right")) - 1, 0)])
+        return top - float(
+            best[max(int(np.searchsorted(at, share * progress, side="right")) - 1, 0)]
+        )
 
     features = {f"gain_{k}": _log(top - float(best[max(n - 1 - k, 0)])) for k in (1, 2, 3, 5, 10)}
     marks = {"quarter": 0.25, "half": 0.5, "two_thirds": 0.67, "80": 0.8, "90": 0.9}
     features |= {f"gain_from_{name}": _log(since(share)) for name, share in marks.items()}
-    features["gain_mirrored"] = _log(since(max(2.0 - 1.0 / now, 0.0)))
-    features["doubling"] = _log(since(0.5) * math.log2(1.0 / now))
-    last, before = since(0.5), since(0.25) - since(0.5)
+    features["gain_mirrored"] = _log(since(max(2.0 - 1.0 / progress, 0.0)))
+    features["doubling"] = _log(since(0.5) * math.log2(1.0 / progress))
+    last, previous = since(0.5), since(0.25) - since(0.5)
     features["slowing"] = 1.5 if last > 0 else 0.0
-    if before > 1e-9:
-        features["slowing"] = min(last / before, 1.5)
+    if previous > 1e-9:
+        features["slowing"] = min(last / previous, 1.5)
     features["gained"] = _log(top - float(best[0]))
     return features
 
 
 def _noise(at: np.ndarray, units: np.ndarray) -> dict[str, float]:
-    n, now = units.size, float(at[-1])
-    evaluations_left = max((1.0 - now) / max(float(np.median(np.diff(at))), 1e-9), 0.0)
+    n, progress = units.size, float(at[-1])
+    evaluations_left = max((1.0 - progress) / max(float(np.median(np.diff(at))), 1e-9), 0.0)
     noise = abs(float(units[-1] - units[-2]))
     if n > 3:
         noise = float(np.median(np.abs(np.diff(units[-_RECENT:], 2)))) / 2.4
     recent = float(units[-5:].mean())
-    before = units[-10:-5] if n >= 10 else units[: max(n - 5, 1)]
+    earlier = units[-10:-5] if n >= 10 else units[: max(n - 5, 1)]
     return {
         "noise": _log(noise),
         "noise_to_come": _log(noise * math.sqrt(2.0 * math.log1p(evaluations_left))),
         "below_best_5": _log(float(units.max()) - recent),
-        "change_5": _log(recent - float(before.mean())),
-        "progress": now,
+        "change_5": _log(recent - float(earlier.mean())),
+        "progress": progress,
         "evaluations_left": math.log1p(evaluations_left),
     }
 
@@ -115,22 +117,22 @@ def _line(at: np.ndarray, units: np.ndarray) -> dict[str, float]:
 
 
 def _waits(at: np.ndarray, units: np.ndarray, best: np.ndarray) -> dict[str, float]:
-    now, top = float(at[-1]), int(np.argmax(units))
+    progress, best_at = float(at[-1]), int(np.argmax(units))
     longest, base, since = 0.0, float(best[0]), float(at[0])
-    for when, value in zip(at[1:].tolist(), best[1:].tolist(), strict=True):
+    for share, value in zip(at[1:].tolist(), best[1:].tolist(), strict=True):
         if value > base + 1.0:
-            longest, base, since = max(longest, when - since), value, when
+            longest, base, since = max(longest, share - since), value, share
     behind = np.flatnonzero(best[-1] - best > 1.0)
     entered = float(at[behind[-1]]) if behind.size else 0.0
     return {
         "below_best": _log(float(best[-1] - units[-1])),
-        "since_best": (now - float(at[top])) / now,
-        "since_best_of_run": now - float(at[top]),
-        "evaluations_since_best": math.log1p(units.size - 1 - top),
-        "stale": (now - entered) / now,
-        "longest_wait": longest / now,
-        "wait": (now - since) / now,
-        "wait_over_longest": min((now - since) / (longest + 1e-9), 20.0),
+        "since_best": (progress - float(at[best_at])) / progress,
+        "since_best_of_run": progress - float(at[best_at]),
+        "evaluations_since_best": math.log1p(units.size - 1 - best_at),
+        "stale": (progress - entered) / progress,
+        "longest_wait": longest / progress,
+        "wait": (progress - since) / progress,
+        "wait_over_longest": min((progress - since) / (longest + 1e-9), 20.0),
     }
 
 

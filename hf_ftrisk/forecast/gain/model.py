@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_ftrisk.forecast.features import FEATURES, seen
+from hf_ftrisk.forecast.features import FEATURES, run_state
 from hf_ftrisk.forecast.gain.features import GAIN_FEATURES, gain_features
 from hf_ftrisk.forecast.gain.tolerance import evaluations, tolerance_of
 from hf_ftrisk.forecast.gain.trees import BoostedTrees
@@ -84,15 +84,15 @@ class GainModel:
     trees: BoostedTrees
     columns: tuple[str, ...]
 
-    def gain(self, record: RunRecord, goal: Goal, asked: float | None = None) -> Gain | None:
+    def gain(self, record: RunRecord, goal: Goal, tolerance: float | None = None) -> Gain | None:
         """The gain still to come; None before the second evaluation, or after the last step.
 
         Args:
             record: the run so far.
             goal: metric and direction.
-            asked: gain that matters, in the metric's units; None: `tolerance_of`.
+            tolerance: gain that matters, in the metric's units; None: `tolerance_of`.
         """
-        chances = self._chances(record, goal, asked, LADDER)
+        chances = self._chances(record, goal, tolerance, LADDER)
         if chances is None:
             return None
         steps, values = evaluations(record, goal)
@@ -101,42 +101,44 @@ class GainModel:
         return Gain(
             best=float(values[best]),
             best_step=int(steps[best]),
-            tolerance=tolerance_of(goal, record, asked),
+            tolerance=tolerance_of(goal, record, tolerance),
             chances=tuple(falling.tolist()),
         )
 
-    def chance(self, record: RunRecord, goal: Goal, asked: float | None = None) -> float | None:
+    def chance(self, record: RunRecord, goal: Goal, tolerance: float | None = None) -> float | None:
         """`Gain.chance` alone, a fraction of its cost."""
-        chances = self._chances(record, goal, asked, (1.0,))
+        chances = self._chances(record, goal, tolerance, (1.0,))
         return None if chances is None else float(chances[0])
 
     def _chances(
-        self, record: RunRecord, goal: Goal, asked: float | None, scales: tuple[float, ...]
+        self, record: RunRecord, goal: Goal, tolerance: float | None, scales: tuple[float, ...]
     ) -> np.ndarray | None:
         steps, _ = evaluations(record, goal)
         if steps.size < 2 or steps[-1] >= record.max_steps:
             return None
-        looks = [look_rows(record.prefix(step), goal, asked) for step in _window(steps, record)]
+        looks = [look_rows(record.prefix(step), goal, tolerance) for step in _window(steps, record)]
         rows = np.array([look.row(self.columns, scale) for scale in scales for look in looks])
         logs = np.log(np.maximum(self.trees.chance(rows), _LEAST)).reshape(len(scales), -1)
         return np.asarray(np.exp(logs.mean(axis=1)))
 
     def look_chances(
-        self, record: RunRecord, goal: Goal, asked: float | None = None
+        self, record: RunRecord, goal: Goal, tolerance: float | None = None
     ) -> tuple[list[int], np.ndarray]:
         """Looks of a completed run, as indices of its evaluations, and `Gain.chance` (n,) at each.
 
         Args:
             record: the run.
             goal: metric and direction.
-            asked: gain that matters, in the metric's units; None: `tolerance_of`.
+            tolerance: gain that matters, in the metric's units; None: `tolerance_of`.
         """
         steps, _ = evaluations(record, goal)
         indices = look_indices(steps, record.max_steps)
         if not indices:
             return [], np.empty(0)
-        parts = [record.prefix(float(steps[i])) for i in indices]
-        rows = np.array([look_rows(part, goal, asked).row(self.columns, 1.0) for part in parts])
+        prefixes = [record.prefix(float(steps[i])) for i in indices]
+        rows = np.array(
+            [look_rows(prefix, goal, tolerance).row(self.columns, 1.0) for prefix in prefixes]
+        )
         return indices, averaged(self.trees.chance(rows), steps[indices] / record.max_steps)
 
     @classmethod
@@ -211,22 +213,22 @@ class LookRow:
         return [features.get(name, math.nan) for name in columns]
 
 
-def look_rows(record: RunRecord, goal: Goal, asked: float | None = None) -> LookRow:
+def look_rows(record: RunRecord, goal: Goal, tolerance: float | None = None) -> LookRow:
     """What a run so far says at its last evaluation; it has two or more."""
     steps, values = evaluations(record, goal)
     sign = 1.0 if goal.greater_is_better else -1.0
-    state = seen(record, goal)
+    state = run_state(record, goal)
     shared = np.full(len(FEATURES), np.nan) if state is None else state.features
     end = goal.bounds[1] if goal.greater_is_better else max(goal.bounds[0], 0.0)
-    bounded = goal.kind != "real" and math.isfinite(end)
+    has_end = goal.kind != "real" and math.isfinite(end)
     names = (f"shared/{name}" for name in FEATURES)
     return LookRow(
         shared=dict(zip(names, shared.tolist(), strict=True)),
         at=steps / record.max_steps,
         values=sign * values,
-        end=sign * end if bounded else None,
+        end=sign * end if has_end else None,
         is_loss=goal.kind == "loss",
-        tolerance=tolerance_of(goal, record, asked),
+        tolerance=tolerance_of(goal, record, tolerance),
     )
 
 

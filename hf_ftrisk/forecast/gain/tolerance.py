@@ -25,22 +25,22 @@ def evaluations(record: RunRecord, goal: Goal) -> tuple[np.ndarray, np.ndarray]:
     return steps[is_trained], values[is_trained]
 
 
-def tolerance_of(goal: Goal, record: RunRecord, asked: float | None = None) -> float:
+def tolerance_of(goal: Goal, record: RunRecord, tolerance: float | None = None) -> float:
     """The gain that matters, in the metric's units.
 
     Args:
         goal: the metric.
         record: the run so far.
-        asked: the user's own; None: one point of a rate, a correlation or an error per word, 2 %
-            of the best loss so far, 2 % of the greatest value of a metric of another scale; for a
-            rate not less than the standard error of its best evaluation, where the number of
+        tolerance: the user's own; None: one point of a rate, a correlation or an error per word,
+            2 % of the best loss so far, 2 % of the greatest value of a metric of another scale; for
+            a rate not less than the standard error of its best evaluation, where the number of
             evaluated rows is known.
 
     Raises:
         ValueError: a tolerance that is not a finite number above 0.
     """
-    if asked is not None:
-        return checked_tolerance(asked, goal)
+    if tolerance is not None:
+        return checked_tolerance(tolerance, goal)
     _, values = evaluations(record, goal)
     if not values.size:
         return _POINT * goal.unit
@@ -54,15 +54,15 @@ def tolerance_of(goal: Goal, record: RunRecord, asked: float | None = None) -> f
     return max(_SHARE_OF_A_LOSS * size, _LEAST)
 
 
-def checked_tolerance(asked: float, goal: Goal | None = None) -> float:
+def checked_tolerance(tolerance: float, goal: Goal | None = None) -> float:
     """The tolerance, refused where it cannot be one."""
-    if isinstance(asked, bool) or not math.isfinite(asked) or asked <= 0:
+    if isinstance(tolerance, bool) or not math.isfinite(tolerance) or tolerance <= 0:
         units = "the goal's metric" if goal is None else goal.metric
         raise ValueError(
             f"tolerance must be a finite number above 0, in units of {units}: the gain that "
-            f"is not worth the rest of a run; got {asked!r}"
+            f"is not worth the rest of a run; got {tolerance!r}"
         )
-    return float(asked)
+    return float(tolerance)
 
 
 def check_finish(way: str | None, tolerance: float | None) -> None:

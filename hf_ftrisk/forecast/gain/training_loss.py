@@ -23,12 +23,18 @@ def with_training_loss(record: RunRecord) -> RunRecord:
     steps, losses = record.train_curve()
     is_usable = np.isfinite(losses) & (losses > 0)
     steps, losses = steps[is_usable], losses[is_usable]
-    part = np.ceil(steps / record.max_steps * PARTS - 1e-9).astype(int)
+    part_of_step = np.ceil(steps / record.max_steps * PARTS - 1e-9).astype(int)
     done = record.progress * PARTS + 1e-9
-    over = [p for p in np.unique(part).tolist() if 0 < p <= min(done, PARTS)]
+    complete = [
+        number for number in np.unique(part_of_step).tolist() if 0 < number <= min(done, PARTS)
+    ]
     return replace(
         record,
-        eval_step=np.array([p * record.max_steps / PARTS for p in over]),
-        evals={TRAIN_LOSS.metric: np.array([float(losses[part == p].mean()) for p in over])},
+        eval_step=np.array([number * record.max_steps / PARTS for number in complete]),
+        evals={
+            TRAIN_LOSS.metric: np.array(
+                [float(losses[part_of_step == number].mean()) for number in complete]
+            )
+        },
         nan_steps={},
     )

@@ -178,14 +178,14 @@ class RelatedRuns:
         outcomes: (n,) outcomes, in the units of `in_units`.
         cold: (n, n_depths) the cold forecast's median at each depth of `conformal.DEPTHS`; NaN
             before the first evaluation.
-        known: what has been computed of them.
+        cache: what has been computed of them.
     """
 
     records: tuple[RunRecord, ...]
     goal: Goal
     outcomes: np.ndarray
     cold: np.ndarray
-    known: RunCache = field(default_factory=RunCache)
+    cache: RunCache = field(default_factory=RunCache)
 
     @classmethod
     def of(
@@ -194,7 +194,7 @@ class RelatedRuns:
         history: Sequence[RunRecord],
         goal: Goal,
         cold_median: ColdMedian,
-        known: RunCache,
+        cache: RunCache,
     ) -> RelatedRuns:
         """The runs of a history that are comparable to a record, the latest `MAX_RELATED`.
 
@@ -203,7 +203,7 @@ class RelatedRuns:
             history: completed runs of any task.
             goal: what is forecast.
             cold_median: the cold forecast's median for a prefix, in the units of `in_units`.
-            known: what has been computed of completed runs already.
+            cache: what has been computed of completed runs already.
         """
         task = of_task(history, record.task)
         related = tuple(r for r in task if comparable(record, r, goal))
@@ -212,8 +212,8 @@ class RelatedRuns:
             related,
             goal,
             in_units(np.array([r.outcome(goal) for r in related]), goal),
-            np.array([known.cold(r, goal, cold_median) for r in related]),
-            known,
+            np.array([cache.cold(r, goal, cold_median) for r in related]),
+            cache,
         )
 
     def samples(self, record: RunRecord, cold: np.ndarray, n: int) -> np.ndarray:
@@ -226,7 +226,7 @@ class RelatedRuns:
         """
         k = self.outcomes.size
         share = record.progress
-        raw = np.array([self.known.features(r, self.goal, share) for r in self.records])
+        raw = np.array([self.cache.features(r, self.goal, share) for r in self.records])
         new_raw = features(record, self.goal, share)
         standard, new = standardized(raw, new_raw)
         estimate = self._estimate(standard, new, float(np.median(cold)), share)
@@ -266,7 +266,7 @@ class RelatedRuns:
         return before if fallen > _FALLEN and usual < _USUAL else None
 
     def _out_of_support(self, record: RunRecord) -> float:
-        rows = [self.known.features(r, self.goal, record.progress)[0] for r in self.records]
+        rows = [self.cache.features(r, self.goal, record.progress)[0] for r in self.records]
         return out_of_support(
             np.array(rows), float(features(record, self.goal, record.progress)[0])
         )

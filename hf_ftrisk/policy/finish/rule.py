@@ -225,13 +225,13 @@ def harmful_score(
     steps, values = evaluations(record, goal)
     better = values if goal.greater_is_better else -values
     indices, chances = (model or load_gain_model()).look_chances(record, goal, tolerance)
-    found = math.inf
+    lowest = math.inf
     for i, chance in zip(indices, chances.tolist(), strict=True):
-        seen = record.prefix(float(steps[i]))
+        prefix = record.prefix(float(steps[i]))
         gained = float(better[i + 1 :].max(initial=-math.inf) - better[: i + 1].max())
-        if gained > tolerance_of(goal, seen, tolerance) * _ROUNDING:
-            found = min(found, chance / _easing(seen, goal))
-    return found
+        if gained > tolerance_of(goal, prefix, tolerance) * _ROUNDING:
+            lowest = min(lowest, chance / _easing(prefix, goal))
+    return lowest
 
 
 @dataclass(frozen=True)
@@ -276,9 +276,9 @@ def finish_rule(
         scores = tuple(harmful_score(run, goal, tolerance) for run in runs)
         source = f"{len(runs)} completed runs of this task"
         return FinishRule(goal, tolerance, lost_rate, scores, (), source)
-    known = packaged_scores("train_loss" if goal.metric == TRAIN_LOSS.metric else "evaluation")
+    packaged = packaged_scores("train_loss" if goal.metric == TRAIN_LOSS.metric else "evaluation")
     source = (
-        f"{len(known.scores)} curves of completed runs of {len(set(known.groups))} other tasks, "
-        "not of this one"
+        f"{len(packaged.scores)} curves of completed runs of {len(set(packaged.groups))} other "
+        "tasks, not of this one"
     )
-    return FinishRule(goal, tolerance, lost_rate, known.scores, known.groups, source)
+    return FinishRule(goal, tolerance, lost_rate, packaged.scores, packaged.groups, source)

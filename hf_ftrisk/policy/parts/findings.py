@@ -77,22 +77,22 @@ def finding(part: str, probe: RunRecord, goal: Goal, baseline: float | None) -> 
 
 
 def _signal(run: _Run) -> tuple[str, str]:
-    known = run.static
-    if "input_gain" in known:
-        said = (
-            f"the loss of a target is only {known['input_gain']:.3g} nats a token lower after its "
-            f"own input than after another row's ({known.get('input_gain_z', 0.0):.1f} standard "
+    static = run.static
+    if "input_gain" in static:
+        evidence = (
+            f"the loss of a target is only {static['input_gain']:.3g} nats a token lower after its "
+            f"own input than after another row's ({static.get('input_gain_z', 0.0):.1f} standard "
             "errors)"
         )
     else:
-        score, shuffled = known.get("signal_score", math.nan), known.get("signal_shuffled", 0.0)
-        said = (
+        score, shuffled = static.get("signal_score", math.nan), static.get("signal_shuffled", 0.0)
+        evidence = (
             "a linear probe of the frozen model predicts the training labels no better than "
             f"shuffled ones: score {score:.3f} against {shuffled:.3f} "
-            f"(p = {known.get('signal_p', 1.0):.2g}, {known.get('signal_rows', 0.0):.0f} rows)"
+            f"(p = {static.get('signal_p', 1.0):.2g}, {static.get('signal_rows', 0.0):.0f} rows)"
         )
     return (
-        f"No signal: {said}.",
+        f"No signal: {evidence}.",
         "Read ten training rows with their labels: a shuffled or wrong label column looks like "
         "this. If the labels are right, this model's features may not hold what they depend on: "
         "try a larger or better suited model.",
@@ -100,25 +100,26 @@ def _signal(run: _Run) -> tuple[str, str]:
 
 
 def _reach(run: _Run) -> tuple[str, str]:
-    has, asked = probe_skill(run.static), skill_asked(run.goal, run.baseline)
-    has, asked = has or 0.0, asked or 0.0
+    needed = skill_asked(run.goal, run.baseline) or 0.0
+    skill_of_probe = max(probe_skill(run.static) or 0.0, 0.0)
     odds = probe_log_odds(run.probe, run.goal)
-    within = 0.0 if odds is None else 1.0 / (1.0 + math.exp(-odds))
+    reachable = 0.0 if odds is None else 1.0 / (1.0 + math.exp(-odds))
     return (
-        f"Target out of reach: {run.goal} asks for {asked:.0%} of the way from the trivial "
-        f"baseline to a perfect value; a linear probe of the frozen model gets {max(has, 0.0):.0%} "
-        f"of the way, and about {within:.0%} with all the rows that the run sees.",
-        _lower_target(run, within),
+        f"Target out of reach: {run.goal} asks for {needed:.0%} of the way from the trivial "
+        f"baseline to a perfect value; a linear probe of the frozen model gets "
+        f"{skill_of_probe:.0%} of the way, and about {reachable:.0%} with all the rows that the "
+        "run sees.",
+        _lower_target(run, reachable),
     )
 
 
-def _lower_target(run: _Run, within: float) -> str:
+def _lower_target(run: _Run, reachable: float) -> str:
     """The target that this skill reaches."""
     goal, baseline = run.goal, run.baseline
     best = goal.bounds[1] if goal.greater_is_better else goal.bounds[0]
     if baseline is None or not math.isfinite(best):
         return "Set a lower target, or take a larger model or more data."
-    value = baseline + within * (best - baseline)
+    value = baseline + reachable * (best - baseline)
     side = "below" if goal.greater_is_better else "above"
     return f"Set a target {side} {value:.3g}, or take a larger model or more data."
 
@@ -153,10 +154,10 @@ def _one_digit(value: float) -> str:
 
 
 def _movement(run: _Run) -> tuple[str, str]:
-    known = _rates(run)
-    if known is None:
+    rates = _rates(run)
+    if rates is None:
         return "Cannot move: the learning rates are too low.", "Raise the learning rate."
-    rate, gain, needed, factor = known
+    rate, gain, needed, factor = rates
     return (
         f"Cannot move: at a peak learning rate of {rate:.2g} all steps together lower the loss by "
         f"at most about {gain:.2g} (first-order estimate), and the goal needs {needed:.2g}.",
@@ -165,17 +166,19 @@ def _movement(run: _Run) -> tuple[str, str]:
 
 
 def _simulated(run: _Run) -> tuple[str, str]:
-    known, static = _rates(run), run.static
+    rates, static = _rates(run), run.static
     score, trivial = static.get("simulated_score"), static.get("signal_eval_trivial")
-    said = "."
+    score_words = "."
     if score is not None and trivial is not None:
-        said = f" scores {score:.3f} on evaluation rows, and the most frequent class {trivial:.3f}."
+        score_words = (
+            f" scores {score:.3f} on evaluation rows, and the most frequent class {trivial:.3f}."
+        )
     advice = f"Train longer: {2 * run.probe.max_steps} steps rather than {run.probe.max_steps}."
-    if known is not None and known[3] * _MAX_GAIN > 1.0:
-        advice = f"Raise the learning rate: {_suggestion(known[0], known[2], known[3])}."
+    if rates is not None and rates[3] * _MAX_GAIN > 1.0:
+        advice = f"Raise the learning rate: {_suggestion(rates[0], rates[2], rates[3])}."
     return (
         "Learns too slowly for this schedule: a linear head on the frozen model that is trained "
-        f"for as long{said}",
+        f"for as long{score_words}",
         advice,
     )
 
@@ -194,28 +197,28 @@ def _heat(run: _Run) -> tuple[str, str]:
 
 def _cooler(run: _Run, rate: float) -> str:
     """A range below `rate`, by what the schedule then moves; a tenth where that lies above."""
-    known = _rates(run)
-    if known is None or known[3] * _MAX_GAIN >= 1.0:
+    rates = _rates(run)
+    if rates is None or rates[3] * _MAX_GAIN >= 1.0:
         return f"Lower the learning rate, for a start to {_one_digit(rate / 10.0)}."
-    return f"Lower the learning rate: {_suggestion(rate, known[2], known[3])}."
+    return f"Lower the learning rate: {_suggestion(rate, rates[2], rates[3])}."
 
 
 def _stability(run: _Run) -> tuple[str, str]:
     losses = run.probe.train_curve()[1]
     first, last = (float(part.mean()) for part in (losses[:1], losses[-3:]))
     advice = "Lower the learning rate." if run.rate is None else _cooler(run, run.rate)
-    rate = "" if run.rate is None else f" at learning rate {run.rate:.2g}"
+    rate_words = "" if run.rate is None else f" at learning rate {run.rate:.2g}"
     return (
         f"Unstable: the training loss went from {first:.3g} to {last:.3g} in "
-        f"{run.probe.last_step:.0f} steps{rate}.",
+        f"{run.probe.last_step:.0f} steps{rate_words}.",
         advice,
     )
 
 
 def _separation(run: _Run) -> tuple[str, str]:
     _, areas = run.probe.curve(ORDERING)
-    known = [area for area in areas.tolist() if math.isfinite(area)]
-    area = f"{known[-1]:.2f}" if known else "unknown"
+    finite = [area for area in areas.tolist() if math.isfinite(area)]
+    area = f"{finite[-1]:.2f}" if finite else "unknown"
     return (
         f"Learns too slowly: after {run.probe.last_step:.0f} of {run.probe.max_steps} steps the "
         f"model's scores hardly tell the classes of evaluation rows apart: area under the ROC "
@@ -228,14 +231,14 @@ def _learning(run: _Run) -> tuple[str, str]:
     losses = run.probe.train_curve()[1]
     last = float(losses[-3:].mean()) if losses.size else math.nan
     trivial = trivial_loss(run.probe)
-    beside = "" if trivial is None else f", that of a constant prediction {trivial:.3g}"
-    known = _rates(run)
+    trivial_words = "" if trivial is None else f", that of a constant prediction {trivial:.3g}"
+    rates = _rates(run)
     advice = f"Train longer: {2 * run.probe.max_steps} steps rather than {run.probe.max_steps}."
-    if known is not None and known[3] > 1.0:
-        advice = f"Raise the learning rate: {_suggestion(known[0], known[2], known[3])}."
+    if rates is not None and rates[3] > 1.0:
+        advice = f"Raise the learning rate: {_suggestion(rates[0], rates[2], rates[3])}."
     return (
         f"Learns too slowly: after {run.probe.last_step:.0f} of {run.probe.max_steps} steps the "
-        f"loss is {last:.3g}{beside}.",
+        f"loss is {last:.3g}{trivial_words}.",
         advice,
     )
 

@@ -171,12 +171,12 @@ def skill_asked(goal: Goal, baseline: float | None) -> float | None:
 
 def trivial_loss(probe: RunRecord) -> float | None:
     """Loss of a predictor without learning: the labels' entropy, or the untrained model's loss."""
-    known = [
+    candidates = [
         probe.static.get("label_entropy") if "uniform_loss" in probe.static else None,
         probe.baselines.get(_EVAL_LOSS),
         probe.static.get("zero_shot_loss"),
     ]
-    return next((value for value in known if value is not None and value > 0.0), None)
+    return next((value for value in candidates if value is not None and value > 0.0), None)
 
 
 def needed_fall(probe: RunRecord, goal: Goal, asked: float | None) -> float | None:
@@ -222,8 +222,8 @@ def rows_seen(probe: RunRecord) -> float | None:
     if not rows or "batch_size" not in settings:
         return rows or None
     factors = ("batch_size", "gradient_accumulation_steps", "world_size")
-    shown = probe.max_steps * math.prod(float(settings.get(name) or 1) for name in factors)
-    return min(rows, shown)
+    drawn = probe.max_steps * math.prod(float(settings.get(name) or 1) for name in factors)
+    return min(rows, drawn)
 
 
 def _rows(probe: RunRecord) -> float | None:
@@ -248,23 +248,23 @@ def probe_skill(static: Mapping[str, float]) -> float | None:
 def probe_log_odds(probe: RunRecord, goal: Goal) -> float | None:
     """Log odds of the linear probe's skill, carried on to the rows that the run gets to see."""
     static = probe.static
-    has = probe_skill(static)
-    if has is None:
+    skill_of_probe = probe_skill(static)
+    if skill_of_probe is None:
         return None
     if goal.kind == "correlation" and "signal_correlation" in static:
-        has = static["signal_correlation"]
+        skill_of_probe = static["signal_correlation"]
     fitted, rows = static.get("signal_rows"), rows_seen(probe)
-    if not fitted or rows is None or has <= 0.0:
-        return _log_odds(has)
+    if not fitted or rows is None or skill_of_probe <= 0.0:
+        return _log_odds(skill_of_probe)
     doublings = _cut(math.log2(max(rows, 1.0) / fitted), 0.0, _MAX_DOUBLINGS)
-    return _log_odds(has) + _PER_DOUBLING * doublings
+    return _log_odds(skill_of_probe) + _PER_DOUBLING * doublings
 
 
 def _reach(probe: RunRecord, goal: Goal, asked: float | None) -> float | None:
-    has = probe_log_odds(probe, goal)
-    if has is None or asked is None:
+    log_odds = probe_log_odds(probe, goal)
+    if log_odds is None or asked is None:
         return None
-    return _cut(has - _log_odds(asked), -4.0, 2.0)
+    return _cut(log_odds - _log_odds(asked), -4.0, 2.0)
 
 
 def _log_odds(share: float) -> float:
@@ -279,17 +279,17 @@ def _losses(probe: RunRecord) -> tuple[np.ndarray, float | None]:
     """Finite training losses (n,), and the last finite evaluation loss."""
     losses = probe.train_curve()[1]
     steps, values = probe.curve(_EVAL_LOSS)
-    known = values[np.isfinite(values) & (steps > 0)]
-    return losses[np.isfinite(losses)], float(known[-1]) if known.size else None
+    evaluated = values[np.isfinite(values) & (steps > 0)]
+    return losses[np.isfinite(losses)], float(evaluated[-1]) if evaluated.size else None
 
 
 def _at_end(probe: RunRecord) -> float | None:
     """Loss at the probe's end: the mean of its last third of steps and its last evaluation."""
     losses, evaluated = _losses(probe)
-    found = [] if evaluated is None else [evaluated]
+    levels = [] if evaluated is None else [evaluated]
     if losses.size >= 3:
-        found.append(float(losses[-max(3, losses.size // 3) :].mean()))
-    return sum(found) / len(found) if found else None
+        levels.append(float(losses[-max(3, losses.size // 3) :].mean()))
+    return sum(levels) / len(levels) if levels else None
 
 
 def _learning(probe: RunRecord) -> float | None:
@@ -301,19 +301,19 @@ def _learning(probe: RunRecord) -> float | None:
 
 def _separation(probe: RunRecord) -> float | None:
     steps, areas = probe.curve(ORDERING)
-    known = areas[np.isfinite(areas) & (steps > 0)]
-    return _cut(2.0 * float(known[-1]) - 1.0, -0.2, 1.0) if known.size else None
+    finite = areas[np.isfinite(areas) & (steps > 0)]
+    return _cut(2.0 * float(finite[-1]) - 1.0, -0.2, 1.0) if finite.size else None
 
 
 def _progress(
     probe: RunRecord, goal: Goal, baseline: float | None, asked: float | None
 ) -> float | None:
     steps, values = probe.curve(goal.metric)
-    known = values[np.isfinite(values) & (steps > 0)]
-    if asked is None or not known.size:
+    finite = values[np.isfinite(values) & (steps > 0)]
+    if asked is None or not finite.size:
         return None
-    has = skill(goal, baseline, float(known[-1]))
-    return None if has is None else _cut(has / asked, -0.3, 1.0)
+    reached = skill(goal, baseline, float(finite[-1]))
+    return None if reached is None else _cut(reached / asked, -0.3, 1.0)
 
 
 def _stability(probe: RunRecord) -> float | None:
@@ -321,14 +321,14 @@ def _stability(probe: RunRecord) -> float | None:
     if losses.size and not math.isfinite(losses[-1]):
         return -2.0
     end = _at_end(probe)
-    began = [
+    beginnings = [
         value
         for value in (probe.static.get("zero_shot_loss"), trivial_loss(probe))
         if value is not None
     ]
-    if end is None or not began or end <= 0.0:
+    if end is None or not beginnings or end <= 0.0:
         return None
-    return -_cut(math.log2(end / max(began)), 0.0, 2.0)
+    return -_cut(math.log2(end / max(beginnings)), 0.0, 2.0)
 
 
 def _simulated(static: Mapping[str, float], asked: float | None) -> float | None:
