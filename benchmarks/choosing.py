@@ -10,7 +10,7 @@ Every method sees the same evaluations and pays for the same steps. Regret is th
 chosen run's outcome from the best one's in its pool: points, or percent of a loss. Sources weigh
 alike; intervals are percentiles of a bootstrap over sources, pools within them resampled too.
 Forecasts are fitted without the source of the pool. Nothing of `hf_ftrisk.choosing` was chosen on
-the held-out pools.
+the held-out pools. Static signals alone are played on the own recordings that have them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.selection.baselines import BASELINES
+from benchmarks.selection.baselines import BASELINES, BEFORE
+from benchmarks.selection.equal_regret import compute_for, drawn_ratios
 from benchmarks.selection.pools import HELD_OUT, OWN, Pool
 from benchmarks.selection.replay import Bench, Memory, Method, rank_method
 
@@ -54,6 +55,17 @@ class Played:
     spent: np.ndarray
     lost: np.ndarray
     exact: np.ndarray
+
+    def of(self, pools: Sequence[int]) -> Played:
+        """The same on some of the pools, by their indices."""
+        picked = list(pools)
+        return Played(
+            self.regret[picked], self.spent[picked], self.lost[picked], self.exact[picked]
+        )
+
+
+Results = dict[str, dict[str, Played]]
+"""Method -> source -> what it came to there."""
 
 
 def play(method: Method, pools: Sequence[Pool], orders: int) -> Played:
@@ -104,7 +116,7 @@ def mean(parts: Sequence[np.ndarray]) -> float:
     return float(np.mean([part.mean() for part in parts]))
 
 
-def curve_table(results: dict[str, dict[str, Played]]) -> str:
+def curve_table(results: Results) -> str:
     """Regret by budget, with the interval and what else is asked at a fifth of the compute."""
     head = "| method | " + " | ".join(f"{budget:.0%}" for budget in BUDGETS)
     rows = [
@@ -125,7 +137,7 @@ def curve_table(results: dict[str, dict[str, Played]]) -> str:
     return "\n".join(rows)
 
 
-def source_table(results: dict[str, dict[str, Played]], shown: Sequence[str]) -> str:
+def source_table(results: Results, shown: Sequence[str]) -> str:
     """Regret at a fifth of the compute by source, for some methods."""
     at = BUDGETS.index(AT)
     rows = [
@@ -136,6 +148,61 @@ def source_table(results: dict[str, dict[str, Played]], shown: Sequence[str]) ->
         cells = " | ".join(f"{results[name][source].regret[:, at].mean():.2f}" for name in shown)
         rows.append(f"| {source} | {len(one.regret)} | {cells} |")
     return "\n".join(rows)
+
+
+def equal_regret_table(results: Results) -> str:
+    """What `rank` spends for the regret of the best ASHA, at each of its budgets."""
+    rows = [
+        "| ASHA's budget | best of its three | its regret | its compute | rank's compute for that "
+        "regret | share | 90 % interval |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    ours = [(one.spent, one.regret) for one in results["rank"].values()]
+    spent, regrets = (
+        np.array([mean([part[k][:, b] for part in ours]) for b in range(len(BUDGETS))])
+        for k in range(2)
+    )
+    rivals = {name: played for name, played in results.items() if name.startswith("ASHA")}
+    for b, budget in enumerate(BUDGETS):
+        regret_of = {n: mean([one.regret[:, b] for one in p.values()]) for n, p in rivals.items()}
+        name = min(regret_of, key=lambda n: regret_of[n])
+        theirs = [(one.spent, one.regret) for one in rivals[name].values()]
+        used = mean([part[0][:, b] for part in theirs])
+        needed = compute_for(regret_of[name], spent, regrets)
+        low, high = np.quantile(
+            drawn_ratios(ours, theirs, b, REPEATS), [0.05, 0.95], method="lower"
+        )
+        cells = " | ".join(_reached(value) for value in (needed, needed / used))
+        rows.append(
+            f"| {budget:.0%} | {name} | {regret_of[name]:.2f} | {used:.0%} | {cells} | "
+            f"{_reached(low)} to {_reached(high)} |"
+        )
+    return "\n".join(rows)
+
+
+def _reached(share: float) -> str:
+    return f"{share:.0%}" if np.isfinite(share) else "never"
+
+
+def before_table(sources: dict[str, list[Pool]], results: Results, orders: int) -> tuple[int, str]:
+    """Static signals alone beside some methods, on the pools that know them; how many those are."""
+    known = {
+        source: [p for p, pool in enumerate(pools) if pool.knows(("log_me", "zero_shot_loss"))]
+        for source, pools in sources.items()
+    }
+    known = {source: found for source, found in known.items() if found}
+    beside = {
+        name: {source: results[name][source].of(found) for source, found in known.items()}
+        for name in ("rank", "random", "last value at 10 %", "ASHA, 3", "full runs")
+    }
+    alone = {
+        name: {
+            source: play(method, [sources[source][p] for p in found], orders)
+            for source, found in known.items()
+        }
+        for name, method in BEFORE.items()
+    }
+    return sum(map(len, known.values())), curve_table({**alone, **beside}) if known else ""
 
 
 def table_text(names: Sequence[str], quick: bool, forecasts: Path | None) -> str:
@@ -162,9 +229,14 @@ def table_text(names: Sequence[str], quick: bool, forecasts: Path | None) -> str
         parts += [
             f"### {title}: {count} pools of {len(sources)} sources",
             curve_table(results),
+            "Compute for ASHA's regret:",
+            equal_regret_table(results),
             f"Regret at {AT:.0%} by source:",
             source_table(results, [*shown, "Hyperband, 3", "full runs"]),
         ]
+        known, table = before_table(sources, results, orders)
+        if known:
+            parts += [f"### {title}, before any step: {known} pools with static signals", table]
     memory.keep()
     return "\n\n".join(parts)
 

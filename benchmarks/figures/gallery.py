@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hf_ftrisk.choosing.entries import Entry, Ranked
-from hf_ftrisk.choosing.figure import plot_ranking
+from hf_ftrisk.choosing.figure import write_ranking
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy import decision_parts
@@ -131,8 +131,9 @@ def calibration(axes: Axes) -> None:
     plot_calibration(forecasts, outcomes, axes)
 
 
-def ranking(axes: Axes) -> None:
-    """Packaged runs of one data set with different settings, each seen to 30 %."""
+@cache
+def ranked() -> Ranked:
+    """Packaged runs of one data set with different settings, looked at up to 30 %."""
     chosen: dict[str, RunRecord] = {}
     for record in load_reference():
         rate = record.settings["learning_rate"]
@@ -142,16 +143,19 @@ def ranking(axes: Axes) -> None:
     for name, record in list(chosen.items())[:5]:
         prefix = record.prefix(0.3 * record.max_steps)
         forecast = Forecaster.default().predict(prefix, GOAL)
-        seen = prefix.finite("eval_accuracy")[1]
-        look = Look.of(int(prefix.last_step), forecast, GOAL, baseline=record.baseline(GOAL))
-        entries.append((name, record, prefix, forecast, float(seen[-1]), look))
+        steps, seen = prefix.curve("eval_accuracy")
+        looks = tuple(
+            Look(int(step), forecast.median, *forecast.interval(0.9), observed=float(value))
+            for step, value in zip(steps, seen, strict=True)
+        )
+        entries.append((name, record, prefix, forecast, float(seen[-1]), looks))
     levels = np.linspace(0.0005, 0.9995, 1000)
     rng = np.random.default_rng(0)
     draws = np.array(
         [rng.permutation([item[3].quantile(float(q)) for q in levels]) for item in entries]
     )
     best = np.bincount(draws.argmax(axis=0), minlength=len(entries)) / draws.shape[1]
-    ranked = [
+    found = [
         Entry(
             name=item[0],
             status="open",
@@ -164,12 +168,16 @@ def ranking(axes: Axes) -> None:
             spent=0.0,
             to_come=0.0,
             decided_by="forecast",
-            looks=(item[5],),
+            looks=item[5],
         )
         for item, chance in zip(entries, best, strict=True)
     ]
-    ranked.sort(key=lambda entry: -entry.prob_best)
-    plot_ranking(Ranked(GOAL, tuple(ranked), budget=0.3, spent=0.3, unit="steps"), axes)
+    found.sort(key=lambda entry: (entry.prob_best, entry.observed), reverse=True)
+    return Ranked(GOAL, tuple(found), budget=0.3, spent=0.3, unit="steps")
+
+
+def ranking(path: Path) -> Path:
+    return write_ranking(ranked(), path)
 
 
 FIGURES = {
@@ -179,5 +187,5 @@ FIGURES = {
     "gallery-parts": drawn(parts, (6.5, 3.4)),
     "gallery-regimes": drawn(regimes, (6.5, 5.5)),
     "gallery-calibration": drawn(calibration, (4.8, 4.6)),
-    "gallery-ranking": drawn(ranking, (7.5, 3.8)),
+    "gallery-ranking": ranking,
 }

@@ -150,6 +150,26 @@ def patience(rounds: int) -> Method:
     return choose
 
 
+def signal_alone(name: str, sign: float) -> Method:
+    """The candidate whose untrained model looks best; no step is trained, ties are drawn.
+
+    Args:
+        name: a static signal that all candidates have.
+        sign: 1 where more of it is better, -1 where less is.
+    """
+
+    def choose(bench: Bench, rng: np.random.Generator) -> int:
+        order = rng.permutation(bench.size).tolist()
+        return max(order, key=lambda i: sign * bench.pool.runs[i].record.static[name])
+
+    return choose
+
+
+# What is known of a candidate before any step; only recordings of the project have it.
+BEFORE: dict[str, Method] = {
+    "LogME alone": signal_alone("log_me", 1.0),
+    "zero-shot loss alone": signal_alone("zero_shot_loss", -1.0),
+}
 BASELINES: dict[str, Method] = {
     "random": random_choice,
     "last value at 10 %": last_value(0.1),

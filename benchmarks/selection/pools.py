@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.decisions.sources import known_signals, short_key
 from benchmarks.forecasting.held_out import fold_of
 from benchmarks.run_tables import (
     Run,
@@ -67,6 +68,11 @@ class Pool:
         sign = 1.0 if self.goal.greater_is_better else -1.0
         return 100.0 * ((sign * values).max() - sign * values)
 
+    def knows(self, signals: Iterable[str]) -> bool:
+        """Whether every candidate has these static signals."""
+        wanted = set(signals)
+        return all(wanted <= run.record.static.keys() for run in self.runs)
+
 
 def _drawn(source: str, runs: Sequence[Run], fold: str, at_least: int = MIN_POOL) -> Iterator[Pool]:
     """The pool itself where it is small, else random parts of it."""
@@ -97,10 +103,22 @@ def bert_pools() -> Iterator[Pool]:
             yield Pool(f"bert_seeds {task}", tuple(chunk), fold_of(f"bert {task}"))
 
 
+def _with_signals(runs: Iterable[Run]) -> Iterator[Run]:
+    """Recordings of ours with what was measured of their untrained models later as well."""
+    known = known_signals()
+    for run in runs:
+        settings = run.record.settings
+        measured = known.get(f"{settings['setting_id']}-s{settings['seed']}", {})
+        if settings["model"] == "minilm" and settings["method"] != "scratch":
+            measured = {**known.get(short_key(run.record), {}), **measured}
+        static = {**measured, **run.record.static}
+        yield replace(run, record=replace(run.record, static=static))
+
+
 def reference_pools() -> Iterator[Pool]:
     """The project's own short recordings, by data set."""
     cells: dict[tuple[str, str], list[Run]] = {}
-    for run in reference():
+    for run in _with_signals(reference()):
         cells.setdefault((run.group, run.goal.metric), []).append(run)
     for (group, _), runs in cells.items():
         yield from _drawn(f"own {group}", runs, fold_of(f"own {group}"))
@@ -109,7 +127,7 @@ def reference_pools() -> Iterator[Pool]:
 def long_pools() -> Iterator[Pool]:
     """The project's recordings of real length, by data set and metric."""
     cells: dict[tuple[str, str], list[Run]] = {}
-    for run in recordings():
+    for run in _with_signals(recordings()):
         cells.setdefault((run.group, run.goal.metric), []).append(run)
     for (group, metric), runs in cells.items():
         source = f"long {group}" + (" loss" if metric == "eval_loss" else "")

@@ -23,6 +23,7 @@ from hf_ftrisk.choosing.allocation import Standing, first_depth, next_move, pool
 from hf_ftrisk.choosing.beliefs import Belief
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.record import RunRecord
 
 
 @dataclass
@@ -111,12 +112,12 @@ class Memory:
             with np.load(file) as kept:
                 self._samples = dict(kept)
         self._forecasters: dict[str, Forecaster] = {}
-        self._beliefs: dict[tuple[int, str, float], list[Belief]] = {}
+        self._beliefs: dict[tuple[RunRecord, str, float], list[Belief]] = {}
 
     def beliefs(self, bench: Bench, i: int) -> list[Belief]:
         """Beliefs (n_looks,) of a candidate, one for each of its evaluations."""
         run, fold = bench.pool.runs[i], bench.pool.fold
-        key = (id(run.record), fold, beliefs.FORECAST)
+        key = (run.record, fold, beliefs.FORECAST)
         if key not in self._beliefs:
             steps, values = bench.steps[i], bench.values[i]
             sign = 1.0 if run.goal.greater_is_better else -1.0
@@ -160,11 +161,19 @@ def _digest(run: Run, fold: str) -> str:
     return found.hexdigest()
 
 
-def rank_method(memory: Memory) -> Method:
-    """`hf_ftrisk.choosing`'s own allocation and choice."""
+def rank_method(memory: Memory, cheapest_first: bool = False, deeper: bool = True) -> Method:
+    """`hf_ftrisk.choosing`'s own allocation and choice.
+
+    Args:
+        memory: the forecasts.
+        cheapest_first: first looks go to short runs first, not in the order given.
+        deeper: looks after the first ones are taken.
+    """
 
     def choose(bench: Bench, rng: np.random.Generator) -> int:
         order = rng.permutation(bench.size).tolist()
+        if cheapest_first:
+            order.sort(key=lambda i: bench.pool.runs[i].record.max_steps)
         first = first_depth(bench.budget, bench.size)
 
         def standings() -> list[Standing]:
@@ -186,7 +195,9 @@ def rank_method(memory: Memory) -> Method:
 
         while True:
             move = next_move(standings(), bench.budget - bench.spent)
-            if move is None or not bench.reach(int(move.name), move.share):
+            if move is None or not (deeper or move.value is None):
+                break
+            if not bench.reach(int(move.name), move.share):
                 break
         names, pool = pool_of(standings())
         if pool is None:

@@ -28,7 +28,7 @@ _MIN_SPREAD = 1e-6
 FORECAST = 0.5
 # Runs' worth of "forecasts of this pool are not off in common", against the candidates that show
 # by how much they are.
-_SHIFT_RUNS = 4.0
+SHIFT_RUNS = 4.0
 _DRAWS = 2000
 
 
@@ -77,7 +77,7 @@ def common_shift(share: float, trails: Sequence[Sequence[Belief]]) -> float:
     """By how much forecasts at a share of the run were off in common, as deeper ones tell.
 
     The mean change of the median between the look nearest to `share` and the latest one, over the
-    candidates that were seen deeper, shrunk to 0 as if `_SHIFT_RUNS` others had shown none.
+    candidates that were seen deeper, shrunk to 0 as if `SHIFT_RUNS` others had shown none.
 
     Args:
         share: depth of the forecast that is to be moved.
@@ -89,7 +89,7 @@ def common_shift(share: float, trails: Sequence[Sequence[Belief]]) -> float:
         before = [b for b in trail if b.share <= share + 1e-9]
         if deeper and before:
             changes.append(trail[-1].center - before[-1].center)
-    return float(np.sum(changes)) / (len(changes) + _SHIFT_RUNS)
+    return float(np.sum(changes)) / (len(changes) + SHIFT_RUNS)
 
 
 @dataclass(frozen=True, eq=False)

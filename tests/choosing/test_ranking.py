@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hf_ftrisk.choosing import Ranking, rank
+from hf_ftrisk.choosing.figure import plot_fans
 from tests.choosing.simulated import Curves
 
 ENDS: dict[str, float | None] = {"a|b": 0.62, "b": 0.9, "c": None}
@@ -85,3 +87,31 @@ def test_the_figure_is_the_same_for_the_same_ranking(ranking: Ranking, tmp_path:
     first = ranking.plot(tmp_path / "a.png").read_bytes()
     assert first == ranking.plot(tmp_path / "b.png").read_bytes()
     assert first.startswith(b"\x89PNG")
+
+
+def test_every_candidate_that_was_seen_is_a_line_over_the_depth_with_its_name(
+    ranking: Ranking,
+) -> None:
+    figure = pytest.importorskip("matplotlib.figure")
+    axes = plot_fans(ranking, figure.Figure().subplots())
+    assert [text.get_text() for text in axes.texts] == ["a|b", "b"]
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+    ends = {line.get_xydata()[-1][0] for line in dashed}
+    assert (len(dashed), ends) == (2, {1.0})
+    best = next(line for line in dashed if line.get_linewidth() == 2.0)
+    assert ranking.best is not None
+    assert ranking.best.forecast is not None
+    assert best.get_xydata()[-1][1] == pytest.approx(ranking.best.forecast.point)
+
+
+def test_names_of_lines_that_end_alike_do_not_cover_each_other(tmp_path: Path) -> None:
+    figure = pytest.importorskip("matplotlib.figure")
+    ends: dict[str, float | None] = {f"c{i}": 0.8 for i in range(6)} | {"low": 0.5}
+    alike = rank(
+        {name: lambda: None for name in ends}, "eval_accuracy", engine=Curves(ends), folder=tmp_path
+    )
+    axes = plot_fans(alike, figure.Figure().subplots())
+    heights = sorted(text.xy[1] for text in axes.texts)
+    bottom, top = axes.get_ylim()
+    gaps = [(b - a) / (top - bottom) for a, b in itertools.pairwise(heights)]
+    assert min(gaps) > 0.04

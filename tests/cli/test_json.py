@@ -14,6 +14,8 @@ from hf_ftrisk.cli.outputs import FOLDER, schemas, written
 from hf_ftrisk.replay.examples import load_example
 from hf_ftrisk.report import RiskReport
 from tests.choosing.simulated import Curves
+from tests.cli.test_history import saved_report
+from tests.history.records import make_record
 
 REPO = "me/tiny"
 
@@ -79,6 +81,23 @@ def test_history_commands_are_as_their_schemas_say(states, tmp_path, hub):
     hub.make(REPO, {}, kind="dataset")
     pushed = valid("history-push", run("history", "push", runs, REPO, "--dry-run", "--json"))
     assert pushed["sent"] is False
+    valid("history-push", run("history", "push", runs, REPO, "--json"))
+    more = tmp_path / "more.db"
+    pulled = valid("history-import", run("history", "pull", more, REPO, "--json"))
+    assert pulled["added"] == 2
+
+
+def test_what_is_added_of_a_report_is_as_its_schema_says(tmp_path):
+    saved = saved_report(tmp_path / "watch.json", run=make_record(3))
+    added = run("history", "add", tmp_path / "runs.db", saved, "--json")
+    assert valid("history-import", added)["added"] == 1
+
+
+def test_a_line_of_what_is_followed_is_as_its_schema_says(tmp_path):
+    state = tmp_path / "checkpoint-500" / "trainer_state.json"
+    state.parent.mkdir()
+    state.write_text(json.dumps(load_example("sound").state))
+    assert valid("replay", run("follow", tmp_path, "--json"))["outcome"] > 0.9
 
 
 def test_report_publish_and_card_are_as_their_schemas_say(report, tmp_path, hub):
@@ -89,6 +108,12 @@ def test_report_publish_and_card_are_as_their_schemas_say(report, tmp_path, hub)
     sent = valid("publish", run("publish", saved, REPO, "--no-figure", "--json"))
     assert sent["sent"] is True
     assert valid("card", run("card", REPO, "--json"))["verdict"] == "GO"
+
+
+def test_a_ranking_whose_reports_are_missing_is_as_its_schema_says(tmp_path):
+    command = ["rank", "--vary", "lr=1,2", "--goal", "eval_accuracy", "--folder", tmp_path]
+    data = valid("rank", run(*command, "--collect", "--json", "train.py"))
+    assert [entry["status"] for entry in data["entries"]] == ["open", "open"]
 
 
 def test_a_ranking_is_as_its_schema_says(tmp_path):
