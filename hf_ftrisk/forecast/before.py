@@ -83,11 +83,14 @@ def known_before(record: RunRecord, goal: Goal) -> KnownBefore:
     """
     losses = record.train_curve()[1]
     is_loss = goal.metric.endswith("loss")
-    finite_losses = losses[np.isfinite(losses)] if is_loss else np.empty(0)
-    scale = Scale.of(goal, finite_losses, eval_rows(record))
+    shown = losses[np.isfinite(losses)] if is_loss else np.empty(0)
+    trivial = record.baseline(goal)
+    if trivial is not None and math.isfinite(trivial):
+        # A metric of any size has no scale but what is known of it.
+        shown = np.append(shown, trivial)
+    scale = Scale.of(goal, shown, eval_rows(record))
     features = plan_features(record, goal)
     static = {k: v for k, v in record.static.items() if math.isfinite(v)}
-    trivial = record.baseline(goal)
     trivial_z = math.nan
     if trivial is not None and math.isfinite(trivial):
         trivial_z = features["trivial"] = float(scale.forward(trivial))

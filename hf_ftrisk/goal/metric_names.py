@@ -27,11 +27,14 @@ class MetricFacts:
         greater_is_better: its direction.
         mostly_below: where values of an unbounded kind mostly end, 1 for errors per reference
             word; None where there is no such place.
+        begins_near_zero: a share of which a model at its beginning often has less than 1 %: what it
+            generates is compared with a reference.
     """
 
     kind: MetricKind
     greater_is_better: bool
     mostly_below: float | None = None
+    begins_near_zero: bool = False
 
 
 def _names(text: str) -> frozenset[str]:
@@ -48,9 +51,12 @@ _RATES_UP = _names("""
     hits_rate success_rate win_rate pass pass_rate iou miou jaccard jaccard_index jaccard_score dice
     dice_score gmean geometric_mean top ssim ms_ssim stoi mauve c_index concordance_index
     panoptic_quality pq nmi normalized_mutual_info ami v_measure homogeneity completeness purity
-    fowlkes_mallows rand_score r_precision combined_score acceptance_rate wip bleu gleu
-    google_bleu rouge rouge_l rouge_lsum rouge_w rougel rougelsum rougew meteor bertscore distinct
+    fowlkes_mallows rand_score r_precision combined_score acceptance_rate wip bertscore distinct
     anls
+""")
+# The same of generated text, measured against a reference.
+_OVERLAPS = _names("""
+    bleu gleu google_bleu rouge rouge_l rouge_lsum rouge_w rougel rougelsum rougew meteor
 """)
 # Shares of wrong answers, in [0, 1] or in percent.
 _RATES_DOWN = _names("""
@@ -98,6 +104,7 @@ _REALS_UP = _names("""
 
 _TABLE: dict[str, MetricFacts] = {
     **{name: MetricFacts("rate", True) for name in _RATES_UP},
+    **{name: MetricFacts("rate", True, begins_near_zero=True) for name in _OVERLAPS},
     **{name: MetricFacts("rate", False) for name in _RATES_DOWN},
     **{name: MetricFacts("percent", True) for name in _PERCENTS_UP},
     **{name: MetricFacts("correlation", True) for name in _CORRELATIONS},

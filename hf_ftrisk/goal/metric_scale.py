@@ -49,7 +49,8 @@ def goal_for_values(goal: Goal, values: Iterable[float]) -> tuple[Goal, str | No
       target of at most 1 is then one of a fraction, and is multiplied by 100. A kind that was
       asked for is kept as long as it can hold the values.
     - A target of 2 or more makes a fraction one in percent before anything is seen; where the
-      values turn out to be fractions, the target is divided by 100.
+      values turn out to be fractions, the target is divided by 100. Small values of overlaps of
+      text (BLEU, ROUGE) do not tell: they stay in percent (`unsure_scale`).
     - Values that no scale of fractions holds, and losses below 0, make the metric a ``"real"``
       one; errors above 100 that are not below 0 a ``"loss"``.
 
@@ -79,6 +80,28 @@ def goal_for_values(goal: Goal, values: Iterable[float]) -> tuple[Goal, str | No
         tolerance=_tolerance(goal, kind, factor),
     )
     return fitted, _note(goal, fitted, span)
+
+
+def unsure_scale(goal: Goal, values: Iterable[float]) -> str | None:
+    """Why a goal's target may be on another scale than the values so far; None: it is not.
+
+    An overlap of generated text of 0.3 is usual at the beginning in percent, and a good end as a
+    fraction. No run may be called poor for it.
+
+    Args:
+        goal: on the scale of its values (`goal_for_values`).
+        values: all values of the metric so far.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or not _only_the_target_is_percent(goal):
+        return None
+    if not _MIN_FRACTION <= max(finite) <= 1.0:
+        return None
+    return (
+        f"{goal.metric} is {max(finite):.4g} at most, read as percent because the target is "
+        f"{goal.target:g}. If it is reported as a fraction, give the target as one, such as "
+        f"{(goal.target or 0.0) / goal.unit:g}."
+    )
 
 
 def rescaled(value: float, before: Goal, after: Goal) -> float:
@@ -115,9 +138,18 @@ def _kind(goal: Goal, seen: _Seen) -> MetricKind:
 
 def _is_fraction_after_all(goal: Goal, seen: _Seen) -> bool:
     """Whether only the target spoke of percent, and the values are fractions."""
-    if not goal.kind_inferred or metric_kind(goal.metric) == "percent" or seen.low < 0:
+    facts = metric_facts(goal.metric)
+    if not _only_the_target_is_percent(goal) or seen.low < 0:
+        return False
+    # A first BLEU in percent may well be 0.3; an accuracy may not.
+    if facts is not None and facts.begins_near_zero:
         return False
     return _MIN_FRACTION <= seen.high <= 1.0
+
+
+def _only_the_target_is_percent(goal: Goal) -> bool:
+    """Whether nothing but the size of its target makes a metric one in percent."""
+    return goal.kind == "percent" and goal.kind_inferred and metric_kind(goal.metric) != "percent"
 
 
 def _factor(goal: Goal, kind: MetricKind, seen: _Seen) -> float:

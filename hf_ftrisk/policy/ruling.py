@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from hf_ftrisk.forecast.distribution import Forecast
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.metric_scale import unsure_scale
 from hf_ftrisk.verdict import Verdict
 
 
@@ -29,3 +32,17 @@ class Ruling:
     certain: bool = False
     forecast: Forecast | None = field(default=None, compare=False)
     advice: str = ""
+
+
+def held_if_unsure(ruling: Ruling, goal: Goal, values: Iterable[float]) -> Ruling:
+    """The ruling, but no forecast failure where the goal's target may be on another scale.
+
+    Args:
+        ruling: what a rule says.
+        goal: what it says it of, on the scale of its values.
+        values: all values of the metric so far.
+    """
+    if ruling.verdict is not Verdict.NO_GO or ruling.certain:
+        return ruling
+    why = unsure_scale(goal, values)
+    return ruling if why is None else replace(ruling, verdict=Verdict.UNDECIDED, reason=why)

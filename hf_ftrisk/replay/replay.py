@@ -22,6 +22,7 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.goal.metric_names import choose_metric
 from hf_ftrisk.policy import Rule, look_steps
+from hf_ftrisk.policy.ruling import held_if_unsure
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.other_logs import EVENT_MARK
 from hf_ftrisk.record.tasks import of_task
@@ -284,7 +285,9 @@ def _first_stop(record: RunRecord, rule: Rule) -> tuple[int | None, str | None, 
         for step in look_steps(record.max_steps, record.eval_step).tolist():
             if step > record.last_step or (failed_at is not None and step >= failed_at):
                 break
-            ruling = rule.judge(record.prefix(step))
+            so_far = record.prefix(step)
+            ruling = rule.judge(so_far)
+            ruling = held_if_unsure(ruling, rule.goal, so_far.curve(rule.goal.metric)[1].tolist())
             if ruling.verdict is Verdict.NO_GO:
                 return step, ruling.reason, ruling.certain
     if failed_at is not None and failure is not None:

@@ -17,14 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from hf_ftrisk.errors import PreflightArgumentError, PreflightError
+from hf_ftrisk.failopen import fault_of
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.jsonfile import read_json
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.run.options import RunOptions
 from hf_ftrisk.run.orders import Orders, followed_environment
-from hf_ftrisk.trainers.ranks import Ranks
+from hf_ftrisk.trainers.ranks import Ranks, SharedWord
 
 _LAST_WORDS = 600
+# How often the others are asked whether one of them failed, and how long a process is left after
+# that to end by itself, seconds.
+_ASKED_EVERY = 1.0
+_GRACE = 10.0
 # Nothing that the other process trains belongs on a tracker.
 _QUIET = {"WANDB_MODE": "disabled"}
 
@@ -42,9 +47,10 @@ def probe_elsewhere(
 
     Raises:
         PreflightArgumentError: the evaluations do not report the goal's metric.
-        PreflightError: the program failed there.
+        PreflightError: the program failed there, for one of the ranks at least.
     """
     port = ranks.from_main(_free_port())
+    failed = SharedWord(ranks, f"elsewhere/{port}")
     with tempfile.TemporaryDirectory(prefix="hf_ftrisk_", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         question = replace(options.for_elsewhere(), goals=(goal,))
@@ -54,19 +60,30 @@ def probe_elsewhere(
             # A group of their own, beside the one that waits.
             environment |= {"MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
         log = folder / "log"
-        _run(command, environment, log)
-        reply = _reply(folder, log)
+        error = fault_of(_run, command, environment, log, failed)
+        reply = _reply(folder, log) if error is None else {"fault": str(error)}
+        # All find that a metric is missing; another fault may be one rank's alone.
+        if "fault" in reply and "reported" not in reply and failed.found() is None:
+            failed.leave(reply["fault"])
     reply = ranks.from_main(reply)
+    word = ranks.from_main(failed.found())
     if "report" in reply:
         return RiskReport.from_dict(reply["report"])
     if "reported" in reply:
         wrong = PreflightArgumentError(reply["fault"])
         wrong.reported = tuple(reply["reported"])
         raise wrong
-    raise PreflightError(f"the program failed in the process that probes it: {reply['fault']}")
+    fault = word or reply["fault"]
+    raise PreflightError(f"the program failed in the process that probes it: {fault}")
 
 
-def _run(command: Sequence[str], environment: dict[str, str], log: Path) -> None:
+def _run(
+    command: Sequence[str], environment: dict[str, str], log: Path, failed: SharedWord
+) -> None:
+    """Until the process has ended; it is ended where another rank's has failed.
+
+    Those that train together wait for one another, up to a half hour for one that is gone.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -76,11 +93,22 @@ def _run(command: Sequence[str], environment: dict[str, str], log: Path) -> None
             stderr=subprocess.STDOUT,
         )
         try:
-            process.wait()
+            while not _ended(process, _ASKED_EVERY):
+                if failed.found() is not None:
+                    _ended(process, _GRACE)
+                    break
         finally:  # Ctrl-C: no probe outlives who asked for it
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _reply(folder: Path, log: Path) -> dict[str, Any]:

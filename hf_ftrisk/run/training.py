@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -29,19 +29,27 @@ from hf_ftrisk.report.terminal import show_report
 from hf_ftrisk.run.elsewhere import probe_elsewhere
 from hf_ftrisk.run.journal import Earlier, Journal
 from hf_ftrisk.run.options import NoGo, RunOptions, WrongUsage, refusal
-from hf_ftrisk.trainers.plan import check_arguments
+from hf_ftrisk.trainers.plan import check_arguments, is_policy_gradient
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.verdict import Verdict
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 
+E = TypeVar("E", bound=Exception)
+
 
 def own_goals(trainer: Any) -> tuple[Goal, ...]:
-    """Goals a Trainer states itself: ``metric_for_best_model``, then its evaluation loss."""
+    """Goals a Trainer states itself: ``metric_for_best_model``, then its evaluation loss.
+
+    Before that loss comes the reward, where a policy is trained: its loss says nothing of how good
+    it is.
+    """
     sets = trainer.eval_dataset
     loss = "eval_loss"
     if isinstance(sets, dict) and sets:
         loss = f"eval_{next(iter(sets))}_loss"
     goals = [Goal(loss, greater_is_better=False)]
+    if is_policy_gradient(type(trainer)):
+        goals.insert(0, Goal("eval_reward", greater_is_better=True))
     metric = trainer.args.metric_for_best_model
     if metric:
         greater = trainer.args.greater_is_better
@@ -182,7 +190,7 @@ class Training:
         """
         with redirect_stdout(sys.stderr):  # what the program's own functions print in probes
             fault = fault_of(self._preflight, goal)
-        wrong = _argument_error(fault)
+        wrong = _behind(fault, PreflightArgumentError)
         self._reported = () if wrong is None else wrong.reported
         if self._ranks.any(wrong is not None):
             return str(wrong or f"another rank cannot evaluate {goal.metric}")
@@ -196,18 +204,21 @@ class Training:
         return None
 
     def _preflight(self, goal: Goal) -> None:
-        try:
-            self._before = self._probe_here(goal)
-        except PreflightUnsupportedError as refused:
-            command = self._journal.command
-            # What was trained before this training would have to be trained there as well.
-            if not command or self._number > 1:
-                raise
-            self._tell(f"{refused.reason}: it is probed in a separate process")
+        fault = fault_of(self._probe_here, goal)
+        refused = _behind(fault, PreflightUnsupportedError)
+        # One that was refused may have ended the others before they came to it.
+        elsewhere = self._ranks.any(refused is not None)
+        command = self._journal.command
+        # What was trained before this training would have to be trained there as well.
+        if elsewhere and command and self._number == 1:
+            reason = fault if refused is None else refused.reason
+            self._tell(f"{reason}: it is probed in a separate process")
             self._before = probe_elsewhere(command, self._options, goal, self._ranks)
+        elif fault is not None:
+            raise fault
 
-    def _probe_here(self, goal: Goal) -> RiskReport:
-        return preflight(
+    def _probe_here(self, goal: Goal) -> None:
+        self._before = preflight(
             self._trainer,
             goal=goal,
             budget=self._options.budget,
@@ -297,10 +308,10 @@ class Training:
             self._say(message)
 
 
-def _argument_error(fault: BaseException | None) -> PreflightArgumentError | None:
-    """The wrong argument behind a fault: a rank that failed second names the first as its cause."""
+def _behind(fault: BaseException | None, kind: type[E]) -> E | None:
+    """The error of a kind behind a fault: what another rank's failure ended names its own so."""
     while fault is not None:
-        if isinstance(fault, PreflightArgumentError):
+        if isinstance(fault, kind):
             return fault
         fault = fault.__cause__
     return None

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import torch.distributed as dist
 
-from hf_ftrisk.errors import PeerFailedError
+from hf_ftrisk.errors import FtriskError, PeerFailedError
 from hf_ftrisk.trainers.ranks import WENT_AWAY, is_lost_peer
 
 T = TypeVar("T")
@@ -92,20 +92,24 @@ class Lockstep:
             raise failure from error
 
     def _report(self, error: BaseException) -> PeerFailedError | None:
-        """Tell the others of this rank's failure, or learn which rank's failure caused it."""
+        """Tell the others of this rank's failure, or learn which rank's failure caused it.
+
+        A refusal is each rank's own, also of the one that comes to it second.
+        """
         lost = is_lost_peer(error)
+        refused = isinstance(error, FtriskError) and not isinstance(error, PeerFailedError)
         try:
             store = dist.distributed_c10d._get_default_store()
             # Whoever fails by itself tells so before it closes its connections; nobody waits long.
             ends = time.monotonic() + (_WORD_SECONDS if lost else 0.0)
             while not (answered := store.check([self._key])) and time.monotonic() < ends:
                 time.sleep(0.05)
-            if answered:
+            if answered and not refused:
                 rank, _, message = store.get(self._key).decode().partition(":")
                 if int(rank) == self.rank:
                     return None
                 return _peer_failed(f"rank {rank} failed: {message}")
-            if not lost:
+            if not (lost or answered):
                 store.set(self._key, f"{self.rank}:{type(error).__name__}: {error}")
         except (RuntimeError, ConnectionError):
             # The store is gone, with the rank that kept it.

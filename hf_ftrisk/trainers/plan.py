@@ -195,7 +195,7 @@ def plan_of(
     """
     kind = "Trainer" if trainer is None else type(trainer).__name__
     settings = run_settings(args, model, kind, max_steps)
-    if trainer is not None and _is_policy_gradient(type(trainer)):
+    if trainer is not None and is_policy_gradient(type(trainer)):
         settings |= declared(reinforcement_learning=True)  # losses near zero mean nothing there
     return RunRecord(
         max_steps=max_steps,
@@ -210,7 +210,7 @@ def plan_of(
     )
 
 
-def _is_policy_gradient(kind: type) -> bool:
+def is_policy_gradient(kind: type) -> bool:
     """Whether a Trainer's class is one of TRL's policy-gradient trainers."""
     names = {base.__name__ for base in kind.__mro__ if base.__module__.split(".")[0] == "trl"}
     return any(name.startswith(_POLICY_GRADIENT) for name in names)

@@ -111,3 +111,29 @@ class Ranks:
         with peers_present():
             dist.broadcast_object_list(box, src=0, device=self._device)
         return box[0]
+
+
+class SharedWord:
+    """A word that any rank may leave and the others find: no collective, nobody waits.
+
+    Args:
+        ranks: the processes of one training.
+        name: the same on every rank, and used once.
+    """
+
+    def __init__(self, ranks: Ranks, name: str) -> None:
+        self._key = f"hf_ftrisk/{name}"
+        self._store = dist.distributed_c10d._get_default_store() if ranks.size > 1 else None
+
+    def leave(self, word: str) -> None:
+        """Leave a word; the last one counts."""
+        if self._store is not None:
+            with peers_present():
+                self._store.set(self._key, word)
+
+    def found(self) -> str | None:
+        """The word that a rank left, None where none has."""
+        if self._store is None:
+            return None
+        with peers_present():
+            return self._store.get(self._key).decode() if self._store.check([self._key]) else None

@@ -74,6 +74,14 @@ def test_a_loss_below_zero_is_forecast_where_it_is():
         assert -6 < low < -2.0 < high < 1
 
 
+def test_training_losses_of_almost_nothing_do_not_hide_where_a_loss_of_any_sign_began():
+    """A policy gradient's first losses are rounding errors; the untrained model's is not."""
+    run = _run([], metric="eval_loss", loss=[-7e-9] * 10, baselines={"eval_loss": -0.0106})
+    goal = Goal("eval_loss", kind="real", greater_is_better=False)
+    low, high = Forecaster.default().predict(run, goal).interval(0.9)
+    assert low < -0.0106 < -0.0068 < high
+
+
 def test_the_score_of_a_run_whose_loss_is_negative_has_a_chance_of_failure():
     """What is read off the logarithm of a loss is left out where there is none."""
     loss = list(np.linspace(-1, -3, 10))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_ftrisk import Goal
-from hf_ftrisk.goal.metric_scale import as_fractions, goal_for_values, rescaled
+from hf_ftrisk.goal.metric_scale import as_fractions, goal_for_values, rescaled, unsure_scale
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,9 @@ from hf_ftrisk.goal.metric_scale import as_fractions, goal_for_values, rescaled
         # A target in percent, values that are fractions.
         ("eval_accuracy>=85", [0.61], "rate", 0.85),
         ("eval_exact_match>=50", [0.01], "percent", 50.0),
+        # A first overlap of text in percent may be small.
+        ("eval_bleu>=20", [0.1], "percent", 20.0),
+        ("eval_rouge1>=30", [0.4, 0.9, 12.0], "percent", 30.0),
         # No scale of fractions holds these.
         ("eval_accuracy", [109.9], "real", None),
         ("eval_accuracy>=0.5", [0.45, 1.05], "real", 0.5),
@@ -80,6 +83,20 @@ def test_a_kind_that_was_asked_for_is_kept_as_long_as_it_can_hold_the_values():
     assert goal_for_values(real, [57.3]) == (real, None)
     rate = Goal.parse("eval_zorp>=0.8", kind="rate")
     assert goal_for_values(rate, [57.3])[0].kind == "percent"
+
+
+def test_a_small_overlap_of_text_leaves_open_whether_it_is_in_percent():
+    bleu = Goal.parse("eval_bleu>=20")
+    said = unsure_scale(bleu, [0.1, 0.3])
+    assert said == (
+        "eval_bleu is 0.3 at most, read as percent because the target is 20. If it is reported as "
+        "a fraction, give the target as one, such as 0.2."
+    )
+    assert unsure_scale(bleu, [0.1, 2.3]) is None
+    assert unsure_scale(bleu, []) is None
+    assert unsure_scale(Goal.parse("eval_bleu>=0.2"), [0.1]) is None
+    assert unsure_scale(Goal.parse("eval_bleu>=20", kind="percent"), [0.1]) is None
+    assert unsure_scale(Goal.parse("eval_sacrebleu>=20"), [0.1]) is None
 
 
 def test_values_that_are_not_finite_say_nothing():

@@ -2,15 +2,18 @@
 
 axolotl, ms-swift and LLaMA-Factory ask for other versions of transformers than these tests run
 with, so their packages are stood in for by the documented interface alone: the base class and the
-methods a plugin has, the dict of callbacks, the function that is called.
+methods a plugin has, the dict of callbacks, the function that is called. Where axolotl or ms-swift
+is there all the same (docs/guides/plugins.md), its own classes read its file.
 """
 
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 import types
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,8 @@ from hf_ftrisk import FineTuneRiskCallback
 from hf_ftrisk.run.options import RunOptions
 from tests.probing.models import bert_trainer
 
-PLUGINS = Path(__file__).parents[2] / "examples" / "plugins"
+ROOT = Path(__file__).parents[2]
+PLUGINS = ROOT / "examples" / "plugins"
 
 
 def module(monkeypatch, name: str, **members) -> None:
@@ -81,6 +85,62 @@ def test_axolotls_yaml_names_the_plugin_and_its_options_are_read(axolotl):
     assert issubclass(axolotl.FtriskArgs, BaseModel)
 
 
+def said_by(code: str, file: Path) -> str:
+    """What a program prints that is given a file; a process of its own, without stand-ins."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(file)],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+READ_BY_AXOLOTL = """\
+import sys, yaml
+from axolotl.integrations.base import PluginManager
+from axolotl.integrations.config import merge_input_args
+config = yaml.safe_load(open(sys.argv[1]))
+plugins = PluginManager.get_instance()
+for name in config["plugins"]:
+    plugins.register(name)
+_, kind = merge_input_args()
+read = kind(**config)
+from hf_ftrisk.integrations.axolotl import run_options
+options = run_options(read.model_dump()["ftrisk"])
+print(sorted(set(config) - set(kind.model_fields)), list(map(str, options.goals)))
+"""
+
+
+@pytest.mark.skipif(find_spec("axolotl") is None, reason="axolotl is not installed")
+def test_axolotls_own_configuration_reads_its_yaml_and_our_part_of_it():
+    assert said_by(READ_BY_AXOLOTL, PLUGINS / "axolotl.yaml") == "[] ['eval_loss<=1.2']"
+
+
+READ_BY_SWIFT = """\
+import sys
+from swift.arguments import SftArguments
+from swift.cli.main import parse_yaml_args
+from swift.utils.utils import _patch_get_type_hints
+from transformers import HfArgumentParser
+words = [sys.argv[1]]
+parse_yaml_args(words)
+with _patch_get_type_hints():
+    parser = HfArgumentParser([SftArguments])
+read, unknown = parser.parse_known_args(words)
+print(unknown, read.external_plugins, read.callbacks, read.eval_strategy)
+"""
+
+
+@pytest.mark.skipif(find_spec("swift") is None, reason="ms-swift is not installed")
+def test_ms_swifts_own_arguments_read_its_yaml():
+    said = said_by(READ_BY_SWIFT, PLUGINS / "swift.yaml")
+    assert said == "[] ['swift_plugin.py'] ['ftrisk'] steps"
+
+
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -119,10 +179,9 @@ assert trainer.state.global_step == 12
 
 @pytest.mark.slow
 def test_what_axolotl_trains_after_its_plugin_saw_the_trainer_is_judged(tmp_path):
-    root = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", TRAINED],
-        env={"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         timeout=280,

@@ -73,3 +73,8 @@ def test_a_failure_on_one_rank_ends_it_on_both(ranks, index) -> None:
 
 def test_the_run_after_all_failures_is_bit_identical(ranks) -> None:
     assert [rank["after"] for rank in ranks] == [True, True]
+
+
+def test_a_refusal_is_each_ranks_own_however_late_it_comes_to_it(ranks) -> None:
+    """Who decides by its kind what comes next decides alike on all ranks."""
+    assert [rank["refused"] for rank in ranks] == ["PreflightUnsupportedError"] * 2

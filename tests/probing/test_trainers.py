@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 
 from hf_ftrisk import RiskReport, preflight
+from hf_ftrisk.run.training import own_goals
 from tests.watch.test_trainers import SETTINGS, encoder, llama, sentences, tokenizer
 
 __all__ = ["tokenizer"]
@@ -81,6 +82,8 @@ def test_grpo(tmp_path: Path, tokenizer):
         processing_class=tokenizer,
     )
     assert probed(trainer, "eval_reward>=1").forecast is not None
+    # Its loss says nothing of how good it is: without a goal of the user's the reward is taken.
+    assert [goal.metric for goal in own_goals(trainer)] == ["eval_reward", "eval_loss"]
 
 
 def test_sentence_transformers(tmp_path: Path, tokenizer):

@@ -15,8 +15,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from hf_ftrisk.errors import PeerFailedError
+from hf_ftrisk.errors import PeerFailedError, PreflightError, PreflightUnsupportedError
 from hf_ftrisk.probing.runner import preflight
+from hf_ftrisk.trainers.lockstep import Lockstep
 from tests.probing.faults import Fault, FaultyTrainer, even_clock
 from tests.probing.models import bert, bert_trainer, lora, trained
 from tests.probing.traces import differences, digest, state_of
@@ -100,6 +101,16 @@ def _failing(trainer, before, name: str, call: int, error: str, culprit: int) ->
     }
 
 
+def _refused_one_after_the_other() -> str:
+    """What this rank sees where each refuses, the second when the first has already left."""
+    try:
+        with Lockstep(TIMEOUT):
+            time.sleep(1.5 * dist.get_rank())
+            raise PreflightUnsupportedError("planted")
+    except PreflightError as seen:
+        return type(seen).__name__
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     # A hang shows where it is.
@@ -122,6 +133,7 @@ def main(folder: Path) -> None:
     ]
     FaultyTrainer.fault_box[0] = Fault()
     results["after"] = trained(trainer) == trained(_trainer(folder / "faults"))
+    results["refused"] = _refused_one_after_the_other()
     results["world"] = dist.get_world_size()
     (folder / f"rank{rank}.json").write_text(json.dumps(results))
     # The Trainer's DDP wrapper must go before the group it reduces in: the other way round the

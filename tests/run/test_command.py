@@ -30,15 +30,27 @@ def environment(**changes: str) -> dict[str, str]:
     return os.environ | ours | changes
 
 
-def run(*args: str, cwd: Path, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hf_ftrisk", "run", *args],
+def run(
+    *args: str, cwd: Path, timeout: float = 280, **changes: str
+) -> subprocess.CompletedProcess[str]:
+    """Run it to its end; past the timeout everything that it started is ended with it."""
+    command = [sys.executable, "-m", "hf_ftrisk", "run", *args]
+    process = subprocess.Popen(
+        command,
         cwd=cwd,
         env=environment(**changes),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=280,
+        start_new_session=True,
     )
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        pytest.fail(f"not ended after {timeout:g} s: {out[-2000:]} {err[-2000:]}")
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def reports(folder: Path) -> list[str]:

@@ -59,6 +59,16 @@ def test_a_dead_run_in_percent_is_no_go(tmp_path: Path):
     assert report.verdict is Verdict.NO_GO
 
 
+def test_an_overlap_of_text_that_may_be_a_fraction_stops_no_run(tmp_path: Path):
+    def bleu(prediction: Any) -> dict[str, float]:
+        return {"bleu": 0.3 * accuracy(prediction)["accuracy"]}
+
+    settings = {"compute_metrics": bleu, "max_steps": 80, "learning_rate": 1e-9}
+    trainer, callback = _watched(tmp_path, "eval_bleu>=20", **settings)
+    assert callback.report.stopped_at is None
+    assert trainer.state.global_step == 80
+
+
 class Negative(Trainer):
     """A loss that falls below 0, as the likelihood of a density's does."""
 
