@@ -23,6 +23,7 @@ from hf_ftrisk.jsonfile import read_json
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.run.options import RunOptions
 from hf_ftrisk.run.orders import Orders, followed_environment
+from hf_ftrisk.trainers.interrupts import terminations_unwound
 from hf_ftrisk.trainers.ranks import Ranks, SharedWord
 
 _LAST_WORDS = 600
@@ -51,7 +52,10 @@ def probe_elsewhere(
     """
     port = ranks.from_main(_free_port())
     failed = SharedWord(ranks, f"elsewhere/{port}")
-    with tempfile.TemporaryDirectory(prefix="hf_ftrisk_", ignore_cleanup_errors=True) as name:
+    with (
+        terminations_unwound(),
+        tempfile.TemporaryDirectory(prefix="hf_ftrisk_", ignore_cleanup_errors=True) as name,
+    ):
         folder = Path(name)
         question = replace(options.for_elsewhere(), goals=(goal,))
         environment = followed_environment(os.environ, Orders(question, folder, probes=True))
@@ -97,7 +101,7 @@ def _run(
                 if failed.found() is not None:
                     _ended(process, _GRACE)
                     break
-        finally:  # Ctrl-C: no probe outlives who asked for it
+        finally:  # Ctrl-C and SIGTERM: no probe outlives who asked for it
             if process.poll() is None:
                 process.kill()
                 process.wait()

@@ -5,8 +5,10 @@ The places are found by walking the dataclasses, so a field that is added later 
 
 import dataclasses
 import json
+import typing
 from enum import Enum
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +23,7 @@ from hf_ftrisk.hub.parts import build_parts
 from hf_ftrisk.privacy import clean_record
 from hf_ftrisk.record import ModelSelection
 from hf_ftrisk.redaction import clean_text
+from hf_ftrisk.report.findings import Finish
 from tests.fuzzing import fuzz
 from tests.hub.trainers import bert_trainer
 
@@ -81,7 +84,7 @@ SECRETS = [
     f"%2Fhome%2F{MARK}%2Fx",
 ]
 FIXED = {"stage", "severity", "kind", "status", "draws", "weights", "identified"}
-FIXED |= {"regime_probabilities"}
+FIXED |= {"regime_probabilities", "way"}
 ADDRESSES = [
     "10.1.2.3:8080",
     "2001:db8::8a2e:370:7334",
@@ -136,6 +139,32 @@ def texts(value, name=""):
         yield from (t for f in fields(value) for t in texts(getattr(value, f.name), f.name))
 
 
+def parts(value):
+    """Every dataclass in a value, itself included."""
+    if dataclasses.is_dataclass(value):
+        yield value
+        value = [getattr(value, field.name) for field in fields(value)]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        yield from (part for item in value for part in parts(item))
+
+
+def may_hold_text(hint):
+    """Whether a value of this type may have a text in it."""
+    if hint in (str, typing.Any):
+        return True
+    if dataclasses.is_dataclass(hint):
+        return any(map(may_hold_text, typing.get_type_hints(hint).values()))
+    if typing.get_origin(hint) is np.ndarray:
+        return False
+    return any(may_hold_text(inner) for inner in typing.get_args(hint))
+
+
+def is_empty(value):
+    return value is None or (isinstance(value, str | dict | list | tuple) and not value)
+
+
 def cycle(first=0):
     while True:
         yield SECRETS[first % len(SECRETS)]
@@ -158,6 +187,8 @@ def whole(full_report):
     return dataclasses.replace(
         full_report,
         cost=dataclasses.replace(full_report.cost, currency="EUR", full_money=1.0),
+        finish=Finish(40, "gain", 0.9, 40, 0.001, 0.002, 0.003, "little more is to be gained"),
+        decomposition=dataclasses.replace(full_report.decomposition, notes=("a note",)),
         diagnoses=(dataclasses.replace(full_report.diagnoses[0], evidence={"steps": 3.0}),),
         run=run,
         probes=(run, run),
@@ -169,13 +200,13 @@ def test_every_text_is_one_that_secrets_are_planted_in(whole):
     """A field of text that is empty here would not be tried."""
     found = list(texts(planted(whole, cycle())))
     assert [text for text in found if not any(secret in text for secret in SECRETS)] == []
-    for kind in {type(part) for part in (whole, whole.run, whole.cost, *whole.diagnoses)}:
-        (part,) = [p for p in (whole, whole.run, whole.cost, *whole.diagnoses) if type(p) is kind][
-            :1
-        ]
-        for field in fields(part):
-            if "str" in str(field.type):
-                assert getattr(part, field.name) not in (None, "", (), {}), field.name
+    empty = {
+        f"{type(part).__name__}.{name}"
+        for part in parts(whole)
+        for name, hint in typing.get_type_hints(type(part)).items()
+        if may_hold_text(hint) and is_empty(getattr(part, name))
+    }
+    assert empty == set()
 
 
 @pytest.mark.parametrize("secret", [*SECRETS, *ADDRESSES])
@@ -268,6 +299,7 @@ def test_a_text_among_numbers_makes_cleaning_fail(whole):
     for changed in (
         {"looks": (look,)},
         {"decomposition": risk},
+        {"finish": dataclasses.replace(whole.finish, way=SECRETS[4])},
         {"decomposition": dataclasses.replace(whole.decomposition, draws=draws)},
         {"risk_curve": ((1.0, 2.0, SECRETS[1]),)},
         {"diagnoses": (dataclasses.replace(whole.diagnoses[0], severity=SECRETS[2]),)},

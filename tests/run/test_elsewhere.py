@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.run.test_command import reports, run
+from tests.run.test_command import environment, reports, run
 
 SEARCHED = """\
 from pathlib import Path
@@ -57,6 +60,35 @@ def test_a_command_too_and_a_goal_that_is_not_reported_is_refused(tmp_path: Path
     assert done.returncode == 2, done.stderr
     assert "the evaluation reports no 'eval_f1'; it reports eval_accuracy" in done.stderr
     assert "trained" not in done.stdout
+
+
+PROBED_LONG = """\
+import os, time
+from pathlib import Path
+from tests.probing.models import bert_trainer
+Path(f"{os.getpid()}.pid").touch()
+if "HF_FTRISK_RUN" in os.environ:
+    time.sleep(200)
+trainer = bert_trainer(Path("out"), max_steps=12, auto_find_batch_size=True)
+trainer.train()
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_process_that_probes_too_and_leaves_no_folder(tmp_path: Path):
+    (tmp_path / "long.py").write_text(PROBED_LONG)
+    kept = tmp_path / "temporary"
+    kept.mkdir()
+    command = [sys.executable, "-m", "hf_ftrisk", "run", *GIVEN, "long.py"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(TMPDIR=str(kept)))
+    ends = time.monotonic() + 240
+    while len(started := list(tmp_path.glob("*.pid"))) < 2 and time.monotonic() < ends:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert len(started) == 2
+    assert not [file for file in started if Path(f"/proc/{file.stem}").exists()]
+    assert not list(kept.glob("hf_ftrisk_*"))
 
 
 ONE_FAILS = """\
