@@ -65,7 +65,9 @@ def probe_elsewhere(
             environment |= {"MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "False"}
         log = folder / "log"
         error = fault_of(_run, command, environment, log, failed)
-        reply = _reply(folder, log) if error is None else {"fault": str(error)}
+        reply: dict[str, Any] = {"fault": str(error)}
+        if error is None:
+            reply = _reply(folder, log)
         # All find that a metric is missing; another fault may be one rank's alone.
         if "fault" in reply and "reported" not in reply and failed.found() is None:
             failed.leave(reply["fault"])
