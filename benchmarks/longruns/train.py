@@ -51,7 +51,7 @@ def record_run(setting: LongSetting) -> list[RecordedRun]:
     task = build(setting)
     with tempfile.TemporaryDirectory(prefix="reference-run-") as folder:
         started = time.process_time()
-        static = _signals(_trainer(setting, task, folder))
+        static = _signals(bare_trainer(setting, task, folder))
         run, start = _full_run(setting, task, folder, static)
         records = [(run, None, None, time.process_time() - started)]
         for kind, depth, rates, looks in _probes(setting):
@@ -75,7 +75,7 @@ def jump_orderings(setting: LongSetting) -> dict[int, float]:
 def untrained_signals(setting: LongSetting) -> dict[str, float]:
     """Static signals of a planned run, as a pre-flight of its Trainer would measure them."""
     with tempfile.TemporaryDirectory(prefix="reference-run-") as folder:
-        return _signals(_trainer(setting, build(setting), folder))
+        return _signals(bare_trainer(setting, build(setting), folder))
 
 
 def _signals(trainer: Trainer) -> dict[str, float]:
@@ -115,7 +115,9 @@ def precision() -> str:
     return "bf16" if fast else "fp32"
 
 
-def _trainer(setting: LongSetting, task: Task, folder: str, steps: int | None = None) -> Trainer:
+def bare_trainer(
+    setting: LongSetting, task: Task, folder: str, steps: int | None = None
+) -> Trainer:
     """The run's Trainer; with `steps` one that trains so long and evaluates only when told."""
     steps_of_eval = {"eval_strategy": "no"}
     if steps is None:
@@ -158,7 +160,7 @@ def _full_run(
     setting: LongSetting, task: Task, folder: str, static: dict[str, float]
 ) -> tuple[RunRecord, dict[str, float]]:
     """The run's record, and the log entry of its evaluation at step 0."""
-    trainer = _trainer(setting, task, folder)
+    trainer = bare_trainer(setting, task, folder)
     trainer.train()
     start = next(entry for entry in trainer.state.log_history if "eval_loss" in entry)
     rates = planned_schedule(setting, setting.max_steps)
@@ -198,7 +200,7 @@ def _probe_log(
     setting: LongSetting, task: Task, folder: str, rates: np.ndarray, looks: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Log of a probe, whose evaluations say as well how its scores order the rows."""
-    trainer = _trainer(setting, task, folder, len(rates))
+    trainer = bare_trainer(setting, task, folder, len(rates))
     trainer.rates = rates
     if task.metrics is not None:
         trainer.compute_metrics = partial(_with_ordering, task.metrics)

@@ -1,0 +1,145 @@
+"""What cooling down is worth to a run that is ended for want of gain: real runs, to three ends.
+
+    python -m benchmarks.finish.annealing --write docs/evidence/finishing.md
+
+Sound settings of the plan of the long runs, with seeds that are recorded nowhere. Each is trained
+to its end, and once more with ``finish="anneal"``; the same run ended by ``finish="gain"`` is the
+beginning of both. The gain rule is the packaged one, which knows other seeds of some of these
+settings: this compares ends, it does not measure the rule.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.longruns.plan import plan
+from benchmarks.longruns.setting import LongSetting
+from benchmarks.longruns.tasks import build
+from benchmarks.longruns.train import bare_trainer
+from benchmarks.watched import write_table
+from hf_ftrisk import FineTuneRiskCallback
+
+METRIC = "eval_accuracy"
+SETTINGS = 16
+SEED = 1000  # no planned run has it
+SCHEDULES = ("linear", "cosine", "constant_with_warmup")
+
+
+@dataclass(frozen=True)
+class Ends:
+    """One run ended in three ways; values of the metric.
+
+    Args:
+        setting: the run.
+        finished: step at which the rule ends it; None: it does not.
+        best: best evaluation until then.
+        cooled: best evaluation of the run that was cooled down.
+        cooled_step: its last step.
+        full: best evaluation of the whole run.
+    """
+
+    setting: LongSetting
+    finished: int | None
+    best: float
+    cooled: float
+    cooled_step: int
+    full: float
+
+
+def settings() -> list[LongSetting]:
+    """Sound full fine-tunes of 500 steps, as many of each schedule, data sets in turn."""
+    sound = [
+        s
+        for s in plan()
+        if s.recipe == "sound" and s.kind == "single" and s.method == "full" and s.max_steps == 500
+    ]
+    sound = [s for s in sound if s.learning_rate >= 5e-5 and s.model.startswith("minilm-2")]
+    found: list[LongSetting] = []
+    for setting in sound:
+        schedule = SCHEDULES[len(found) % len(SCHEDULES)]
+        if setting.dataset not in {s.dataset for s in found}:
+            found.append(replace(setting, seed=SEED, scheduler=schedule))
+    return found[:SETTINGS]
+
+
+def _evaluations(setting: LongSetting, finish: str | None) -> tuple[list[tuple[int, float]], int]:
+    """(step, value) of the evaluations of a run, and its last step."""
+    with tempfile.TemporaryDirectory(prefix="annealing-") as folder:
+        trainer = bare_trainer(setting, build(setting), folder)
+        if finish is not None:
+            trainer.add_callback(
+                FineTuneRiskCallback(METRIC, finish=finish, history=None, rule="patience")
+            )
+        trainer.train()
+    log = trainer.state.log_history
+    found = [(int(entry["step"]), float(entry[METRIC])) for entry in log if METRIC in entry]
+    return found, int(trainer.state.global_step)
+
+
+def measured() -> Iterator[Ends]:
+    """All settings, each run to its three ends."""
+    torch.set_num_threads(1)
+    for setting in settings():
+        full, _ = _evaluations(setting, None)
+        ended, finished = _evaluations(setting, "gain")
+        cooled, last = _evaluations(setting, "anneal")
+        yield Ends(
+            setting,
+            finished if finished < setting.max_steps else None,
+            max(value for _, value in ended),
+            max(value for _, value in cooled),
+            last,
+            max(value for _, value in full),
+        )
+
+
+def table(rows: Sequence[Ends]) -> str:
+    """One row a run, the one that lost most by its end first; means of the ended ones last."""
+    lines = [
+        "| data set | schedule, rate | ended at | best until then | cooled down until | best then "
+        "| best of the whole run |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in sorted(rows, key=lambda row: row.best - row.full):
+        s = row.setting
+        cells = [s.dataset, f"{s.scheduler}, {s.learning_rate:g}"]
+        if row.finished is None:
+            cells += ["never", f"{row.best:.3f}", "-", "-"]
+        else:
+            cells += [f"{row.finished}", f"{row.best:.3f}", f"{row.cooled_step}"]
+            cells += [f"{row.cooled:.3f}"]
+        lines.append(f"| {' | '.join([*cells, f'{row.full:.3f}'])} |")
+    ended = [row for row in rows if row.finished is not None]
+    if ended:
+        means = [np.mean([getattr(row, name) for row in ended]) for name in ("best", "cooled")]
+        steps = [np.mean([getattr(row, name) for row in ended]) for name in _STEPS]
+        full = np.mean([row.full for row in ended])
+        lines.append(
+            f"| mean of the {len(ended)} ended | | {steps[0]:.0f} | {means[0]:.3f} "
+            f"| {steps[1]:.0f} | {means[1]:.3f} | {full:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+_STEPS = ("finished", "cooled_step")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--write", type=Path, help="page whose table is replaced")
+    given = parser.parse_args()
+    found = table(list(measured()))
+    print(found)
+    if given.write is not None:
+        write_table(given.write, "annealing", found)
+
+
+if __name__ == "__main__":
+    main()
