@@ -55,7 +55,7 @@ def _bare(index: str) -> str:
 
 
 def _examples() -> str:
-    from hf_ftrisk.replay.batch import ReplayOptions, Replayer
+    from hf_ftrisk.replay.batch import Replayer, ReplayOptions
     from hf_ftrisk.replay.examples import NAMES, load_example
     from hf_ftrisk.replay.page import page
     from hf_ftrisk.replay.text import poor_first

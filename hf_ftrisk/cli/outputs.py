@@ -6,19 +6,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 
+from hf_ftrisk.goal import Goal
 from hf_ftrisk.history.run_history import ImportSummary
 from hf_ftrisk.history.sharing import Pushed
+from hf_ftrisk.hub import metadata
+from hf_ftrisk.hub.fields import card_fields
+from hf_ftrisk.hub.metadata import CardForecast, CardMetadata
 from hf_ftrisk.hub.publishing import Published
 from hf_ftrisk.replay.compare import Compared
 from hf_ftrisk.replay.keep import Keep
 from hf_ftrisk.replay.replay import Summary
 from hf_ftrisk.report.schema import report_schema
-from hf_ftrisk.verdict import Severity
+from hf_ftrisk.verdict import Severity, Verdict
 
 FOLDER = Path(__file__).parents[1] / "schemas"
 
@@ -137,23 +142,34 @@ class CardSteps(_Output):
     spent: float
 
 
-class Card(_Output):
-    """`hf-ftrisk card REPO --json`."""
+# How a type of `CardMetadata` stands in a card.
+_CARD_TYPES: dict[Any, Any] = {
+    Verdict: Literal["GO", "NO_GO", "UNDECIDED"],
+    Goal: CardGoal,
+    CardForecast | None: CardEnd | None,
+    metadata.CardRisk | None: CardRisk | None,
+    tuple[str, ...]: list[str],
+}
+_CARD_GROUPS: dict[str, Any] = {"steps": CardSteps}
 
-    version: int
-    hf_ftrisk: str | None = None
-    stage: str
-    verdict: Literal["GO", "NO_GO", "UNDECIDED"]
-    goal: CardGoal
-    baseline: float | None = None
-    forecast: CardEnd | None = None
-    early_forecast: CardEnd | None = None
-    outcome: float | None = None
-    risk: CardRisk | None = None
-    steps: CardSteps
-    stopped_at: int | None = None
-    diagnoses: list[str] = []
-    report: str | None = None
+
+def _card_output() -> type[BaseModel]:
+    """`hf-ftrisk card REPO --json`: the fields of `CardMetadata`."""
+    types, cards = get_type_hints(CardMetadata), card_fields(CardMetadata)
+    properties: dict[str, Any] = {"version": (int, ...)}
+    for field in fields(CardMetadata):
+        kind = _CARD_TYPES.get(types[field.name], types[field.name])
+        group = cards[field.name].group
+        if group:
+            properties[group] = (_CARD_GROUPS[group], ...)
+        elif field.default is MISSING:
+            properties[field.name] = (kind, ...)
+        elif isinstance(field.default, tuple):
+            properties[field.name] = (kind, [])
+        else:
+            properties[field.name] = (kind | None, None)
+    properties["report"] = (str | None, None)
+    return create_model("Card", __base__=_Output, __doc__=_card_output.__doc__, **properties)
 
 
 class HistoryTask(_Output):
@@ -231,7 +247,7 @@ class Doctor(_Output):
 OUTPUTS: dict[str, Any] = {
     "replay": ReplayedRun,
     "replay-folder": ReplayedFolder,
-    "card": Card,
+    "card": _card_output(),
     "publish": Published,
     "history-list": HistoryList,
     "history-import": ImportSummary,

@@ -11,18 +11,20 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from hf_ftrisk._version import __version__
 from hf_ftrisk.errors import CardError
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.hub import fields
+from hf_ftrisk.hub.fields import CardField
 from hf_ftrisk.hub_repo.card import metadata
 from hf_ftrisk.report.wording import LEVEL
 from hf_ftrisk.text import printable
 from hf_ftrisk.verdict import Verdict, diagnosis_name
 
 if TYPE_CHECKING:
-    from hf_ftrisk.report import Look, RiskReport
+    from hf_ftrisk.report import RiskReport
 
 KEY = "ftrisk"
 TAG = "ftrisk"
@@ -30,9 +32,6 @@ CARD_FILE = "README.md"
 REPORT_FILE = "ftrisk/report.json"
 METADATA_VERSION = 1
 MAX_DIAGNOSES = 20
-
-_MAX_NAME = 120
-_LARGEST = 1e300
 
 
 @dataclass(frozen=True)
@@ -71,24 +70,140 @@ class CardRisk:
     optimal_depth: float | None = None
 
 
-@dataclass(frozen=True)
+# --- fields of more than one number --------------------------------------------------------------
+
+
+def _last_forecast(report: RiskReport) -> CardForecast | None:
+    forecast = report.forecast
+    if forecast is None:
+        return None
+    low, high = forecast.interval(LEVEL)
+    return CardForecast(forecast.point, low, high, LEVEL, forecast.step, report.prob_good)
+
+
+def _early_forecast(report: RiskReport) -> CardForecast | None:
+    look = report.early_look
+    if look is None:
+        return None
+    return CardForecast(look.mean, look.low, look.high, LEVEL, look.step, look.prob_good)
+
+
+def _forecast_dict(forecast: CardForecast | None) -> dict[str, Any] | None:
+    if forecast is None:
+        return None
+    names = ("mean", "low", "high", "level", "prob_good", "step")
+    return {name: getattr(forecast, name) for name in names}
+
+
+def _read_forecast(data: Mapping[str, Any], name: str) -> CardForecast | None:
+    if data.get(name) is None:
+        return None
+    numbers = fields.mapping(data, name)
+    values = {key: fields.required(numbers, key) for key in ("mean", "low", "high", "level")}
+    return CardForecast(
+        **values,
+        step=fields.required_whole(numbers, "step"),
+        prob_good=fields.number(numbers, "prob_good"),
+    )
+
+
+def _risk(report: RiskReport) -> CardRisk | None:
+    """Variances are given as standard deviations."""
+    decomposition = report.decomposition
+    if decomposition is None:
+        return None
+    identified = decomposition.identified["intrinsic"]
+    return CardRisk(
+        regime=str(decomposition.regime),
+        intrinsic_std=math.sqrt(max(decomposition.intrinsic, 0.0)) if identified else None,
+        optimal_depth=report.optimal_depth,
+    )
+
+
+def _risk_dict(risk: CardRisk | None) -> dict[str, Any] | None:
+    if risk is None:
+        return None
+    names = ("intrinsic_std", "regime", "optimal_depth")
+    return {name: getattr(risk, name) for name in names}
+
+
+def _read_risk(data: Mapping[str, Any], name: str) -> CardRisk | None:
+    if name not in data:
+        return None
+    risk = fields.mapping(data, name)
+    return CardRisk(
+        regime=fields.text(risk, "regime"),
+        intrinsic_std=fields.number(risk, "intrinsic_std"),
+        optimal_depth=fields.number(risk, "optimal_depth"),
+    )
+
+
+def _goal_dict(goal: Goal) -> dict[str, Any]:
+    return {
+        "metric": goal.metric,
+        "target": goal.target,
+        "greater_is_better": goal.greater_is_better,
+        "kind": None if goal.kind_inferred else goal.kind,
+    }
+
+
+def _read_goal(data: Mapping[str, Any], name: str) -> Goal:
+    goal = fields.mapping(data, name)
+    metric, direction = fields.text(goal, "metric"), goal.get("greater_is_better")
+    if not (direction is None or isinstance(direction, bool)):
+        raise CardError(
+            f"the card's greater_is_better must be a bool, got {fields.shown(direction)}"
+        )
+    target, kind = fields.number(goal, "target"), goal.get("kind")
+    # Release 0.1 left out that a kind was asked for: values outside the usual range say so.
+    for possible_kind in (kind, "real"):
+        try:
+            return Goal(metric, target=target, greater_is_better=direction, kind=possible_kind)
+        except ValueError as error:
+            refused = error
+    raise CardError(f"the card's goal cannot be: {printable(refused)}")
+
+
+def _read_verdict(data: Mapping[str, Any], name: str) -> Verdict:
+    try:
+        return Verdict(str(data.get(name)))
+    except ValueError:
+        raise CardError(f"the card's verdict is {fields.shown(data.get(name))}") from None
+
+
+def _release(_report: RiskReport) -> str:
+    return __version__
+
+
+def _diagnoses(report: RiskReport) -> tuple[str, ...]:
+    return tuple(diagnosis.name for diagnosis in report.diagnoses[:MAX_DIAGNOSES])
+
+
+def _read_diagnoses(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(diagnosis_name(one) for one in fields.names(data, name)[:MAX_DIAGNOSES])
+
+
+@dataclass(frozen=True, kw_only=True)
 class CardMetadata:
     """What a card says of how its model's fine-tuning was predicted to end, and how it did.
 
+    Each field says in one line how it comes from a report, onto a card and back; the JSON Schema
+    of ``hf-ftrisk card --json`` is made from them.
+
     Args:
-        verdict: GO, NO_GO or UNDECIDED.
+        hf_ftrisk: release that wrote it.
         stage: ``"preflight"`` before the run, ``"watch"`` while it went on.
+        verdict: GO, NO_GO or UNDECIDED.
         goal: what the run was judged by.
-        full_steps: optimizer steps of the full run.
-        spent_steps: optimizer steps spent, on probing or on the watched run itself.
+        baseline: value of a trivial predictor.
         forecast: the last forecast; None where none was made.
         early_forecast: the first forecast from a tenth of the run on, where the last came late.
         outcome: true final value, once known.
-        baseline: value of a trivial predictor.
         risk: where the uncertainty comes from; None where it was not estimated.
+        full_steps: optimizer steps of the full run.
+        spent_steps: optimizer steps spent, on probing or on the watched run itself.
         stopped_at: step at which the run was stopped, None if it was not.
         diagnoses: names of the diagnoses.
-        hf_ftrisk: release that wrote it.
 
     Examples:
         >>> card = CardMetadata.from_dict(
@@ -104,80 +219,42 @@ class CardMetadata:
         (<Verdict.GO: 'GO'>, 0.8)
     """
 
-    verdict: Verdict
-    stage: str
-    goal: Goal
-    full_steps: int
-    spent_steps: float
-    forecast: CardForecast | None = None
-    early_forecast: CardForecast | None = None
-    outcome: float | None = None
-    baseline: float | None = None
-    risk: CardRisk | None = None
-    stopped_at: int | None = None
-    diagnoses: tuple[str, ...] = ()
-    hf_ftrisk: str = __version__
+    hf_ftrisk: Annotated[str, CardField(_release, fields.optional_text)] = __version__
+    stage: Annotated[str, CardField(lambda report: report.stage, fields.text)]
+    verdict: Annotated[Verdict, CardField(lambda report: report.verdict, _read_verdict, str)]
+    goal: Annotated[Goal, CardField(lambda report: report.goal, _read_goal, _goal_dict)]
+    baseline: Annotated[float | None, CardField(lambda report: report.baseline, fields.number)] = (
+        None
+    )
+    forecast: Annotated[
+        CardForecast | None, CardField(_last_forecast, _read_forecast, _forecast_dict)
+    ] = None
+    early_forecast: Annotated[
+        CardForecast | None, CardField(_early_forecast, _read_forecast, _forecast_dict)
+    ] = None
+    outcome: Annotated[float | None, CardField(lambda report: report.outcome, fields.number)] = None
+    risk: Annotated[CardRisk | None, CardField(_risk, _read_risk, _risk_dict)] = None
+    full_steps: Annotated[
+        int,
+        CardField(lambda report: report.cost.full_steps, fields.required_whole, at="steps.full"),
+    ]
+    spent_steps: Annotated[
+        float, CardField(lambda report: report.cost.spent_steps, fields.required, at="steps.spent")
+    ]
+    stopped_at: Annotated[int | None, CardField(lambda report: report.stopped_at, fields.whole)] = (
+        None
+    )
+    diagnoses: Annotated[tuple[str, ...], CardField(_diagnoses, _read_diagnoses, list)] = ()
 
     @classmethod
     def from_report(cls, report: RiskReport) -> CardMetadata:
         """What is told of a report; variances are given as standard deviations."""
-        early = report.early_look
-        risk = None
-        if report.decomposition is not None:
-            decomposition = report.decomposition
-            identified = decomposition.identified["intrinsic"]
-            risk = CardRisk(
-                regime=str(decomposition.regime),
-                intrinsic_std=math.sqrt(max(decomposition.intrinsic, 0.0)) if identified else None,
-                optimal_depth=report.optimal_depth,
-            )
-        return cls(
-            verdict=report.verdict,
-            stage=report.stage,
-            goal=report.goal,
-            full_steps=report.cost.full_steps,
-            spent_steps=report.cost.spent_steps,
-            forecast=_last_forecast(report),
-            early_forecast=None if early is None else _early_forecast(early),
-            outcome=report.outcome,
-            baseline=report.baseline,
-            risk=risk,
-            stopped_at=report.stopped_at,
-            diagnoses=tuple(diagnosis.name for diagnosis in report.diagnoses[:MAX_DIAGNOSES]),
-        )
+        return cls(**fields.values_of_report(cls, report))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for YAML: six significant digits, absent values left out."""
-        goal = self.goal
-        return _compact(
-            {
-                "version": METADATA_VERSION,
-                "hf_ftrisk": self.hf_ftrisk,
-                "stage": self.stage,
-                "verdict": str(self.verdict),
-                "goal": {
-                    "metric": goal.metric,
-                    "target": goal.target,
-                    "greater_is_better": goal.greater_is_better,
-                    "kind": None if goal.kind_inferred else goal.kind,
-                },
-                "baseline": self.baseline,
-                "forecast": _forecast_dict(self.forecast),
-                "early_forecast": _forecast_dict(self.early_forecast),
-                "outcome": self.outcome,
-                "risk": None
-                if self.risk is None
-                else {
-                    "intrinsic_std": self.risk.intrinsic_std,
-                    "regime": self.risk.regime,
-                    "optimal_depth": self.risk.optimal_depth,
-                },
-                "steps": {"full": self.full_steps, "spent": self.spent_steps},
-                "stopped_at": self.stopped_at,
-                "diagnoses": list(self.diagnoses),
-                "report": REPORT_FILE,
-            }
-        )
+        data = fields.card_dict(type(self), vars(self))
+        return fields.compact({"version": METADATA_VERSION, **data, "report": REPORT_FILE})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CardMetadata:
@@ -189,30 +266,10 @@ class CardMetadata:
         version = data.get("version")
         if version != METADATA_VERSION:
             raise CardError(
-                f"the card's prediction has version {_shown(version)}, this release reads "
+                f"the card's prediction has version {fields.shown(version)}, this release reads "
                 f"{METADATA_VERSION}"
             )
-        steps, stopped = _mapping(data, "steps"), _number(data, "stopped_at")
-        risk = _mapping(data, "risk") if "risk" in data else None
-        try:
-            verdict = Verdict(str(data.get("verdict")))
-        except ValueError:
-            raise CardError(f"the card's verdict is {_shown(data.get('verdict'))}") from None
-        return cls(
-            verdict=verdict,
-            stage=_text(data, "stage"),
-            goal=_goal(_mapping(data, "goal")),
-            full_steps=int(_required(steps, "full")),
-            spent_steps=_required(steps, "spent"),
-            forecast=_forecast(data, "forecast"),
-            early_forecast=_forecast(data, "early_forecast"),
-            outcome=_number(data, "outcome"),
-            baseline=_number(data, "baseline"),
-            risk=None if risk is None else _risk(risk),
-            stopped_at=None if stopped is None else int(stopped),
-            diagnoses=_diagnoses(data.get("diagnoses", [])),
-            hf_ftrisk=_text(data, "hf_ftrisk") if "hf_ftrisk" in data else "",
-        )
+        return cls(**fields.values_of_card(cls, data))
 
     @classmethod
     def from_card(cls, card: str | Path, *, revision: str | None = None) -> CardMetadata:
@@ -259,112 +316,3 @@ def read_card(card: str | Path, *, revision: str | None = None) -> str:
     if content is None:
         raise CardError(f"{card} on the Hub has no card")
     return content.decode(errors="replace")
-
-
-def _last_forecast(report: RiskReport) -> CardForecast | None:
-    forecast = report.forecast
-    if forecast is None:
-        return None
-    low, high = forecast.interval(LEVEL)
-    return CardForecast(forecast.point, low, high, LEVEL, forecast.step, report.prob_good)
-
-
-def _early_forecast(look: Look) -> CardForecast:
-    return CardForecast(look.mean, look.low, look.high, LEVEL, look.step, look.prob_good)
-
-
-def _forecast_dict(forecast: CardForecast | None) -> dict[str, Any] | None:
-    if forecast is None:
-        return None
-    names = ("mean", "low", "high", "level", "prob_good", "step")
-    return {name: getattr(forecast, name) for name in names}
-
-
-# --- reading what others wrote ---------------------------------------------------------------
-
-
-def _shown(value: object) -> str:
-    try:
-        return printable(repr(value), _MAX_NAME)
-    except ValueError:  # a number of more digits than Python writes
-        return f"a very large {type(value).__name__}"
-
-
-def _mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = data.get(name)
-    if not isinstance(value, Mapping):
-        raise CardError(f"the card's {name} must be a mapping, got {_shown(value)}")
-    return value
-
-
-def _number(data: Mapping[str, Any], name: str) -> float | None:
-    value = data.get(name)
-    if value is None:
-        return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
-        return value
-    raise CardError(f"the card's {name} must be a finite number, got {_shown(value)}")
-
-
-def _required(data: Mapping[str, Any], name: str) -> float:
-    value = _number(data, name)
-    if value is None:
-        raise CardError(f"the card's prediction lacks {name!r}")
-    return value
-
-
-def _text(data: Mapping[str, Any], name: str) -> str:
-    value = data.get(name)
-    if not isinstance(value, str):
-        raise CardError(f"the card's {name} must be text, got {_shown(value)}")
-    return printable(value, _MAX_NAME)
-
-
-def _forecast(data: Mapping[str, Any], name: str) -> CardForecast | None:
-    if data.get(name) is None:
-        return None
-    numbers = _mapping(data, name)
-    values = {key: _required(numbers, key) for key in ("mean", "low", "high", "level")}
-    return CardForecast(
-        **values, step=int(_required(numbers, "step")), prob_good=_number(numbers, "prob_good")
-    )
-
-
-def _goal(data: Mapping[str, Any]) -> Goal:
-    metric, direction = _text(data, "metric"), data.get("greater_is_better")
-    if not (direction is None or isinstance(direction, bool)):
-        raise CardError(f"the card's greater_is_better must be a bool, got {_shown(direction)}")
-    target, kind = _number(data, "target"), data.get("kind")
-    # Release 0.1 left out that a kind was asked for: values outside the usual range say so.
-    for known_kind in (kind, "real"):
-        try:
-            return Goal(metric, target=target, greater_is_better=direction, kind=known_kind)
-        except ValueError as error:
-            refused = error
-    raise CardError(f"the card's goal cannot be: {printable(refused)}")
-
-
-def _risk(data: Mapping[str, Any]) -> CardRisk:
-    return CardRisk(
-        regime=_text(data, "regime"),
-        intrinsic_std=_number(data, "intrinsic_std"),
-        optimal_depth=_number(data, "optimal_depth"),
-    )
-
-
-def _diagnoses(names: object) -> tuple[str, ...]:
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise CardError(f"the card's diagnoses must be a list of names, got {_shown(names)}")
-    return tuple(diagnosis_name(printable(name, _MAX_NAME)) for name in names[:MAX_DIAGNOSES])
-
-
-def _compact(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Six significant digits; not-a-number and infinities as nothing; absent values left out."""
-    values = {name: _plain(value) for name, value in data.items()}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return _compact(value) if isinstance(value, dict) else value
