@@ -107,16 +107,17 @@ def clean_record(record: RunRecord) -> RunRecord:
 
 
 def _clean_selection(selection: ModelSelection | None) -> ModelSelection | None:
-    rules: dict[str, Cleaner] = {"metric": _metric_name, "greater_is_better": unchanged}
+    rules: dict[str, Cleaner] = {"metric": clean_label, "greater_is_better": unchanged}
     return selection and cleaned(selection, rules)
 
 
-def _metric_name(name: str) -> str:
+def clean_label(name: str) -> str:
+    """A name such as a metric's or a diagnosis's as it may be sent."""
     return clean_text(name, MAX_NAME)
 
 
 def _under_clean_names(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {_metric_name(name): values for name, values in columns.items()}
+    return {clean_label(name): values for name, values in columns.items()}
 
 
 def clean_task(task: str | None) -> str | None:

@@ -4,7 +4,7 @@ from hf_ftrisk.hub.attach import attach_card
 from hf_ftrisk.hub.clean import clean_report
 from hf_ftrisk.hub.metadata import CardForecast, CardMetadata, CardRisk
 from hf_ftrisk.hub.publishing import Published, publish
-from hf_ftrisk.hub.section import card_metadata, render_section
+from hf_ftrisk.hub.section import render_section
 
 __all__ = [
     "CardForecast",
@@ -12,7 +12,6 @@ __all__ = [
     "CardRisk",
     "Published",
     "attach_card",
-    "card_metadata",
     "clean_report",
     "publish",
     "render_section",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from hf_ftrisk.privacy import (
     MAX_ITEMS,
-    MAX_NAME,
     Cleaner,
+    clean_label,
     clean_numbers,
     clean_record,
     clean_settings,
@@ -51,16 +51,12 @@ def _fields(rules: Rules) -> Cleaner:
     return lambda value: cleaned(value, rules)
 
 
-def _name(text: str) -> str:
-    return clean_text(text, MAX_NAME)
-
-
 def _texts(values: Mapping[str, str]) -> dict[str, str]:
-    return {_name(name): clean_text(text) for name, text in values.items()}
+    return {clean_label(name): clean_text(text) for name, text in values.items()}
 
 
 _GOAL: Rules = {
-    "metric": _name,
+    "metric": clean_label,
     "target": unchanged,
     "greater_is_better": unchanged,
     "kind": unchanged,
@@ -91,7 +87,7 @@ _LOOK: Rules = {
     "observed": unchanged,
 }
 _DIAGNOSIS: Rules = {
-    "name": _name,
+    "name": clean_label,
     "message": clean_text,
     "advice": clean_text,
     "severity": unchanged,

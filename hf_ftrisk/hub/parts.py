@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_ftrisk.hub.clean import clean_report
-from hf_ftrisk.hub.metadata import KEY, REPORT_FILE, TAG
-from hf_ftrisk.hub.section import FIGURE_FILE, card_metadata, render_section
+from hf_ftrisk.hub.metadata import KEY, REPORT_FILE, TAG, CardMetadata
+from hf_ftrisk.hub.section import FIGURE_FILE, render_section
 from hf_ftrisk.hub_repo.card import merge
 from hf_ftrisk.hub_repo.rendering import render
 
@@ -60,7 +60,7 @@ def build_parts(report: RiskReport, *, figure: bool = True) -> CardParts:
     if picture is not None:
         files[FIGURE_FILE] = picture
     section = render_section(clean, figure=picture is not None)
-    return CardParts(section, card_metadata(clean), files)
+    return CardParts(section, CardMetadata.from_report(clean).to_dict(), files)
 
 
 def _json(report: RiskReport) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from hf_ftrisk._version import __version__
-from hf_ftrisk.hub.metadata import REPORT_FILE, CardMetadata
+from hf_ftrisk.hub.metadata import REPORT_FILE
 from hf_ftrisk.hub_repo.rendering import Markdown, escape, render
 from hf_ftrisk.record.settings import SETTINGS
 from hf_ftrisk.report.wording import (
@@ -42,11 +42,6 @@ _SPELLED = {">=": "\u2265", "<=": "\u2264"}
 _TAKEN_OUT = re.compile(r"\[(\w+)\]")  # what redaction leaves, such as [path]
 
 Rows = list[tuple[str, str]]
-
-
-def card_metadata(report: RiskReport) -> dict[str, Any]:
-    """What stands under the key ``ftrisk`` of the card; see `CardMetadata`."""
-    return CardMetadata.from_report(report).to_dict()
 
 
 def render_section(report: RiskReport, *, figure: bool = False) -> str:

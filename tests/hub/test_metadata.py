@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+from typing import Annotated
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hf_ftrisk.errors import CardError
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.hub import CardMetadata, publish
+from hf_ftrisk.hub.fields import CardField, whole
 from hf_ftrisk.hub.parts import build_parts
 from hf_ftrisk.verdict import Diagnosis
 
@@ -115,6 +117,21 @@ def test_text_from_a_stranger_is_one_clean_line(written):
     odd = written | {"diagnoses": ["a\x1b[2J\nb"], "hf_ftrisk": "9\n\x07"}
     read = CardMetadata.from_dict(odd)
     assert (read.diagnoses, read.hf_ftrisk) == (("a[2J b",), "9")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MoreMetadata(CardMetadata):
+    """With one field more, declared as the others are."""
+
+    probes: Annotated[int | None, CardField(lambda report: len(report.probes), whole)] = None
+
+
+def test_a_field_is_written_and_read_back_by_its_declaration_alone(report):
+    plain = MoreMetadata.from_report(report).to_dict()
+    assert plain["probes"] == len(report.probes)
+    assert MoreMetadata.from_dict(plain).probes == len(report.probes)
+    with pytest.raises(CardError, match="probes must be a finite number, got 'three'"):
+        MoreMetadata.from_dict(plain | {"probes": "three"})
 
 
 PLAIN = st.recursive(

@@ -11,7 +11,7 @@ import yaml
 
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.hub import card_metadata, clean_report, render_section, section
+from hf_ftrisk.hub import CardMetadata, clean_report, render_section, section
 from hf_ftrisk.hub.parts import build_parts
 from hf_ftrisk.hub_repo.frontmatter import to_yaml
 from hf_ftrisk.record.settings import SETTINGS
@@ -48,6 +48,10 @@ def test_the_outcome_stands_next_to_the_prediction(make_report, outcome, words):
     assert labels.index("| Outcome") - labels.index("| Forecast") <= 2
 
 
+def metadata_of(report):
+    return CardMetadata.from_report(report).to_dict()
+
+
 def watched(make_report, **fields):
     """A watched run's report at its end: its last forecast has seen nearly everything."""
     samples = np.random.default_rng(1).normal(0.88, 0.002, 500)
@@ -67,10 +71,10 @@ def test_the_outcome_is_held_against_an_early_forecast_not_only_the_last(make_re
     early = "0.820 after 100 of 1,000 steps (90 % interval 0.700 to 0.860)"
     assert f"| Early forecast | {early} |" in section
     assert "| Forecast | 0.880 after 980 of 1,000 steps (" in section
-    data = card_metadata(watched(make_report))
+    data = metadata_of(watched(make_report))
     assert data["early_forecast"]["step"] == 100
     assert data["forecast"]["step"] == 980
-    assert "early_forecast" not in card_metadata(make_report())
+    assert "early_forecast" not in metadata_of(make_report())
 
 
 def test_what_is_not_identified_is_not_given_as_a_number(make_report, decomposition):
@@ -79,8 +83,8 @@ def test_what_is_not_identified_is_not_given_as_a_number(make_report, decomposit
     )
     report = make_report(decomposition=unsure)
     assert "| Irreducible spread | unidentified" in render_section(report)
-    assert "intrinsic_std" not in card_metadata(report)["risk"]
-    assert "intrinsic_std" in card_metadata(make_report())["risk"]
+    assert "intrinsic_std" not in metadata_of(report)["risk"]
+    assert "intrinsic_std" in metadata_of(make_report())["risk"]
 
 
 def test_every_part_the_card_promises_is_there(make_report):
@@ -160,13 +164,13 @@ def test_a_goal_without_target_is_judged_by_its_baseline(make_report):
 def test_the_metadata_are_small_versioned_and_plain(make_report):
     names = tuple(Diagnosis(f"n{i}" * 100, "m" * 900, "a" * 900) for i in range(500))
     report = clean_report(make_report(diagnoses=names, notes=("x" * 5000,) * 300, outcome=0.9))
-    data = card_metadata(report)
+    data = metadata_of(report)
     assert data["version"] == 1
     assert data["outcome"] == 0.9
     assert data["forecast"]["level"] == 0.9
     assert yaml.safe_load(to_yaml({"ftrisk": data})) == {"ftrisk": data}
     assert len(to_yaml({"ftrisk": data})) < 5000
-    assert len(to_yaml({"ftrisk": card_metadata(make_report())})) < 1000
+    assert len(to_yaml({"ftrisk": metadata_of(make_report())})) < 1000
     assert not {"model-index", "results", "eval_results"} & set(json.dumps(data).split('"'))
 
 
@@ -185,7 +189,7 @@ def test_the_docs_name_every_key_of_the_metadata(make_report):
     text = (Path(__file__).parents[2] / "docs" / "guides" / "hub.md").read_text(encoding="utf-8")
     block = text.split("```yaml\n")[1].split("```")[0]
     documented = yaml.safe_load(textwrap.dedent(block))["ftrisk"]
-    data = card_metadata(watched(make_report, outcome=0.9, stopped_at=980))
+    data = metadata_of(watched(make_report, outcome=0.9, stopped_at=980))
 
     def names(value):
         return {k: names(v) for k, v in value.items()} if isinstance(value, dict) else None
