@@ -106,7 +106,6 @@ def build(learning_rate):
             logging_steps=10,
             save_strategy="no",
             report_to="none",
-            disable_tqdm=True,
             use_cpu=True,
         ),
         train_dataset=rows(1000, seed=1),
