@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 import sys
@@ -17,6 +18,9 @@ _SIGNS = {">=": "≥", "<=": "≤", "+-": "±", "sqrt(": "√("}
 _NESTED = r"\((?:[^()]|\([^()]*\))*\)"
 _BELOW = re.compile(rf"\b([LVIXScR]|eta|theta|chi2)_({_NESTED}|\w+)")
 _ABOVE = re.compile(rf"(?<=[\w)>])\^({_NESTED}|-?\w+)")
+_SECTION = re.compile(r"#+ `hf-ftrisk ([^`]+)`\n\n(.+?)\n\n", re.DOTALL)
+_CUT = re.compile(r"^\* `(\w+)`: .*\.\.\.$", re.MULTILINE)
+_CODE = re.compile(r"`[^`\n]+`")
 _BLOCK = re.compile(r"(?<=\n\n) {4}(\S.* = .*)(?=\n\n)")
 
 
@@ -71,4 +75,23 @@ def _help() -> str:
     done = subprocess.run(
         [*command, "--name", "hf-ftrisk"], capture_output=True, text=True, check=True
     )
-    return done.stdout.partition("\n")[2]  # without its title: the page has one
+    return read_in_full(done.stdout.partition("\n")[2])  # without its title: the page has one
+
+
+def read_in_full(text: str) -> str:
+    """Help as typer writes it, with whole sentences in its lists, and code that can be typed.
+
+    Lists of commands are cut short there, and the signs of code are written as HTML entities.
+    """
+    sections = re.split(r"^(?=#+ `)", text, flags=re.MULTILINE)
+    told = {found[1]: " ".join(found[2].split()) for found in map(_SECTION.match, sections) if found}
+    written = []
+    for section in sections:
+        found = _SECTION.match(section)
+        parent = f"{found[1]} " if found else ""
+
+        def whole(cut: re.Match[str], parent: str = parent) -> str:
+            return f"* `{cut[1]}`: {told[parent + cut[1]]}"
+
+        written.append(_CUT.sub(whole, section))
+    return _CODE.sub(lambda found: html.unescape(found[0]), "".join(written))

@@ -11,10 +11,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def formulas():
+def hooks():
     spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "_build" / "hooks.py")
     hooks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(hooks)
+    return hooks
+
+
+@pytest.fixture(scope="module")
+def formulas(hooks):
     return hooks.formulas
 
 
@@ -42,6 +47,40 @@ def test_a_formula_is_set(formulas, plain, shown):
 )
 def test_code_and_addresses_stay_as_they_are(formulas, text):
     assert formulas(text) == text
+
+
+HELP = """
+**Commands**:
+
+* `history`: Completed runs on disk: what...
+
+## `hf-ftrisk history`
+
+Completed runs on disk:
+what a forecast rests on.
+
+Example: `hf-ftrisk history --goal &quot;loss&lt;1&quot;`
+
+* `--task`: The task&#x27;s name...
+
+**Commands**:
+
+* `add`: Add the runs...
+
+### `hf-ftrisk history add`
+
+Add the runs of reports.
+
+**Usage**:
+"""
+
+
+def test_the_commands_help_is_told_in_full_and_its_code_can_be_typed(hooks):
+    text = hooks.read_in_full(HELP)
+    assert "* `history`: Completed runs on disk: what a forecast rests on.\n" in text
+    assert "* `add`: Add the runs of reports.\n" in text
+    assert '`hf-ftrisk history --goal "loss<1"`' in text
+    assert "* `--task`: The task&#x27;s name...\n" in text
 
 
 def test_no_page_needs_tex_to_be_read():
