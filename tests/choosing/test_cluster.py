@@ -26,6 +26,7 @@ def _cluster() -> Iterator[None]:
     ray.init(
         num_cpus=2,
         include_dashboard=False,
+        _system_config={"worker_niceness": 0},  # or they starve beside other work
         logging_level="ERROR",
         log_to_driver=False,
         runtime_env={"env_vars": {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}},

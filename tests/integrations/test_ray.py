@@ -1,16 +1,41 @@
-"""RiskScheduler: its decisions on results as Tune hands them over."""
+"""RiskScheduler on results as Tune hands them over; it and the callback in real searches."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("ray.tune", reason="the extra 'ray' is not installed")
 
+import ray
+from ray import tune
+
+from hf_ftrisk import FineTuneRiskCallback
 from hf_ftrisk.integrations.ray import RiskScheduler
+from tests.watch.test_survives import GOAL, LostAtTinyRates
+from tests.watch.tiny import bert, bert_trainer
 
 STEPS = 10
+
+
+@pytest.fixture(scope="module")
+def _cluster() -> Iterator[None]:
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    root = str(Path(__file__).parents[2])
+    ray.init(
+        num_cpus=1,
+        include_dashboard=False,
+        _system_config={"worker_niceness": 0},  # or they starve beside other work
+        logging_level="ERROR",
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}},
+    )
+    yield
+    ray.shutdown()
 
 
 def run(scheduler: RiskScheduler, name: str, end: float) -> int:
@@ -63,30 +88,60 @@ def test_a_value_out_of_range_is_refused(settings: dict[str, object], named: str
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_tune_stops_a_poor_trial_by_it(tmp_path) -> None:
-    import ray
-    from ray import tune
-
+@pytest.mark.usefixtures("_cluster")
+def test_tune_stops_a_poor_trial_by_it(tmp_path: Path) -> None:
     def trainable(config: dict[str, float]) -> None:
         for step in range(1, STEPS + 1):
             share = 1.0 - (1.0 - step / STEPS) ** 3
             tune.report({"eval_accuracy": 0.5 + (config["end"] - 0.5) * share})
 
-    ray.init(num_cpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-    try:
-        results = tune.Tuner(
-            trainable,
-            param_space={"end": tune.grid_search([0.95, 0.5])},
-            tune_config=tune.TuneConfig(
-                metric="eval_accuracy",
-                mode="max",
-                scheduler=RiskScheduler(STEPS),
-                max_concurrent_trials=1,
-            ),
-            run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
-        ).fit()
-    finally:
-        ray.shutdown()
+    results = tune.Tuner(
+        trainable,
+        param_space={"end": tune.grid_search([0.95, 0.5])},
+        tune_config=tune.TuneConfig(
+            metric="eval_accuracy",
+            mode="max",
+            scheduler=RiskScheduler(STEPS),
+            max_concurrent_trials=1,
+        ),
+        run_config=tune.RunConfig(storage_path=str(tmp_path), verbose=0),
+    ).fit()
     reached = {r.config["end"]: r.metrics["training_iteration"] for r in results}
     assert reached[0.95] == STEPS
     assert reached[0.5] < STEPS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("_cluster")
+def test_callback_and_scheduler_end_trials_of_a_trainers_own_search(tmp_path: Path) -> None:
+    """The first trial is lost and no other is complete yet: the callback alone can end it."""
+    trainer = bert_trainer(
+        tmp_path,
+        kind=LostAtTinyRates,
+        model_init=lambda trial: bert(),
+        callbacks=[FineTuneRiskCallback(GOAL, check_steps=2)],
+        eval_steps=4,
+    )
+    found = trainer.hyperparameter_search(
+        lambda trial: {"learning_rate": tune.grid_search([1e-9, 2e-2, 1e-6])},
+        backend="ray",
+        n_trials=1,
+        direction="maximize",
+        compute_objective=lambda metrics: metrics["eval_accuracy"],
+        metric="objective",
+        mode="max",
+        scheduler=RiskScheduler(STEPS, measures="eval_accuracy"),
+        storage_path=str(tmp_path / "search"),
+        max_concurrent_trials=1,
+        reuse_actors=True,  # a worker takes long to start: it imports transformers
+        verbose=0,
+    )
+    reports = {
+        trial.config["learning_rate"]: trial.last_result["training_iteration"]
+        for trial in found.run_summary.trials
+    }
+    assert reports[1e-9] < STEPS
+    assert reports[2e-2] == STEPS
+    assert reports[1e-6] < STEPS
+    assert found.hyperparameters["learning_rate"] == 2e-2
