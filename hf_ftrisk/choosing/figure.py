@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_ftrisk.choosing.entries import Entry, Ranked
 from hf_ftrisk.extras import named_extras
+from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.report.plots import DARK, LIGHT, MIDDLE, current_axes, finish, write_figure
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ def plot_fans(ranking: Ranked, ax: Axes | None = None) -> Axes:
         best = ranking.best is not None and entry.name == ranking.best.name
         color, opacity = (DARK, 0.25) if best else (MIDDLE, 0.08)
         assert entry.forecast is not None
-        seen = [(k.step / entry.max_steps, k.observed) for k in entry.looks]
-        depths, values = zip(*((at, v) for at, v in seen if v is not None), strict=True)
+        depths, values = zip(*_seen(entry, entry.forecast), strict=True)
         axes.plot(depths, values, ".-", color=color, lw=2.0 if best else 1.2)
         begin, end = (depths[-1], values[-1]), entry.forecast.point
         low, high = entry.forecast.interval(0.9)
@@ -85,6 +85,13 @@ def plot_fans(ranking: Ranked, ax: Axes | None = None) -> Axes:
     axes.set_xlabel("share of the run")
     axes.set_ylabel(ranking.goal.metric.replace("$", r"\$"))
     return finish(axes, "Seen (solid) and forecast (dashed, 90 % shaded)", legend=False)
+
+
+def _seen(entry: Entry, forecast: Forecast) -> list[tuple[float, float]]:
+    """Share of the run and metric at each look; of looks without their values the last alone."""
+    seen = [(k.step / entry.max_steps, k.observed) for k in entry.looks if k.observed is not None]
+    last = forecast.point if entry.observed is None else entry.observed
+    return seen or [(entry.share, last)]
 
 
 def _name_ends(axes: Axes, entries: Sequence[Entry]) -> None:

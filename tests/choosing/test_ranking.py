@@ -115,3 +115,15 @@ def test_names_of_lines_that_end_alike_do_not_cover_each_other(tmp_path: Path) -
     bottom, top = axes.get_ylim()
     gaps = [(b - a) / (top - bottom) for a, b in itertools.pairwise(heights)]
     assert min(gaps) > 0.04
+
+
+def test_looks_without_their_values_leave_what_was_seen_last(ranking: Ranking) -> None:
+    figure = pytest.importorskip("matplotlib.figure")
+    bare = tuple(
+        replace(entry, looks=tuple(replace(look, observed=None) for look in entry.looks))
+        for entry in ranking.entries
+    )
+    axes = plot_fans(replace(ranking, entries=bare), figure.Figure().subplots())
+    points = [line.get_xydata() for line in axes.lines if line.get_linestyle() == "-"]
+    assert [len(line) for line in points] == [1, 1]
+    assert {line[0][1] for line in points} == {e.observed for e in bare if e.observed is not None}

@@ -196,7 +196,7 @@ def card(folder: Path) -> Names:
 
 def gallery(folder: Path) -> Names:
     trainer = tiny.bert_trainer(folder)
-    report = preflight(trainer, "eval_accuracy>=0.8", budget=0.6, seeds=3, depths=[2, 4, 8])
+    report = preflight(trainer, "eval_accuracy>=0.8", budget=0.9, seeds=3, depths=[2, 4, 8])
     assert report.decomposition is not None
     assert report.risk_curve
     setting = load_reference()[0].settings["setting_id"]
