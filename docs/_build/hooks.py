@@ -84,7 +84,9 @@ def read_in_full(text: str) -> str:
     Lists of commands are cut short there, and the signs of code are written as HTML entities.
     """
     sections = re.split(r"^(?=#+ `)", text, flags=re.MULTILINE)
-    told = {found[1]: " ".join(found[2].split()) for found in map(_SECTION.match, sections) if found}
+    told = {
+        found[1]: " ".join(found[2].split()) for found in map(_SECTION.match, sections) if found
+    }
     written = []
     for section in sections:
         found = _SECTION.match(section)
