@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,6 +81,8 @@ def replays(
         every: seconds between two looks.
         pause: waits.
     """
+    from hf_ftrisk.replay.keep import keep_of
+
     last_state = None
     while True:
         state_file = newest(folder)
@@ -90,6 +93,9 @@ def replays(
                 record = _read(state_file, replayer)
                 last_state = mark
                 one = replayer.replay_record(record, state_file.relative_to(folder).as_posix())
+                # A callback's report may lie elsewhere than the checkpoints.
+                beside = folder / WATCH_FILE if state_file.name == WATCH_FILE else state_file
+                one = replace(one, keep=keep_of(one.record, one.goal, beside))
                 yield one
                 if one.record.status != "running":
                     return

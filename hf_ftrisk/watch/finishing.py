@@ -123,10 +123,10 @@ def hint_words(finish: Finish, goal: Goal, max_steps: int) -> str:
     most = finish.expected_gain if finish.most_gain is None else finish.most_gain
     text = (
         f"from step {finish.step} on, the last {share(1.0 - finish.step / max_steps)} of this run "
-        f"are expected to gain {gain_words(finish.expected_gain or 0.0, goal)}"
+        f"are expected to gain {gain_words(finish.expected_gain or 0.0, goal)} on average"
     )
     if most is not None:
-        text += f" (90 %: at most {gain_words(most, goal)})"
+        text += f", in nine of ten such runs at most {gain_words(most, goal)}"
     return f"{text}; {goal.metric} was best at step {finish.best_step}."
 
 

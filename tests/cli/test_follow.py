@@ -45,6 +45,13 @@ def test_each_new_checkpoint_is_replayed_until_the_run_ends(tmp_path):
     assert seen == [(300, "running"), (600, "running"), (1500, "finished")]
 
 
+def test_of_the_checkpoints_that_lie_there_the_best_is_named(tmp_path):
+    write(tmp_path, 600)
+    write(tmp_path, 1500)
+    (one,) = replays(tmp_path, Replayer(ReplayOptions()), 1.0)
+    assert (one.keep.step, one.keep.checkpoint) == (975, "checkpoint-1500")
+
+
 def test_a_file_that_is_half_written_is_read_at_the_next_look(tmp_path):
     file = write(tmp_path, 1500)
     whole = file.read_text()
