@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -11,8 +12,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hf_ftrisk.choosing.commands import varied
+from hf_ftrisk.choosing import run_study
+from hf_ftrisk.choosing.child import report_of
+from hf_ftrisk.choosing.commands import collect, emitted, varied
+from hf_ftrisk.choosing.options import RankOptions
+from hf_ftrisk.choosing.orders import Order
+from hf_ftrisk.choosing.study import Study
 from hf_ftrisk.cli.app import app
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.jsonfile import read_json
+from tests.choosing.simulated import Curves
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,6 +96,34 @@ def test_a_script_that_fails_is_told_and_the_others_are_ranked(script: Path) -> 
     assert done.exit_code == 0, done.output
     assert "broken=no chosen among 2" in done.output
     assert "no such model" in done.output
+
+
+def test_rounds_of_emitted_orders_come_to_the_ranking_of_one_process(tmp_path: Path) -> None:
+    """Each round is written, carried out elsewhere and collected by a process that begins anew."""
+    ends: dict[str, float | None] = {"a": 0.62, "b": 0.9, "c": 0.7, "d": 0.8}
+    programs = {name: ["train.py", "--name", name] for name in ends}
+    options = RankOptions(Goal("accuracy"), budget=0.4, at_once=len(ends))
+
+    def opened(folder: str) -> Study:
+        return Study.open(tuple(ends), options, tmp_path / folder)
+
+    engine, lost = Curves(ends), ["c"]  # whose job does not come to its end at first
+    while commands := emitted(opened("far"), programs):
+        missing = 0
+        for path in (Path(shlex.split(command)[3]) for command in commands):
+            order = Order.from_dict(read_json(path))
+            if order.name in lost:
+                lost.remove(order.name)
+                missing += 1
+                continue
+            (reached,) = engine.carry_out([order])
+            report_of(path).write_text(json.dumps(reached.to_dict()))
+        assert collect(opened("far")) == missing
+    whole = run_study(opened("near"), Curves(ends))
+    far = opened("far").ranking()
+    assert [(e.name, e.step, e.prob_best) for e in far.entries] == [
+        (e.name, e.step, e.prob_best) for e in whole.entries
+    ]
 
 
 @pytest.mark.slow
