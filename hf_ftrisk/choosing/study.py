@@ -188,7 +188,7 @@ class Study:
         goal = self.options.goal
         if self.candidates[name].latest.ended and step == self.candidates[name].looks[-1]:
             value = record.outcome(goal)
-            return Forecast(np.array([value]), step=step, source="its own end")
+            return Forecast(np.array([value]), step=step, source="trained to its end")
         return self._forecaster.predict(record.prefix(step), goal)
 
     def _belief(self, name: str, step: int) -> Belief:
@@ -355,12 +355,12 @@ def folder_name(name: str, names: Sequence[str]) -> str:
 
 def _decided_by(candidate: Candidate) -> str:
     if candidate.failed:
-        return f"fault: {candidate.latest.fault}"
+        return f"failed: {candidate.latest.fault}"
     if candidate.latest.ended:
-        return "its own end"
+        return "trained to its end"
     if candidate.looks:
         return f"forecast at {candidate.looks[-1] / candidate.max_steps:.0%} of its run"
-    return "not looked at"
+    return "not probed"
 
 
 def _stored(candidate: Candidate) -> dict[str, Any]:

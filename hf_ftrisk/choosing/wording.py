@@ -7,7 +7,16 @@ import math
 from hf_ftrisk.choosing.entries import Entry, Ranked
 from hf_ftrisk.redaction import clean_text
 
-HEAD = ("candidate", "P(best)", "forecast (90 %)", "regret", "trained", "cost", "to come", "why")
+HEAD = (
+    "candidate",
+    "P(best)",
+    "forecast (90 %)",
+    "regret",
+    "trained",
+    "cost so far",
+    "cost to finish",
+    "why",
+)
 
 
 def sentence(ranking: Ranked) -> str:
@@ -20,9 +29,9 @@ def sentence(ranking: Ranked) -> str:
     low, high = min(shares), max(shares)
     depth = f"{low:.0%}" if round(low, 2) == round(high, 2) else f"{low:.0%} to {high:.0%}"
     return (
-        f"{best.name} chosen among {len(ranking.entries)} by probes of {depth} of a run: best by "
-        f"{ranking.goal.metric} with a chance of {best.prob_best:.0%}, for {ranking.spent:.0%} of "
-        "the cost of all full runs."
+        f"{best.name} chosen among {len(ranking.entries)} by probes of {depth} of a run: its "
+        f"chance to be the best by {ranking.goal.metric} is {best.prob_best:.0%}. Cost: "
+        f"{ranking.spent:.0%} of that of all full runs."
     )
 
 

@@ -110,7 +110,10 @@ def run(
         typer.Option(help="On a no-go or a poor run: end it, or only say so."),
     ] = "stop",
     rule: Annotated[
-        str, typer.Option(help="Stopping rule, by its name: 'calibrated', 'patience'.")
+        str,
+        typer.Option(
+            help="Stopping rule by name, such as 'calibrated'; any other name lists them."
+        ),
     ] = "calibrated",
     report_dir: Annotated[
         Path | None, typer.Option(help="Folder to write the reports to, as JSON.")
@@ -186,7 +189,7 @@ def demo(
         Path, typer.Option("--out", help="Folder for reports, model cards and figures.")
     ] = Path("ftrisk-demo"),
 ) -> None:
-    """A real model on real data: a sound setting and two doomed ones, judged before and early.
+    """Fine-tune a real model: one sound setting and two with a fault, judged before and early.
 
     Example: `hf-ftrisk demo --task text --out ftrisk-demo`
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hf_ftrisk.hub.metadata import CardForecast, CardMetadata
 from hf_ftrisk.report.wording import forecast_words, goal_words, outcome_words, share, value
 
-_STAGES = {"preflight": "before the run", "watch": "while the run went on"}
+_STAGES = {"preflight": "predicted before the run", "watch": "predicted while it ran"}
 
 
 def card_text(card: CardMetadata) -> str:

@@ -64,7 +64,7 @@ def rank(
         bool, typer.Option("--json", help="Print the ranking as JSON, and nothing else.")
     ] = False,
 ) -> None:
-    """Which values of a script's options end best, for a share of the cost of all full runs.
+    """Find the values of a script's options that end best, for a share of all full runs' cost.
 
     The script stays as it is: one process for each candidate, trained a little and paused at a
     checkpoint. Prints a table and the winner's command.
@@ -117,10 +117,11 @@ def _collect(study: Study, *, as_json: bool) -> None:
     if as_json:
         return
     if missing:
-        typer.echo(f"\n{missing} reports missing")
+        what = "report is" if missing == 1 else "reports are"
+        typer.echo(f"\n{missing} {what} still missing: run their commands, then --collect again")
     else:
-        more = "run --emit again for the next round" if study.next_orders() else "all is done"
-        typer.echo(f"\n{more}")
+        more = "run --emit again for the next round"
+        typer.echo(f"\n{more if study.next_orders() else 'the ranking is complete'}")
 
 
 def _print_ranking(ranking: Ranking, *, as_json: bool) -> None:
@@ -134,7 +135,7 @@ def _print_round(commands: Sequence[str]) -> None:
     for command in commands:
         typer.echo(command)
     if not commands:
-        typer.echo("all is done: see --collect", err=True)
+        typer.echo("the ranking is complete: --collect prints it", err=True)
 
 
 def _tell_winner(
@@ -146,6 +147,6 @@ def _tell_winner(
     typer.echo(f"\n{command_of(program)}")
     if checkpoint is None:
         return
-    typer.echo(f"goes on from its probe with {checkpoint}")
+    typer.echo(f"its training continues from {checkpoint}")
     if go:
         raise typer.Exit(subprocess.run(continuing(program, checkpoint), check=False).returncode)

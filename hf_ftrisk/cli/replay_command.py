@@ -72,7 +72,10 @@ def replay(
         float, typer.Option(help="Share of good runs that may be stopped.")
     ] = 0.05,
     rule: Annotated[
-        str, typer.Option(help="Stopping rule, by its name: 'calibrated', 'patience'.")
+        str,
+        typer.Option(
+            help="Stopping rule by name, such as 'calibrated'; any other name lists them."
+        ),
     ] = "calibrated",
     finish: Annotated[
         bool,
@@ -94,7 +97,7 @@ def replay(
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What would have been forecast on the way, when the run would have been stopped, what came.
+    """What would have been forecast of a run, when it would have been stopped, and how it ended.
 
     Needs the file alone: no model, no data, no torch. A folder gives a summary over its runs.
 

@@ -30,7 +30,7 @@ FIGURE_FILE = "ftrisk/report.png"
 _HEADLINES = {
     Verdict.GO: "predicted to end well (GO)",
     Verdict.NO_GO: "predicted to end poorly (NO-GO)",
-    Verdict.UNDECIDED: "what is known does not settle it (UNDECIDED)",
+    Verdict.UNDECIDED: "the evidence does not decide it (UNDECIDED)",
 }
 _MADE = {
     "preflight": "before the run, from short probes of it",
@@ -109,7 +109,7 @@ def _summary(report: RiskReport, answers: Sequence[Row]) -> Rows:
     table.append(("Why", report.reasons[0] if report.reasons else None))
     if report.diagnoses:
         first = report.diagnoses[0]
-        table.append(("To look at", f"{first.name.replace('_', ' ')}: {first.message}"))
+        table.append(("Check first", f"{first.name.replace('_', ' ')}: {first.message}"))
     table += [(name, texts.get(name)) for name in ("Saved", "Spent", "Trivial baseline")]
     return [(name, _plain(text)) for name, text in table if text is not None][:_SUMMARY_ROWS]
 

@@ -87,11 +87,20 @@ def _by_every_probe(probs: Sequence[float], probes: Sequence[RunRecord], rule: R
     else:
         verdict = Verdict.GO if mean >= GO_PROBABILITY - _ROUNDING else Verdict.UNDECIDED
     poor = sum(ruling.verdict is Verdict.NO_GO for ruling in rulings)
+    event = chance(rule.goal, probes[0].baseline(rule.goal))
     reason = (
-        f"{chance(rule.goal, probes[0].baseline(rule.goal))} = {mean:.3f}, mean over {len(probs)} "
-        f"probes; the rule would end {poor} of them. {rulings[0].reason}"
+        f"{event} = {_mean_words(probs)}; the rule would end {poor} of {len(rulings)} probes. "
+        f"{rulings[0].reason}"
     )
     return Ruling(verdict, reason, prob_good=mean)
+
+
+def _mean_words(probs: Sequence[float]) -> str:
+    """The mean P(good), and its range where there are several probes."""
+    mean = f"{float(np.mean(probs)):.3f}"
+    if len(probs) == 1:
+        return f"{mean} from one probe"
+    return f"{mean}, mean over {len(probs)} probes (from {min(probs):.3f} to {max(probs):.3f})"
 
 
 def _judged_apart(
@@ -116,10 +125,7 @@ def _ruling(
     # One probe that the rule cannot judge is enough.
     judged_probe = next((probe for probe in probes if rule.threshold(probe) is None), probes[0])
     mean, threshold = float(np.mean(probs)), rule.threshold(judged_probe)
-    prob_words = (
-        f"{event} = {mean:.3f}, mean over {len(probs)} probes "
-        f"(from {min(probs):.3f} to {max(probs):.3f})"
-    )
+    prob_words = f"{event} = {_mean_words(probs)}"
     if apart is not None:
         prob_words += f", and {apart:.3f} if the history is left out"
     if failures:

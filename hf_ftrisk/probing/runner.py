@@ -63,7 +63,7 @@ class PreflightRunner:
         power_watts: power that all machines together draw.
         run_value: what avoiding one wasted run is worth, in `currency`; sets the price of probing.
         false_stop_rate: allowed chance that a good run is called NO_GO.
-        rule: what calls a run poor: ``"calibrated"``, ``"patience"`` or a
+        rule: what calls a run poor: a name of `hf_ftrisk.policy.RULES` or a
             `hf_ftrisk.policy.RuleMaker`; see `FineTuneRiskCallback`.
         progress: show a progress bar on the main process; None: as the Trainer does.
 

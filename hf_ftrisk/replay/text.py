@@ -47,14 +47,14 @@ def findings(replay: Replay) -> list[tuple[str, str]]:
         stop = f"at step {replay.stopped_at}, {saved} of the run saved. {replay.reason}"
     else:
         stop = f"never. {replay.reason or ''}".rstrip()
-    found = [("stopped", stop)]
+    labeled = [("stopped", stop)]
     if replay.finish is not None:
-        found.append(("finished", _finish_words(replay.finish, replay)))
-    found.append(("outcome", _outcome_words(replay)))
+        labeled.append(("finished", _finish_words(replay.finish, replay)))
+    labeled.append(("outcome", _outcome_words(replay)))
     if replay.keep is not None:
-        found.append(("keep", keep_words(replay.keep, replay.goal)))
-    found += [(one.name, f"{one.message} {one.advice}") for one in replay.diagnoses]
-    return found + [("note", note) for note in _notes(replay)]
+        labeled.append(("keep", keep_words(replay.keep, replay.goal)))
+    labeled += [(one.name, f"{one.message} {one.advice}") for one in replay.diagnoses]
+    return labeled + [("note", note) for note in _notes(replay)]
 
 
 def keep_words(keep: Keep, goal: Goal) -> str:
@@ -102,7 +102,11 @@ def comparison_text(comparison: Comparison, goal: Goal) -> str:
                 ),
             )
         )
-    lines = [f"beside {comparison.name}, at equal shares of their plans:", *_aligned(rows), ""]
+    lines = [
+        f"compared with {comparison.name}, at equal shares of the planned steps:",
+        *_aligned(rows),
+        "",
+    ]
     if comparison.behind_at is not None:
         lines.append(f"behind it from {share(comparison.behind_at)} of the run on")
     worst = comparison.worst
@@ -156,7 +160,7 @@ def _notes(replay: Replay) -> list[str]:
     if stated is not None:
         notes.append(
             f"the file plans {stated} steps and holds {record.max_steps}: it is read as a run of "
-            f"{record.max_steps}, as one that was resumed for longer."
+            f"{record.max_steps} steps that was resumed for longer."
         )
     if _never_evaluated(replay) and record.settings.get("reinforcement_learning"):
         notes.append(
@@ -249,7 +253,7 @@ def _outcome_words(replay: Replay) -> str:
         words += " (good)" if replay.good else " (poor)"
     n_inside = sum(look.low <= replay.outcome <= look.high for look in replay.looks)
     if replay.looks:
-        words += f"; the 90 % interval held it at {n_inside} of {len(replay.looks)} depths"
+        words += f"; the 90 % interval contained it at {n_inside} of {len(replay.looks)} depths"
     return words
 
 

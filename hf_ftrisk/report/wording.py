@@ -235,12 +235,12 @@ def _uncertainty(report: Findings) -> Iterator[Row]:
         between = f"{share(LEVEL)} interval {value(low, goal)} to {value(high, goal)}"
         limit = f"± {value(_root(risk.intrinsic), goal)} ({between}): no probing removes it"
     else:
-        limit = "unidentified: the runs measured cannot tell it from the rest"
+        limit = "unidentified: what was measured does not separate it from the reducible spread"
     yield Row("uncertainty", "Irreducible spread", limit)
     spent = report.forecast.step if report.forecast is not None else report.cost.spent_steps
     if spent > 0:
         reducible = value(_root(float(risk.optimization(spent))), goal)
-        text = f"± {reducible} after {spent:,.0f} steps: more of them would remove it"
+        text = f"± {reducible} after {spent:,.0f} steps: probing deeper would remove it"
         yield Row("uncertainty", "Reducible spread", text)
     if report.optimal_depth is not None:
         part = share(report.optimal_depth / report.cost.full_steps)

@@ -62,8 +62,8 @@ class FineTuneRiskCallback(TrainerCallback):
             ``HF_FTRISK_HISTORY=off``; None: none, and this run is not remembered.
         report_dir: folder the report is written to at every look, ``watch.json``; None: nowhere.
         false_stop_rate: allowed chance that a good run is stopped, in (0, 1).
-        rule: what ends a run: ``"calibrated"`` (`StoppingRule`), ``"patience"``
-            (`hf_ftrisk.policy.PatienceRule`, which bounds no rate), or a
+        rule: what ends a run: ``"calibrated"`` (`StoppingRule`), another name of
+            `hf_ftrisk.policy.RULES`, such as ``"patience"``, which bounds no rate, or a
             `hf_ftrisk.policy.RuleMaker` of your own.
         task: name under which runs are comparable; None: made from model and data.
         check_steps: optimizer steps between two checks for certain failures; the device is waited

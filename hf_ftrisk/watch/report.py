@@ -259,7 +259,7 @@ def _notes(
             f"(90 %: {loss['train_loss_low']:.4g} to {loss['train_loss_high']:.4g})."
         )
         if "train_loss_end" in loss:
-            text += f" It was {loss['train_loss_end']:.4g}."
+            text += f" It ended at {loss['train_loss_end']:.4g}."
         notes.append(text)
     if at_goal and not has_risk:
         notes.append(

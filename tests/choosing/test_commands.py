@@ -141,4 +141,4 @@ def test_emitted_commands_are_run_elsewhere_and_collected(script: Path) -> None:
     )
     assert first.returncode == 0, first.stderr
     collected = CliRunner().invoke(app, _arguments(script, "--collect"))
-    assert "1 reports missing" in collected.output
+    assert "1 report is still missing" in collected.output

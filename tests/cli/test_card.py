@@ -26,7 +26,7 @@ def test_prediction_and_outcome_of_a_file(run, make_report, tmp_path):
     assert result.exit_code == 0, result.output
     rows = dict(line.split("  ", 1) for line in result.output.splitlines())
     rows = {label: text.strip() for label, text in rows.items()}
-    assert rows["Verdict"] == "GO, before the run"
+    assert rows["Verdict"] == "GO, predicted before the run"
     assert rows["Goal"] == "eval_accuracy at least 0.85"
     assert rows["Forecast"].startswith("0.8")
     assert "after 120 of 1,000 steps (90 % interval 0.8" in rows["Forecast"]

@@ -94,7 +94,7 @@ def test_every_part_the_card_promises_is_there(make_report):
         "| Regime | ",
         "| Best probing depth | 140 steps (14 % of the run) |",
         "| Spent | 120 of 1,000 steps (12 %), 33 s |",
-        "| To look at | too few steps: Half an epoch only. |",
+        "| Check first | too few steps: Half an epoch only. |",
         "- too few steps (warning): Half an epoch only. Train for 2 epochs.",
         "| Seeds of the probes | 1, 2, 3 |",
         "| Versions of libraries | torch 2.13.0 |",

@@ -143,7 +143,7 @@ def test_a_rule_of_another_kind_says_no_where_it_would_end_every_probe(says, pro
     ruling = judged(probs, [evaluated] * 2, by=other)
     assert ruling.verdict is verdict
     ended = 2 if verdict is Verdict.NO_GO else 0
-    assert f"the rule would end {ended} of them" in ruling.reason
+    assert f"the rule would end {ended} of 2 probes" in ruling.reason
 
 
 @pytest.mark.parametrize("forecasts", [[], [forecast(0.0)]])

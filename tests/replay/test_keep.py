@@ -85,6 +85,6 @@ def test_the_command_sets_a_run_beside_a_file(tmp_path):
     good = tmp_path / "good.json"
     good.write_text(json.dumps(load_example("sound").state))
     text = run_replay(None, example="stopped", other=good)
-    assert "beside good.json, at equal shares" in text
+    assert "compared with good.json, at equal shares" in text
     data = json.loads(run_replay(None, example="stopped", other=good, as_json=True))
     assert data["compared"]["behind_at"] == 0.1

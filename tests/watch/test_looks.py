@@ -229,7 +229,7 @@ def test_without_evaluations_the_training_loss_is_forecast(
     low, high = known["train_loss_low"], known["train_loss_high"]
     expected = (
         f"Final training loss, forecast at step 33: {known['train_loss_forecast']:.4g} "
-        f"(90 %: {low:.4g} to {high:.4g}). It was {known['train_loss_end']:.4g}."
+        f"(90 %: {low:.4g} to {high:.4g}). It ended at {known['train_loss_end']:.4g}."
     )
     assert expected in report.notes
     keys = {key for entry in trainer.state.log_history for key in entry}
