@@ -193,7 +193,8 @@ def plot_parts(parts: Mapping[str, float], ax: Axes | None = None) -> Axes:
     bars = axes.barh(names, values, color=colors, edgecolor="black", lw=0.5)
     for bar, value in zip(bars, values, strict=True):
         bar.set_hatch("//" if value < 0 else "")  # seen in gray as well
-    axes.bar_label(bars, fmt="%+.1f", padding=3, fontsize=8)
+    shown = [f"{round(value, 1) + 0.0:+.1f}" for value in values]  # no part adds "-0.0"
+    axes.bar_label(bars, shown, padding=3, fontsize=8)
     axes.axvline(0, color="black", lw=0.8)
     axes.margins(x=0.18)
     axes.set_xlabel("log odds of a good outcome, against runs that ended well")

@@ -94,10 +94,10 @@ def test_the_risk_curve_is_drawn_on_two_logarithmic_axes_with_its_limit_and_dept
 
 
 def test_parts_are_bars_from_the_best_to_the_worst_each_with_its_number(ax) -> None:
-    plot_parts({"signal": 0.4, "movement": -2.0, "reach": 1.5}, ax)
-    assert [bar.get_width() for bar in ax.patches] == [1.5, 0.4, -2.0]
-    assert {text.get_text() for text in ax.texts} == {"+1.5", "+0.4", "-2.0"}
-    assert [bool(bar.get_hatch()) for bar in ax.patches] == [False, False, True]
+    plot_parts({"signal": 0.4, "movement": -2.0, "reach": 1.5, "stability": -0.02}, ax)
+    assert [bar.get_width() for bar in ax.patches] == [1.5, 0.4, -0.02, -2.0]
+    assert {text.get_text() for text in ax.texts} == {"+1.5", "+0.4", "+0.0", "-2.0"}
+    assert [bool(bar.get_hatch()) for bar in ax.patches] == [False, False, True, True]
 
 
 def test_the_phase_diagram_sets_the_task_that_is_asked_about_apart(full_report, ax) -> None:
