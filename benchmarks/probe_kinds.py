@@ -33,7 +33,7 @@ BLOCK = "probe kinds"
 _RESAMPLES = 1000
 
 
-def seen(pair: Pair, kind: str, depth: float) -> RunRecord | None:
+def probe_record(pair: Pair, kind: str, depth: float) -> RunRecord | None:
     """What a probe of this kind and depth saw; None where it was not recorded."""
     steps = round(depth * pair.run.max_steps)
     if kind == "beginning":
@@ -126,7 +126,7 @@ def areas(pairs: Sequence[Pair]) -> dict[tuple[str, str, float], Areas]:
     draws = list(_resampled([pair.run.settings["dataset"] for pair in pairs]))
     found = {}
     for feature, kind, depth in product(FEATURES, KINDS, DEPTHS):
-        records = [seen(pair, kind, depth) for pair in pairs]
+        records = [probe_record(pair, kind, depth) for pair in pairs]
         if any(record is None or record.eval_step.size < 2 for record in records):
             continue
         scores = np.array([FEATURES[feature](record) for record in records if record is not None])

@@ -48,7 +48,7 @@ class Example(Case):
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ProbedRun:
     """A full run and the trajectory that a pre-flight saw of it."""
 
     run: RunRecord
@@ -62,7 +62,7 @@ class Seen:
         return str(self.run.settings["dataset"])
 
 
-def seen_of_pair(pair: Pair, depth: float) -> Seen:
+def probed_run(pair: Pair, depth: float) -> ProbedRun:
     """A pair as a pre-flight sees it that jumps the warm-up and trains `depth` of the run."""
     probe = pair.probes[JUMP].prefix(max(1.0, round(depth * pair.run.max_steps)))
     probe = replace(
@@ -72,7 +72,7 @@ def seen_of_pair(pair: Pair, depth: float) -> Seen:
         static=pair.run.static,
         baselines=pair.run.baselines,
     )
-    return Seen(pair.run, probe, pair.run_id, str(pair.run.settings["recipe"]))
+    return ProbedRun(pair.run, probe, pair.run_id, str(pair.run.settings["recipe"]))
 
 
 def main_goal(run: RunRecord) -> Goal:
@@ -83,7 +83,9 @@ def main_goal(run: RunRecord) -> Goal:
     return Goal(min(names)) if names else Goal("eval_loss")
 
 
-def examples_of(runs: Sequence[Seen], forecaster_of: Callable[[str], Predictor]) -> list[Example]:
+def examples_of(
+    runs: Sequence[ProbedRun], forecaster_of: Callable[[str], Predictor]
+) -> list[Example]:
     """Examples of the runs, one for each run and goal whose outcome is known.
 
     Args:
@@ -91,39 +93,39 @@ def examples_of(runs: Sequence[Seen], forecaster_of: Callable[[str], Predictor])
         forecaster_of: data set -> forecaster that does not know it.
     """
     best = best_skills(runs)
-    found = []
-    for seen in runs:
-        goal = main_goal(seen.run)
-        baseline = seen.run.baseline(goal)
-        forecast = forecaster_of(seen.dataset).predict(seen.probe, goal)
-        for name, asked in goals_of(goal, baseline, best.get((seen.dataset, goal.metric))):
-            end = seen.run.outcome(asked)
-            found.append(
+    examples = []
+    for probed in runs:
+        goal = main_goal(probed.run)
+        baseline = probed.run.baseline(goal)
+        forecast = forecaster_of(probed.dataset).predict(probed.probe, goal)
+        for name, goal_asked in goals_of(goal, baseline, best.get((probed.dataset, goal.metric))):
+            end = probed.run.outcome(goal_asked)
+            examples.append(
                 Example(
-                    parts=read_parts(seen.probe, asked, baseline, forecast),
-                    good=asked.meets(end, baseline),
-                    dataset=seen.dataset,
-                    recipe=seen.recipe,
-                    run_id=seen.run_id,
-                    goal=asked,
+                    parts=read_parts(probed.probe, goal_asked, baseline, forecast),
+                    good=goal_asked.meets(end, baseline),
+                    dataset=probed.dataset,
+                    recipe=probed.recipe,
+                    run_id=probed.run_id,
+                    goal=goal_asked,
                     baseline=baseline,
                     target=name,
                     end=end,
-                    steps=seen.run.max_steps,
-                    record=seen.probe,
+                    steps=probed.run.max_steps,
+                    record=probed.probe,
                 )
             )
-    return found
+    return examples
 
 
-def best_skills(runs: Iterable[Seen]) -> Mapping[tuple[str, str], float]:
+def best_skills(runs: Iterable[ProbedRun]) -> Mapping[tuple[str, str], float]:
     """(data set, metric) -> the best skill that a run of it ended with."""
     best: dict[tuple[str, str], float] = defaultdict(lambda: 0.0)
-    for seen in runs:
-        goal = main_goal(seen.run)
-        ended = skill(goal, seen.run.baseline(goal), seen.run.outcome(goal))
+    for probed in runs:
+        goal = main_goal(probed.run)
+        ended = skill(goal, probed.run.baseline(goal), probed.run.outcome(goal))
         if ended is not None and np.isfinite(ended):
-            key = (seen.dataset, goal.metric)
+            key = (probed.dataset, goal.metric)
             best[key] = max(best[key], ended)
     return best
 

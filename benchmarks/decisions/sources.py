@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.decisions.examples import JUMP, Seen, seen_of_pair
+from benchmarks.decisions.examples import JUMP, ProbedRun, probed_run
 from benchmarks.forecasting.held_out import held_out_forecaster
 from benchmarks.longruns import store
 from hf_ftrisk.forecast.distribution import Predictor
@@ -121,7 +121,7 @@ def short_key(run: RunRecord) -> str:
     return f"{s['dataset']} {s['train_rows']} {s['label_noise']} {s['method']}"
 
 
-def short_runs() -> Iterator[Seen]:
+def short_runs() -> Iterator[ProbedRun]:
     """Runs of the reference library whose signals are known, but those of random weights."""
     known = known_signals()
     for run in load_reference():
@@ -135,23 +135,25 @@ def short_runs() -> Iterator[Seen]:
         }
         probe = replace(run.prefix(max(6.0, _SHORT_SHARE * run.max_steps)), static=static)
         name = f"{run.settings['setting_id']}-s{run.settings['seed']}"
-        yield Seen(run, probe, name, "short")
+        yield ProbedRun(run, probe, name, "short")
 
 
-def long_runs(depth: float, shards: Path) -> Iterator[Seen]:
+def long_runs(depth: float, shards: Path) -> Iterator[ProbedRun]:
     """Long runs as a pre-flight sees them that trains this share of the run."""
     orderings = known_orderings()
     for pair, static in _long_pairs(shards):
         if JUMP in pair.probes:
-            seen = seen_of_pair(_with_orderings(pair, orderings.get(pair.run_id, {})), depth)
-            yield replace(seen, probe=replace(seen.probe, static={**seen.probe.static, **static}))
+            probed = probed_run(_with_orderings(pair, orderings.get(pair.run_id, {})), depth)
+            yield replace(
+                probed, probe=replace(probed.probe, static={**probed.probe.static, **static})
+            )
 
 
-def long_full_runs(shards: Path) -> Iterator[Seen]:
+def long_full_runs(shards: Path) -> Iterator[ProbedRun]:
     """Long runs with the untrained model's signals, as a watcher sees them."""
     for pair, static in _long_pairs(shards):
         run = replace(pair.run, static=static)
-        yield Seen(run, run, pair.run_id, str(run.settings["recipe"]))
+        yield ProbedRun(run, run, pair.run_id, str(run.settings["recipe"]))
 
 
 def _long_pairs(shards: Path) -> Iterator[tuple[Pair, dict[str, float]]]:

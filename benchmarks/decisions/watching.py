@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.decisions.cases import Case, case_columns, case_of_row, write_columns
-from benchmarks.decisions.examples import Seen, best_skills, goals_of, main_goal
+from benchmarks.decisions.examples import ProbedRun, best_skills, goals_of, main_goal
 from benchmarks.decisions.fitting import fit, held_out_probs
 from benchmarks.decisions.sources import knowing_none, long_full_runs
 from hf_ftrisk.policy.calibration import look_forecasts
@@ -45,24 +45,24 @@ def looks_of(shards: Path) -> list[LookCase]:
     """Looks at all long runs whose signals are known, each forecast without its data set."""
     runs = list(long_full_runs(shards))
     best = best_skills(runs)
-    return [look for seen in runs for look in _looks(seen, best)]
+    return [look for probed in runs for look in _looks(probed, best)]
 
 
-def _looks(seen: Seen, best: dict[tuple[str, str], float]) -> Iterator[LookCase]:
-    run, goal = seen.run, main_goal(seen.run)
+def _looks(probed: ProbedRun, best: dict[tuple[str, str], float]) -> Iterator[LookCase]:
+    run, goal = probed.run, main_goal(probed.run)
     if not judges(run, goal):
         return
     baseline = run.baseline(goal)
-    steps, forecasts = look_forecasts(run, goal, knowing_none(seen.dataset))
-    for target, asked in goals_of(goal, baseline, best.get((seen.dataset, goal.metric))):
+    steps, forecasts = look_forecasts(run, goal, knowing_none(probed.dataset))
+    for target, asked in goals_of(goal, baseline, best.get((probed.dataset, goal.metric))):
         for step, forecast in zip(steps.tolist(), forecasts, strict=True):
             progress = step / run.max_steps
             if FIRST_SHARE <= progress <= LAST_SHARE:
                 yield LookCase(
                     parts=read_parts(run.prefix(step), asked, baseline, forecast),
                     good=asked.meets(run.outcome(asked), baseline),
-                    dataset=seen.dataset,
-                    run_id=seen.run_id,
+                    dataset=probed.dataset,
+                    run_id=probed.run_id,
                     steps=run.max_steps,
                     target=target,
                     progress=progress,

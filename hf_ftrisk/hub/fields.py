@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from hf_ftrisk.errors import CardError
@@ -29,57 +28,22 @@ class CardField:
     Args:
         of_report: its value, from a report.
         read: its value, from a mapping of a card and the key there: one of this module's readers.
-        plain: the value as plain data.
-        at: where it stands in the card, such as ``"steps.full"``; empty: under its own name.
+        plain: the value as plain data; a dataclass is plain enough.
+        group: key of the mapping that it stands in; empty: the card's own.
+        key: its key there; empty: its name.
     """
 
     of_report: Callable[[RiskReport], Any]
     read: Callable[[Mapping[str, Any], str], Any]
     plain: Callable[[Any], Any] = lambda value: value
-    at: str = ""
-
-    @property
-    def group(self) -> str:
-        """Key of the mapping that it stands in; empty: the card's own."""
-        return self.at.rpartition(".")[0]
-
-    @property
-    def key(self) -> str:
-        """Its key there; empty: its name."""
-        return self.at.rpartition(".")[2]
+    group: str = ""
+    key: str = ""
 
 
-@cache
 def card_fields(kind: type) -> dict[str, CardField]:
     """Name -> how each field of a dataclass comes onto a card, in the order of the card."""
     types = get_type_hints(kind, include_extras=True)
     return {one.name: types[one.name].__metadata__[0] for one in fields(kind)}
-
-
-def values_of_report(kind: type, report: RiskReport) -> dict[str, Any]:
-    """Name -> value of each field."""
-    return {name: card.of_report(report) for name, card in card_fields(kind).items()}
-
-
-def card_dict(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields as plain data, in the order and the groups of the card."""
-    data: dict[str, Any] = {}
-    for name, card in card_fields(kind).items():
-        mapping = data.setdefault(card.group, {}) if card.group else data
-        mapping[card.key or name] = card.plain(values[name])
-    return data
-
-
-def values_of_card(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Name -> value of each field, from a card's mapping.
-
-    Raises:
-        CardError: something that no release has written.
-    """
-    return {
-        name: card.read(mapping(data, card.group) if card.group else data, card.key or name)
-        for name, card in card_fields(kind).items()
-    }
 
 
 # --- readers ----------------------------------------------------------------------------------
@@ -163,4 +127,6 @@ def compact(data: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
+    if is_dataclass(value):
+        return compact(vars(value))
     return compact(value) if isinstance(value, dict) else value

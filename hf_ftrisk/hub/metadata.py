@@ -5,7 +5,7 @@ prediction and nothing else, and so nowhere near ``model-index``, which is for m
 read back may come from anybody: it is checked, and text in it is one clean line.
 """
 
-from __future__ import annotations
+# Annotations are evaluated as they stand: those of `CardMetadata` hold functions.
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from hf_ftrisk._version import __version__
 from hf_ftrisk.errors import CardError
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.hub import fields
-from hf_ftrisk.hub.fields import CardField
+from hf_ftrisk.hub.fields import CardField, card_fields
 from hf_ftrisk.hub_repo.card import metadata
 from hf_ftrisk.report.wording import LEVEL
 from hf_ftrisk.text import printable
@@ -34,7 +34,7 @@ METADATA_VERSION = 1
 MAX_DIAGNOSES = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CardForecast:
     """A forecast of the final metric, as a card holds it.
 
@@ -43,56 +43,63 @@ class CardForecast:
         low: lower end of the interval.
         high: upper end of the interval.
         level: probability that the interval holds, in (0, 1).
-        step: optimizer steps the forecast had seen.
         prob_good: probability that the goal is met; None without target and baseline.
+        step: optimizer steps the forecast had seen.
     """
 
     mean: float
     low: float
     high: float
     level: float
-    step: int
     prob_good: float | None = None
+    step: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CardRisk:
     """Where the uncertainty comes from, as a card holds it.
 
     Args:
-        regime: name of the regime, or ``"unidentified"``.
         intrinsic_std: spread that no probing removes, in units of the metric; None: unidentified.
+        regime: name of the regime, or ``"unidentified"``.
         optimal_depth: probing depth c* that pays best, optimizer steps.
     """
 
-    regime: str
     intrinsic_std: float | None = None
+    regime: str
     optimal_depth: float | None = None
 
 
 # --- fields of more than one number --------------------------------------------------------------
 
 
-def _last_forecast(report: RiskReport) -> CardForecast | None:
+def _last_forecast(report: "RiskReport") -> CardForecast | None:
     forecast = report.forecast
     if forecast is None:
         return None
     low, high = forecast.interval(LEVEL)
-    return CardForecast(forecast.point, low, high, LEVEL, forecast.step, report.prob_good)
+    return CardForecast(
+        mean=forecast.point,
+        low=low,
+        high=high,
+        level=LEVEL,
+        prob_good=report.prob_good,
+        step=forecast.step,
+    )
 
 
-def _early_forecast(report: RiskReport) -> CardForecast | None:
+def _early_forecast(report: "RiskReport") -> CardForecast | None:
     look = report.early_look
     if look is None:
         return None
-    return CardForecast(look.mean, look.low, look.high, LEVEL, look.step, look.prob_good)
-
-
-def _forecast_dict(forecast: CardForecast | None) -> dict[str, Any] | None:
-    if forecast is None:
-        return None
-    names = ("mean", "low", "high", "level", "prob_good", "step")
-    return {name: getattr(forecast, name) for name in names}
+    return CardForecast(
+        mean=look.mean,
+        low=look.low,
+        high=look.high,
+        level=LEVEL,
+        prob_good=look.prob_good,
+        step=look.step,
+    )
 
 
 def _read_forecast(data: Mapping[str, Any], name: str) -> CardForecast | None:
@@ -107,7 +114,7 @@ def _read_forecast(data: Mapping[str, Any], name: str) -> CardForecast | None:
     )
 
 
-def _risk(report: RiskReport) -> CardRisk | None:
+def _risk(report: "RiskReport") -> CardRisk | None:
     """Variances are given as standard deviations."""
     decomposition = report.decomposition
     if decomposition is None:
@@ -118,13 +125,6 @@ def _risk(report: RiskReport) -> CardRisk | None:
         intrinsic_std=math.sqrt(max(decomposition.intrinsic, 0.0)) if identified else None,
         optimal_depth=report.optimal_depth,
     )
-
-
-def _risk_dict(risk: CardRisk | None) -> dict[str, Any] | None:
-    if risk is None:
-        return None
-    names = ("intrinsic_std", "regime", "optimal_depth")
-    return {name: getattr(risk, name) for name in names}
 
 
 def _read_risk(data: Mapping[str, Any], name: str) -> CardRisk | None:
@@ -171,14 +171,6 @@ def _read_verdict(data: Mapping[str, Any], name: str) -> Verdict:
         raise CardError(f"the card's verdict is {fields.shown(data.get(name))}") from None
 
 
-def _release(_report: RiskReport) -> str:
-    return __version__
-
-
-def _diagnoses(report: RiskReport) -> tuple[str, ...]:
-    return tuple(diagnosis.name for diagnosis in report.diagnoses[:MAX_DIAGNOSES])
-
-
 def _read_diagnoses(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(diagnosis_name(one) for one in fields.names(data, name)[:MAX_DIAGNOSES])
 
@@ -219,45 +211,61 @@ class CardMetadata:
         (<Verdict.GO: 'GO'>, 0.8)
     """
 
-    hf_ftrisk: Annotated[str, CardField(_release, fields.optional_text)] = __version__
+    hf_ftrisk: Annotated[str, CardField(lambda _: __version__, fields.optional_text)] = __version__
     stage: Annotated[str, CardField(lambda report: report.stage, fields.text)]
     verdict: Annotated[Verdict, CardField(lambda report: report.verdict, _read_verdict, str)]
     goal: Annotated[Goal, CardField(lambda report: report.goal, _read_goal, _goal_dict)]
     baseline: Annotated[float | None, CardField(lambda report: report.baseline, fields.number)] = (
         None
     )
-    forecast: Annotated[
-        CardForecast | None, CardField(_last_forecast, _read_forecast, _forecast_dict)
-    ] = None
-    early_forecast: Annotated[
-        CardForecast | None, CardField(_early_forecast, _read_forecast, _forecast_dict)
-    ] = None
+    forecast: Annotated[CardForecast | None, CardField(_last_forecast, _read_forecast)] = None
+    early_forecast: Annotated[CardForecast | None, CardField(_early_forecast, _read_forecast)] = (
+        None
+    )
     outcome: Annotated[float | None, CardField(lambda report: report.outcome, fields.number)] = None
-    risk: Annotated[CardRisk | None, CardField(_risk, _read_risk, _risk_dict)] = None
+    risk: Annotated[CardRisk | None, CardField(_risk, _read_risk)] = None
     full_steps: Annotated[
         int,
-        CardField(lambda report: report.cost.full_steps, fields.required_whole, at="steps.full"),
+        CardField(
+            lambda report: report.cost.full_steps,
+            fields.required_whole,
+            group="steps",
+            key="full",
+        ),
     ]
     spent_steps: Annotated[
-        float, CardField(lambda report: report.cost.spent_steps, fields.required, at="steps.spent")
+        float,
+        CardField(
+            lambda report: report.cost.spent_steps, fields.required, group="steps", key="spent"
+        ),
     ]
     stopped_at: Annotated[int | None, CardField(lambda report: report.stopped_at, fields.whole)] = (
         None
     )
-    diagnoses: Annotated[tuple[str, ...], CardField(_diagnoses, _read_diagnoses, list)] = ()
+    diagnoses: Annotated[
+        tuple[str, ...],
+        CardField(
+            lambda report: tuple(one.name for one in report.diagnoses[:MAX_DIAGNOSES]),
+            _read_diagnoses,
+            list,
+        ),
+    ] = ()
 
     @classmethod
-    def from_report(cls, report: RiskReport) -> CardMetadata:
+    def from_report(cls, report: "RiskReport") -> "CardMetadata":
         """What is told of a report; variances are given as standard deviations."""
-        return cls(**fields.values_of_report(cls, report))
+        return cls(**{name: card.of_report(report) for name, card in card_fields(cls).items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for YAML: six significant digits, absent values left out."""
-        data = fields.card_dict(type(self), vars(self))
-        return fields.compact({"version": METADATA_VERSION, **data, "report": REPORT_FILE})
+        data: dict[str, Any] = {"version": METADATA_VERSION}
+        for name, card in card_fields(type(self)).items():
+            group = data.setdefault(card.group, {}) if card.group else data
+            group[card.key or name] = card.plain(getattr(self, name))
+        return fields.compact({**data, "report": REPORT_FILE})
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> CardMetadata:
+    def from_dict(cls, data: Mapping[str, Any]) -> "CardMetadata":
         """Metadata from `to_dict`'s form, as a card holds them.
 
         Raises:
@@ -269,10 +277,17 @@ class CardMetadata:
                 f"the card's prediction has version {fields.shown(version)}, this release reads "
                 f"{METADATA_VERSION}"
             )
-        return cls(**fields.values_of_card(cls, data))
+        return cls(
+            **{
+                name: card.read(
+                    fields.mapping(data, card.group) if card.group else data, card.key or name
+                )
+                for name, card in card_fields(cls).items()
+            }
+        )
 
     @classmethod
-    def from_card(cls, card: str | Path, *, revision: str | None = None) -> CardMetadata:
+    def from_card(cls, card: str | Path, *, revision: str | None = None) -> "CardMetadata":
         """The prediction in a card.
 
         Args:

@@ -200,44 +200,44 @@ class StoppingRule:
         return self.judge(record).verdict
 
     def _rule(self, record: RunRecord) -> Ruling:
-        judged = self.judged_forecast(record)
+        judged, baseline = self.judged_forecast(record), record.baseline(self.goal)
         by_parts = self._rule_by_parts(record, judged)
         if by_parts is not None:
             return by_parts
         forecast = judged if self.judged_by is None else None
-        prob = judged.prob_meets(self.goal, record.baseline(self.goal))
-        threshold = self.threshold(record)
-        words = self._forecast_words(record, judged, prob)
+        prob, threshold = judged.prob_meets(self.goal, baseline), self.threshold(record)
+        low, high = judged.interval(0.9)
+        words = (
+            f"{chance(self.goal, baseline)} = {prob:.3f} at step {judged.step}, forecast "
+            f"{judged.point:.4g} (90 %: {low:.4g} to {high:.4g})"
+        )
+        if self.judged_by is not None:
+            words += ", the history left out"
         evaluated = first_evaluation(record, self.goal.metric) is not None
         below = threshold is not None and max(prob, MIN_PROB) < threshold
         poor = below and evaluated
         if poor and forecast is None:  # `forecaster`, where it is not the judge, has to agree
             forecast = self.forecaster.predict(record, self.goal)
-            poor = forecast.prob_meets(self.goal, record.baseline(self.goal)) < POOR_PROBABILITY
+            poor = forecast.prob_meets(self.goal, baseline) < POOR_PROBABILITY
+        far_below = None
+        if threshold is None and prob < POOR_PROBABILITY:
+            far_below = self._stays_far_below(record)
+        likely = prob >= GO_PROBABILITY
         if poor:
             rate = f"at most {self.false_stop_rate:.0%} of good runs"
             bound = f"{rate} ever fall below it" if self.caution == 1.0 else f"set for {rate}"
             verdict = Verdict.NO_GO
             reason = f"{words}; below the threshold of {threshold:.2g}: {bound} ({self.source})."
-        elif (bad := self._bad_start(record, prob, threshold)) is not None:
-            verdict, reason = Verdict.NO_GO, f"{bad}. {words}."
+        elif far_below is not None:
+            verdict, reason = Verdict.NO_GO, f"{far_below}. {words}."
+        elif likely and not evaluated:
+            verdict = Verdict.UNDECIDED
+            reason = f"{words}; but {self.goal.metric} of this run has not been evaluated yet."
         else:
-            likely = prob >= GO_PROBABILITY
-            verdict = Verdict.GO if likely and evaluated else Verdict.UNDECIDED
-            if likely and not evaluated:
-                remark = f"but {self.goal.metric} of this run has not been evaluated yet"
-            else:
-                remark = self._why_no_stop(record, threshold, below=below, evaluated=evaluated)
-            reason = f"{words}; {remark}."
+            verdict = Verdict.GO if likely else Verdict.UNDECIDED
+            why = self._why_no_stop(record, threshold, below=below, evaluated=evaluated)
+            reason = f"{words}; {why}."
         return Ruling(verdict, reason, prob_good=prob, threshold=threshold, forecast=forecast)
-
-    def _forecast_words(self, record: RunRecord, judged: Forecast, prob: float) -> str:
-        low, high = judged.interval(0.9)
-        words = (
-            f"{chance(self.goal, record.baseline(self.goal))} = {prob:.3f} at step {judged.step}, "
-            f"forecast {judged.point:.4g} (90 %: {low:.4g} to {high:.4g})"
-        )
-        return words if self.judged_by is None else f"{words}, the history left out"
 
     def _why_no_stop(
         self, record: RunRecord, threshold: float | None, *, below: bool, evaluated: bool
@@ -306,12 +306,10 @@ class StoppingRule:
             )
         return None
 
-    def _bad_start(self, record: RunRecord, prob: float, threshold: float | None) -> str | None:
+    def _stays_far_below(self, record: RunRecord) -> str | None:
         """Why a run that packaged runs say nothing about is poor by its own evidence."""
         calibrated = self.can_stop and self.caution == 1.0
-        if threshold is not None or prob >= POOR_PROBABILITY or calibrated:
-            return None
-        if self.false_stop_rate < bad_start.FALSE_STOPS:
+        if calibrated or self.false_stop_rate < bad_start.FALSE_STOPS:
             return None
         return bad_start.stays_far_below(record, self.goal)
 

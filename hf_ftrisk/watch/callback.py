@@ -379,7 +379,7 @@ class FineTuneRiskCallback(TrainerCallback):
 
     def _speak(self) -> None:
         if self._session is not None:
-            self._guard(self._outputs.say, self._session.messages())
+            self._guard(self._outputs.say, self._session.notices)
 
     # --- the end --------------------------------------------------------------------------------
 

@@ -27,12 +27,16 @@ class Line:
 class Notices:
     """What a watched run says while it trains, and what its report says of it.
 
+    Args:
+        silent: no line is given to the user: another rank says them.
+
     Attributes:
         notes: sentences for the report.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, silent: bool = False) -> None:
         self.notes: list[str] = []
+        self._silent = silent
         self._lines: list[Line] = []
         self._told: set[str] = set()
 
@@ -54,7 +58,7 @@ class Notices:
     def lines(self) -> list[Line]:
         """The lines since the last call."""
         lines, self._lines = self._lines, []
-        return lines
+        return [] if self._silent else lines
 
 
 class StatusLine:

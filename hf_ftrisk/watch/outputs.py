@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any, TextIO
 
@@ -22,7 +22,7 @@ from hf_ftrisk.report.notebook import notebook_panel
 from hf_ftrisk.report.terminal import show_report
 from hf_ftrisk.text import fitting
 from hf_ftrisk.watch.ending import LookDecision
-from hf_ftrisk.watch.lines import Line, StatusLine, status_line
+from hf_ftrisk.watch.lines import Notices, StatusLine, status_line
 from hf_ftrisk.watch.setup import WatchOptions
 
 FIGURE = "ftrisk/figure"
@@ -58,9 +58,9 @@ class Outputs:
         if bars and self._panel is None:
             self._status = status_line(self._stream)
 
-    def say(self, lines: Iterable[Line]) -> None:
+    def say(self, notices: Notices) -> None:
         """Print lines without tearing a progress bar, nor failing at a letter that is lacking."""
-        for line in lines:
+        for line in notices.lines():
             if self._panel is not None:
                 self._panel.say(line.text)
             elif self._status is not None and line.passing:

@@ -22,7 +22,7 @@ from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, Tap
 from hf_ftrisk.watch.ending import Ending, LookDecision
 from hf_ftrisk.watch.finishing import hint_words
-from hf_ftrisk.watch.lines import Line, Notices
+from hf_ftrisk.watch.lines import Notices
 from hf_ftrisk.watch.report import Clock, Progress, watch_report
 from hf_ftrisk.watch.setup import Setup, WatchOptions
 from hf_ftrisk.watch.trace import Trace
@@ -52,7 +52,7 @@ class WatchSession:
     ) -> None:
         self.options, self.setup = options, setup
         self.trainer, self.tap, self.ranks = trainer, tap, ranks
-        self.clock, self.notices = Clock(), Notices()
+        self.clock, self.notices = Clock(), Notices(silent=not ranks.is_main)
         self.stopped_at: int | None = None
         self.unsaved = False
         self.pruned: str | None = None
@@ -134,11 +134,6 @@ class WatchSession:
         for note in self.watcher.notes[self._scale_notes :]:
             self.notices.say(f"[ftrisk] {note}")
         self._scale_notes = len(self.watcher.notes)
-
-    def messages(self) -> list[Line]:
-        """The lines since the last call; none but on rank 0."""
-        lines = self.notices.lines()
-        return lines if self.ranks.is_main else []
 
     # --- events ---------------------------------------------------------------------------------
 

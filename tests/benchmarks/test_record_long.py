@@ -20,7 +20,7 @@ from benchmarks.longruns.plan import CELLS, plan
 from benchmarks.longruns.setting import LongSetting
 from benchmarks.longruns.summary import is_good
 from benchmarks.longruns.train import planned_schedule, shortened
-from benchmarks.probe_kinds import auc, seen
+from benchmarks.probe_kinds import auc, probe_record
 from benchmarks.recording import data
 from benchmarks.recording.shards import write_shard
 from hf_ftrisk.record import RunRecord
@@ -367,7 +367,7 @@ def test_a_run_is_recorded_with_probes_that_start_where_it_starts(text_data):
     jump = pair.probes["jump", 0.1]
     assert jump.max_steps == 2
     assert jump.learning_rate[0] == TINY.learning_rate
-    assert seen(pair, "jump", 0.05).last_step == 1
+    assert probe_record(pair, "jump", 0.05).last_step == 1
 
 
 @pytest.mark.slow
