@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from benchmarks.choosing import BUDGETS, Played, before_table, equal_regret_table, play
+from benchmarks.ranking_live import Live, candidate_table, summary_table
 from benchmarks.run_tables import Run
 from benchmarks.selection.baselines import BASELINES, BEFORE
 from benchmarks.selection.equal_regret import compute_for
 from benchmarks.selection.pools import Pool
 from benchmarks.selection.replay import Bench
 from benchmarks.selection.variants import VARIANTS, Variant
-from hf_ftrisk.choosing import allocation, beliefs
+from hf_ftrisk.choosing import allocation, beliefs, rank
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
+from tests.choosing.simulated import Curves
 
 SPENT = np.array([0.1, 0.2, 0.4])
 NAMES = ("rank", "random", "last value at 10 %", "ASHA, 3", "full runs")
@@ -112,3 +117,17 @@ def test_a_variant_changes_the_rule_only_while_it_is_in_place() -> None:
         assert beliefs.FORECAST == 0.0
         assert used.first == allocation.FIRST_DEPTH
     assert used.forecast == beliefs.FORECAST
+
+
+def test_a_live_ranking_is_held_against_its_full_runs(tmp_path: Path) -> None:
+    ends: dict[str, float | None] = {"slow": 0.6, "middle": 0.7, "best": 0.9}
+    makes = {name: lambda: None for name in ends}
+    ranking = rank(makes, "eval_accuracy", engine=Curves(ends), folder=tmp_path, budget=0.5)
+    full = pool({})
+    runs = tuple(replace(run, group=name) for run, name in zip(full.runs, ends, strict=True))
+    live = Live("trec6", ranking, 30.0, 20.0, 0.9, 200.0, Pool("trec6", runs, ""))
+    assert (live.regret, live.regret_of("last value at 20 %")) == (0.0, 0.0)
+    assert "| trec6 | 200 s | 30 s | 20 s | 25% | best | 0.900 | 0.900 | 0.0 |" in summary_table(
+        [live]
+    )
+    assert candidate_table([live]).splitlines()[-1].startswith("| best | ")
