@@ -77,7 +77,7 @@ def signals(shards: Path) -> None:
         key = short_key(run)
         if run.settings["model"] == "minilm" and setting and key not in known_signals():
             keep_signals({key: of_short(setting)})
-    planned = {setting.run_id: setting for setting in long_plan()}
+    planned = {s.run_id: s for s in long_plan() if s.kind in ("single", "pair")}
     for run_id, runs in store.read_all(shards).items():
         static = {**runs[0].record.static, **known_signals().get(run_id, {})}
         if "simulated_score" not in static and run_id in planned:

@@ -75,7 +75,7 @@ def _of_case(case: Case) -> Iterator[Ended]:
         finisher = Finisher(goal, "goal")
         for part, forecast in zip(seen[:-1], forecasts[:-1], strict=True):
             finisher.look(part, forecast)
-        found, last = finisher.found, case.record.max_steps
+        found, last = finisher.announced, case.record.max_steps
         yield Ended(
             f"{TITLES[case.table]}, {'losses' if case.family == 'loss' else 'scores'}",
             share,

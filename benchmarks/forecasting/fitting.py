@@ -38,7 +38,6 @@ from hf_ftrisk.forecast.conformal import (
 )
 
 MAX_RUNS, MAX_METRICS, SHARE_OF_DEPTHS = 25, 2, 0.5
-OWN_RUNS = 40  # of a data set of the project's own: their settings differ
 SIZE_RIDGE = 0.02
 MAX_CHANGE = 6.0
 DRAWS = 200
@@ -76,8 +75,7 @@ def sampled(rows: Examples, seed: int = 0) -> Examples:
     for i in order.tolist():
         source, run, metric = str(rows.source[i]), str(rows.run[i]), str(rows.metric[i])
         of_source = runs.setdefault(source, set())
-        limit = OWN_RUNS if source.startswith("own ") else MAX_RUNS
-        if run not in of_source and len(of_source) >= limit:
+        if run not in of_source and len(of_source) >= MAX_RUNS:
             continue
         of_source.add(run)
         of_run = metrics.setdefault((source, run), set())
@@ -221,12 +219,13 @@ def _kept(rows: Examples, median: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _calibration(rows: Examples, draws: np.ndarray, truth: np.ndarray) -> DepthCalibration:
-    outside = ~np.char.startswith(rows.source, "own ")
+    """Factors that hold for the sources of others and for the project's own long runs alike."""
+    calibrates = ~np.char.startswith(rows.source, "own ") | (rows.table == "recordings")
     factors = []
     for depth in DEPTHS:
-        near = np.flatnonzero(_near(rows, depth) & outside)
+        near = np.flatnonzero(_near(rows, depth) & calibrates)
         factors.append(calibrated(rows.where(near), draws[near], truth[near]))
-    return DepthCalibration(tuple(factors), int(np.unique(rows.source[outside]).size))
+    return DepthCalibration(tuple(factors), int(np.unique(rows.source[calibrates]).size))
 
 
 def calibrated(rows: Examples, draws: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:

@@ -26,6 +26,7 @@ from benchmarks.recording.shards import write_shard
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.pairs import pairs_of
 from hf_ftrisk.reference.table import RecordedRun
+from hf_ftrisk.signals.ordering import ORDERING
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -357,9 +358,12 @@ def test_a_run_is_recorded_with_probes_that_start_where_it_starts(text_data):
     np.testing.assert_allclose(run.schedule, run.learning_rate)
     assert set(pair.probes) == {("jump", 0.1), *(("squeezed", d) for d in (0.02, 0.05, 0.1))}
     for probe in pair.probes.values():
-        assert {name: values[0] for name, values in probe.evals.items()} == {
+        assert {name: probe.evals[name][0] for name in run.evals} == {
             name: values[0] for name, values in run.evals.items()
         }
+        # What a pre-flight's own evaluations measure besides, which the run's log lacks.
+        assert set(probe.evals) - set(run.evals) == {ORDERING}
+        assert 0.0 <= probe.evals[ORDERING][-1] <= 1.0
         # The same rows and weights; dropout draws differ.
         assert probe.train_loss[0] == pytest.approx(run.train_loss[0], abs=0.05)
         np.testing.assert_allclose(probe.schedule, probe.learning_rate)

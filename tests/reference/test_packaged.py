@@ -107,8 +107,8 @@ def test_a_probe_starts_where_its_run_starts_and_ends_at_its_depth():
         for (_, depth), probe in pair.probes.items():
             assert probe.max_steps == round(depth * pair.run.max_steps)
             assert probe.eval_step[-1] == probe.max_steps
-            for name, values in probe.evals.items():
-                np.testing.assert_equal(values[0], pair.run.evals[name][0])
+            for name, values in pair.run.evals.items():
+                np.testing.assert_equal(probe.evals[name][0], values[0])
 
 
 def test_long_runs_are_of_many_data_sets_sound_and_not():
