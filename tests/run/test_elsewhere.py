@@ -138,11 +138,13 @@ def test_an_optimizer_that_steps_inside_backward_is_probed_there_and_not_stopped
 
 
 SHARDED = """\
+import os
 from pathlib import Path
 import torch.distributed as dist
 from tests.probing.models import bert_trainer
 batches = {"train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto"}
-config = {"zero_optimization": {"stage": 3}, "zero_allow_untested_optimizer": True, **batches}
+stage = {"stage": int(os.environ["STAGE"])}
+config = {"zero_optimization": stage, "zero_allow_untested_optimizer": True, **batches}
 config["zero_force_ds_cpu_optimizer"] = False
 steps = dict(max_steps=12, eval_strategy="steps", eval_steps=4)
 trainer = bert_trainer(Path("out"), deepspeed=config, **steps)
@@ -153,14 +155,18 @@ Path(f"rank{dist.get_rank()}").write_text(told)
 """
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.slow
-def test_two_processes_with_deepspeed_are_probed_by_two_others_and_watched(tmp_path: Path):
+@pytest.mark.parametrize("stage", ["1", "2", "3"])
+def test_two_processes_with_deepspeed_are_probed_and_watched(tmp_path: Path, stage: str):
     pytest.importorskip("deepspeed")
     (tmp_path / "sharded.py").write_text(SHARDED)
     launcher = ["torchrun", "--standalone", "--nproc_per_node", "2"]
-    given = [*GIVEN, "--report-dir", "reports"]
-    done = run(*given, *launcher, "sharded.py", cwd=tmp_path, DS_ACCELERATOR="cpu")
+    given = [*GIVEN, "--report-dir", "reports", *launcher, "sharded.py"]
+    setting = {"DS_ACCELERATOR": "cpu", "STAGE": stage}
+    done = run(*given, cwd=tmp_path, timeout=1400, **setting)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("it is probed in a separate process") == 1
     for rank in (0, 1):
         assert (tmp_path / f"rank{rank}").read_text() == "2 12 DeepSpeedEngine"
     assert reports(tmp_path / "reports") == ["preflight.json", "watch.json"]
