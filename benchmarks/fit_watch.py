@@ -1,4 +1,4 @@
-"""Fit the rule that judges the first half of a watched run by its parts, and measure it.
+"""Fit the rule that judges the first fifth of a watched run by its parts, and measure it.
 
     python -m benchmarks.fit_watch cases [--shards recordings]  # looks at all long runs
     python -m benchmarks.fit_watch fit                          # into the package

@@ -38,6 +38,11 @@ class Case:
     run_id: str
     steps: int
 
+    @property
+    def setting(self) -> str:
+        """The run's setting: repeated seeds stand or fall together."""
+        return self.run_id.rpartition("-s")[0]
+
 
 def case_columns(cases: Sequence[Case]) -> dict[str, list[object]]:
     """Columns of a table of cases, their parts to four decimals."""

@@ -81,7 +81,7 @@ def fit(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRule:
         missing=dict(zip(names, means.tolist(), strict=True)),
         sound=dict(zip(names, _weighted(x[y > 0], w[y > 0]).tolist(), strict=True)),
         good=(),
-        good_runs=(),
+        good_settings=(),
         go=2.0,
         go_rate=GO_RATE,
         runs=len({e.run_id for e in examples}),
@@ -111,31 +111,31 @@ def held_out_probs(examples: Sequence[Case], strength: float = STRENGTH) -> np.n
 
 
 def go_threshold(
-    probs: np.ndarray, good: np.ndarray, runs: Sequence[str], rate: float = GO_RATE
+    probs: np.ndarray, good: np.ndarray, settings: Sequence[str], rate: float = GO_RATE
 ) -> float:
     """The lowest P(good) from which on an upper bound of the share that ends poor is below `rate`.
 
-    Goals of one run stand or fall together, so runs are counted, each with the share of its goals
-    that were called GO and not met. The bound on the mean of such shares is Hoeffding's (1963).
-    Thresholds are tried from the highest on, and the first that fails ends the search
-    (fixed-sequence testing: Angelopoulos et al. 2021, learn then test). 2 where none holds.
+    Goals and seeds of one setting stand or fall together, so settings are counted, each with the
+    share of its pairs that were called GO and not met. The bound on the mean of such shares is
+    Hoeffding's (1963). Thresholds are tried from the highest on, and the first that fails ends the
+    search (fixed-sequence testing: Angelopoulos et al. 2021, learn then test). 2 where none holds.
 
     Args:
         probs: (n,) P(good) of pairs of a run and a goal.
         good: (n,) whether the goal was met.
-        runs: (n,) the run of each.
-        rate: share of runs called GO that may be wrong, in (0, 1).
+        settings: (n,) the setting of each.
+        rate: share of settings called GO that may be wrong, in (0, 1).
     """
     threshold = 2.0
     called: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
     least = math.ceil(math.log(1.0 - _CONFIDENCE) / math.log(1.0 - rate))
     for index in np.argsort(-probs, kind="stable").tolist():
-        called[runs[index]] += 1
-        wrong[runs[index]] += not good[index]
+        called[settings[index]] += 1
+        wrong[settings[index]] += not good[index]
         if len(called) < least:
             continue
-        share = sum(wrong[run] / called[run] for run in called) / len(called)
+        share = sum(wrong[name] / called[name] for name in called) / len(called)
         if share >= rate or len(called) * _divergence(share, rate) < -math.log(1.0 - _CONFIDENCE):
             break
         threshold = float(probs[index])
@@ -157,10 +157,10 @@ def calibrated(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRul
     good = np.array([example.good for example in examples])
     long = np.array([example.steps >= LONG for example in examples])
     probs, good = probs[long], good[long]
-    runs = [example.run_id for example, kept in zip(examples, long, strict=True) if kept]
+    settings = [example.setting for example, kept in zip(examples, long, strict=True) if kept]
     return replace(
         fit(examples, strength),
         good=tuple(probs[good].round(6).tolist()),
-        good_runs=tuple(run for run, met in zip(runs, good, strict=True) if met),
-        go=round(go_threshold(probs, good, runs), 6),
+        good_settings=tuple(name for name, met in zip(settings, good, strict=True) if met),
+        go=round(go_threshold(probs, good, settings), 6),
     )

@@ -96,12 +96,12 @@ def smallest(looks: Sequence[LookCase], probs: np.ndarray) -> dict[tuple[str, st
 
 def calibrated_looks(looks: Sequence[LookCase]) -> PartsRule:
     """The rule on looks; its threshold rests on looks judged without their data set."""
-    good = {look.judged: look.run_id for look in looks if look.good}
+    good = {look.judged: look.setting for look in looks if look.good}
     least = smallest(looks, held_out_probs(looks))
     return replace(
         fit(looks),
         good=tuple(round(least[judged], 6) for judged in good),
-        good_runs=tuple(good.values()),
+        good_settings=tuple(good.values()),
     )
 
 

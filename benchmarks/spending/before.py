@@ -41,7 +41,7 @@ class Before:
     Args:
         row: the run as a watcher sees it.
         refused: rate -> whether the pre-flight calls it NO_GO.
-        ended: rate -> share of the run at which the first half's looks end it, with the signals.
+        ended: rate -> share of the run at which the first fifth's looks end it, with the signals.
     """
 
     row: Candidate

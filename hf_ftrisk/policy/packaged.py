@@ -174,7 +174,7 @@ def default_rule(
     With enough good runs of the same task in the history the guarantee is exact. Without them the
     packaged runs are used where their false stops, measured on data sets left out, stay within
     the allowed rate (`reference_rule`); the rule's `source` says so. Where the untrained model's
-    signals are known, the first half of the run is judged by them as well. They were forecast
+    signals are known, the first fifth of the run is judged by them as well. They were forecast
     without a history, and so is the new run for this: a few known runs, all of them poor, would
     make a good one look lost. Where packaged runs do not do, the rule cannot stop yet, and says
     how many runs are missing.

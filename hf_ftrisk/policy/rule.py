@@ -66,7 +66,7 @@ class StoppingRule:
         judged_by: predicts the P(good) that is held against the threshold, where the calibration
             runs were forecast in another way than the run is; None: `forecaster` does. A run is
             stopped only where `forecaster` predicts it to be poor, too.
-        parts: judges the first half of a run whose untrained model's signals are known
+        parts: judges the first fifth of a run whose untrained model's signals are known
             (`hf_ftrisk.policy.parts.watching`); None: forecasts judge all of it.
 
     Raises:

@@ -53,7 +53,7 @@ class PartsRule:
         sound: part -> mean over the good runs.
         good: (n_good,) P(good) of the good runs, each by weights fitted without its data set; the
             smallest over all looks, where there are several.
-        good_runs: (n_good,) the run of each.
+        good_settings: (n_good,) the setting of each: its seeds weigh as one.
         go: P(good) from which on a run is called GO; above 1: never.
         go_rate: share of GOs that are allowed to end poor.
         runs: runs it was fitted on.
@@ -65,7 +65,7 @@ class PartsRule:
     missing: Mapping[str, float]
     sound: Mapping[str, float]
     good: Sequence[float]
-    good_runs: Sequence[str]
+    good_settings: Sequence[str]
     go: float
     go_rate: float
     runs: int
@@ -91,13 +91,13 @@ class PartsRule:
     def no_go(self, rate: float) -> float:
         """P(good) below which a run is called NO_GO; 0 where runs are too few for this rate.
 
-        One more good run of the kind falls below it with a chance of at most `rate`
-        (`conformal_threshold`; runs weigh alike, however many goals they were judged by).
+        A good run of one more setting falls below it with a chance of at most `rate`
+        (`conformal_threshold`; settings weigh alike, however many seeds and goals they have).
 
         Args:
             rate: share of good runs that NO_GO is allowed to meet, in (0, 1).
         """
-        return conformal_threshold(self.good, self.good_runs, rate) or 0.0
+        return conformal_threshold(self.good, self.good_settings, rate) or 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict."""

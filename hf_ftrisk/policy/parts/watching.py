@@ -2,7 +2,7 @@
 
 A forecast from the first evaluations alone tells few poor runs from good ones; with what a
 pre-flight measured of the untrained model most are told by a fifth of the run
-(docs/evidence/policy.md). In its second half the trajectory says more, and the forecast judges.
+(docs/evidence/policy.md). Later the trajectory says more, and the forecast judges.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
-# Share of the run up to which the parts judge it.
-LAST_SHARE = 0.5
+# Share of the run up to which the parts judge it (chosen in docs/evidence/policy.md).
+LAST_SHARE = 0.2
 # The signals come from a pre-flight, which could have refused a good run already: the allowed rate
 # is for both together, and half of it is left here.
 CAUTION = 2.0

@@ -23,7 +23,7 @@ RULE = PartsRule(
     missing=dict.fromkeys(part_names(), 0.0),
     sound=dict(zip(part_names(), SOUND.values({}), strict=True)),
     good=[0.1] * 10 + [0.9] * 90,
-    good_runs=[str(number) for number in range(100)],
+    good_settings=[str(number) for number in range(100)],
     go=0.9,
     go_rate=0.1,
     runs=100,
@@ -158,14 +158,18 @@ def test_what_was_not_measured_counts_as_the_mean_pair():
 
 
 def test_the_threshold_of_a_no_go_is_the_conformal_one():
-    rule = replace(RULE, good=[k / 20 for k in range(1, 20)], good_runs=[str(k) for k in range(19)])
+    rule = replace(
+        RULE, good=[k / 20 for k in range(1, 20)], good_settings=[str(k) for k in range(19)]
+    )
     assert rule.no_go(0.05) == pytest.approx(1 / 20)
     assert rule.no_go(0.1) == pytest.approx(2 / 20)
     assert rule.no_go(0.049) == 0.0
 
 
-def test_goals_of_one_run_are_no_more_evidence_than_one():
-    rule = replace(RULE, good=[k / 20 for k in range(1, 20)], good_runs=[*"abcdefghi"] * 2 + ["a"])
+def test_goals_and_seeds_of_one_setting_are_no_more_evidence_than_one():
+    rule = replace(
+        RULE, good=[k / 20 for k in range(1, 20)], good_settings=[*"abcdefghi"] * 2 + ["a"]
+    )
     assert rule.no_go(0.05) == 0.0
 
 
