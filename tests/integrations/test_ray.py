@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,26 +16,13 @@ pytest.importorskip("ray.tune", reason="the extra 'ray' is not installed")
 import ray
 from ray import tune
 
-from hf_ftrisk import FineTuneRiskCallback
 from hf_ftrisk.integrations.ray import RiskScheduler
-from tests.watch.test_survives import GOAL, LostAtTinyRates
-from tests.watch.tiny import bert, bert_trainer
-
-STEPS = 10
+from tests.integrations.own_search import STEPS, start_cluster
 
 
 @pytest.fixture(scope="module")
 def _cluster() -> Iterator[None]:
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-    root = str(Path(__file__).parents[2])
-    ray.init(
-        num_cpus=1,
-        include_dashboard=False,
-        _system_config={"worker_niceness": 0},  # or they starve beside other work
-        logging_level="ERROR",
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}},
-    )
+    start_cluster()
     yield
     ray.shutdown()
 
@@ -113,35 +102,16 @@ def test_tune_stops_a_poor_trial_by_it(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("_cluster")
 def test_callback_and_scheduler_end_trials_of_a_trainers_own_search(tmp_path: Path) -> None:
     """The first trial is lost and no other is complete yet: the callback alone can end it."""
-    trainer = bert_trainer(
-        tmp_path,
-        kind=LostAtTinyRates,
-        model_init=lambda trial: bert(),
-        callbacks=[FineTuneRiskCallback(GOAL, check_steps=2)],
-        eval_steps=4,
+    command = [sys.executable, "-m", "tests.integrations.own_search", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
     )
-    found = trainer.hyperparameter_search(
-        lambda trial: {"learning_rate": tune.grid_search([1e-9, 2e-2, 1e-6])},
-        backend="ray",
-        n_trials=1,
-        direction="maximize",
-        compute_objective=lambda metrics: metrics["eval_accuracy"],
-        metric="objective",
-        mode="max",
-        scheduler=RiskScheduler(STEPS, measures="eval_accuracy"),
-        storage_path=str(tmp_path / "search"),
-        max_concurrent_trials=1,
-        reuse_actors=True,  # a worker takes long to start: it imports transformers
-        verbose=0,
-    )
-    reports = {
-        trial.config["learning_rate"]: trial.last_result["training_iteration"]
-        for trial in found.run_summary.trials
-    }
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "found.json").read_text())
+    reports = {float(rate): steps for rate, steps in found["reports"].items()}
     assert reports[1e-9] < STEPS
     assert reports[2e-2] == STEPS
     assert reports[1e-6] < STEPS
-    assert found.hyperparameters["learning_rate"] == 2e-2
+    assert found["best"] == 2e-2

@@ -1,0 +1,73 @@
+"""A Trainer's own search with Ray, as a program: Ray keeps what it could not send to a cluster.
+
+A Trainer that has shared a process with other tests cannot always be pickled, and what Ray failed
+to send it sends again at each later start of a cluster in that process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import ray
+from ray import tune
+
+from hf_ftrisk import FineTuneRiskCallback
+from hf_ftrisk.integrations.ray import RiskScheduler
+from tests.watch.test_survives import GOAL, LostAtTinyRates
+from tests.watch.tiny import bert, bert_trainer
+
+STEPS = 10
+
+
+def start_cluster() -> None:
+    """A local cluster of one processor, whose workers find the tests."""
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    root = str(Path(__file__).parents[2])
+    ray.init(
+        num_cpus=1,
+        include_dashboard=False,
+        _system_config={"worker_niceness": 0},  # or they starve beside other work
+        logging_level="ERROR",
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}},
+    )
+
+
+def main(folder: Path) -> None:
+    """Search, and print learning rate -> reports of each trial, and the best one's rate."""
+    start_cluster()
+    trainer = bert_trainer(
+        folder,
+        kind=LostAtTinyRates,
+        model_init=lambda trial: bert(),
+        callbacks=[FineTuneRiskCallback(GOAL, check_steps=2)],
+        eval_steps=4,
+    )
+    found = trainer.hyperparameter_search(
+        lambda trial: {"learning_rate": tune.grid_search([1e-9, 2e-2, 1e-6])},
+        backend="ray",
+        n_trials=1,
+        direction="maximize",
+        compute_objective=lambda metrics: metrics["eval_accuracy"],
+        metric="objective",
+        mode="max",
+        scheduler=RiskScheduler(STEPS, measures="eval_accuracy"),
+        storage_path=str(folder / "search"),
+        max_concurrent_trials=1,
+        reuse_actors=True,  # a worker takes long to start: it imports transformers
+        verbose=0,
+    )
+    reports = {
+        str(trial.config["learning_rate"]): trial.last_result["training_iteration"]
+        for trial in found.run_summary.trials
+    }
+    best = found.hyperparameters["learning_rate"]
+    (folder / "found.json").write_text(json.dumps({"reports": reports, "best": best}))
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
