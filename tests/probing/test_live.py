@@ -27,10 +27,11 @@ def test_the_probe_is_the_runs_own_beginning_however_often_it_was_evaluated(tmp_
     plain = trainer_of(tmp_path, eval_strategy="no")
     plain.train()
     losses = [entry["loss"] for entry in plain.state.log_history if "loss" in entry]
-    report = probed(trainer_of(tmp_path), tmp_path)
+    # Evaluations that are dear on a busy machine leave room for two all the same.
+    report = probed(trainer_of(tmp_path), tmp_path, budget=0.9)
     (probe,) = report.probes
     deepest = int(probe.train_step[-1])
-    assert 2 <= deepest <= 12
+    assert 2 <= deepest <= 21
     assert probe.train_loss.tolist() == pytest.approx(losses[:deepest], abs=1e-6)
     assert len(probe.evals["eval_accuracy"]) >= 2
     assert report.stage == "preflight"
