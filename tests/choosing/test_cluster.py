@@ -14,23 +14,18 @@ from transformers import Trainer, TrainerCallback
 from hf_ftrisk.choosing import rank
 from tests.watch.tiny import bert_trainer
 
-ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+
+import ray
+
+from tests.ray_cluster import start_cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
 def _cluster() -> Iterator[None]:
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-    root = str(Path(__file__).parents[2])
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        _system_config={"worker_niceness": 0},  # or they starve beside other work
-        logging_level="ERROR",
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}},
-    )
+    start_cluster(2)
     yield
     ray.shutdown()
 

@@ -7,7 +7,6 @@ to send it sends again at each later start of a cluster in that process.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -16,29 +15,16 @@ from ray import tune
 
 from hf_ftrisk import FineTuneRiskCallback
 from hf_ftrisk.integrations.ray import RiskScheduler
+from tests.ray_cluster import start_cluster
 from tests.watch.test_survives import GOAL, LostAtTinyRates
 from tests.watch.tiny import bert, bert_trainer
 
 STEPS = 10
 
 
-def start_cluster() -> None:
-    """A local cluster of one processor, whose workers find the tests."""
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
-    root = str(Path(__file__).parents[2])
-    ray.init(
-        num_cpus=1,
-        include_dashboard=False,
-        _system_config={"worker_niceness": 0},  # or they starve beside other work
-        logging_level="ERROR",
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}},
-    )
-
-
 def main(folder: Path) -> None:
     """Search, and print learning rate -> reports of each trial, and the best one's rate."""
-    start_cluster()
+    start_cluster(1)
     trainer = bert_trainer(
         folder,
         kind=LostAtTinyRates,

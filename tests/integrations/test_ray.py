@@ -17,12 +17,13 @@ import ray
 from ray import tune
 
 from hf_ftrisk.integrations.ray import RiskScheduler
-from tests.integrations.own_search import STEPS, start_cluster
+from tests.integrations.own_search import STEPS
+from tests.ray_cluster import start_cluster
 
 
 @pytest.fixture(scope="module")
 def _cluster() -> Iterator[None]:
-    start_cluster()
+    start_cluster(1)
     yield
     ray.shutdown()
 
