@@ -38,7 +38,7 @@ def watched_with(run: Run, history: tuple[RunRecord, ...]) -> Watched:
 def bad_start_table() -> str:
     goal = Goal(FAMILIES["score"])
     runs = [replace(r, goal=goal) for r in reference() if goal.metric in r.record.evals]
-    known = [w for w in calibrating(watch_reference(goal.metric)) if w.judged == "baseline"]
+    calibration = [w for w in calibrating(watch_reference(goal.metric)) if w.judged == "baseline"]
     good = [run for run in runs if is_good(run)]
     lines = [
         "| known | forecast that is judged | good runs kept at 0.05 | at 0.1 |",
@@ -47,18 +47,18 @@ def bad_start_table() -> str:
     cases = [("poor runs of the data set", n) for n in COPIES]
     for name, copies in [("nothing", 0), *cases]:
         watched = [watched_with(run, poor_runs(run, runs, copies)) for run in good]
-        kept = [f"{_kept(watched, known, rate):.1%}" for rate in RATES]
+        cells = [f"{_kept(watched, calibration, rate):.1%}" for rate in RATES]
         times = f", {copies} times" if copies > 1 else ""
-        judged = "with them" if copies else "without a history (used)"
-        lines.append(f"| {name}{times} | {judged} | {' | '.join(kept)} |")
+        forecast = "with them" if copies else "without a history (used)"
+        lines.append(f"| {name}{times} | {forecast} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _kept(watched: list[Watched], known: list[Watched], rate: float) -> float:
-    held = []
+def _kept(watched: list[Watched], calibration: list[Watched], rate: float) -> float:
+    results = []
     for run in watched:
-        others = [other for other in known if other.group != run.group]
+        others = [other for other in calibration if other.group != run.group]
         scores = [float(other.scores.min(initial=1.0)) for other in others]
         threshold = half_rate(scores, [other.group for other in others], rate)
-        held.append((run.good, stopped_by_packaged(run, run.scores, threshold)))
-    return measures(held)[0]
+        results.append((run.good, stopped_by_packaged(run, run.scores, threshold)))
+    return measures(results)[0]

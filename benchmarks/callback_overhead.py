@@ -126,9 +126,9 @@ def measure_time(model: str, steps: int, pairs: int, clock: str) -> None:
     for index in range(pairs):
         # Either goes first in turn.
         order = (False, True) if index % 2 == 0 else (True, False)
-        taken = {watched: seconds(model, steps, watched, CLOCKS[clock]) for watched in order}
-        without.append(taken[False])
-        ratios.append(taken[True] / taken[False])
+        times = {watched: seconds(model, steps, watched, CLOCKS[clock]) for watched in order}
+        without.append(times[False])
+        ratios.append(times[True] / times[False])
     print(
         f"{model}: {pairs} pairs of {steps} steps, {statistics.median(without):.2f} s {clock} time "
         "without; "
@@ -179,18 +179,18 @@ def measure_history(count: int) -> None:
     run = completed(count)
     trace = Trace(replace(run.prefix(0), status="running"))
     goal = Goal("eval_accuracy", target=0.9)
-    taken = [time.perf_counter()]
+    clock = [time.perf_counter()]
     runs, _ = known_runs(history, "t", goal.metric)
-    taken.append(time.perf_counter())
+    clock.append(time.perf_counter())
     watcher = Watcher.of(trace.plan, goal, trace, runs=runs)
-    taken.append(time.perf_counter())
+    clock.append(time.perf_counter())
     for step in (20, 40):
         watcher.add_eval(step, {"eval_accuracy": 0.6})
         judged = watcher.judge(step)
         assert judged is not None
         watcher.take(judged)
-        taken.append(time.perf_counter())
-    read, calibrate, first, second = np.diff(taken)
+        clock.append(time.perf_counter())
+    read, calibrate, first, second = np.diff(clock)
     print(
         f"history of {count} runs, {len(runs)} used, {len(watcher.rule.scores)} good calibrate: "
         f"read {read:.2f} s, calibrate {calibrate:.2f} s, first look {first:.2f} s, second look "
@@ -207,14 +207,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
-    given = parser.parse_args()
-    if given.what == "memory":
-        measure_memory(given.steps or 100_000)
-    elif given.what == "history":
-        measure_history(given.runs)
+    options = parser.parse_args()
+    if options.what == "memory":
+        measure_memory(options.steps or 100_000)
+    elif options.what == "history":
+        measure_history(options.runs)
     else:
-        usual = 2000 if given.model == "tiny" else 60
-        measure_time(given.model, given.steps or usual, given.pairs, given.clock)
+        usual = 2000 if options.model == "tiny" else 60
+        measure_time(options.model, options.steps or usual, options.pairs, options.clock)
 
 
 if __name__ == "__main__":

@@ -88,10 +88,10 @@ def play(method: Method, pools: Sequence[Pool], orders: int) -> Played:
 
 def by_source(pools: Sequence[Pool]) -> dict[str, list[Pool]]:
     """Source -> its pools."""
-    found: dict[str, list[Pool]] = {}
+    sources: dict[str, list[Pool]] = {}
     for pool in pools:
-        found.setdefault(pool.source, []).append(pool)
-    return found
+        sources.setdefault(pool.source, []).append(pool)
+    return sources
 
 
 def bootstrap(parts: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -137,15 +137,15 @@ def curve_table(results: Results) -> str:
     return "\n".join(rows)
 
 
-def source_table(results: Results, shown: Sequence[str]) -> str:
+def source_table(results: Results, methods: Sequence[str]) -> str:
     """Regret at a fifth of the compute by source, for some methods."""
     at = BUDGETS.index(AT)
     rows = [
-        "| source | pools | " + " | ".join(shown) + " |",
-        "| --- | ---: | " + "---: | " * len(shown),
+        "| source | pools | " + " | ".join(methods) + " |",
+        "| --- | ---: | " + "---: | " * len(methods),
     ]
-    for source, one in results[shown[0]].items():
-        cells = " | ".join(f"{results[name][source].regret[:, at].mean():.2f}" for name in shown)
+    for source, one in results[methods[0]].items():
+        cells = " | ".join(f"{results[name][source].regret[:, at].mean():.2f}" for name in methods)
         rows.append(f"| {source} | {len(one.regret)} | {cells} |")
     return "\n".join(rows)
 
@@ -186,23 +186,23 @@ def _reached(share: float) -> str:
 
 def before_table(sources: dict[str, list[Pool]], results: Results, orders: int) -> tuple[int, str]:
     """Static signals alone beside some methods, on the pools that know them; how many those are."""
-    known = {
+    places = {
         source: [p for p, pool in enumerate(pools) if pool.knows(("log_me", "zero_shot_loss"))]
         for source, pools in sources.items()
     }
-    known = {source: found for source, found in known.items() if found}
+    places = {source: indices for source, indices in places.items() if indices}
     beside = {
-        name: {source: results[name][source].of(found) for source, found in known.items()}
+        name: {source: results[name][source].of(indices) for source, indices in places.items()}
         for name in ("rank", "random", "last value at 10 %", "ASHA, 3", "full runs")
     }
     alone = {
         name: {
-            source: play(method, [sources[source][p] for p in found], orders)
-            for source, found in known.items()
+            source: play(method, [sources[source][p] for p in indices], orders)
+            for source, indices in places.items()
         }
         for name, method in BEFORE.items()
     }
-    return sum(map(len, known.values())), curve_table({**alone, **beside}) if known else ""
+    return sum(map(len, places.values())), curve_table({**alone, **beside}) if places else ""
 
 
 def table_text(names: Sequence[str], quick: bool, forecasts: Path | None) -> str:
@@ -218,25 +218,25 @@ def table_text(names: Sequence[str], quick: bool, forecasts: Path | None) -> str
             continue
         sources = by_source(pools)
         if quick:
-            sources = {source: found[:QUICK_POOLS] for source, found in sources.items()}
+            sources = {source: pools_of[:QUICK_POOLS] for source, pools_of in sources.items()}
         orders = 1 if quick else ORDERS
         results = {
-            name: {source: play(method, found, orders) for source, found in sources.items()}
+            name: {source: play(method, pools_of, orders) for source, pools_of in sources.items()}
             for name, method in methods.items()
         }
-        shown = [n for n in methods if n == "rank" or n.startswith(("ASHA", "last value at 20"))]
-        count = sum(len(found) for found in sources.values())
+        named = [n for n in methods if n == "rank" or n.startswith(("ASHA", "last value at 20"))]
+        count = sum(len(pools_of) for pools_of in sources.values())
         parts += [
             f"### {title}: {count} pools of {len(sources)} sources",
             curve_table(results),
             "Compute for ASHA's regret:",
             equal_regret_table(results),
             f"Regret at {AT:.0%} by source:",
-            source_table(results, [*shown, "Hyperband, 3", "full runs"]),
+            source_table(results, [*named, "Hyperband, 3", "full runs"]),
         ]
-        known, table = before_table(sources, results, orders)
-        if known:
-            parts += [f"### {title}, before any step: {known} pools with static signals", table]
+        informed, table = before_table(sources, results, orders)
+        if informed:
+            parts += [f"### {title}, before any step: {informed} pools with static signals", table]
     memory.keep()
     return "\n\n".join(parts)
 

@@ -54,8 +54,8 @@ def raised(runs: Sequence[Run], depth: float) -> tuple[Counter[str], Counter[str
     forecaster = Forecaster.default()
     for run in runs:
         prefix = run.record.prefix(depth * run.record.max_steps)
-        for found in diagnose(prefix, run.goal, forecaster=forecaster):
-            (hinted if found.severity == "info" else warned)[found.name] += 1
+        for diagnosis in diagnose(prefix, run.goal, forecaster=forecaster):
+            (hinted if diagnosis.severity == "info" else warned)[diagnosis.name] += 1
     return warned, hinted
 
 
@@ -92,11 +92,11 @@ def noise_table() -> str:
                 for run in runs
                 if run.record.settings["label_noise"] == noise and is_good(run) == good
             ]
-            found = sum(
+            count = sum(
                 any(d.name == "noisy_labels" for d in diagnose(run.record, run.goal))
                 for run in chosen
             )
-            cells += [str(len(chosen)), f"{found / len(chosen):.0%}" if chosen else "-"]
+            cells += [str(len(chosen)), f"{count / len(chosen):.0%}" if chosen else "-"]
         lines.append(f"| {noise:.0%} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

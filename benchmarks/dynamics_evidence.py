@@ -33,19 +33,19 @@ def features(run: Run, depth: float, forecaster: Forecaster) -> list[float]:
     record, goal = run.record, run.goal
     baseline = record.baseline(goal)
     assert baseline is not None
-    seen = record.prefix(depth * record.max_steps)
-    prob = forecaster.predict(seen, goal).prob_meets(goal, baseline)
-    _, train = seen.train_curve()
+    prefix = record.prefix(depth * record.max_steps)
+    prob = forecaster.predict(prefix, goal).prob_meets(goal, baseline)
+    _, train = prefix.train_curve()
     train = np.log(np.maximum(train[np.isfinite(train)], 1e-6))
     third = max(train.size // 3, 2)
     fall = float(np.median(train[:third]) - np.median(train[-third:]))
     noise = float(np.std(np.diff(train))) / (2 * third) ** 0.5 + 1e-9
-    _, held_out = seen.curve("eval_loss")
+    _, held_out = prefix.curve("eval_loss")
     held_out = np.log(np.maximum(held_out[np.isfinite(held_out)], 1e-6))
     trivial = np.log(record.baselines.get("eval_loss", float(np.exp(held_out[0]))))
-    _, values = seen.curve(goal.metric)
+    _, values = prefix.curve(goal.metric)
     error = (max(baseline * (1 - baseline), 0.02) / record.settings["eval_rows"]) ** 0.5
-    norms = seen.grad_norm[np.isfinite(seen.grad_norm)]
+    norms = prefix.grad_norm[np.isfinite(prefix.grad_norm)]
     growth = np.log(np.median(norms[-third:]) / np.median(norms[:third])) if norms.size else 0.0
     return [
         float(np.log((prob + 0.01) / (1.01 - prob))),
@@ -61,12 +61,12 @@ def features(run: Run, depth: float, forecaster: Forecaster) -> list[float]:
 
 def held_out_chances(X: np.ndarray, good: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Chance of a good outcome (n,) of each run, from a regression without its data set."""
-    found = np.empty(good.size)
+    chances = np.empty(good.size)
     for group in np.unique(groups):
         out = groups == group
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3))
-        found[out] = model.fit(X[~out], good[~out]).predict_proba(X[out])[:, 1]
-    return found
+        chances[out] = model.fit(X[~out], good[~out]).predict_proba(X[out])[:, 1]
+    return chances
 
 
 def stopped(score: np.ndarray, good: np.ndarray, groups: np.ndarray) -> tuple[float, float]:

@@ -52,26 +52,26 @@ class Slowest:
 
 def logged_from(record: RunRecord, share: float) -> RunRecord:
     """The run without the evaluations before a share of it."""
-    kept = record.eval_step >= share * record.max_steps
-    evals = {name: values[kept] for name, values in record.evals.items()}
-    return replace(record, eval_step=record.eval_step[kept], evals=evals)
+    late = record.eval_step >= share * record.max_steps
+    evals = {name: values[late] for name, values in record.evals.items()}
+    return replace(record, eval_step=record.eval_step[late], evals=evals)
 
 
 def slowest(runs: Sequence[Run], first: float) -> list[Slowest]:
     """The runs that began far below their trivial predictor and can be judged by it."""
-    found = []
+    slow = []
     for run in runs:
         goal = Goal(run.goal.metric)
         record, trivial = logged_from(run.record, first), run.record.baseline(goal)
         if trivial is None or not began_far_below(record, goal):
             continue
         prefixes = [record.prefix(s) for s in record.eval_step if s < record.max_steps]
-        judged = [(p, float(way_up(p, goal)[-1])) for p in prefixes if judged_here(p, goal)]
-        if judged:
-            looks = tuple((p.progress, way) for p, way in judged if not loss_falls(p))
+        ways = [(p, float(way_up(p, goal)[-1])) for p in prefixes if judged_here(p, goal)]
+        if ways:
+            looks = tuple((p.progress, way) for p, way in ways if not loss_falls(p))
             good = goal.meets(run.outcome, trivial)
-            found.append(Slowest(run.group, good, min(way for _, way in judged), looks))
-    return found
+            slow.append(Slowest(run.group, good, min(way for _, way in ways), looks))
+    return slow
 
 
 def left_out(runs: Sequence[Slowest]) -> str:
@@ -88,7 +88,7 @@ def left_out(runs: Sequence[Slowest]) -> str:
 def far_below_table() -> str:
     runs = [*reference(), *recordings()]
     every = {name: slowest(runs, share) for name, share in LOGGED_FROM.items()}
-    least = min(run.way for judged in every.values() for run in judged if run.good)
+    least = min(run.way for slow in every.values() for run in slow if run.good)
     lines = [
         f"The least share of its way that a good run had made: {least:.2f}; the limit: half of it.",
         "",
@@ -96,13 +96,13 @@ def far_below_table() -> str:
         "left out | poor | stopped | at, median |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name, judged in every.items():
-        good, poor = ([run for run in judged if run.good is kind] for kind in (True, False))
+    for name, slow in every.items():
+        good, poor = ([run for run in slow if run.good is kind] for kind in (True, False))
         ends = [at for run in poor if (at := run.stopped_at(least / 2)) is not None]
         wrong = sum(run.stopped_at(least / 2) is not None for run in good)
         lines.append(
             f"| {name} | {len(good)} | {len({run.group for run in good})} "
-            f"| {min(run.way for run in good):.2f} | {wrong} | {left_out(judged)} "
+            f"| {min(run.way for run in good):.2f} | {wrong} | {left_out(slow)} "
             f"| {len(poor)} | {len(ends)} | {np.median(ends):.0%} |"
         )
     return "\n".join(lines)

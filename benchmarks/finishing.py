@@ -73,13 +73,13 @@ def loaded(cache: Path | None) -> tuple[list[Case], Looks]:
     """All cases and their rows, from the cache where they are there."""
     file = None if cache is None else cache / "looks.pickle"
     if file is not None and file.exists():
-        kept: tuple[list[Case], Looks] = pickle.loads(file.read_bytes())
-        return kept
-    found = cases()
-    made = found, Looks.of(found)
+        cached: tuple[list[Case], Looks] = pickle.loads(file.read_bytes())
+        return cached
+    every = cases()
+    pair = every, Looks.of(every)
     if file is not None:
-        file.write_bytes(pickle.dumps(made))
-    return made
+        file.write_bytes(pickle.dumps(pair))
+    return pair
 
 
 def finishing_table(every: Sequence[Case], rules: Mapping[str, Sequence[Ended]]) -> str:
@@ -90,7 +90,7 @@ def finishing_table(every: Sequence[Case], rules: Mapping[str, Sequence[Ended]])
     ]
     ours = next(iter(rules))
     picked = {g: [i for i, c in enumerate(every) if c.is_of(g)] for g in GROUPS}
-    picked = {g: found for g, found in picked.items() if found}
+    picked = {g: members for g, members in picked.items() if members}
     worst = sorted(picked, key=lambda g: -Row.of([rules[ours][i] for i in picked[g]]).lost)
     for group in worst:
         for name, ended in rules.items():
@@ -207,19 +207,19 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder for what was fitted")
     parser.add_argument("--fit", action="store_true", help="write reference/gain.json")
     parser.add_argument("--write", type=Path, help="page whose tables are replaced")
-    given = parser.parse_args()
-    if given.cache is not None:
-        given.cache.mkdir(parents=True, exist_ok=True)
-    every, looks = loaded(given.cache)
+    options = parser.parse_args()
+    if options.cache is not None:
+        options.cache.mkdir(parents=True, exist_ok=True)
+    every, looks = loaded(options.cache)
     fold = folds_of(every)
-    chances: dict[Held, np.ndarray] = chances_without(every, looks, fold, given.cache)
+    chances: dict[Held, np.ndarray] = chances_without(every, looks, fold, options.cache)
     bench = Bench(every, fold, trials(every, looks, chances))
-    if given.fit:
+    if options.fit:
         MODEL_FILE.write_text(json.dumps(packaged(looks, bench)) + "\n")
     for name, table in measured(bench).items():
         print(f"\n{name}\n\n{table}")
-        if given.write is not None:
-            write_table(given.write, name, table)
+        if options.write is not None:
+            write_table(options.write, name, table)
 
 
 if __name__ == "__main__":

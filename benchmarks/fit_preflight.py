@@ -42,7 +42,7 @@ _NO_SHARDS = Path("benchmarks/recordings/none")
 
 def cases(shards: Path) -> None:
     """Read the cases off all recorded pairs, and keep them."""
-    runs = [*short_runs(), *(seen for depth in DEPTHS for seen in long_runs(depth, shards))]
+    runs = [*short_runs(), *(run for depth in DEPTHS for run in long_runs(depth, shards))]
     write_cases(examples_of(runs, knowing_none))
 
 
@@ -56,8 +56,8 @@ def fit() -> None:
     rule = fitted()
     text = json.dumps(rule.to_dict(), indent=1)
     PREFLIGHT_FILE.write_text(text + "\n", encoding="utf-8")
-    shown = {name: round(value, 3) for name, value in rule.weights.items()}
-    print(f"{rule.runs} runs of {rule.data_sets} data sets; weights {shown}")
+    weights = {name: round(value, 3) for name, value in rule.weights.items()}
+    print(f"{rule.runs} runs of {rule.data_sets} data sets; weights {weights}")
     print(f"NO_GO below {rule.no_go(0.05):.3f}, GO from {rule.go:.3f}")
 
 
@@ -93,10 +93,10 @@ def orderings(shards: Path) -> None:
 
     torch.set_num_threads(1)
     planned = {setting.run_id: setting for setting in plan()}
-    for seen in long_runs(DEPTHS[0], shards):
-        known = ORDERING in seen.probe.evals or seen.run_id in known_orderings()
-        if seen.run_id in planned and not known:
-            keep_orderings({seen.run_id: jump_orderings(planned[seen.run_id])})
+    for run in long_runs(DEPTHS[0], shards):
+        is_known = ORDERING in run.probe.evals or run.run_id in known_orderings()
+        if run.run_id in planned and not is_known:
+            keep_orderings({run.run_id: jump_orderings(planned[run.run_id])})
 
 
 def main(arguments: list[str] | None = None) -> None:

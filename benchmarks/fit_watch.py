@@ -78,21 +78,21 @@ def table(looks: Sequence[LookCase]) -> str:
     for name, change in VARIANTS.items():
         changed = [replace(look, parts=change(look.parts)) for look in looks]
         for rate in RATES:
-            found = judged(changed, rate)
-            lines.append(_row(name, "all", rate, found))
-            baseline = [pair for pair in found if pair[0].target == "none"]
+            stops = judged(changed, rate)
+            lines.append(_row(name, "all", rate, stops))
+            baseline = [pair for pair in stops if pair[0].target == "none"]
             lines.append(_row(name, "baseline", rate, baseline))
     runs, sets = len({look.run_id for look in looks}), len({look.dataset for look in looks})
     return f"{runs} long runs of {sets} data sets.\n\n" + "\n".join(lines)
 
 
-def _row(name: str, goals: str, rate: float, found: Sequence[tuple[LookCase, float | None]]) -> str:
-    good = [stop for look, stop in found if look.good]
-    poor = [stop for look, stop in found if not look.good]
+def _row(name: str, goals: str, rate: float, stops: Sequence[tuple[LookCase, float | None]]) -> str:
+    good = [stop for look, stop in stops if look.good]
+    poor = [stop for look, stop in stops if not look.good]
     kept = np.mean([stop is None for stop in good])
     stopped = np.mean([stop is not None for stop in poor])
     early = np.mean([stop is not None and stop <= EARLY for stop in poor])
-    saved = np.mean([0.0 if stop is None else 1.0 - stop for _, stop in found])
+    saved = np.mean([0.0 if stop is None else 1.0 - stop for _, stop in stops])
     return (
         f"| {name} | {goals} | {rate:g} | {len(good)} | {kept:.1%} | {len(poor)} | {stopped:.1%} "
         f"| {early:.1%} | {saved:.1%} |"

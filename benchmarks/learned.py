@@ -108,25 +108,25 @@ METHODS: dict[str, Fit] = {
 def held_out(name: str, X: np.ndarray, y: np.ndarray, folds: int, seed: int) -> Held:
     """Forecasts of every row by a method fitted to the other folds."""
     fold_of = np.random.default_rng(seed).permutation(len(y)) % folds
-    found = np.empty((3, len(y)))
+    forecasts = np.empty((3, len(y)))
     for fold in range(folds):
         out = fold_of == fold
-        found[:, out] = METHODS[name](X[~out], y[~out])(X[out])
-    return Held(name, *found)
+        forecasts[:, out] = METHODS[name](X[~out], y[~out])(X[out])
+    return Held(name, *forecasts)
 
 
 def row(name: str, deals: list[Held], y: np.ndarray, first: list[Held]) -> str:
-    errors = np.array([held.mean - y for held in deals])
+    errors = np.array([deal.mean - y for deal in deals])
     rmse = np.sqrt(np.mean(errors**2))
     within = np.mean(np.abs(errors) <= 3.0)
-    held = np.mean([(h.low <= y) & (y <= h.high) for h in deals])
+    covered = np.mean([(h.low <= y) & (y <= h.high) for h in deals])
     width = np.mean([h.high - h.low for h in deals])
-    known = np.isfinite(width)
+    has_intervals = np.isfinite(width)
     base = np.array([h.mean - y for h in first])
     difference = "" if first is deals else _difference(errors, base)
     return (
-        f"| {name} | {rmse:.2f} | {within:.1%} | {f'{held:.1%}' if known else '-'} "
-        f"| {f'{width:.2f}' if known else '-'} | {difference} |"
+        f"| {name} | {rmse:.2f} | {within:.1%} | {f'{covered:.1%}' if has_intervals else '-'} "
+        f"| {f'{width:.2f}' if has_intervals else '-'} | {difference} |"
     )
 
 
@@ -134,9 +134,9 @@ def _difference(errors: np.ndarray, base: np.ndarray) -> str:
     """RMSE less that of the first method, with a 95 % interval from rows drawn anew in pairs."""
     rng = np.random.default_rng(0)
     n = errors.shape[1]
-    drawn = rng.integers(0, n, (N_BOOTSTRAP, n))
-    gaps = np.sqrt((errors**2).mean(axis=0)[drawn].mean(axis=1)) - np.sqrt(
-        (base**2).mean(axis=0)[drawn].mean(axis=1)
+    resampled = rng.integers(0, n, (N_BOOTSTRAP, n))
+    gaps = np.sqrt((errors**2).mean(axis=0)[resampled].mean(axis=1)) - np.sqrt(
+        (base**2).mean(axis=0)[resampled].mean(axis=1)
     )
     low, high = np.quantile(gaps, [0.025, 0.975])
     center = np.sqrt(np.mean(errors**2)) - np.sqrt(np.mean(base**2))

@@ -72,7 +72,7 @@ def classifier_runs() -> list[Run]:
 
 def outcomes(runs: Sequence[Run], pick: Pick) -> dict[float, list[Outcome]]:
     """Depth -> one outcome a run, each with a history that `pick` draws from its data set."""
-    found: dict[float, list[Outcome]] = {depth: [] for depth in DEPTHS}
+    by_depth: dict[float, list[Outcome]] = {depth: [] for depth in DEPTHS}
     for group in sorted({run.group for run in runs}):
         forecaster = held_out_forecaster("reference", group)
         members = [run for run in runs if run.group == group]
@@ -80,23 +80,23 @@ def outcomes(runs: Sequence[Run], pick: Pick) -> dict[float, list[Outcome]]:
             others = [other for other in members if other is not run]
             good = [other for other in others if is_good(other)]
             poor = [other for other in others if not is_good(other)]
-            known = forecaster.refit([other.record for other in pick(run, good, poor)])
+            informed = forecaster.refit([other.record for other in pick(run, good, poor)])
             for depth in DEPTHS:
                 record = run.record.prefix(depth * run.record.max_steps + 1e-6)
-                forecast = known.predict(record, run.goal)
+                forecast = informed.predict(record, run.goal)
                 low, high = forecast.interval(0.9)
                 covered = low - 1e-9 <= run.outcome <= high + 1e-9
                 prob = forecast.prob_meets(run.goal, run.record.baseline(run.goal))
-                found[depth].append(Outcome(bool(is_good(run)), covered, prob))
-    return found
+                by_depth[depth].append(Outcome(bool(is_good(run)), covered, prob))
+    return by_depth
 
 
-def covered(found: Sequence[Outcome], good: bool) -> float:
-    return float(np.mean([one.covered for one in found if one.good == good]))
+def covered(outcomes: Sequence[Outcome], good: bool) -> float:
+    return float(np.mean([one.covered for one in outcomes if one.good == good]))
 
 
-def log_loss(found: Sequence[Outcome]) -> float:
-    chances = [one.prob if one.good else 1.0 - one.prob for one in found]
+def log_loss(outcomes: Sequence[Outcome]) -> float:
+    chances = [one.prob if one.good else 1.0 - one.prob for one in outcomes]
     return -float(np.mean(np.log(np.clip(chances, MIN_CHANCE, 1.0))))
 
 

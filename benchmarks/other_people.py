@@ -35,8 +35,8 @@ def by_baseline(run: Run, runs: Sequence[Run]) -> Run:
 def by_first_value(run: Run, runs: Sequence[Run]) -> Run:
     """The first evaluation in place of a trivial baseline."""
     _, values = run.record.finite(run.goal.metric)
-    known = {**run.record.baselines, run.goal.metric: float(values[0])}
-    return replace(run, record=replace(run.record, baselines=known))
+    baselines = {**run.record.baselines, run.goal.metric: float(values[0])}
+    return replace(run, record=replace(run.record, baselines=baselines))
 
 
 def by_share(share: float) -> Judge:
@@ -116,27 +116,27 @@ CASES = (
 
 def threshold_of(goal: Goal, rate: float) -> float | None:
     """The score below which the packaged runs would stop a run with this goal."""
-    known = packaged_scores(watch_reference(FAMILIES[family(goal.kind)])).of(goal)
-    caution = known.caution(rate)
-    return pooled_threshold(known.scores, rate / caution) if caution else None
+    packaged = packaged_scores(watch_reference(FAMILIES[family(goal.kind)])).of(goal)
+    caution = packaged.caution(rate)
+    return pooled_threshold(packaged.scores, rate / caution) if caution else None
 
 
 def rows_of(case: Case) -> list[str]:
     runs = case.runs()
     picked = np.unique(np.linspace(0, len(runs) - 1, min(len(runs), MAX_RUNS)).round().astype(int))
-    judged = [found for i in picked if (found := case.judge(runs[i], runs)) is not None]
+    sample = [chosen for i in picked if (chosen := case.judge(runs[i], runs)) is not None]
     watched = [
         watch(run, held_out_forecaster(case.table, run.group), [("", run.goal)])[0]
-        for run in judged
+        for run in sample
     ]
     rows = []
     for rate in RATES:
-        threshold = threshold_of(judged[0].goal, rate)
-        held = [(run.good, stopped_by_packaged(run, run.scores, threshold)) for run in watched]
-        kept, stopped, saved = measures(held)
-        good = sum(ended_well for ended_well, _ in held)
+        threshold = threshold_of(sample[0].goal, rate)
+        stops = [(run.good, stopped_by_packaged(run, run.scores, threshold)) for run in watched]
+        kept, stopped, saved = measures(stops)
+        good = sum(ended_well for ended_well, _ in stops)
         rows.append(
-            f"| {case.name} | {case.goals} | {rate:g} | {good} | {kept:.1%} | {len(held) - good} "
+            f"| {case.name} | {case.goals} | {rate:g} | {good} | {kept:.1%} | {len(stops) - good} "
             f"| {stopped:.1%} | {saved:.1%} |".replace("nan%", "-")
         )
     return rows

@@ -52,12 +52,12 @@ def goals_of(run: Run, runs: Sequence[Run]) -> list[tuple[str, Goal]]:
         and other.goal.metric == goal.metric
         and goal.meets(other.outcome, other.record.baseline(goal))
     ]
-    found = [("baseline", goal)]
+    goals = [("baseline", goal)]
     if len(outcomes) >= 4:
         for share in TARGET_SHARES:
             level = 1.0 - share if goal.greater_is_better else share
-            found.append((f"{share:.0%}", goal.with_target(float(np.quantile(outcomes, level)))))
-    return found
+            goals.append((f"{share:.0%}", goal.with_target(float(np.quantile(outcomes, level)))))
+    return goals
 
 
 @cache
@@ -71,13 +71,13 @@ def watch_reference(metric: str, *, untrained: bool = True) -> list[Watched]:
     runs = [_as(run, metric) for run in reference() if metric in run.record.evals]
     if not untrained:
         runs = [replace(run, record=_trained_only(run.record)) for run in runs]
-    found: list[Watched] = []
+    watched: list[Watched] = []
     for group in sorted({run.group for run in runs}):
         forecaster = held_out_forecaster("reference", group)
         for run in runs:
             if run.group == group:
-                found += watch(run, forecaster, goals_of(run, runs))
-    return found
+                watched += watch(run, forecaster, goals_of(run, runs))
+    return watched
 
 
 def _trained_only(record: RunRecord) -> RunRecord:
@@ -183,30 +183,34 @@ def held_out(
     score, threshold_of = variant
     per_group = []
     for group in sorted({run.group for run in runs}):
-        held: Judged = []
+        results: Judged = []
         for targets in (False, True):
             alike = [run for run in runs if (run.judged != "baseline") == targets]
-            known = [run for run in calibrating(alike) if run.group != group]
+            calibration = [run for run in calibrating(alike) if run.group != group]
             threshold = threshold_of(
-                [float(score(r).min(initial=1.0)) for r in known], [r.group for r in known], rate
+                [float(score(r).min(initial=1.0)) for r in calibration],
+                [r.group for r in calibration],
+                rate,
             )
             for run in runs if new is None else new:
                 if (run.judged != "baseline") != targets:
                     continue
                 kinds = ("", run.judged, TARGETS if targets else "")
                 if run.group == group and judged in kinds:
-                    held.append((run.good, stopped_by_packaged(run, score(run), threshold, until)))
-        per_group.append(held)
+                    results.append(
+                        (run.good, stopped_by_packaged(run, score(run), threshold, until))
+                    )
+        per_group.append(results)
     return per_group
 
 
 def cells(per_group: Sequence[Judged]) -> str:
     """Good, kept, poor, stopped and saved, with bootstrap intervals over data sets."""
     rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(per_group), (N_BOOTSTRAP, len(per_group)))
-    boot = np.array([measures([row for g in draw for row in per_group[g]]) for draw in drawn])
+    draws = rng.integers(0, len(per_group), (N_BOOTSTRAP, len(per_group)))
+    boot = np.array([measures([row for g in draw for row in per_group[g]]) for draw in draws])
     low, high = np.nanquantile(boot, [0.025, 0.975], axis=0)
-    everything = [row for held in per_group for row in held]
+    everything = [row for results in per_group for row in results]
     kept, stopped, saved = measures(everything)
     n_good = sum(good for good, _ in everything)
     return (
@@ -223,12 +227,12 @@ def check_values(metric: str, names: Collection[str]) -> dict[str, float]:
         names: `run_name` of each.
     """
     goal = Goal(metric)
-    found = {}
+    lowest = {}
     for run in reference():
         if run_name(run) in names and metric in run.record.evals:
             (watched,) = watch(replace(run, goal=goal), Forecaster.default(), [("baseline", goal)])
-            found[run_name(run)] = _lowest(watched.scores)
-    return found
+            lowest[run_name(run)] = _lowest(watched.scores)
+    return lowest
 
 
 def checked_names(runs: Sequence[Watched], count: int = 4) -> list[str]:
@@ -274,10 +278,10 @@ def threshold_table() -> str:
                 continue
             scores = reference_scores(family(goal.kind))
             assert scores is not None
-            known, level = scores.of(goal), rate / rule.caution
+            fitted, level = scores.of(goal), rate / rule.caution
             lines.append(
-                f"| {name} | {rate:g} | {len(known.scores)} | {known.n_data_sets} | {level:.2%} "
-                f"| {rule.threshold_score:.3g} | {known.held_out_rate(level):.1%} |"
+                f"| {name} | {rate:g} | {len(fitted.scores)} | {fitted.n_data_sets} | {level:.2%} "
+                f"| {rule.threshold_score:.3g} | {fitted.held_out_rate(level):.1%} |"
             )
     return "\n".join(lines)
 
@@ -292,12 +296,12 @@ def variant_table() -> str:
     for metric in FAMILIES.values():
         runs = watch_reference(metric)
         bare = watch_reference(metric, untrained=False)
-        for judged in ("baseline", TARGETS):
+        for goals in ("baseline", TARGETS):
             for name, variant in VARIANTS.items():
-                found = cells(held_out(runs, 0.05, judged=judged, variant=variant))
-                late = cells(held_out(runs, 0.05, judged=judged, variant=variant, new=bare))
+                measured = cells(held_out(runs, 0.05, judged=goals, variant=variant))
+                late = cells(held_out(runs, 0.05, judged=goals, variant=variant, new=bare))
                 kept = late.split(" | ")[1]
-                lines.append(f"| {name} | {metric}, {judged} | {found} | {kept} |")
+                lines.append(f"| {name} | {metric}, {goals} | {measured} | {kept} |")
     return "\n".join(lines)
 
 
@@ -309,12 +313,12 @@ def held_out_table() -> str:
     ]
     for metric in FAMILIES.values():
         runs = watch_reference(metric)
-        asked = [
-            (rate, 1.0, judged)
+        cases = [
+            (rate, 1.0, goals)
             for rate in (0.05, 0.1)
-            for judged in ("", "baseline", *(f"{share:.0%}" for share in TARGET_SHARES))
+            for goals in ("", "baseline", *(f"{share:.0%}" for share in TARGET_SHARES))
         ]
-        for rate, until, judged in [*asked, (0.05, 0.2, "baseline"), (0.1, 0.2, "baseline")]:
-            found = cells(held_out(runs, rate, until=until, judged=judged))
-            lines.append(f"| {metric} | {judged or 'all'} | {rate:g} | {until:.0%} | {found} |")
+        for rate, until, goals in [*cases, (0.05, 0.2, "baseline"), (0.1, 0.2, "baseline")]:
+            measured = cells(held_out(runs, rate, until=until, judged=goals))
+            lines.append(f"| {metric} | {goals or 'all'} | {rate:g} | {until:.0%} | {measured} |")
     return "\n".join(lines)

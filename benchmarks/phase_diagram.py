@@ -28,9 +28,12 @@ from benchmarks.watched import write_table
 PAGE, FIGURE = "paper.md", "paper.png"
 
 
-def mean_regrets(found: Sequence[Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
+def mean_regrets(regrets_of_tasks: Sequence[Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
     """Rule -> (n_prices,) mean over tasks."""
-    return {name: np.mean([one[name] for one in found], axis=0) for name in found[0]}
+    return {
+        name: np.mean([one[name] for one in regrets_of_tasks], axis=0)
+        for name in regrets_of_tasks[0]
+    }
 
 
 def measure(replays: Sequence[Replay], pictures: Path | None) -> dict[str, str]:
@@ -43,13 +46,13 @@ def measure(replays: Sequence[Replay], pictures: Path | None) -> dict[str, str]:
     names = {one.task.name: naming(one, rng, alone=False) for one in many}
     alone = {one.task.name: naming(one, rng, alone=True) for one in many}
     regret = mean_regrets([regrets(one, rng) for one in replays if is_probed_early(one)])
-    known = explained(replays, [one.fit.regime for one in places])
+    shares = explained(replays, [one.fit.regime for one in places])
     seeds = [probe_seeds(one, rng) for one in replays if one.task.goal.kind != "loss"]
     if pictures is not None:
-        found = {task: of_task for task, (_, of_task) in names.items()}
-        figure.draw(pictures / FIGURE, replays, places, forms, found, regret)
+        namings = {task: of_task for task, (_, of_task) in names.items()}
+        figure.draw(pictures / FIGURE, replays, places, forms, namings, regret)
     return {
-        "summary": tables.summary(replays, places, forms, bounds, names, regret, known, seeds),
+        "summary": tables.summary(replays, places, forms, bounds, names, regret, shares, seeds),
         "risks": tables.risk_table(replays),
         "forms": tables.forms_table(replays, forms),
         "bound": tables.bound_table(bounds),
@@ -57,7 +60,7 @@ def measure(replays: Sequence[Replay], pictures: Path | None) -> dict[str, str]:
         "naming": tables.naming_table(names),
         "naming-alone": tables.naming_table(alone),
         "regret": tables.regret_table(regret),
-        "static": tables.explained_table(known),
+        "static": tables.explained_table(shares),
         "seeds": tables.seeds_table(seeds),
     }
 
@@ -68,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--write", type=Path, help=f"folder of {PAGE} and {FIGURE}")
     options = parser.parse_args(arguments)
-    found = measure([replay(task) for task in all_tasks()], options.write)
-    for name, text in found.items():
+    texts = measure([replay(task) for task in all_tasks()], options.write)
+    for name, text in texts.items():
         print(f"{name}\n{text}\n")
         if options.write:
             write_table(options.write / PAGE, name, text)

@@ -35,15 +35,15 @@ def row(name: str, cases: Sequence[Case], strength: float = STRENGTH) -> tuple[f
     """Log loss of a rule on the long runs, and its line of the table."""
     long = np.array([case.steps >= LONG for case in cases])
     probs = held_out_probs(cases, strength)[long]
-    kept = [case for case in cases if case.steps >= LONG]
-    good = np.array([case.good for case in kept])
-    runs = np.array([case.run_id for case in kept])
+    long_cases = [case for case in cases if case.steps >= LONG]
+    good = np.array([case.good for case in long_cases])
+    runs = np.array([case.run_id for case in long_cases])
     counts = Counter(runs.tolist())
     weights = np.array([1.0 / counts[run] for run in runs.tolist()])
     lowest = [probs[(runs == run) & good].min() for run in np.unique(runs[good])]
-    told = float(np.mean(probs < np.quantile(lowest, _RATE)))
+    refused = float(np.mean(probs < np.quantile(lowest, _RATE)))
     loss = float(log_loss(good, probs, sample_weight=weights))
-    return loss, f"| {name} | {roc_auc_score(good, probs):.3f} | {loss:.3f} | {told:.0%} |"
+    return loss, f"| {name} | {roc_auc_score(good, probs):.3f} | {loss:.3f} | {refused:.0%} |"
 
 
 def choices_table(cases: Sequence[Case]) -> str:

@@ -112,9 +112,9 @@ def overhead(method: str, repetitions: int) -> dict[str, list[float]]:
     bare: list[float] = []
     for repetition in range(repetitions):
         measures = [(_probe_seconds, probe), (_bare_seconds, bare)]
-        for measure, found in measures if repetition % 2 else measures[::-1]:
+        for measure, times in measures if repetition % 2 else measures[::-1]:
             with tempfile.TemporaryDirectory() as folder:
-                found.append(measure(trainer_of(method, folder, evaluate=False)))
+                times.append(measure(trainer_of(method, folder, evaluate=False)))
     return {"probe": probe, "bare": bare}
 
 
@@ -215,22 +215,22 @@ def _overhead_row(method: str, pair: dict[str, list[float]]) -> str:
     )
 
 
-def _memory_row(method: str, found: dict[str, float]) -> str:
+def _memory_row(method: str, memory_of: dict[str, float]) -> str:
     return (
-        f"| {method} | {_mib(found['weights'])} | {_mib(found['snapshot'])} | "
-        f"{_mib(found['grown'])} | {1000 * found['opened']:.0f} ms | "
-        f"{1000 * found['closed']:.0f} ms |"
+        f"| {method} | {_mib(memory_of['weights'])} | {_mib(memory_of['snapshot'])} | "
+        f"{_mib(memory_of['grown'])} | {1000 * memory_of['opened']:.0f} ms | "
+        f"{1000 * memory_of['closed']:.0f} ms |"
     )
 
 
-def _spent_rows(method: str, found: dict[str, Any]) -> list[str]:
+def _spent_rows(method: str, spent_of: dict[str, Any]) -> list[str]:
     return [
         f"| {method} | {row['budget']:.0%} | {row['share']:.1%} | {row['seeds']} | "
         f"{row['depths']} | {row['rows']} | {row['seconds']:.1f} s | {row['signals']:.1f} s | "
-        f"{row['predicted']:.1f} s | {found['real']:.1f} s | "
-        f"{100 * (row['predicted'] / found['real'] - 1):+.0f} % | "
+        f"{row['predicted']:.1f} s | {spent_of['real']:.1f} s | "
+        f"{100 * (row['predicted'] / spent_of['real'] - 1):+.0f} % | "
         f"{row['verdict'].lower().replace('_', '-')} | {'yes' if row['curve'] else 'no'} |"
-        for row in found["budgets"]
+        for row in spent_of["budgets"]
     ]
 
 
@@ -278,8 +278,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--save", type=Path, metavar="FILE", help="add to what it holds already")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the tables into this page")
     options = parser.parse_args(arguments)
-    kept = options.save
-    results = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
+    file = options.save
+    results = json.loads(file.read_text()) if file is not None and file.exists() else {}
     if options.clock == "processor":
         time.perf_counter = time.process_time
     results["environment"] = (
@@ -293,8 +293,8 @@ def main(arguments: list[str] | None = None) -> int:
     for part in options.parts:
         for method in options.methods:
             results.setdefault(part, {})[method] = measures[part](method)
-            if kept is not None:
-                kept.write_text(json.dumps(results))
+            if file is not None:
+                file.write_text(json.dumps(results))
     print(tables(results))
     if options.write is not None:
         replace_block(options.write, tables(results))

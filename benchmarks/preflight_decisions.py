@@ -48,7 +48,7 @@ def judged(shards: Path) -> dict[float, list[Judged]]:
     at = {depth: examples_of(list(long_runs(depth, shards)), knowing_none) for depth in BUDGETS}
     short = examples_of(list(short_runs()), knowing_none)
     fitted = [*short, *(example for depth in FITTED_AT for example in at[depth])]
-    found: dict[float, list[Judged]] = {depth: [] for depth in BUDGETS}
+    by_budget: dict[float, list[Judged]] = {depth: [] for depth in BUDGETS}
     for dataset in sorted({example.dataset for example in at[BUDGETS[0]]}):
         others = [example for example in fitted if example.dataset != dataset]
         rule, trees = calibrated(others), _boosted(others)
@@ -62,8 +62,8 @@ def judged(shards: Path) -> dict[float, list[Judged]]:
                     verdict = Verdict.NO_GO
                 elif prob >= rule.go:
                     verdict = Verdict.GO
-                found[depth].append(Judged(example, prob, verdict, trees(example)))
-    return found
+                by_budget[depth].append(Judged(example, prob, verdict, trees(example)))
+    return by_budget
 
 
 def _boosted(examples: Sequence[Example]) -> Callable[[Example], float]:
@@ -87,13 +87,13 @@ def _share(part: int, whole: int) -> str:
     return f"{part}/{whole} ({part / whole:.0%})" if whole else "-"
 
 
-def summary(found: dict[float, list[Judged]]) -> list[str]:
+def summary(by_budget: dict[float, list[Judged]]) -> list[str]:
     """Lines of the table over budgets."""
     lines = [
         "| budget | runs x goals | decided | wrong NO_GO, of good | wrong GO, of GOs | AUC |",
         "|---|---|---|---|---|---|",
     ]
-    for budget, rows in found.items():
+    for budget, rows in by_budget.items():
         good = [row for row in rows if row.example.good]
         go = [row for row in rows if row.verdict is Verdict.GO]
         decided = [row for row in rows if row.verdict is not Verdict.UNDECIDED]
@@ -162,9 +162,9 @@ def _auc(rows: Sequence[Judged], score: Callable[[Judged], float]) -> float:
     return float(roc_auc_score([row.example.good for row in rows], [score(row) for row in rows]))
 
 
-def page(found: dict[float, list[Judged]]) -> str:
+def page(by_budget: dict[float, list[Judged]]) -> str:
     """The tables as Markdown."""
-    rows = found[0.05]
+    rows = by_budget[0.05]
     runs = len({row.example.run_id for row in rows})
     sets = len({row.example.dataset for row in rows})
     return "\n".join(
@@ -177,7 +177,7 @@ def page(found: dict[float, list[Judged]]) -> str:
             "",
             *by_kind(rows),
             "",
-            *summary(found),
+            *summary(by_budget),
             "",
             "What tells good from poor at 5 %:",
             "",

@@ -124,16 +124,16 @@ def areas(pairs: Sequence[Pair]) -> dict[tuple[str, str, float], Areas]:
     """(score, kind, depth) -> areas; what had not been evaluated so early is left out."""
     good = np.array([is_good(pair.run) for pair in pairs])
     draws = list(_resampled([pair.run.settings["dataset"] for pair in pairs]))
-    found = {}
+    by_kind = {}
     for feature, kind, depth in product(FEATURES, KINDS, DEPTHS):
         records = [probe_record(pair, kind, depth) for pair in pairs]
         if any(record is None or record.eval_step.size < 2 for record in records):
             continue
         scores = np.array([FEATURES[feature](record) for record in records if record is not None])
-        found[feature, kind, depth] = Areas(
+        by_kind[feature, kind, depth] = Areas(
             auc(scores, good), np.array([auc(scores[draw], good[draw]) for draw in draws])
         )
-    return found
+    return by_kind
 
 
 def _resampled(datasets: Sequence[str]) -> Iterator[np.ndarray]:
@@ -144,20 +144,25 @@ def _resampled(datasets: Sequence[str]) -> Iterator[np.ndarray]:
     members = list(groups.values())
     rng = np.random.default_rng(0)
     for _ in range(_RESAMPLES):
-        drawn = rng.integers(len(members), size=len(members))
-        yield np.concatenate([members[i] for i in drawn])
+        chosen = rng.integers(len(members), size=len(members))
+        yield np.concatenate([members[i] for i in chosen])
 
 
 def markdown(pairs: Sequence[Pair]) -> str:
     """Areas by score and kind, and how much better a jump is; a column for each depth."""
-    found = areas(pairs)
+    by_kind = areas(pairs)
     good = sum(is_good(pair.run) for pair in pairs)
     rows = [
-        (feature, name, [found.get((feature, kind, depth)) for depth in DEPTHS], "")
+        (feature, name, [by_kind.get((feature, kind, depth)) for depth in DEPTHS], "")
         for feature, (kind, name) in product(FEATURES, KINDS.items())
     ]
     rows += [
-        (feature, f"jump less {KINDS[kind]}", [_gain(found, feature, kind, d) for d in DEPTHS], "+")
+        (
+            feature,
+            f"jump less {KINDS[kind]}",
+            [_gain(by_kind, feature, kind, d) for d in DEPTHS],
+            "+",
+        )
         for feature, kind in product(FEATURES, ("beginning", "squeezed"))
     ]
     lines = [
@@ -174,9 +179,9 @@ def markdown(pairs: Sequence[Pair]) -> str:
 
 
 def _gain(
-    found: dict[tuple[str, str, float], Areas], feature: str, kind: str, depth: float
+    by_kind: dict[tuple[str, str, float], Areas], feature: str, kind: str, depth: float
 ) -> Areas | None:
-    jump, other = found.get((feature, "jump", depth)), found.get((feature, kind, depth))
+    jump, other = by_kind.get((feature, "jump", depth)), by_kind.get((feature, kind, depth))
     return None if jump is None or other is None else jump - other
 
 

@@ -56,10 +56,10 @@ def planned(name: TaskName) -> list[DemoSetting]:
 def record(name: TaskName, file: Path, worker: tuple[int, int]) -> None:
     """Train what is missing of this worker's part, into the history at `file`."""
     task, history = task_of(name), RunHistory(file)
-    done = {run.seed for run in history.records(task=task.name)}
+    recorded = {run.seed for run in history.records(task=task.name)}
     index, count = worker
     for setting in planned(name)[index::count]:
-        if setting.seed in done:
+        if setting.seed in recorded:
             continue
         folder = Path(tempfile.mkdtemp(prefix="demo-history-"))
         trainer = task.trainer(setting, folder)

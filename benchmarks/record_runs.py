@@ -32,12 +32,12 @@ def record(shards: Path, worker: tuple[int, int], model: str | None, minutes: fl
 
     index, n_workers = worker
     part = [s for s in plan() if model in (None, s.model)][index::n_workers]
-    done = recorded_ids(shards)
+    recorded = recorded_ids(shards)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     count = 0
     for position, setting in enumerate(part):
         # Another worker may have recorded it meanwhile.
-        if setting.run_id in done or shard_file(shards, setting.run_id).exists():
+        if setting.run_id in recorded or shard_file(shards, setting.run_id).exists():
             continue
         if deadline is not None and time.monotonic() > deadline:
             break

@@ -29,13 +29,13 @@ PACKED = store.PACKED / "seeds"
 def settings_table() -> str:
     """Settings, seeds planned and recorded, processor time of one run."""
     runs = store.read_all(PACKED / "none", PACKED)
-    recorded = Counter(found[0].setting_id for found in runs.values())
+    recorded = Counter(runs_of[0].setting_id for runs_of in runs.values())
     seconds: dict[str, list[float]] = {}
-    for found in runs.values():
-        seconds.setdefault(found[0].setting_id, []).append(sum(r.cpu_seconds for r in found))
+    for runs_of in runs.values():
+        seconds.setdefault(runs_of[0].setting_id, []).append(sum(r.cpu_seconds for r in runs_of))
     rows = []
     for task in TASKS:
-        s, known = task.setting, seconds.get(task.setting.setting_id, [])
+        s, times = task.setting, seconds.get(task.setting.setting_id, [])
         rows.append(
             (
                 task.name,
@@ -47,7 +47,7 @@ def settings_table() -> str:
                 task.expected,
                 str(task.seeds),
                 str(recorded[s.setting_id]),
-                f"{sum(known) / len(known):.0f} s" if known else "-",
+                f"{sum(times) / len(times):.0f} s" if times else "-",
             )
         )
     head = ["task", "data, model, method", "rate", "schedule, warm-up", "steps", "rows"]

@@ -47,7 +47,7 @@ def percent(value: float, digits: int = 0) -> str:
 
 
 def recovery(rows: Sequence[Mapping[str, Any]]) -> str:
-    shown = [
+    cells = [
         (
             str(row["runs"]),
             *(f"{100 * row[f'bias {name}']:+.0f} %" for name in ("level", "intrinsic", "alpha")),
@@ -65,7 +65,7 @@ def recovery(rows: Sequence[Mapping[str, Any]]) -> str:
         "over truth, less 1 (L at the shallowest depth; for alpha the posterior median, identified "
         "or not). Error: median of |estimate / truth - 1| where alpha is reported as a number. The "
         "last columns: how often the 90 % interval holds the truth, at these truths.\n\n"
-        + table([*head, "L_int held", "K held", "alpha held"], shown)
+        + table([*head, "L_int held", "K held", "alpha held"], cells)
     )
 
 
@@ -84,17 +84,17 @@ def exponent(rows: Sequence[Mapping[str, float]]) -> str:
     )
 
 
-def constant(found: Mapping[int, tuple[int, int]]) -> str:
+def constant(counts: Mapping[int, tuple[int, int]]) -> str:
     return "K = 0: how often alpha or K comes back as a number.\n\n" + table(
         ["n", "numbers", "fits"],
-        [(str(n), str(count), f"{fits:,}") for n, (count, fits) in found.items()],
+        [(str(n), str(count), f"{fits:,}") for n, (count, fits) in counts.items()],
     )
 
 
-def coverage(found: Mapping[str, Sequence[planted.Calibration]]) -> str:
+def coverage(calibrations: Mapping[str, Sequence[planted.Calibration]]) -> str:
     quantities = ("L", "intrinsic", "V_opt", "K", "alpha", "b", "c*")
     blocks = []
-    for name, items in found.items():
+    for name, items in calibrations.items():
         fits = len(items[0].inside["L"])
         rows = [
             (
@@ -117,10 +117,10 @@ def coverage(found: Mapping[str, Sequence[planted.Calibration]]) -> str:
     )
 
 
-def regimes(found: Mapping[str, Sequence[planted.Calibration]]) -> str:
+def regimes(calibrations: Mapping[str, Sequence[planted.Calibration]]) -> str:
     rows = []
     for name in ("independent", "told"):
-        for item in found[name]:
+        for item in calibrations[name]:
             bins = planted.reliability(item.regimes)
             cells = ["-" if b is None else f"{b[0]:.2f} / {b[1]:.2f}" for b in bins]
             rows.append((f"{'same' if name == 'told' else 'fresh'} runs, n = {item.runs}", *cells))
@@ -132,9 +132,9 @@ def regimes(found: Mapping[str, Sequence[planted.Calibration]]) -> str:
     )
 
 
-def regret(found: Mapping[str, Sequence[planted.Calibration]]) -> str:
+def regret(calibrations: Mapping[str, Sequence[planted.Calibration]]) -> str:
     rows = []
-    for item in found["independent"]:
+    for item in calibrations["independent"]:
         lost = np.array(item.regret)
         rows.append(
             (
@@ -151,7 +151,7 @@ def regret(found: Mapping[str, Sequence[planted.Calibration]]) -> str:
 
 
 def simulated_exponents(rows: Sequence[Mapping[str, Any]]) -> str:
-    shown = [
+    cells = [
         (
             f"{row['rho']:g}",
             f"{row['true']:.2f}",
@@ -165,13 +165,13 @@ def simulated_exponents(rows: Sequence[Mapping[str, Any]]) -> str:
         "SGD along a flat direction with eta_c ~ c^-rho, 3,000 runs of 1,000 steps, fitted without "
         "the schedule:\n\n"
         + table(
-            ["rho", "2 rho - 1", "alpha", "90 % interval", "weight of the finite horizon"], shown
+            ["rho", "2 rho - 1", "alpha", "90 % interval", "weight of the finite horizon"], cells
         )
     )
 
 
 def simulated_schedules(rows: Sequence[Mapping[str, Any]]) -> str:
-    shown = [
+    cells = [
         (
             row["schedule"],
             *(percent(row[form]) for form in FORMS),
@@ -184,12 +184,12 @@ def simulated_schedules(rows: Sequence[Mapping[str, Any]]) -> str:
         "SGD along a flat direction, 2,000 runs of 1,000 steps, fitted with the schedule. Weights "
         "of the forms; largest error of V_opt from 20 steps on, as a share of V_opt there; L_int "
         "as a share of the planted one.\n\n"
-        + table(["schedule", *FORMS, "error of V_opt", "L_int"], shown)
+        + table(["schedule", *FORMS, "error of V_opt", "L_int"], cells)
     )
 
 
 def simulated_contraction(rows: Sequence[Mapping[str, Any]]) -> str:
-    shown = [
+    cells = [
         (
             f"{row['contraction']:g}",
             *(percent(row[form]) for form in FORMS),
@@ -203,12 +203,12 @@ def simulated_contraction(rows: Sequence[Mapping[str, Any]]) -> str:
         "Noisy quadratic under linear decay: h sum(eta) says how often the direction forgets over "
         "the run. Largest error of V_opt, as above, of each form fitted alone to the exact curve, "
         "and of all forms averaged; the form that wins; the exponent b of the tail energy.\n\n"
-        + table(["h sum(eta)", *FORMS, "averaged", "wins", "b"], shown)
+        + table(["h sum(eta)", *FORMS, "averaged", "wins", "b"], cells)
     )
 
 
-def real_runs(found: Mapping[str, Sequence[seeds.Cell]]) -> str:
-    if not found:
+def real_runs(cells_of: Mapping[str, Sequence[seeds.Cell]]) -> str:
+    if not cells_of:
         return "Not measured: the benchmark data were not found (HF_FTRISK_BENCH_DATA)."
     blocks = []
     titles = {
@@ -216,7 +216,7 @@ def real_runs(found: Mapping[str, Sequence[seeds.Cell]]) -> str:
         "loss, learned from the cell's other 49 runs",
         "package": "Forecast: `Forecaster.default`, given the cell's other 49 runs as history",
     }
-    for name, cells in found.items():
+    for name, cells in cells_of.items():
         curves = [
             (cell.name, *(f"{100 * root:.1f}" for root in np.sqrt(cell.estimate.risks)))
             for cell in cells
@@ -234,7 +234,7 @@ def real_runs(found: Mapping[str, Sequence[seeds.Cell]]) -> str:
                 [_real_fit(cell) for cell in cells],
             )
         )
-    prior = RiskPrior.from_tasks([cell.fit for cell in found["regression"]])
+    prior = RiskPrior.from_tasks([cell.fit for cell in cells_of["regression"]])
     blocks.append(
         "Prior learned from these six cells and the default as a seventh (`RiskPrior.from_tasks`): "
         f"log odds of the share {prior.share_mean:.2f} +- {prior.share_sd:.2f}, log alpha "
@@ -291,7 +291,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return max(1, round(n * options.repeats))
 
     rows = planted.grid(scale(100))
-    found = {
+    calibrations = {
         "independent": [planted.calibrate(n, scale(2000)) for n in planted.RUNS],
         "told": [planted.calibrate(n, scale(2000), same_runs=True) for n in planted.RUNS],
         "untold": [
@@ -307,9 +307,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "Planted curves": recovery(rows),
         "A clear exponent": exponent(planted.clear_exponent(scale(200))),
         "No decay at all": constant(planted.nothing_decays(scale(2000))),
-        "Coverage": coverage(found),
-        "Regimes": regimes(found),
-        "Optimal depth": regret(found),
+        "Coverage": coverage(calibrations),
+        "Regimes": regimes(calibrations),
+        "Optimal depth": regret(calibrations),
         "Simulated SGD: the exponent": simulated_exponents(sgd.exponents()),
         "Simulated SGD: the schedule": simulated_schedules(sgd.schedule_fits()),
         "Simulated SGD: contraction": simulated_contraction(sgd.contraction_fits()),
@@ -321,7 +321,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(text)
     if options.write:
         (options.write / "risk-recovery.md").write_text(text)
-        names = {FACES[name]: items for name, items in found.items()}
+        names = {FACES[name]: items for name, items in calibrations.items()}
         figure.draw(options.write / "risk-recovery.png", rows, names, cells.get("regression", []))
 
 

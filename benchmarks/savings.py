@@ -61,15 +61,15 @@ def pools_table(rows: Sequence[Candidate]) -> str:
             mine = [row for row in rows if row.source == source]
             good = float(np.mean([row.good for row in mine]))
             runs = len({row.number for row in mine})
-            judged = ", ".join(dict.fromkeys(row.watched.judged for row in mine))
-            lines.append((source, kind, str(runs), judged, str(len(mine)), _percent(good)))
+            goals = ", ".join(dict.fromkeys(row.watched.judged for row in mine))
+            lines.append((source, kind, str(runs), goals, str(len(mine)), _percent(good)))
     return table(["source", "kind", "runs", "goals", "runs x goals", "good"], lines, left=2)
 
 
-def methods_table(found: Found) -> str:
+def methods_table(by_method: Found) -> str:
     """Every method as it comes, and where it keeps 95 % of good runs."""
     lines = []
-    for name, settings in found.items():
+    for name, settings in by_method.items():
         knob = DEFAULTS.get(name, "5%")
         lines.append((name, f"{knob} (as it comes)", *_cells(settings[knob])))
         chosen = at_kept(settings)
@@ -95,23 +95,23 @@ def _cells(one: Measured) -> list[str]:
     ]
 
 
-def rates_table(found: Found, names: Sequence[str]) -> str:
+def rates_table(by_method: Found, names: Sequence[str]) -> str:
     """The package's own rules at every allowed rate of false stops."""
     lines = [
         (name, knob, *_cells(one)[:5])
         for name in names
-        for knob, one in found[name].items()
-        if name in found
+        for knob, one in by_method[name].items()
+        if name in by_method
     ]
     head = ["rule", "allowed", "good kept", "kept, or goal reached", "of poor runs' compute"]
     return table([*head, "of good runs'", "of all, half poor"], lines)
 
 
-def sources_table(rows: Sequence[Candidate], found: Found) -> str:
+def sources_table(rows: Sequence[Candidate], by_method: Found) -> str:
     """The callback at 5 % and patience, source by source, the worst kept first."""
     names = np.unique(sources_of(rows)).tolist()
-    ours = found[CALLBACK]["5%"].sources
-    others = found[PATIENCE][DEFAULTS[PATIENCE]].sources
+    ours = by_method[CALLBACK]["5%"].sources
+    others = by_method[PATIENCE][DEFAULTS[PATIENCE]].sources
     order = sorted(range(len(names)), key=lambda i: (ours[i, KEPT], -ours[i, POOR]))
     lines = [
         (names[i], *(_percent(m[i, column]) for m in (ours, others) for column in (KEPT, POOR)))
@@ -140,16 +140,16 @@ def published_table() -> str:
 def targets_table(groups: Mapping[str, Found]) -> str:
     """What was aimed at, and what is reached."""
     lines = []
-    for group, found in groups.items():
+    for group, by_method in groups.items():
         for name in (PREFLIGHT, CALLBACK, "callback, the pool's runs known", BOTH):
-            if name not in found:
+            if name not in by_method:
                 continue
-            settings = {"5%": found[name]["5%"]}
-            chosen = at_kept(found[name])
+            settings = {"5%": by_method[name]["5%"]}
+            chosen = at_kept(by_method[name])
             if chosen is not None:
                 settings |= {chosen[0]: chosen[1]}
             for knob, one in settings.items():
-                lines.append((group, f"{name}, {knob}", *_reached(one, found[PATIENCE])))
+                lines.append((group, f"{name}, {knob}", *_reached(one, by_method[PATIENCE])))
     head = ["runs", "rule, allowed", "good kept (aim 95%)", "of poor runs' compute (aim 50%)"]
     head += ["of all, half poor (aim 25%)", "patience at the same share kept (aim x 2)"]
     return table(head, lines, left=2)
@@ -185,8 +185,8 @@ def summary(groups: Mapping[str, Found]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _told(found: Found, name: str) -> str:
-    one = found[name]["5%"]
+def _told(by_method: Found, name: str) -> str:
+    one = by_method[name]["5%"]
     return (
         f"{name} keeps {_percent(one.kept)} of good runs, gives back {_percent(one.poor)} of poor "
         f"runs' compute and {_percent(one.half)} of all in pools half poor"

@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--limits", type=float, nargs="+", default=[1.0, 5.0], metavar="SECONDS")
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--profile", action="store_true", help="what takes the time, without limit")
-    given = parser.parse_args()
+    options = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} CPU thread(s)")
     print("| model | tokens | batch | two rows | limit | longest | signals |")
     print("|---|---|---|---|---|---|---|")
@@ -105,9 +105,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             trainer = trainer_of(case, folder)
             two = first_seconds(trainer)
-            for limit in given.limits:
+            for limit in options.limits:
                 times, counts = [], []
-                for _ in range(given.repetitions):
+                for _ in range(options.repetitions):
                     start = time.perf_counter()
                     counts.append(len(trainer_signals(trainer, seconds=limit)))
                     times.append(time.perf_counter() - start)
@@ -116,7 +116,7 @@ def main() -> None:
                     f"{max(times):.2f} s | {min(counts)} |",
                     flush=True,
                 )
-            if given.profile:
+            if options.profile:
                 profiler = cProfile.Profile()
                 profiler.runcall(trainer_signals, trainer, seconds=None)
                 pstats.Stats(profiler).sort_stats("cumulative").print_stats(35)

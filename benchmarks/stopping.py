@@ -43,21 +43,21 @@ Stop = Callable[[Watched], float | None]
 Rule = Callable[[Sequence[Watched], float], Stop]
 
 
-def ours(known: Sequence[Watched], rate: float) -> Stop:
+def ours(calibration: Sequence[Watched], rate: float) -> Stop:
     """The stopping rule: the score below the conformal threshold, over all looks."""
-    scores = [float(run.scores.min(initial=1.0)) for run in known if run.good]
+    scores = [float(run.scores.min(initial=1.0)) for run in calibration if run.good]
     threshold = conformal_threshold(scores, [str(i) for i in range(len(scores))], rate)
     return lambda run: stopped_at(run, run.scores, threshold)
 
 
-def last_value(known: Sequence[Watched], rate: float) -> Stop:
+def last_value(calibration: Sequence[Watched], rate: float) -> Stop:
     """Stopped at 30 % of the run when the last value lies below the same threshold of those."""
 
     def at_depth(run: Watched) -> float:
-        seen = run.last[run.progress <= 0.3]
-        return float(seen[-1]) if seen.size and np.isfinite(seen[-1]) else -np.inf
+        values = run.last[run.progress <= 0.3]
+        return float(values[-1]) if values.size and np.isfinite(values[-1]) else -np.inf
 
-    scores = [at_depth(run) for run in known if run.good]
+    scores = [at_depth(run) for run in calibration if run.good]
     threshold = conformal_threshold(scores, [str(i) for i in range(len(scores))], rate)
     return lambda run: 0.3 if threshold is not None and at_depth(run) < threshold else None
 
@@ -65,7 +65,7 @@ def last_value(known: Sequence[Watched], rate: float) -> Stop:
 def patience(evaluations: int) -> Rule:
     """EarlyStoppingCallback's: stopped when the metric has not improved for some evaluations."""
 
-    def rule(known: Sequence[Watched], rate: float) -> Stop:
+    def rule(calibration: Sequence[Watched], rate: float) -> Stop:
         def stop(run: Watched) -> float | None:
             best, waited, previous = -np.inf, 0, np.nan
             for value, progress in zip(run.last, run.progress, strict=True):
@@ -83,7 +83,7 @@ def patience(evaluations: int) -> Rule:
     return rule
 
 
-def never(known: Sequence[Watched], rate: float) -> Stop:
+def never(calibration: Sequence[Watched], rate: float) -> Stop:
     return lambda run: None
 
 
@@ -116,8 +116,8 @@ def _split_row(
     cell: str, name: str, rule: Rule, runs: Sequence[Watched], rate: float | None
 ) -> str:
     results = []
-    for known, new in _deals(len(runs), SPLITS):
-        stop = rule([runs[i] for i in known], rate or 0.5)
+    for calibration, new in _deals(len(runs), SPLITS):
+        stop = rule([runs[i] for i in calibration], rate or 0.5)
         results.append([(runs[i].good, stop(runs[i])) for i in new])
     return _result_row(cell, name, rate, results)
 
@@ -126,12 +126,12 @@ def _warm_row(cell: str, runs: Sequence[Run], rate: float) -> str:
     """The rule as `default_rule` builds it: the forecaster knows the 40 runs, cross-fitted."""
     cold = held_out_forecaster("bert_seeds", cell)
 
-    def warm(known: Sequence[RunRecord]) -> Forecaster:
-        return cold.refit(known)
+    def warm(calibration: Sequence[RunRecord]) -> Forecaster:
+        return cold.refit(calibration)
 
     results = []
-    for known, new in _deals(len(runs), WARM_SPLITS):
-        history = [runs[i].record for i in known]
+    for calibration, new in _deals(len(runs), WARM_SPLITS):
+        history = [runs[i].record for i in calibration]
         goal = runs[0].goal
         rule = StoppingRule.from_runs(history, goal, warm(history), rate, fit=warm)
         threshold = rule.threshold_score
@@ -147,9 +147,9 @@ def _result_row(cell: str, name: str, rate: float | None, splits: Sequence[Judge
     stopped = share_of([stop is not None for split in splits for good, stop in split if not good])
     saved = np.array([np.mean([1 - s if s is not None else 0.0 for _, s in x]) for x in splits])
     low, high = np.quantile(saved, [0.1, 0.9])
-    shown = "-" if rate is None else f"{rate:g}"
+    allowed = "-" if rate is None else f"{rate:g}"
     return (
-        f"| {cell} | {name} | {shown} | {kept:.1%} | {stopped:.1%} | {saved.mean():.1%} "
+        f"| {cell} | {name} | {allowed} | {kept:.1%} | {stopped:.1%} | {saved.mean():.1%} "
         f"({low:.0%} to {high:.0%}) |"
     )
 

@@ -35,25 +35,27 @@ def looks_at(run: RunRecord, forecaster: Forecaster) -> list[tuple[float, bool, 
     if whole is None or whole.eval_step[-1] != run.max_steps:
         return []
     truth = float(whole.evals[TRAIN_LOSS.metric][-1])
-    found = []
+    looks = []
     for step in look_steps(run.max_steps).tolist():
-        seen = watcher.training_loss(step, run.prefix(step))
-        if seen is not None:
-            forecast = forecaster.predict(seen, TRAIN_LOSS)
+        losses = watcher.training_loss(step, run.prefix(step))
+        if losses is not None:
+            forecast = forecaster.predict(losses, TRAIN_LOSS)
             low, high = forecast.interval(0.9)
             error = abs(np.log(forecast.median / truth))
-            found.append((step / run.max_steps, low <= truth <= high, float(error)))
-    return found
+            looks.append((step / run.max_steps, low <= truth <= high, float(error)))
+    return looks
 
 
 def main() -> None:
     """The table of docs/guides/callback.md."""
     forecaster = Forecaster.default()
-    looks = [found for run in load_reference() if (found := looks_at(run, forecaster))]
+    looks = [
+        looks_of_run for run in load_reference() if (looks_of_run := looks_at(run, forecaster))
+    ]
     print(f"{len(looks)} runs")
     print("| seen of the run | 90 % intervals that held | median error of the forecast's median |")
     print("| ---: | ---: | ---: |")
-    rows = np.array([look for found in looks for look in found])
+    rows = np.array([look for looks_of_run in looks for look in looks_of_run])
     for low, high in ((0.0, 0.12), (0.12, 0.35), (0.35, 0.7), (0.7, 1.0)):
         part = rows[(rows[:, 0] > low) & (rows[:, 0] <= high)]
         error = np.expm1(np.median(part[:, 2]))

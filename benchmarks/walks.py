@@ -75,10 +75,10 @@ class _Followed(FineTuneRiskCallback):
     walk: Walk
     evaluations = 0
 
-    def on_evaluate(self, *args: Any, **given: Any) -> None:
+    def on_evaluate(self, *args: Any, **keywords: Any) -> None:
         self.evaluations += 1
         with self.walk.followed() if self.evaluations == 2 else contextlib.nullcontext():
-            super().on_evaluate(*args, **given)
+            super().on_evaluate(*args, **keywords)
 
 
 def one_evaluation() -> tuple[Walk, RiskReport]:
@@ -110,14 +110,14 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--list", action="store_true", help="name the functions of each file")
-    given = parser.parse_args()
+    options = parser.parse_args()
     evaluation, report = one_evaluation()
     for title, walk in {
         "one evaluation through the callback": evaluation,
         "one report through publish": one_report(report),
     }.items():
         print(f"{title}: {len(walk.entered)} functions in {len(walk.by_file)} files")
-        for file, names in walk.by_file.items() if given.list else ():
+        for file, names in walk.by_file.items() if options.list else ():
             print(f"  {file} ({len(names)}): {', '.join(names)}")
 
 

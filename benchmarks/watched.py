@@ -81,10 +81,10 @@ def watch(run: Run, forecaster: Predictor, goals: Iterable[tuple[str, Goal]]) ->
             before=before.prob_meets(goal, baseline),
             last=np.array(last),
             name=f"{record.settings.get('setting_id')} {record.seed}",
-            judged=judged,
+            judged=name,
             far_below=began_far_below(record, bare),
         )
-        for judged, goal in goals
+        for name, goal in goals
     ]
 
 
@@ -102,8 +102,8 @@ def stopped_at(
     if threshold is None:
         return None
     poor = (scores < threshold) & (run.prob < POOR_PROBABILITY) & (run.progress <= until)
-    found = np.flatnonzero(poor)
-    return float(run.progress[found[0]]) if found.size else None
+    places = np.flatnonzero(poor)
+    return float(run.progress[places[0]]) if places.size else None
 
 
 def stopped_by_packaged(
@@ -117,10 +117,10 @@ def share_of(flags: Sequence[bool]) -> float:
     return float(np.mean(flags)) if flags else float("nan")
 
 
-def measures(held: Judged) -> tuple[float, float, float]:
-    kept = share_of([stop is None for good, stop in held if good])
-    stopped = share_of([stop is not None for good, stop in held if not good])
-    saved = np.mean([1.0 - stop if stop is not None else 0.0 for _, stop in held])
+def measures(results: Judged) -> tuple[float, float, float]:
+    kept = share_of([stop is None for good, stop in results if good])
+    stopped = share_of([stop is not None for good, stop in results if not good])
+    saved = np.mean([1.0 - stop if stop is not None else 0.0 for _, stop in results])
     return kept, stopped, float(saved)
 
 
@@ -139,8 +139,8 @@ def write_table(page: Path, name: str, table: str) -> None:
     if len(rows) - 2 > MAX_ROWS:
         _write_csv(page.parent / "tables" / f"{name}.csv", rows)
         link = f"[All {len(rows) - 2} rows](tables/{name}.csv), the first {SHOWN_ROWS} here:"
-        said = [line for line in table.partition(rows[0])[0].splitlines() if line]
-        table = "\n\n".join([*said, link, "\n".join(rows[: 2 + SHOWN_ROWS])])
+        notes = [line for line in table.partition(rows[0])[0].splitlines() if line]
+        table = "\n\n".join([*notes, link, "\n".join(rows[: 2 + SHOWN_ROWS])])
     page.write_text(f"{before}{begin}\n{table}\n{end}{after}", encoding="utf-8")
 
 

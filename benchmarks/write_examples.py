@@ -54,8 +54,8 @@ def main() -> None:
     for name, (task, goal, words) in CHOSEN.items():
         fits = [run for run in runs if run.task == task]
         # Several runs of one task differ in what was done to them: the first that ended so.
-        wanted = name in ("sound", "overfits")
-        run = next(run for run in fits if run.met(Goal(goal)) is wanted)
+        ends_well = name in ("sound", "overfits")
+        run = next(run for run in fits if run.met(Goal(goal)) is ends_well)
         chosen[name] = (run, goal, words)
     chosen[FAILURE] = _failure(runs)
     TARGET.mkdir(exist_ok=True)
@@ -80,8 +80,12 @@ def _failure(runs: list[RunRecord]) -> tuple[RunRecord, str, str]:
         miss = max((_miss(one, look) for look in one.looks if look.share in (0.3, 0.5)), default=0)
         misses.append((bool(one.good) and one.stopped_at is not None, miss, one, run))
     stopped, miss, worst, run = max(misses, key=lambda row: row[:2])
-    kept = f"and stopped a good run at step {worst.stopped_at}" if stopped else "in a good run"
-    words = f"Wrong: it ended {miss:.0f} times as far off as the 90 % interval reached, {kept}."
+    what_it_did = (
+        f"and stopped a good run at step {worst.stopped_at}" if stopped else "in a good run"
+    )
+    words = (
+        f"Wrong: it ended {miss:.0f} times as far off as the 90 % interval reached, {what_it_did}."
+    )
     return run, worst.goal.metric, words
 
 

@@ -55,7 +55,7 @@ def train(command: list[str], output: Path, cwd: Path) -> Ran:
         "HF_FTRISK_HISTORY": "off",
         "TOKENIZERS_PARALLELISM": "false",
     }
-    done = subprocess.run(
+    process = subprocess.run(
         command,
         cwd=cwd,
         env=os.environ | own,
@@ -67,7 +67,7 @@ def train(command: list[str], output: Path, cwd: Path) -> Ran:
     )
     file = output / "model.safetensors"
     weights = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
-    return Ran(done.returncode, done.stdout, weights)
+    return Ran(process.returncode, process.stdout, weights)
 
 
 def row_of(client: Client, folders: dict[str, Path], work: Path) -> str:

@@ -68,7 +68,7 @@ def _tokenizer(template: str) -> Any:
         words.post_processor = processors.TemplateProcessing(
             single="$A </s>", special_tokens=[("</s>", ids["</s>"])]
         )
-    kept = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words,
         pad_token="[PAD]",
         unk_token="[UNK]",
@@ -78,8 +78,8 @@ def _tokenizer(template: str) -> Any:
         eos_token="</s>",
         model_max_length=LENGTH,
     )
-    kept.chat_template = _CHAT
-    return kept
+    tokenizer.chat_template = _CHAT
+    return tokenizer
 
 
 def _models(folder: Path) -> None:
@@ -139,7 +139,7 @@ def _data(folder: Path, split: str, count: int, rng: np.random.Generator) -> Non
             ner_tags=[[f"B-{t}" if t != "O" else t for t in some] for some in tags],
         ),
     )
-    asked = [
+    questions = [
         {
             "id": str(i),
             "context": text,
@@ -148,14 +148,14 @@ def _data(folder: Path, split: str, count: int, rng: np.random.Generator) -> Non
         }
         for i, (text, some) in enumerate(zip(texts, words, strict=True))
     ]
-    (folder / f"squad_{split}.json").write_text(json.dumps({"data": asked}))
+    (folder / f"squad_{split}.json").write_text(json.dumps({"data": questions}))
     (folder / f"text_{split}.txt").write_text("\n".join(texts) + "\n")
     both = [{"en": t, "de": " ".join(GERMAN[w] for w in t.split())} for t in texts]
     _lines(folder / f"wmt_{split}.json", _rows(translation=both))
     prompts = [" ".join(some[:2]) for some in words]
-    kept = [" ".join(some[2:]) for some in words]
+    continuations = [" ".join(some[2:]) for some in words]
     _lines(folder / "sft" / f"{split}.jsonl", _rows(text=texts))
-    pairs = _rows(prompt=prompts, chosen=kept, rejected=ends)
+    pairs = _rows(prompt=prompts, chosen=continuations, rejected=ends)
     _lines(folder / "pairs" / f"{split}.jsonl", pairs)
     _lines(folder / "prompts" / f"{split}.jsonl", _rows(prompt=prompts))
 

@@ -55,9 +55,9 @@ def fit(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRule:
     """The rule without thresholds: it never calls a run GO or NO_GO."""
     names = part_names()
     columns = np.array([[_or_nan(getattr(e.parts, name)) for name in names] for e in examples])
-    known = ~np.isnan(columns).all(axis=0)
+    measured = ~np.isnan(columns).all(axis=0)
     means = np.zeros(len(names))
-    means[known] = np.nanmean(columns[:, known], axis=0)
+    means[measured] = np.nanmean(columns[:, measured], axis=0)
     x = np.where(np.isnan(columns), means, columns)
     y = np.array([float(e.good) for e in examples])
     w = weights_of(examples)
@@ -74,10 +74,10 @@ def fit(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRule:
 
     start = np.concatenate([[0.0], prior])
     bounds = [(None, None)] + [(0.0, None)] * len(names)
-    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    solution = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
     return PartsRule(
-        intercept=float(found[0]),
-        weights=dict(zip(names, found[1:].tolist(), strict=True)),
+        intercept=float(solution[0]),
+        weights=dict(zip(names, solution[1:].tolist(), strict=True)),
         missing=dict(zip(names, means.tolist(), strict=True)),
         sound=dict(zip(names, _weighted(x[y > 0], w[y > 0]).tolist(), strict=True)),
         good=(),
@@ -157,7 +157,7 @@ def calibrated(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRul
     good = np.array([example.good for example in examples])
     long = np.array([example.steps >= LONG for example in examples])
     probs, good = probs[long], good[long]
-    settings = [example.setting for example, kept in zip(examples, long, strict=True) if kept]
+    settings = [example.setting for example, is_long in zip(examples, long, strict=True) if is_long]
     return replace(
         fit(examples, strength),
         good=tuple(probs[good].round(6).tolist()),

@@ -71,22 +71,22 @@ def known_signals() -> dict[str, dict[str, float]]:
 def _known(file: Path) -> dict[str, dict[str, float]]:
     if not file.exists():
         return {}
-    found: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+    numbers: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))
+    return numbers
 
 
 def _keep(file: Path, numbers: Mapping[str, Mapping[str, float]]) -> None:
     """Add to a file, a key a line."""
-    kept = {**_known(file), **numbers}
-    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(kept[key])}" for key in sorted(kept))
+    merged = {**_known(file), **numbers}
+    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(merged[key])}" for key in sorted(merged))
     file.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
 
 
-def keep_signals(measured: Mapping[str, Mapping[str, float]]) -> None:
+def keep_signals(signals: Mapping[str, Mapping[str, float]]) -> None:
     """Add signals to the file, to four digits."""
     numbers = {
         key: {name: float(f"{static[name]:.4g}") for name in NAMES if name in static}
-        for key, static in measured.items()
+        for key, static in signals.items()
     }
     _keep(SIGNALS_FILE, numbers)
 
@@ -96,11 +96,11 @@ def known_orderings() -> dict[str, dict[str, float]]:
     return _known(ORDERINGS_FILE)
 
 
-def keep_orderings(measured: Mapping[str, Mapping[int, float]]) -> None:
+def keep_orderings(orderings: Mapping[str, Mapping[int, float]]) -> None:
     """Add orderings to the file."""
     numbers = {
         key: {str(step): area for step, area in sorted(areas.items())}
-        for key, areas in measured.items()
+        for key, areas in orderings.items()
     }
     _keep(ORDERINGS_FILE, numbers)
 
@@ -123,9 +123,9 @@ def short_key(run: RunRecord) -> str:
 
 def short_runs() -> Iterator[ProbedRun]:
     """Runs of the reference library whose signals are known, but those of random weights."""
-    known = known_signals()
+    signals = known_signals()
     for run in load_reference():
-        static = known.get(short_key(run)) if run.settings["model"] == "minilm" else None
+        static = signals.get(short_key(run)) if run.settings["model"] == "minilm" else None
         if static is None or run.settings["method"] == "scratch" or run.schedule is None:
             continue
         total = float(np.sum(run.schedule))
@@ -158,9 +158,9 @@ def long_full_runs(shards: Path) -> Iterator[ProbedRun]:
 
 def _long_pairs(shards: Path) -> Iterator[tuple[Pair, dict[str, float]]]:
     """Classifiers of rows with known signals; of other tasks there are four runs or fewer."""
-    known = known_signals()
+    signals = known_signals()
     runs = store.read_all(shards)
     for pair in pairs_of(run for runs_of in runs.values() for run in runs_of):
-        static = {**pair.run.static, **known.get(pair.run_id, {})}
+        static = {**pair.run.static, **signals.get(pair.run_id, {})}
         if pair.run.settings["kind"] in ("single", "pair") and "schedule_gain" in static:
             yield pair, static

@@ -54,13 +54,13 @@ def _looks(probed: ProbedRun, best: dict[tuple[str, str], float]) -> Iterator[Lo
         return
     baseline = run.baseline(goal)
     steps, forecasts = look_forecasts(run, goal, knowing_none(probed.dataset))
-    for target, asked in goals_of(goal, baseline, best.get((probed.dataset, goal.metric))):
+    for target, wanted_goal in goals_of(goal, baseline, best.get((probed.dataset, goal.metric))):
         for step, forecast in zip(steps.tolist(), forecasts, strict=True):
             progress = step / run.max_steps
             if FIRST_SHARE <= progress <= LAST_SHARE:
                 yield LookCase(
-                    parts=read_parts(run.prefix(step), asked, baseline, forecast),
-                    good=asked.meets(run.outcome(asked), baseline),
+                    parts=read_parts(run.prefix(step), wanted_goal, baseline, forecast),
+                    good=wanted_goal.meets(run.outcome(wanted_goal), baseline),
                     dataset=probed.dataset,
                     run_id=probed.run_id,
                     steps=run.max_steps,
@@ -88,10 +88,10 @@ def read_looks(file: Path = LOOKS_FILE) -> list[LookCase]:
 
 def smallest(looks: Sequence[LookCase], probs: np.ndarray) -> dict[tuple[str, str], float]:
     """Run and goal -> the smallest P(good) over the looks."""
-    found: dict[tuple[str, str], float] = defaultdict(lambda: 1.0)
+    lowest: dict[tuple[str, str], float] = defaultdict(lambda: 1.0)
     for look, prob in zip(looks, probs.tolist(), strict=True):
-        found[look.judged] = min(found[look.judged], prob)
-    return dict(found)
+        lowest[look.judged] = min(lowest[look.judged], prob)
+    return dict(lowest)
 
 
 def calibrated_looks(looks: Sequence[LookCase]) -> PartsRule:
@@ -100,7 +100,7 @@ def calibrated_looks(looks: Sequence[LookCase]) -> PartsRule:
     least = smallest(looks, held_out_probs(looks))
     return replace(
         fit(looks),
-        good=tuple(round(least[judged], 6) for judged in good),
+        good=tuple(round(least[run_goal], 6) for run_goal in good),
         good_settings=tuple(good.values()),
     )
 

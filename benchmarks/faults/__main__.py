@@ -67,8 +67,8 @@ def with_rows(page: str, rows: dict[str, list[str]]) -> str:
     old, _, after = rest.partition(END)
     table = list(HEAD)
     for name in CAMPAIGNS:
-        kept = [line for line in old.splitlines() if line.startswith(f"| {name} |")]
-        table += rows.get(name, kept)
+        old_rows = [line for line in old.splitlines() if line.startswith(f"| {name} |")]
+        table += rows.get(name, old_rows)
     return before + "\n".join([BEGIN, "", *table, "", END]) + after
 
 
@@ -81,11 +81,11 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the number of cases")
     parser.add_argument("--only", choices=CAMPAIGNS, action="append", help="repeat for several")
     parser.add_argument("--write", type=Path, help="page whose rows of these campaigns to replace")
-    given = parser.parse_args()
-    rows, lost = measure(given.only or list(CAMPAIGNS), given.seed or [0, 1], given.share)
-    if given.write is not None:
-        page = given.write.read_text(encoding="utf-8")
-        given.write.write_text(with_rows(page, rows), encoding="utf-8")
+    options = parser.parse_args()
+    rows, lost = measure(options.only or list(CAMPAIGNS), options.seed or [0, 1], options.share)
+    if options.write is not None:
+        page = options.write.read_text(encoding="utf-8")
+        options.write.write_text(with_rows(page, rows), encoding="utf-8")
     sys.exit(1 if lost else 0)
 
 

@@ -56,8 +56,8 @@ def changed(content: bytes, rng: random.Random) -> bytes:
     """`content` with a piece written over, and sometimes cut."""
     at = rng.randrange(len(content))
     piece = rng.randbytes(rng.choice([1, 1, 1, 8, 300]))
-    made = content[:at] + piece + content[at + len(piece) :]
-    return made[: rng.randrange(len(made))] if rng.random() < 0.1 else made
+    result = content[:at] + piece + content[at + len(piece) :]
+    return result[: rng.randrange(len(result))] if rng.random() < 0.1 else result
 
 
 def started(code: str, *arguments: Any, **environment: str) -> subprocess.Popen[str]:

@@ -38,13 +38,13 @@ def _places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def _with(data: Any, path: tuple[Any, ...], value: Any) -> Any:
-    made = copy.deepcopy(data)
-    inside = made
+    copied = copy.deepcopy(data)
+    inside = copied
     for name in path[:-1]:
         inside = inside[name]
     if path:
         inside[path[-1]] = value
-    return made if path else value
+    return copied if path else value
 
 
 def changed_states(rng: random.Random, cases: int) -> Outcome:
@@ -53,11 +53,11 @@ def changed_states(rng: random.Random, cases: int) -> Outcome:
     log = [{"step": s, "epoch": s / 50, "loss": 1 / s, "eval_loss": 2 / s} for s in (10, 20, 30)]
     state = {"log_history": log, "max_steps": 30, "global_step": 30, "epoch": 0.6}
     for _ in range(cases):
-        made: Any = state
+        damaged: Any = state
         for _ in range(rng.randrange(1, 4)):
-            made = _with(made, rng.choice(list(_places(made))), rng.choice(_VALUES))
+            damaged = _with(damaged, rng.choice(list(_places(damaged))), rng.choice(_VALUES))
         try:
-            RunRecord.from_trainer_state(made if isinstance(made, dict) else {})
+            RunRecord.from_trainer_state(damaged if isinstance(damaged, dict) else {})
             outcome.became["read"] += 1
         except ValueError:
             outcome.became["refused"] += 1
@@ -98,9 +98,9 @@ def changed_reports(rng: random.Random, cases: int) -> Outcome:
     data = report_of().to_dict()
     places = list(_places(data))
     for _ in range(cases):
-        made = _with(data, rng.choice(places), rng.choice(_VALUES))
+        damaged = _with(data, rng.choice(places), rng.choice(_VALUES))
         try:
-            report = RiskReport.from_dict(json.loads(json.dumps(made)))
+            report = RiskReport.from_dict(json.loads(json.dumps(damaged)))
         except (ValueError, AttributeError):
             outcome.became["refused at loading"] += 1
             continue

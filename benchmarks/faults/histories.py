@@ -40,13 +40,15 @@ def killed_writers(rng: random.Random, cases: int) -> Outcome:
             time.sleep(rng.uniform(0.0, 1.0))
             for writer in writers:
                 writer.send_signal(signal.SIGKILL)
-            told = first + [line for writer in writers for line in writer.communicate()[0].split()]
-            acknowledged |= {int(line) for line in told}
+            answers = first + [
+                line for writer in writers for line in writer.communicate()[0].split()
+            ]
+            acknowledged |= {int(line) for line in answers}
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            found = {record.seed for record in RunHistory(path)}
-    outcome.became["runs acknowledged and there"] = len(acknowledged & found)
-    outcome.lost += [f"run {seed}" for seed in sorted(acknowledged - found)]
+            stored = {record.seed for record in RunHistory(path)}
+    outcome.became["runs acknowledged and there"] = len(acknowledged & stored)
+    outcome.lost += [f"run {seed}" for seed in sorted(acknowledged - stored)]
     return outcome
 
 
@@ -55,22 +57,25 @@ def damaged_histories(rng: random.Random, cases: int) -> Outcome:
     outcome = Outcome(cases)
     stored = {encode(record).fingerprint for record in map(run_of, range(6))}
     for _ in range(cases):
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as told:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            warnings.catch_warnings(record=True) as warned,
+        ):
             warnings.simplefilter("always")
             path = Path(folder) / "runs.db"
             RunHistory(path).add_all(map(run_of, range(6)))
             content = changed(path.read_bytes(), rng)
             path.write_bytes(content)
             try:
-                found = {encode(record).fingerprint for record in RunHistory(path)}
+                read = {encode(record).fingerprint for record in RunHistory(path)}
             except HistoryError:
-                found = set()
-            heard = any(issubclass(item.category, DamagedHistoryWarning) for item in told)
-            kept = any(part.read_bytes() == content for part in Path(folder).glob("runs.db*"))
-            if found == stored:
+                read = set()
+            heard = any(issubclass(item.category, DamagedHistoryWarning) for item in warned)
+            file_kept = any(part.read_bytes() == content for part in Path(folder).glob("runs.db*"))
+            if read == stored:
                 outcome.became["read whole"] += 1
-            elif found <= stored and (heard or kept):
-                outcome.became["told; the rest read" if found else "told; the file kept"] += 1
+            elif read <= stored and (heard or file_kept):
+                outcome.became["told; the rest read" if read else "told; the file kept"] += 1
             else:
                 outcome.lost.append("a run that was changed, or gone without a word")
     return outcome
@@ -96,11 +101,11 @@ def changed_parquet(rng: random.Random, cases: int) -> Outcome:
 
 def _parquet_status(content: bytes, right: set[str]) -> int:
     try:
-        found = {encode(record).fingerprint for record in read_parquet(content).records}
+        read = {encode(record).fingerprint for record in read_parquet(content).records}
         index_of(content)
     except HistoryError:
         return 1
-    return 0 if found <= right else 8
+    return 0 if read <= right else 8
 
 
 def _in_a_fork(work: Callable[[], int]) -> int:

@@ -27,12 +27,12 @@ def killed_ranks(rng: random.Random, cases: int) -> Outcome:
     for case in range(cases):
         moment = list(MOMENTS)[case % len(MOMENTS)]
         victim, later = rng.randrange(2), rng.uniform(0.0, MOMENTS[moment])
-        seconds, said = one_killed(moment, victim, later)
+        seconds, output = one_killed(moment, victim, later)
         where = f"rank {victim} killed {later:.2f} s after it began: {moment}"
         if seconds is None:
-            outcome.lost.append(f"{where}: the other hangs: {said}")
-        elif WENT_AWAY.split(":")[0] not in said:
-            outcome.lost.append(f"{where}: the other says only: {said[-400:]}")
+            outcome.lost.append(f"{where}: the other hangs: {output}")
+        elif WENT_AWAY.split(":")[0] not in output:
+            outcome.lost.append(f"{where}: the other says only: {output[-400:]}")
         else:
             outcome.became[_in_words(seconds)] += 1
     return outcome

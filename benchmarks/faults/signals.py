@@ -38,9 +38,9 @@ def terminated_preflights(rng: random.Random, cases: int) -> Outcome:
             time.sleep(rng.uniform(0.0, 5.0))
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=120)
-            left = list(Path(folder).glob("hf_ftrisk_*"))
-        if left or process.returncode != -signal.SIGTERM:
-            outcome.lost.append(f"{len(left)} folders left, status {process.returncode}")
+            leftovers = list(Path(folder).glob("hf_ftrisk_*"))
+        if leftovers or process.returncode != -signal.SIGTERM:
+            outcome.lost.append(f"{len(leftovers)} folders left, status {process.returncode}")
         else:
             outcome.became["ended by the signal, nothing left"] += 1
     return outcome

@@ -51,11 +51,11 @@ def drawn(draw: Callable[[Axes], object], size: tuple[float, float]) -> Callable
 @cache
 def settings() -> dict[str, list[RunRecord]]:
     """Packaged settings with several seeds and an accuracy, by name."""
-    found: dict[str, list[RunRecord]] = {}
+    by_setting: dict[str, list[RunRecord]] = {}
     for record in load_reference():
         if "eval_accuracy" in record.evals:
-            found.setdefault(str(record.settings["setting_id"]), []).append(record)
-    return {key: runs for key, runs in found.items() if len(runs) >= SEEDS}
+            by_setting.setdefault(str(record.settings["setting_id"]), []).append(record)
+    return {key: runs for key, runs in by_setting.items() if len(runs) >= SEEDS}
 
 
 @cache
@@ -65,13 +65,13 @@ def decompositions() -> dict[str, RiskDecomposition]:
     for runs in settings().values():
         full = runs[0].max_steps
         depths = [share * full for share in SHARES]
-        found = replay_risk(runs, Forecaster.default(), depths, GOAL)
+        replayed = replay_risk(runs, Forecaster.default(), depths, GOAL)
         name = str(runs[0].task).replace("/minilm", "")
         rates = runs[0].schedule
         fitted[name] = fit_risk_curve(
-            found.depths,
-            found.risks,
-            counts=found.counts,
+            replayed.depths,
+            replayed.risks,
+            counts=replayed.counts,
             same_runs=True,
             learning_rates=None if rates is None else np.asarray(rates, dtype=float),
             horizon=None if rates is not None else full,
@@ -84,15 +84,15 @@ def risk_curve(axes: Axes) -> None:
     name, decomposition = max(decompositions().items(), key=lambda item: _clear(item[1]))
     runs = next(r for r in settings().values() if str(r[0].task).replace("/minilm", "") == name)
     full = runs[0].max_steps
-    found = replay_risk(runs, Forecaster.default(), [s * full for s in SHARES], GOAL)
-    measured = zip(found.depths, found.risks, found.counts, strict=True)
+    replayed = replay_risk(runs, Forecaster.default(), [s * full for s in SHARES], GOAL)
+    points = zip(replayed.depths, replayed.risks, replayed.counts, strict=True)
     report = RiskReport(
         goal=GOAL,
         verdict=Verdict.UNDECIDED,
         reasons=(),
         cost=Cost(full_steps=full),
         decomposition=decomposition,
-        risk_curve=tuple((float(d), float(r), float(n)) for d, r, n in measured),
+        risk_curve=tuple((float(d), float(r), float(n)) for d, r, n in points),
         optimal_depth=decomposition.optimal_depth(),
     )
     plot_risk_curve(report, axes)
@@ -143,19 +143,19 @@ def ranked() -> Ranked:
     for name, record in list(chosen.items())[:5]:
         prefix = record.prefix(0.3 * record.max_steps)
         forecast = Forecaster.default().predict(prefix, GOAL)
-        steps, seen = prefix.curve("eval_accuracy")
+        steps, values = prefix.curve("eval_accuracy")
         looks = tuple(
             Look(int(step), forecast.median, *forecast.interval(0.9), observed=float(value))
-            for step, value in zip(steps, seen, strict=True)
+            for step, value in zip(steps, values, strict=True)
         )
-        entries.append((name, record, prefix, forecast, float(seen[-1]), looks))
+        entries.append((name, record, prefix, forecast, float(values[-1]), looks))
     levels = np.linspace(0.0005, 0.9995, 1000)
     rng = np.random.default_rng(0)
     draws = np.array(
         [rng.permutation([item[3].quantile(float(q)) for q in levels]) for item in entries]
     )
     best = np.bincount(draws.argmax(axis=0), minlength=len(entries)) / draws.shape[1]
-    found = [
+    ranking = [
         Entry(
             name=item[0],
             status="open",
@@ -172,8 +172,8 @@ def ranked() -> Ranked:
         )
         for item, chance in zip(entries, best, strict=True)
     ]
-    found.sort(key=lambda entry: (entry.prob_best, entry.observed), reverse=True)
-    return Ranked(GOAL, tuple(found), budget=0.3, spent=0.3, unit="steps")
+    ranking.sort(key=lambda entry: (entry.prob_best, entry.observed), reverse=True)
+    return Ranked(GOAL, tuple(ranking), budget=0.3, spent=0.3, unit="steps")
 
 
 def ranking(path: Path) -> Path:

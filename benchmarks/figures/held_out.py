@@ -80,18 +80,18 @@ def _data_set(run: RecordedRun) -> str:
 
 def rule_without(data_set: str, goal: Goal, forecaster: Predictor) -> StoppingRule:
     """The packaged rule without the scores of a data set; it may have no threshold."""
-    known = reference_scores("score")
-    assert known is not None
-    known = known.of(goal)
-    others = [group != data_set for group in known.groups]
-    known = replace(
-        known,
-        scores=tuple(compress(known.scores, others)),
-        groups=tuple(compress(known.groups, others)),
-        judged=tuple(compress(known.judged, others)),
+    packaged = reference_scores("score")
+    assert packaged is not None
+    packaged = packaged.of(goal)
+    others = [group != data_set for group in packaged.groups]
+    packaged = replace(
+        packaged,
+        scores=tuple(compress(packaged.scores, others)),
+        groups=tuple(compress(packaged.groups, others)),
+        judged=tuple(compress(packaged.judged, others)),
     )
-    caution = known.caution(RATE)
-    scores = () if caution is None else known.scores
+    caution = packaged.caution(RATE)
+    scores = () if caution is None else packaged.scores
     return StoppingRule(goal, forecaster, RATE, scores, caution=caution or 2.0, source="packaged")
 
 
@@ -106,11 +106,11 @@ def _watch(run: RecordedRun, forecaster: Predictor) -> Watched:
             stopped_at = int(step)
             break
     static = {**record.static, **known_signals().get(run.run_id, {})}
-    known = replace(record, static=static)
-    informed = "schedule_gain" in static and judges(known, goal)
+    with_signals = replace(record, static=static)
+    informed = "schedule_gain" in static and judges(with_signals, goal)
     informed_stop = None
     if informed:
-        informed_stop = _stop(known, replace(rule, parts=_parts_without(_data_set(run))))
+        informed_stop = _stop(with_signals, replace(rule, parts=_parts_without(_data_set(run))))
     good = goal.meets(outcome, baseline)
     report = RiskReport(
         goal=goal,
@@ -145,11 +145,11 @@ def _parts_without(data_set: str) -> PartsRule:
 
 def table_text(runs: Sequence[Watched]) -> str:
     """One row a run: good ones that were stopped first, then poor ones that were not."""
-    known = [run for run in runs if run.informed]
+    informed = [run for run in runs if run.informed]
     lines = [
         f"{_share(runs, True)} good runs and {_share(runs, False)} poor ones were stopped by their "
         "forecasts alone; of those whose signals are known, with them, "
-        f"{_share(known, True, True)} good runs and {_share(known, False, True)} poor ones.",
+        f"{_share(informed, True, True)} good runs and {_share(informed, False, True)} poor ones.",
         "",
         "| run | recipe | trivial | outcome | | stopped at | with signals at | of steps |",
         "| --- | --- | ---: | ---: | --- | ---: | ---: | ---: |",
@@ -157,10 +157,10 @@ def table_text(runs: Sequence[Watched]) -> str:
     for run in sorted(runs, key=_worst_first):
         report = run.report
         word = "good" if run.good else "poor"
-        informed = (run.informed_stop or "-") if run.informed else "not known"
+        with_signals = (run.informed_stop or "-") if run.informed else "not known"
         lines.append(
             f"| {run.name} | {run.recipe} | {report.baseline:.3f} | {report.outcome:.3f} | {word} "
-            f"| {run.stopped_at or '-'} | {informed} | {report.cost.full_steps} |"
+            f"| {run.stopped_at or '-'} | {with_signals} | {report.cost.full_steps} |"
         )
     return "\n".join(lines)
 

@@ -49,8 +49,8 @@ def trust(path: Path) -> Path:
     for place, row in enumerate(rows):
         for axes, cell, scale in ((left, row[2], 1.0), (right, row[3], 1.0)):
             values = np.array(numbers(cell))[list(_SEEN)] * scale
-            known = values[np.isfinite(values)]
-            axes.plot([known.min(), known.max()], [place, place], color=LIGHT, lw=5, zorder=1)
+            finite = values[np.isfinite(values)]
+            axes.plot([finite.min(), finite.max()], [place, place], color=LIGHT, lw=5, zorder=1)
             marks = zip(values, ("o", "s", "^", "D"), (DARK, MIDDLE, "white", "black"), strict=True)
             for value, marker, color in marks:
                 axes.plot([value], [place], marker, color=color, mec="black", mew=0.6, ms=5.5)

@@ -61,12 +61,12 @@ def settings() -> list[LongSetting]:
         if s.recipe == "sound" and s.kind == "single" and s.method == "full" and s.max_steps == 500
     ]
     sound = [s for s in sound if s.learning_rate >= 5e-5 and s.model.startswith("minilm-2")]
-    found: list[LongSetting] = []
+    chosen: list[LongSetting] = []
     for setting in sound:
-        schedule = SCHEDULES[len(found) % len(SCHEDULES)]
-        if setting.dataset not in {s.dataset for s in found}:
-            found.append(replace(setting, seed=SEED, scheduler=schedule))
-    return found[:SETTINGS]
+        schedule = SCHEDULES[len(chosen) % len(SCHEDULES)]
+        if setting.dataset not in {s.dataset for s in chosen}:
+            chosen.append(replace(setting, seed=SEED, scheduler=schedule))
+    return chosen[:SETTINGS]
 
 
 def _trained(setting: LongSetting, *watching: FineTuneRiskCallback) -> list[tuple[int, float]]:
@@ -134,11 +134,11 @@ _STEPS = ("finished", "cooled_step")
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--write", type=Path, help="page whose table is replaced")
-    given = parser.parse_args()
-    found = table(list(measured()))
-    print(found)
-    if given.write is not None:
-        write_table(given.write, "annealing", found)
+    options = parser.parse_args()
+    text = table(list(measured()))
+    print(text)
+    if options.write is not None:
+        write_table(options.write, "annealing", text)
 
 
 if __name__ == "__main__":

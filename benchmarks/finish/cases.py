@@ -93,18 +93,18 @@ def cases() -> list[Case]:
     by_run: dict[tuple[str, str], list[Completed]] = {}
     for run in completed():
         by_run.setdefault((run.table, run.run), []).append(run)
-    found: list[Case] = []
+    main_cases: list[Case] = []
     extra: list[Case] = []
     for several in by_run.values():
         usable = [scaled for run in several if (scaled := _usable(run)) is not None]
         scores = sorted((run for run in usable if run.goal.kind != "loss"), key=_rank)
         losses = sorted((run for run in usable if run.goal.kind == "loss"), key=_loss_rank)
         for family, runs in (("score", scores), ("loss", losses)):
-            found += [_case(run, family) for run in runs[:1]]
+            main_cases += [_case(run, family) for run in runs[:1]]
             if runs and runs[0].table in REAL:
                 extra += [replace(_case(run, family), extra=True) for run in runs[1:]]
-        found += _training(several[0])
-    return found + extra
+        main_cases += _training(several[0])
+    return main_cases + extra
 
 
 def _usable(run: Completed) -> Completed | None:
@@ -122,8 +122,8 @@ def _usable(run: Completed) -> Completed | None:
 
 
 def _rank(run: Completed) -> tuple[int, int, str]:
-    known = [place for place, part in enumerate(_FIRST) if part in run.goal.metric]
-    return min(known, default=len(_FIRST)), len(run.goal.metric), run.goal.metric
+    places = [place for place, part in enumerate(_FIRST) if part in run.goal.metric]
+    return min(places, default=len(_FIRST)), len(run.goal.metric), run.goal.metric
 
 
 def _loss_rank(run: Completed) -> tuple[bool, str]:
@@ -150,11 +150,11 @@ def thinned(case: Case) -> Case | None:
     every = math.floor(steps.size / 10)
     if every < 2:
         return None
-    kept = np.isin(case.record.eval_step, steps[every - 1 :: every])
+    few = np.isin(case.record.eval_step, steps[every - 1 :: every])
     record = replace(
         case.record,
-        eval_step=case.record.eval_step[kept],
-        evals={name: values[kept] for name, values in case.record.evals.items()},
+        eval_step=case.record.eval_step[few],
+        evals={name: values[few] for name, values in case.record.evals.items()},
         nan_steps={},
     )
     return replace(case, record=record)

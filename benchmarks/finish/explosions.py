@@ -61,8 +61,8 @@ def is_good(table: str, record: RunRecord) -> bool:
     if table in GOOD_TABLES:
         return True
     goal = Goal("eval_accuracy" if "eval_accuracy" in record.evals else "eval_loss")
-    known = record.baseline(goal)
-    return known is not None and goal.meets(record.outcome(goal), known)
+    baseline = record.baseline(goal)
+    return baseline is not None and goal.meets(record.outcome(goal), baseline)
 
 
 def blown_up(record: RunRecord) -> Blown | None:
@@ -148,11 +148,11 @@ def table(every: Sequence[tuple[str, RunRecord]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", type=Path, help="page whose table is replaced")
-    given = parser.parse_args()
-    found = table(list(runs()))
-    print(found)
-    if given.write is not None:
-        write_table(given.write, "exploded", found)
+    options = parser.parse_args()
+    text = table(list(runs()))
+    print(text)
+    if options.write is not None:
+        write_table(options.write, "exploded", text)
 
 
 if __name__ == "__main__":

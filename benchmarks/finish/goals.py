@@ -67,20 +67,20 @@ def _of_case(case: Case) -> Iterator[Ended]:
     steps, values = evaluations(case.record, case.goal)
     best = values.max() if case.goal.greater_is_better else values.min()
     forecaster = forecaster_without(fold_of(case.source))
-    seen = [case.record.prefix(step) for step in steps.tolist()]
-    forecasts = [forecaster.predict(part, case.goal) for part in seen]
+    prefixes = [case.record.prefix(step) for step in steps.tolist()]
+    forecasts = [forecaster.predict(part, case.goal) for part in prefixes]
     for share in SHARES:
         goal = replace(case.goal, target=float(values[0] + share * (best - values[0])))
         meets = [goal.meets(float(value)) for value in values]
         finisher = Finisher(goal, "goal")
-        for part, forecast in zip(seen[:-1], forecasts[:-1], strict=True):
+        for part, forecast in zip(prefixes[:-1], forecasts[:-1], strict=True):
             finisher.look(part, forecast)
-        found, last = finisher.announced, case.record.max_steps
+        announced, last = finisher.announced, case.record.max_steps
         yield Ended(
             f"{TITLES[case.table]}, {'losses' if case.family == 'loss' else 'scores'}",
             share,
             float(steps[meets.index(True)] / last),
-            None if found is None else found.step / last,
+            None if announced is None else announced.step / last,
             meets[-1],
         )
 
@@ -93,7 +93,7 @@ def table(rows: Sequence[Ended]) -> str:
         "| of all, last evaluation meets it | steps saved | steps after it was first met |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    found = []
+    rows_by_share = []
     for group, share in sorted({(row.group, row.share) for row in rows}):
         here = [row for row in rows if (row.group, row.share) == (group, share)]
         ended = [row for row in here if row.ended is not None]
@@ -103,19 +103,19 @@ def table(rows: Sequence[Ended]) -> str:
         cells = [f"{len(here)}", f"{len(ended) / len(here):.0%}"]
         cells += ["-" if np.isnan(kept) else f"{kept:.0%}"]
         cells += [f"{np.mean([row.kept for row in here]):.0%}", f"{saved:.0%}", f"{after:.0%}"]
-        found.append((2.0 if np.isnan(kept) else kept, [group, f"{share:.0%}", *cells]))
-    found.sort(key=lambda row: row[0])
-    return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for _, cells in found)])
+        rows_by_share.append((2.0 if np.isnan(kept) else kept, [group, f"{share:.0%}", *cells]))
+    rows_by_share.sort(key=lambda row: row[0])
+    return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for _, cells in rows_by_share)])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--write", type=Path, help="page whose table is replaced")
-    given = parser.parse_args()
-    found = table(list(ended_runs(cases())))
-    print(found)
-    if given.write is not None:
-        write_table(given.write, "goals", found)
+    options = parser.parse_args()
+    text = table(list(ended_runs(cases())))
+    print(text)
+    if options.write is not None:
+        write_table(options.write, "goals", text)
 
 
 if __name__ == "__main__":

@@ -37,21 +37,21 @@ def weights(cases: Sequence[Case], looks: Looks) -> np.ndarray:
         table = cases[int(np.flatnonzero(own)[0])].table
         per_case[own] = (1.0 if table in REAL else OTHER_WEIGHT) * own.sum() ** -0.5
     per_case[[case.extra for case in cases]] *= EXTRA_WEIGHT
-    found = np.zeros(looks.case.size)
+    weight = np.zeros(looks.case.size)
     for part in (looks.plain, ~looks.plain):
         rows = np.bincount(looks.case[part], minlength=len(cases))
-        found[part] = per_case[looks.case[part]] / rows[looks.case[part]]
-    return found
+        weight[part] = per_case[looks.case[part]] / rows[looks.case[part]]
+    return weight
 
 
-def grow(looks: Looks, weight: np.ndarray, kept: np.ndarray, seed: int = 0) -> BoostedTrees:
+def grow(looks: Looks, weight: np.ndarray, fitted: np.ndarray, seed: int = 0) -> BoostedTrees:
     """Trees fitted to a draw of the rows of a mask (n_rows,)."""
     rng = np.random.default_rng(1 + seed)
     per_case = np.bincount(looks.case[looks.plain], minlength=looks.case.max() + 1)[looks.case]
     share = np.minimum(KEPT_LOOKS / np.maximum(per_case, 1), 1.0)
     share = np.where(looks.plain, share, KEPT_COPIES * share)
-    drawn = kept & (rng.random(kept.size) < share)
-    rows = np.flatnonzero(drawn)
+    sampled = fitted & (rng.random(fitted.size) < share)
+    rows = np.flatnonzero(sampled)
     weight = weight / share
     signs = [1 if name in RISING else -1 if name in FALLING else 0 for name in COLUMNS]
     model = HistGradientBoostingClassifier(
@@ -76,11 +76,11 @@ def plain(model: HistGradientBoostingClassifier) -> BoostedTrees:
     roots, nodes, offset = [], [], 0
     for (tree,) in model._predictors:
         roots.append(offset)
-        found = tree.nodes.copy()
-        found["left"] += offset
-        found["right"] += offset
-        nodes.append(found)
-        offset += found.size
+        moved = tree.nodes.copy()
+        moved["left"] += offset
+        moved["right"] += offset
+        nodes.append(moved)
+        offset += moved.size
     all_nodes = np.concatenate(nodes)
     leaf = all_nodes["is_leaf"].astype(bool)
     own = np.arange(offset)

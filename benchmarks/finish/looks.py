@@ -62,20 +62,20 @@ class Looks:
             few = thinned(case)
             if few is not None:
                 rows += _rows(few, number, (1.0,), plain=False)
-        made = [np.array([row[i] for row in rows]) for i in range(6)]
-        return cls(made[0].astype(np.float32), *made[1:])
+        columns = [np.array([row[i] for row in rows]) for i in range(6)]
+        return cls(columns[0].astype(np.float32), *columns[1:])
 
 
 def _rows(case: Case, number: int, scales: Sequence[float], *, plain: bool) -> list[tuple]:
     steps, _ = evaluations(case.record, case.goal)
     gains = case.gained()
-    found = []
+    rows = []
     for i in look_indices(steps, case.record.max_steps):
         if i == steps.size - 1:
             continue
-        seen = look_rows(case.record.prefix(float(steps[i])), case.goal)
+        look = look_rows(case.record.prefix(float(steps[i])), case.goal)
         at = float(steps[i]) / case.record.max_steps
         for scale in scales:
-            row = seen.row(COLUMNS, scale)
-            found.append((row, gains[i] / scale, number, at, scale, plain and scale == 1.0))
-    return found
+            row = look.row(COLUMNS, scale)
+            rows.append((row, gains[i] / scale, number, at, scale, plain and scale == 1.0))
+    return rows

@@ -40,20 +40,20 @@ def chances_without(
         cache: folder that keeps what was fitted; None: nothing is kept.
     """
     weight, of_row = weights(cases, looks), fold[looks.case]
-    found: dict[Held, np.ndarray] = {}
-    for held in [(k,) for k in range(FOLDS)] + list(combinations(range(FOLDS), 2)):
-        file = None if cache is None else cache / f"chances-{'-'.join(map(str, held))}.npy"
+    chances_of: dict[Held, np.ndarray] = {}
+    for folds_out in [(k,) for k in range(FOLDS)] + list(combinations(range(FOLDS), 2)):
+        file = None if cache is None else cache / f"chances-{'-'.join(map(str, folds_out))}.npy"
         if file is not None and file.exists():
-            found[held] = np.load(file)
+            chances_of[folds_out] = np.load(file)
             continue
-        out = np.isin(of_row, held)
+        out = np.isin(of_row, folds_out)
         trees = grow(looks, weight, ~out)
         chances = np.full(of_row.size, np.nan)
         chances[out & looks.plain] = trees.chance(looks.features[out & looks.plain])
-        found[held] = chances
+        chances_of[folds_out] = chances
         if file is not None:
             np.save(file, chances)
-    return found
+    return chances_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,18 +96,18 @@ class Trial:
 
 def trials(cases: Sequence[Case], looks: Looks, chances: Mapping[Held, np.ndarray]) -> list[Trial]:
     """One of each case."""
-    found = []
+    all_trials = []
     for number, case in enumerate(cases):
         rows = np.flatnonzero(looks.plain & (looks.case == number))
         at = looks.at[rows]
         own = {
-            held: averaged(values[rows], at)
-            for held, values in chances.items()
+            folds_out: averaged(values[rows], at)
+            for folds_out, values in chances.items()
             if rows.size and np.isfinite(values[rows[0]])
         }
         so_far = np.searchsorted(case.curve[0], at + 1e-9)
-        found.append(Trial(at, so_far, looks.gain[rows], own))
-    return found
+        all_trials.append(Trial(at, so_far, looks.gain[rows], own))
+    return all_trials
 
 
 @dataclass(frozen=True)
@@ -166,12 +166,12 @@ class Bench:
             settings: (n_folds,) setting for the cases of each fold.
             most: no threshold is higher.
         """
-        found = [Ended()] * len(self.cases)
+        outcomes = [Ended()] * len(self.cases)
         for k, setting in enumerate(settings):
             others = [j for j in range(FOLDS) if j != k]
             for i, ended in self._ended(k, (), others, rate, setting, most).items():
-                found[i] = ended
-        return found
+                outcomes[i] = ended
+        return outcomes
 
     def chosen(self, k: int | None, rate: float) -> Setting:
         """The setting that does best on the folds but `k`, each with thresholds from the others."""
@@ -202,13 +202,13 @@ class Bench:
         most: float,
     ) -> dict[int, Ended]:
         """The cases of fold `j`, by models without it and `without`, calibrated on `others`."""
-        held = tuple(sorted((j, *without)))
-        found = {}
+        folds_out = tuple(sorted((j, *without)))
+        outcomes = {}
         for family in ("score", "loss", "train_loss"):
             threshold = self._threshold(j, without, others, family, rate, setting)
             for i in self._numbers(family, [j]):
-                found[i] = self.tried[i].ended(held, threshold, most, setting.easing)
-        return found
+                outcomes[i] = self.tried[i].ended(folds_out, threshold, most, setting.easing)
+        return outcomes
 
     def _threshold(
         self,
@@ -251,8 +251,8 @@ class Bench:
 
     @cached_property
     def _by_fold(self) -> dict[tuple[str, int], list[int]]:
-        found: dict[tuple[str, int], list[int]] = defaultdict(list)
+        numbers: dict[tuple[str, int], list[int]] = defaultdict(list)
         for i, (case, fold) in enumerate(zip(self.cases, self.fold.tolist(), strict=True)):
             if not case.extra:
-                found[case.family, fold].append(i)
-        return found
+                numbers[case.family, fold].append(i)
+        return numbers

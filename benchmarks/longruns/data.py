@@ -144,8 +144,8 @@ def _regression(dataset: str) -> Examples:
     def value(prompt: str, response: str) -> float:
         return float(len(_meaning(prompt))) if dataset == "e2e_nlg" else math.log1p(len(response))
 
-    known = [value(*row) for row in _generated(dataset, "train")]
-    mean, spread = statistics.fmean(known), statistics.pstdev(known)
+    targets = [value(*row) for row in _generated(dataset, "train")]
+    mean, spread = statistics.fmean(targets), statistics.pstdev(targets)
 
     def rows(part: str) -> Iterable[Example]:
         for prompt, response in _generated(dataset, part):

@@ -130,12 +130,12 @@ def smollm2_lora(name: str, vocabulary: torch.Tensor, seed: int) -> PeftModel:
     config.pad_token_id = config.bos_token_id = config.eos_token_id = 0
     weights = whole.state_dict()
     words = "model.embed_tokens.weight"
-    kept = {k: w for k, w in weights.items() if _layer(k) < config.num_hidden_layers}
-    kept[words] = weights[words][vocabulary].clone()
-    kept.pop("lm_head.weight", None)
+    state = {k: w for k, w in weights.items() if _layer(k) < config.num_hidden_layers}
+    state[words] = weights[words][vocabulary].clone()
+    state.pop("lm_head.weight", None)
     set_seed(seed)
     model = AutoModelForCausalLM.from_config(config)
-    model.load_state_dict(kept, strict=False)
+    model.load_state_dict(state, strict=False)
     model.tie_weights()
     return get_peft_model(model, _adapters("CAUSAL_LM", ["q_proj", "v_proj"]))
 

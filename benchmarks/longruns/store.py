@@ -26,13 +26,13 @@ def packed_ids(folder: Path = PACKED) -> set[str]:
 def read_all(shards: Path, folder: Path = PACKED) -> dict[str, list[RecordedRun]]:
     """Run id -> the full run and its probes, from packed files and shards; shards win."""
     files = [*packed_files(folder), *sorted(shards.glob("*.parquet"))]
-    found: dict[str, list[RecordedRun]] = {}
+    by_id: dict[str, list[RecordedRun]] = {}
     for file in files:
         in_file: dict[str, list[RecordedRun]] = {}
         for run in table.read_runs(file):
             in_file.setdefault(run.run_id, []).append(run)
-        found.update(in_file)
-    return found
+        by_id.update(in_file)
+    return by_id
 
 
 def pack(shards: Path, folder: Path = PACKED, *, anew: bool = False) -> int:

@@ -256,8 +256,8 @@ def _multilabel_scores(predicted: np.ndarray, truth: np.ndarray) -> dict[str, fl
 def _token_metrics(evaluated: Any) -> dict[str, float]:
     """Share of tags right, and F1 over the tags that are not 0."""
     labels = evaluated.label_ids
-    known = labels != IGNORED
-    predicted, truth = np.argmax(evaluated.predictions, axis=-1)[known], labels[known]
+    tagged = labels != IGNORED
+    predicted, truth = np.argmax(evaluated.predictions, axis=-1)[tagged], labels[tagged]
     hits = float(np.sum((predicted == truth) & (truth > 0)))
     named = float(np.sum(predicted > 0) + np.sum(truth > 0))
     return {"accuracy": float(np.mean(predicted == truth)), "f1": 2 * hits / named if named else 0}

@@ -79,8 +79,8 @@ def untrained_signals(setting: LongSetting) -> dict[str, float]:
 
 
 def _signals(trainer: Trainer) -> dict[str, float]:
-    measured = trainer_signals(trainer, seconds=None)
-    return {name: float(f"{value:.5g}") for name, value in measured.items()}
+    signals = trainer_signals(trainer, seconds=None)
+    return {name: float(f"{value:.5g}") for name, value in signals.items()}
 
 
 class _ScheduledTrainer(Trainer):
@@ -262,11 +262,11 @@ def _to_record(
 
 def _shortened(entry: dict[str, Any]) -> dict[str, Any]:
     """A log entry without what takes space and says nothing."""
-    kept = {name: value for name, value in entry.items() if name not in _SPEED}
+    short = {name: value for name, value in entry.items() if name not in _SPEED}
     for name in ("loss", "grad_norm"):
-        if name in kept:
-            kept[name] = shortened(float(kept[name]))
-    return kept
+        if name in short:
+            short[name] = shortened(float(short[name]))
+    return short
 
 
 _SPEED = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")

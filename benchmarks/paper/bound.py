@@ -48,7 +48,7 @@ def against_envelope(replay: Replay, rng: np.random.Generator) -> dict[str, Boun
     """
     n = len(replay.task.runs)
     names = [OWN, *replay.errors]
-    found: dict[str, list[tuple[float, float, bool, float, float]]] = {name: [] for name in names}
+    rows_of: dict[str, list[tuple[float, float, bool, float, float]]] = {name: [] for name in names}
     for _ in range(SPLITS):
         order = rng.permutation(n)
         half, other = order[: n // 2], order[n // 2 :]
@@ -56,25 +56,25 @@ def against_envelope(replay: Replay, rng: np.random.Generator) -> dict[str, Boun
         best = min(squares, key=lambda k: float(np.log(squares[k][half].mean(axis=0)).mean()))
         fit = fit_of(replay.task, replay.depths, squares[best][half])
         line = np.asarray(fit.total(replay.depths))
-        known = float(np.mean([effective_count(c) - 1.0 for c in squares[best][half].T]))
-        own = _below(squares[best][other], known, line)
+        dof = float(np.mean([effective_count(c) - 1.0 for c in squares[best][half].T]))
+        own = _below(squares[best][other], dof, line)
         for name, square in squares.items():
             new = square[other]
             risk = np.maximum(new.mean(axis=0), 1e-14)
-            below = _below(new, known, line)
+            below = _below(new, dof, line)
             excess = float(below.mean() - own.mean())
             fall, allowed = risk[0] / risk[-1], line[0] / line[-1]
             steeper = bool(fall > allowed and below[-1])
             row = (float(below.mean()), excess, steeper, float(fall), float(allowed))
-            found[OWN if name == best else name].append(row)
-    return {name: _summary(rows) for name, rows in found.items() if rows}
+            rows_of[OWN if name == best else name].append(row)
+    return {name: _summary(rows) for name, rows in rows_of.items() if rows}
 
 
-def _below(squares: np.ndarray, known: float, line: np.ndarray) -> np.ndarray:
+def _below(squares: np.ndarray, envelope_dof: float, line: np.ndarray) -> np.ndarray:
     """(n_depths,) whether an F test calls a risk lower than the envelope."""
     risk = np.maximum(squares.mean(axis=0), 1e-14)
     dof = np.array([effective_count(column) - 1.0 for column in squares.T])
-    return np.asarray(fdtr(dof, known, risk / line) < LEVEL)
+    return np.asarray(fdtr(dof, envelope_dof, risk / line) < LEVEL)
 
 
 def _summary(rows: list[tuple[float, float, bool, float, float]]) -> Bound:

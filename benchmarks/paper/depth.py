@@ -59,22 +59,22 @@ def truth(replay: Replay) -> Truth:
 
 def regrets(replay: Replay, rng: np.random.Generator) -> Mapping[str, np.ndarray]:
     """Rule -> (n_prices,) mean regret on this task."""
-    known = truth(replay)
-    found = {
-        f"always {share:.0%}": np.array([known.regret(share * known.horizon, p) for p in PRICES])
+    true = truth(replay)
+    by_rule = {
+        f"always {share:.0%}": np.array([true.regret(share * true.horizon, p) for p in PRICES])
         for share in FIXED
     }
     probed = [_from_probes(replay, rng) for _ in range(DRAWS)]
-    found[f"c* from {PROBES} probes to {PROBED_TO:.0%}"] = _mean_regret(known, probed)
+    by_rule[f"c* from {PROBES} probes to {PROBED_TO:.0%}"] = _mean_regret(true, probed)
     for spread in (False, True):
         more = ", with their spread" if spread else ""
         for count in KNOWN:
             fits = [_from_runs(replay, rng, count, spread) for _ in range(DRAWS)]
-            found[f"c* from {count} known runs{more}"] = _mean_regret(known, fits)
+            by_rule[f"c* from {count} known runs{more}"] = _mean_regret(true, fits)
         errors = replay.errors[replay.best]
         whole = _fit(replay, replay.depths, errors**2, replay.task.ends if spread else None)
-        found[f"c* from all seeds{more}"] = _mean_regret(known, [whole])
-    return found
+        by_rule[f"c* from all seeds{more}"] = _mean_regret(true, [whole])
+    return by_rule
 
 
 def is_probed_early(replay: Replay) -> bool:
@@ -82,14 +82,14 @@ def is_probed_early(replay: Replay) -> bool:
     return bool(replay.depths[0] <= PROBED_TO * replay.task.horizon)
 
 
-def _mean_regret(known: Truth, fits: Sequence[RiskDecomposition]) -> np.ndarray:
+def _mean_regret(true: Truth, fits: Sequence[RiskDecomposition]) -> np.ndarray:
     rows = []
     for fit in fits:
         # The rule knows the price of a step in the units of R, as the truth does.
-        step = [p * known.risks[0] / known.horizon for p in PRICES]
+        step = [p * true.risks[0] / true.horizon for p in PRICES]
         depths = [fit.optimal_depth(price=max(s, 1e-300)) for s in step]
         rows.append(
-            [known.regret(min(c, known.horizon), p) for c, p in zip(depths, PRICES, strict=True)]
+            [true.regret(min(c, true.horizon), p) for c, p in zip(depths, PRICES, strict=True)]
         )
     return np.asarray(np.mean(rows, axis=0))
 
@@ -99,16 +99,16 @@ def _from_runs(
 ) -> RiskDecomposition:
     """From a few completed runs, replayed by the regression."""
     ends = replay.task.ends
-    kept = rng.choice(ends.size, count, replace=False)
-    squares = regression_errors(replay.features[kept], ends[kept]) ** 2
-    return _fit(replay, replay.depths, squares, ends[kept] if spread else None)
+    drawn = rng.choice(ends.size, count, replace=False)
+    squares = regression_errors(replay.features[drawn], ends[drawn]) ** 2
+    return _fit(replay, replay.depths, squares, ends[drawn] if spread else None)
 
 
 def _from_probes(replay: Replay, rng: np.random.Generator) -> RiskDecomposition:
     """From the forecasts of a few probes: no completed run of the task is known."""
     reached = replay.depths <= PROBED_TO * replay.task.horizon + 1e-9
-    kept = rng.choice(len(replay.task.runs), PROBES, replace=False)
-    return _fit(replay, replay.depths[reached], replay.spread[kept][:, reached] ** 2)
+    drawn = rng.choice(len(replay.task.runs), PROBES, replace=False)
+    return _fit(replay, replay.depths[reached], replay.spread[drawn][:, reached] ** 2)
 
 
 def _fit(

@@ -72,8 +72,8 @@ def _short(name: str) -> str:
 
 
 def _curves(axes: Axes, replays: Sequence[Replay], places: Sequence[Place]) -> None:
-    shown = [pair for pair in zip(replays, places, strict=True) if has_many_seeds(pair[0].task)]
-    for number, (replay, place) in enumerate(shown):
+    drawn = [pair for pair in zip(replays, places, strict=True) if has_many_seeds(pair[0].task)]
+    for number, (replay, place) in enumerate(drawn):
         task, color = replay.task, _LINES[number % len(_LINES)]
         at = np.geomspace(replay.depths[0], replay.depths[-1], 80)
         unit = 100.0 / task.horizon
@@ -171,10 +171,10 @@ def _phase(axes: Axes, replays: Sequence[Replay], places: Sequence[Place]) -> No
 
 
 def _naming(axes: Axes, names: Mapping[str, Sequence[Naming]]) -> None:
-    for number, (task, found) in enumerate(names.items()):
+    for number, (task, namings) in enumerate(names.items()):
         axes.plot(
-            [one.seeds for one in found],
-            [100 * one.named * (one.right if one.named else 0.0) for one in found],
+            [one.seeds for one in namings],
+            [100 * one.named * (one.right if one.named else 0.0) for one in namings],
             "o-",
             color=_LINES[number % len(_LINES)],
             label=_short(task),
@@ -192,8 +192,8 @@ def _naming(axes: Axes, names: Mapping[str, Sequence[Naming]]) -> None:
 
 
 def _regret(axes: Axes, regret: Mapping[str, np.ndarray]) -> None:
-    shown = {rule: v for rule, v in regret.items() if rule not in _NOT_DRAWN}
-    for number, (rule, values) in enumerate(shown.items()):
+    drawn = {rule: v for rule, v in regret.items() if rule not in _NOT_DRAWN}
+    for number, (rule, values) in enumerate(drawn.items()):
         ours = rule.startswith("c*")
         axes.plot(
             PRICES,

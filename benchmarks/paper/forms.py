@@ -79,9 +79,9 @@ def _broken(depths: np.ndarray) -> np.ndarray:
     return np.exp(np.array(rows))
 
 
-def fitted(shapes: np.ndarray, risks: np.ndarray, dof: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def fitted(shapes: np.ndarray, risks: np.ndarray, dof: np.ndarray, given: np.ndarray) -> np.ndarray:
     """(n_depths,) risk of the likeliest of some shapes, given the depths of a mask."""
-    shape, risk, weight = shapes[:, kept], risks[kept], dof[kept]
+    shape, risk, weight = shapes[:, given], risks[given], dof[given]
     level = (weight * risk / shape).sum(axis=1) / weight.sum()
     curve = level[:, None] * shape
     score = -0.5 * (weight * (np.log(curve) + risk / curve)).sum(axis=1)

@@ -48,10 +48,10 @@ def place(replay: Replay, rng: np.random.Generator) -> Place:
     n = squares.shape[0]
     rows = []
     for _ in range(RESAMPLES):
-        drawn = squares[rng.integers(0, n, n)]
-        if not drawn.any():
+        resampled = squares[rng.integers(0, n, n)]
+        if not resampled.any():
             continue
-        fit = fit_of(replay.task, replay.depths, drawn)
+        fit = fit_of(replay.task, replay.depths, resampled)
         share = 1.0 - fit.intrinsic / fit.level if fit.level > 0 else 0.0
         rows.append((np.sqrt(fit.intrinsic), alpha_of(fit), share, fit.regime == whole.regime))
     table = np.array(rows, float)
@@ -61,10 +61,10 @@ def place(replay: Replay, rng: np.random.Generator) -> Place:
 
 def _quantiles(values: np.ndarray) -> np.ndarray:
     """5 %, 50 % and 95 % of the finite values; NaN where half of them are not."""
-    known = values[np.isfinite(values)]
-    if 2 * known.size < values.size:
+    finite = values[np.isfinite(values)]
+    if 2 * finite.size < values.size:
         return np.full(3, np.nan)
-    return np.asarray(np.quantile(known, (0.05, 0.5, 0.95)))
+    return np.asarray(np.quantile(finite, (0.05, 0.5, 0.95)))
 
 
 @dataclass(frozen=True)
@@ -95,21 +95,21 @@ def naming(replay: Replay, rng: np.random.Generator, *, alone: bool) -> tuple[Re
     task, ends = replay.task, replay.task.ends
     predictor = REGRESSION if alone else replay.best
     whole = fit_of(task, replay.depths, replay.errors[predictor] ** 2).regime
-    found = []
+    namings = []
     for count in _counts(ends.size):
-        said: list[Regime] = []
+        regimes: list[Regime] = []
         for _ in range(SUBSETS):
-            kept = rng.choice(ends.size, count, replace=False)
-            if np.ptp(ends[kept]) < 1e-12:
+            subset = rng.choice(ends.size, count, replace=False)
+            if np.ptp(ends[subset]) < 1e-12:
                 continue
-            errors = replay.errors[predictor][kept]
+            errors = replay.errors[predictor][subset]
             if alone:
-                errors = regression_errors(replay.features[kept], ends[kept])
-            said.append(fit_of(task, replay.depths, errors**2).regime)
-        named = [regime for regime in said if regime != "unidentified"]
+                errors = regression_errors(replay.features[subset], ends[subset])
+            regimes.append(fit_of(task, replay.depths, errors**2).regime)
+        named = [regime for regime in regimes if regime != "unidentified"]
         right = float(np.mean([r == whole for r in named])) if named else float("nan")
-        found.append(Naming(count, len(named) / max(len(said), 1), right))
-    return whole, found
+        namings.append(Naming(count, len(named) / max(len(regimes), 1), right))
+    return whole, namings
 
 
 def _counts(n: int) -> Sequence[int]:

@@ -103,9 +103,9 @@ def features_of(task: Task, depths: np.ndarray) -> np.ndarray:
             _at(train_steps, train, depths),
         ]
         rows.append(np.stack(columns, axis=1))
-    found = np.array(rows)
+    features = np.array(rows)
     # What was never logged says nothing.
-    return np.where(np.isfinite(found), found, 0.0)
+    return np.where(np.isfinite(features), features, 0.0)
 
 
 def _at(steps: np.ndarray, values: np.ndarray, depths: np.ndarray) -> np.ndarray:
@@ -159,8 +159,8 @@ def _warm(task: Task, depths: np.ndarray) -> np.ndarray:
     folds = np.arange(n) % min(n, FOLDS)
     means = np.empty((n, depths.size))
     for fold in np.unique(folds):
-        known = [run.record for run, k in zip(task.runs, folds, strict=True) if k != fold]
-        forecaster = cold.refit(known)
+        history = [run.record for run, k in zip(task.runs, folds, strict=True) if k != fold]
+        forecaster = cold.refit(history)
         for i in np.flatnonzero(folds == fold):
             record, goal = task.runs[i].record, task.goal
             means[i] = [forecaster.predict(record.prefix(float(d)), goal).mean for d in depths]

@@ -88,17 +88,17 @@ def probe_seeds(replay: Replay, rng: np.random.Generator) -> ProbeSeeds:
     for i, count in enumerate(SEEDS):
         for _ in range(_DRAWS):
             order = rng.permutation(ends.size)
-            probed, left = order[:count], order[count:]
+            probed, others = order[:count], order[count:]
             mean = replay.cold[probed][:, at].mean(axis=0)
-            other[i] += ((ends[left, None] - mean) ** 2).mean(axis=0) / _DRAWS
+            other[i] += ((ends[others, None] - mean) ** 2).mean(axis=0) / _DRAWS
     own = ((replay.cold[:, at] - ends[:, None]) ** 2).mean(axis=0)
     return ProbeSeeds(np.sqrt(other), np.sqrt(own))
 
 
-def same_steps(found: Sequence[ProbeSeeds], count: int, share: float) -> float:
+def same_steps(tasks: Sequence[ProbeSeeds], count: int, share: float) -> float:
     """Error of so many probes, each to the first of `SHARES`, over that of one to a deeper share.
 
     Geometric mean over the tasks; both take the same steps when count * SHARES[0] == share.
     """
     i, j = SEEDS.index(count), SHARES.index(share)
-    return float(np.exp(np.mean([np.log(one.other[i, 0] / one.other[0, j]) for one in found])))
+    return float(np.exp(np.mean([np.log(one.other[i, 0] / one.other[0, j]) for one in tasks])))

@@ -35,7 +35,7 @@ def risk_table(replays: Sequence[Replay]) -> str:
     rows = []
     for replay in replays:
         root = np.sqrt(replay.risk(replay.best))
-        said = np.sqrt((replay.spread**2).mean(axis=0))
+        spread = np.sqrt((replay.spread**2).mean(axis=0))
         at = [nearest(replay, share) for share in shares]
         rows.append(
             (
@@ -44,7 +44,7 @@ def risk_table(replays: Sequence[Replay]) -> str:
                 str(len(replay.task.runs)),
                 points(replay, float(replay.task.ends.std(ddof=1))),
                 *(points(replay, float(root[j])) for j in at),
-                points(replay, float(said[at[1]])),
+                points(replay, float(spread[at[1]])),
             )
         )
     head = ["task", "best predictor", "seeds", "sd of the end"]
@@ -88,15 +88,15 @@ def form_wins(forms: Forms, way: str) -> Mapping[str, int]:
 def bound_table(bounds: Sequence[Mapping[str, Bound]]) -> str:
     rows = []
     for name in dict.fromkeys(name for one in bounds for name in one):
-        found = [one[name] for one in bounds if name in one]
+        bounds_of = [one[name] for one in bounds if name in one]
         rows.append(
             (
                 name,
-                f"{np.mean([b.below for b in found]):.1%}",
-                f"{100 * np.mean([b.excess for b in found]):+.1f}",
-                f"{np.mean([b.steeper for b in found]):.1%}",
-                f"{sum(b.falls > b.envelope for b in found)} of {len(found)}",
-                f"{np.median([b.falls for b in found]):.1f}",
+                f"{np.mean([b.below for b in bounds_of]):.1%}",
+                f"{100 * np.mean([b.excess for b in bounds_of]):+.1f}",
+                f"{np.mean([b.steeper for b in bounds_of]):.1%}",
+                f"{sum(b.falls > b.envelope for b in bounds_of)} of {len(bounds_of)}",
+                f"{np.median([b.falls for b in bounds_of]):.1f}",
             )
         )
     return table(
@@ -138,10 +138,10 @@ def phase_table(replays: Sequence[Replay], places: Sequence[Place]) -> str:
 
 
 def naming_table(names: Names) -> str:
-    counts = sorted({one.seeds for _, found in names.values() for one in found})
+    counts = sorted({one.seeds for _, namings in names.values() for one in namings})
     rows = []
-    for task, (regime, found) in names.items():
-        by_count = {one.seeds: one for one in found}
+    for task, (regime, namings) in names.items():
+        by_count = {one.seeds: one for one in namings}
         cells = []
         for count in counts:
             one = by_count.get(count)
@@ -159,7 +159,7 @@ def regret_table(regret: Mapping[str, np.ndarray]) -> str:
     return table(["rule", *(f"price {p:g}" for p in PRICES), "mean"], rows)
 
 
-def explained_table(found: Mapping[str, Explained]) -> str:
+def explained_table(explained: Mapping[str, Explained]) -> str:
     rows = [
         (
             regime,
@@ -168,16 +168,16 @@ def explained_table(found: Mapping[str, Explained]) -> str:
             f"{one.static:.0%}",
             *(f"{share:.0%}" for share in one.dynamic),
         )
-        for regime, one in found.items()
+        for regime, one in explained.items()
     ]
     head = ["regime", "tasks", "between the tasks", "forecast before a step"]
     return table([*head, *(f"after {s:.0%}" for s in SHARES)], rows)
 
 
-def seeds_table(found: Sequence[ProbeSeeds]) -> str:
+def seeds_table(tasks: Sequence[ProbeSeeds]) -> str:
     """Medians over the tasks of errors in points."""
-    other = 100 * np.median([one.other for one in found], axis=0)
-    own = 100 * np.median([one.own for one in found], axis=0)
+    other = 100 * np.median([one.other for one in tasks], axis=0)
+    own = 100 * np.median([one.own for one in tasks], axis=0)
     rows = [
         (f"{count} of other seeds", *(f"{v:.1f}" for v in line))
         for count, line in zip(SEEDS, other, strict=True)
@@ -196,7 +196,7 @@ def summary(
     bounds: Sequence[Mapping[str, Bound]],
     names: Names,
     regret: Mapping[str, np.ndarray],
-    known: Mapping[str, Explained],
+    explained: Mapping[str, Explained],
     seeds: Sequence[ProbeSeeds],
 ) -> str:
     """One sentence or two for each claim."""
@@ -206,7 +206,7 @@ def summary(
         _bound(bounds),
         _phase(places, names),
         _regret(regret),
-        _static(known),
+        _static(explained),
         _worth(seeds),
     ]
     return "\n".join(f"- {line}" for line in lines)
@@ -229,7 +229,7 @@ def _decay(replays: Sequence[Replay], forms: Forms) -> str:
         way: sum(one[way]["tail energy"].gain > one[way]["finite horizon"].gain for one in forms)
         for way in ("between", "beyond")
     }
-    told = "; ".join(
+    wins_in_words = "; ".join(
         f"{way} the fitted depths " + ", ".join(f"{f} {n}" for f, n in wins.items() if n)
         for way, wins in (("between", between), ("beyond", beyond))
     )
@@ -237,7 +237,7 @@ def _decay(replays: Sequence[Replay], forms: Forms) -> str:
         f"**(i) The risk falls with depth** on {len(replays) - flat} of {len(replays)} tasks; on "
         f"{flat} it falls by less than a third over the whole run. Probes call their squared "
         f"error {np.median(ratio):.1f} times what replay finds (median over tasks). Likeliest "
-        f"form, tasks: {told}. The tail energy is ahead of the finite horizon on "
+        f"form, tasks: {wins_in_words}. The tail energy is ahead of the finite horizon on "
         f"{ahead['between']} tasks between the fitted depths and on {ahead['beyond']} beyond them."
     )
 
@@ -268,17 +268,17 @@ def _phase(places: Sequence[Place], names: Mapping[str, tuple[str, Sequence[Nami
     counts = ", ".join(f"{regimes.count(name)} {name}" for name in dict.fromkeys(sorted(regimes)))
     exponents = sum(place.fit.alpha is not None for place in places)
     agree = float(np.mean([place.agree for place in places]))
-    told = []
+    shares = []
     for count in (3, 8, 20):
-        found = [o for _, all_of in names.values() for o in all_of if o.seeds == count]
-        if found:
-            right = np.mean([o.named * (o.right if o.named else 0.0) for o in found])
-            wrong = np.mean([o.named * (1.0 - o.right if o.named else 0.0) for o in found])
-            told.append(f"{count} seeds {right:.0%} (and another one {wrong:.0%})")
+        namings = [o for _, all_of in names.values() for o in all_of if o.seeds == count]
+        if namings:
+            right = np.mean([o.named * (o.right if o.named else 0.0) for o in namings])
+            wrong = np.mean([o.named * (1.0 - o.right if o.named else 0.0) for o in namings])
+            shares.append(f"{count} seeds {right:.0%} (and another one {wrong:.0%})")
     return (
         f"**(iii) Regimes**: {counts}. Resampling the seeds names the same in {agree:.0%}. The "
         f"exponent alpha is a number on {exponents} of {len(places)} tasks. Where 40 seeds are "
-        f"known, and the best forecaster given, their regime is named by {', by '.join(told)}."
+        f"known, and the best forecaster given, their regime is named by {', by '.join(shares)}."
     )
 
 
@@ -299,8 +299,8 @@ def _regret(regret: Mapping[str, np.ndarray]) -> str:
     )
 
 
-def _static(known: Mapping[str, Explained]) -> str:
-    one = known["all"]
+def _static(explained: Mapping[str, Explained]) -> str:
+    one = explained["all"]
     return (
         f"**(v) Static against dynamic**: over {one.tasks} tasks {one.between:.0%} of the variance "
         f"of the ends lies between the tasks; the forecast before a step explains "
@@ -310,9 +310,9 @@ def _static(known: Mapping[str, Explained]) -> str:
 
 
 def _worth(seeds: Sequence[ProbeSeeds]) -> str:
-    told = ", ".join(
+    ratios = ", ".join(
         f"{count} to {SHARES[0]:.0%} leave {same_steps(seeds, count, share):.2f} times the error "
         f"of one to {share:.0%}"
         for count, share in ((2, 0.2), (3, 0.3), (5, 0.5))
     )
-    return f"**(vi) Probe seeds**: for the same steps, {told} (geometric means over tasks)."
+    return f"**(vi) Probe seeds**: for the same steps, {ratios} (geometric means over tasks)."

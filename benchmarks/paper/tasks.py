@@ -83,20 +83,20 @@ class Task:
         """What a root of a risk is multiplied by for tables: points, or thousandths of a loss."""
         return 100.0 if self.goal.kind != "loss" else 1000.0
 
-    def part(self, kept: Sequence[int]) -> Task:
+    def part(self, numbers: Sequence[int]) -> Task:
         """The task with some of its runs."""
-        runs = tuple(self.runs[int(i)] for i in kept)
+        runs = tuple(self.runs[int(i)] for i in numbers)
         return Task(self.name, self.table, runs, self.rates, self.scheduler, self.warmup)
 
 
 def all_tasks() -> list[Task]:
     """Every task with enough seeds, those with most seeds first."""
-    found = [*_bert(), *_mlperf(), *_own("reference", reference())]
-    found += _own("recordings", [*recordings(), *seed_recordings()])
-    found = [task for task in found if len(task.runs) >= MIN_SEEDS and task.depths.size >= 3]
+    tasks = [*_bert(), *_mlperf(), *_own("reference", reference())]
+    tasks += _own("recordings", [*recordings(), *seed_recordings()])
+    tasks = [task for task in tasks if len(task.runs) >= MIN_SEEDS and task.depths.size >= 3]
     # What never varies has no risk to split.
-    found = [task for task in found if np.ptp(task.ends) > 1e-9]
-    return sorted(found, key=lambda task: (task.table not in ("bert_seeds", "mlperf"), task.name))
+    tasks = [task for task in tasks if np.ptp(task.ends) > 1e-9]
+    return sorted(tasks, key=lambda task: (task.table not in ("bert_seeds", "mlperf"), task.name))
 
 
 def _bert() -> Iterator[Task]:
@@ -109,15 +109,17 @@ def _bert() -> Iterator[Task]:
 def _mlperf() -> Iterator[Task]:
     """Runs of one submitter's fixed settings differ in the seed; so do, nearly, all of them."""
     runs = [run for run in mlperf() if np.isfinite(run.outcome)]
-    kept = np.unique(np.linspace(0, len(runs) - 1, min(MAX_SEEDS, len(runs))).round().astype(int))
+    numbers = np.unique(
+        np.linspace(0, len(runs) - 1, min(MAX_SEEDS, len(runs))).round().astype(int)
+    )
     rates = np.asarray(runs[0].record.schedule)
     name = "Llama-2-70B LoRA, GovReport"
-    yield Task(name, "mlperf", tuple(runs[int(i)] for i in kept), rates, "cosine, cut", 0.0)
+    yield Task(name, "mlperf", tuple(runs[int(i)] for i in numbers), rates, "cosine, cut", 0.0)
 
 
 def _own(table: str, runs: Iterable[Run]) -> Iterator[Task]:
-    known = [run for run in runs if np.isfinite(run.outcome) and run.record.schedule is not None]
-    for _, same in _grouped(known, lambda run: str(run.record.settings.get("setting_id"))):
+    finished = [run for run in runs if np.isfinite(run.outcome) and run.record.schedule is not None]
+    for _, same in _grouped(finished, lambda run: str(run.record.settings.get("setting_id"))):
         record = same[0].record
         rates = np.asarray(record.schedule)
         scheduler = str(record.settings.get("scheduler", "linear"))

@@ -107,8 +107,8 @@ def _e2e_rating() -> Classification:
     def rows(part: str) -> list[tuple[str, str]]:
         labeled = []
         for meaning, text in _columns("e2e_nlg", part, "prompt", "response"):
-            _, found, rest = meaning.partition("customer rating[")
-            if found:
+            _, slot, rest = meaning.partition("customer rating[")
+            if slot:
                 labeled.append((text, levels[rest.partition("]")[0]]))
         return labeled
 

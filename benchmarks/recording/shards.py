@@ -55,9 +55,9 @@ def merge(folder: Path, order: list[str], packaged: Path = RUNS_FILE) -> list[Re
     Raises:
         ValueError: the file would be larger than what the package may carry.
     """
-    kept = [packaged] if packaged.is_file() else []
+    existing = [packaged] if packaged.is_file() else []
     place = {run_id: i for i, run_id in enumerate(order)}
-    runs = read_runs([*kept, *sorted(folder.glob("*.parquet"))])
+    runs = read_runs([*existing, *sorted(folder.glob("*.parquet"))])
     runs.sort(key=lambda run: (place.get(run.run_id, len(order)), run.run_id))
     staged = packaged.with_suffix(".merged")
     table.write_runs(runs, staged)

@@ -56,8 +56,8 @@ def untrained_signals(setting: RunSetting) -> dict[str, float]:
 
 
 def _signals(trainer: Trainer) -> dict[str, float]:
-    measured = trainer_signals(trainer, seconds=None)
-    return {name: float(f"{value:.5g}") for name, value in measured.items()}
+    signals = trainer_signals(trainer, seconds=None)
+    return {name: float(f"{value:.5g}") for name, value in signals.items()}
 
 
 @cache

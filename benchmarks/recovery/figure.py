@@ -68,9 +68,11 @@ def _coverage(axes: Axes, coverage: Mapping[str, Sequence[planted.Calibration]])
     axes.axhspan(85, 95, color="black", alpha=0.08, lw=0)
     axes.axhline(90, color="black", lw=0.8, ls=":")
     styles = zip(coverage.items(), ((_DARK, "o-"), (_LIGHT, "s-"), (_WARM, "^-")), strict=True)
-    for (name, found), (color, style) in styles:
-        at = [item.runs for item in found]
-        axes.plot(at, [100 * item.coverage("L") for item in found], style, color=color, label=name)
+    for (name, calibrations), (color, style) in styles:
+        at = [item.runs for item in calibrations]
+        axes.plot(
+            at, [100 * item.coverage("L") for item in calibrations], style, color=color, label=name
+        )
     axes.set(xscale="log", ylim=(40, 100), xlabel="runs n at each depth")
     axes.set_ylabel("90 % intervals of L that hold it, %")
     axes.set_title("Coverage, truth drawn from the prior")

@@ -47,7 +47,7 @@ def grid(repeats: int) -> list[dict[str, Any]]:
     rows = []
     for runs in RUNS:
         random = np.random.default_rng(runs)
-        found: dict[str, list[float]] = defaultdict(list)
+        errors: dict[str, list[float]] = defaultdict(list)
         for alpha in ALPHAS:
             for ratio in RATIOS:
                 amplitude = ratio * (DEPTHS / DEPTHS[0]) ** -alpha
@@ -56,27 +56,27 @@ def grid(repeats: int) -> list[dict[str, Any]]:
                     fit = fit_risk_curve(
                         DEPTHS, independent(1.0 + amplitude, runs, random), counts=runs
                     )
-                    found["intrinsic"].append(np.log(fit.intrinsic))
-                    found["level"].append(np.log(fit.level / (1.0 + ratio)))
+                    errors["intrinsic"].append(np.log(fit.intrinsic))
+                    errors["level"].append(np.log(fit.level / (1.0 + ratio)))
                     median = fit.parameters("power")["alpha"]
-                    found["alpha"].append(np.log(median / alpha))
-                    found["open"].append(fit.alpha is None)
+                    errors["alpha"].append(np.log(median / alpha))
+                    errors["open"].append(fit.alpha is None)
                     if fit.alpha is not None:
-                        found["error"].append(abs(fit.alpha / alpha - 1))
+                        errors["error"].append(abs(fit.alpha / alpha - 1))
                     for name, true in (("intrinsic", 1.0), ("K", k), ("alpha", alpha)):
                         low, high = fit.interval(name)
-                        found[f"in {name}"].append(low <= true <= high)
-        rows.append({"runs": runs, "fits": len(found["open"]), **_summary(found)})
+                        errors[f"in {name}"].append(low <= true <= high)
+        rows.append({"runs": runs, "fits": len(errors["open"]), **_summary(errors)})
     return rows
 
 
-def _summary(found: Mapping[str, list[float]]) -> dict[str, float]:
-    out = {f"bias {n}": float(np.expm1(np.median(found[n]))) for n in ("intrinsic", "level")}
-    out["bias alpha"] = float(np.expm1(np.median(found["alpha"])))
-    out["unidentified"] = float(np.mean(found["open"]))
-    out["alpha error"] = float(np.median(found["error"])) if found["error"] else float("nan")
+def _summary(errors: Mapping[str, list[float]]) -> dict[str, float]:
+    out = {f"bias {n}": float(np.expm1(np.median(errors[n]))) for n in ("intrinsic", "level")}
+    out["bias alpha"] = float(np.expm1(np.median(errors["alpha"])))
+    out["unidentified"] = float(np.mean(errors["open"]))
+    out["alpha error"] = float(np.median(errors["error"])) if errors["error"] else float("nan")
     for name in ("intrinsic", "K", "alpha"):
-        out[f"in {name}"] = float(np.mean(found[f"in {name}"]))
+        out[f"in {name}"] = float(np.mean(errors[f"in {name}"]))
     return out
 
 
@@ -90,19 +90,19 @@ def clear_exponent(repeats: int, runs: int = 1500) -> list[dict[str, float]]:
     for alpha in ALPHAS:
         random = np.random.default_rng(7)
         decay = (DEPTHS / DEPTHS[0]) ** -alpha
-        left = float(decay[-1] / 50)
-        found: dict[str, list[float]] = defaultdict(list)
+        intrinsic = float(decay[-1] / 50)
+        errors: dict[str, list[float]] = defaultdict(list)
         for _ in range(repeats):
-            risks = independent(decay + left, runs, random)
+            risks = independent(decay + intrinsic, runs, random)
             fit = fit_risk_curve(DEPTHS, risks, counts=runs)
-            found["fit"].append(np.inf if fit.alpha is None else abs(fit.alpha / alpha - 1))
+            errors["fit"].append(np.inf if fit.alpha is None else abs(fit.alpha / alpha - 1))
             narrow = fit_risk_curve(DEPTHS, risks, counts=runs, prior=RiskPrior(share_sd=2.5))
             wrong = np.inf if narrow.alpha is None else abs(narrow.alpha / alpha - 1)
-            found["narrow prior"].append(wrong)
-            found["likelihood"].append(abs(most_likely_exponent(risks) / alpha - 1))
-            told = most_likely_exponent(risks, intrinsic=left)
-            found["told L_int"].append(abs(told / alpha - 1))
-        rows.append({"alpha": alpha, **{name: float(np.median(v)) for name, v in found.items()}})
+            errors["narrow prior"].append(wrong)
+            errors["likelihood"].append(abs(most_likely_exponent(risks) / alpha - 1))
+            likeliest = most_likely_exponent(risks, intrinsic=intrinsic)
+            errors["told L_int"].append(abs(likeliest / alpha - 1))
+        rows.append({"alpha": alpha, **{name: float(np.median(v)) for name, v in errors.items()}})
     return rows
 
 
@@ -132,7 +132,7 @@ def most_likely_exponent(risks: np.ndarray, intrinsic: float | None = None) -> f
 
 def nothing_decays(repeats: int) -> dict[int, tuple[int, int]]:
     """K = 0: how often alpha comes back as a number, of how many fits, for each n."""
-    found = {}
+    counts = {}
     for runs in RUNS:
         random = np.random.default_rng(runs)
         numbers = 0
@@ -145,8 +145,8 @@ def nothing_decays(repeats: int) -> dict[int, tuple[int, int]]:
                 learning_rates=linear_schedule() if i % 2 else None,
             )
             numbers += fit.alpha is not None or fit.K is not None
-        found[runs] = (numbers, repeats)
-    return found
+        counts[runs] = (numbers, repeats)
+    return counts
 
 
 @dataclass
@@ -200,8 +200,8 @@ def calibrate(
     steps = np.arange(HORIZON + 1, dtype=float)
     for i in range(repeats):
         form = FORMS[i % len(FORMS)]
-        drawn = prior.sample(1, form, random)
-        share, exponent = float(drawn["share"][0]), float(drawn["exponent"][0])
+        truth = prior.sample(1, form, random)
+        share, exponent = float(truth["share"][0]), float(truth["exponent"][0])
         risk = 1.0 - share + share * decay.shape(form, DEPTHS, exponent)
         measure = replayed if same_runs else independent
         fit = fit_risk_curve(

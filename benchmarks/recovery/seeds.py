@@ -32,11 +32,11 @@ class PeerRegression:
     def predict(self, record: RunRecord, goal: Goal) -> Forecast:
         """Point forecast of the final metric."""
         depth = float(record.eval_step[-1])
-        seen = np.array([_features(peer.prefix(depth), goal) for peer in self._peers])
+        features = np.array([_features(peer.prefix(depth), goal) for peer in self._peers])
         ends = np.array([peer.outcome(goal) for peer in self._peers])
-        mean, spread = seen.mean(axis=0), seen.std(axis=0)
+        mean, spread = features.mean(axis=0), features.std(axis=0)
         spread[spread == 0] = 1.0
-        design = np.column_stack([np.ones(len(ends)), (seen - mean) / spread])
+        design = np.column_stack([np.ones(len(ends)), (features - mean) / spread])
         # The minimum-norm solution: at the first evaluation last and best value are the same.
         weights = np.linalg.lstsq(design, ends, rcond=1e-6)[0]
         return Forecast(np.append(1.0, (_features(record, goal) - mean) / spread) @ weights)
@@ -97,8 +97,8 @@ def _cell(name: str, runs: Sequence[Run], predictor: PredictorFrom) -> Cell:
 def logged_schedule(record: RunRecord) -> np.ndarray:
     """Learning rates (T,) of every step, from the logged ones: warm-up, then linear decay."""
     steps = np.arange(record.max_steps)
-    known = np.isfinite(record.learning_rate)
-    at = np.concatenate([[0.0], record.train_step[known], [record.max_steps]])
-    rates = np.concatenate([[0.0], record.learning_rate[known], [0.0]])
+    logged = np.isfinite(record.learning_rate)
+    at = np.concatenate([[0.0], record.train_step[logged], [record.max_steps]])
+    rates = np.concatenate([[0.0], record.learning_rate[logged], [0.0]])
     keep = np.unique(at, return_index=True)[1]
     return np.interp(steps + 1.0, at[keep], rates[keep])

@@ -79,13 +79,13 @@ def measure(
     h = contraction / rates.sum()
     at = np.unique(np.round(depths).astype(int))
     keep = 1.0 - rates * h
-    theta, seen = np.zeros(runs), {}
+    theta, forecasts = np.zeros(runs), {}
     for step, rate in enumerate(rates):
         if step in at:
-            seen[step] = theta * keep[step:].prod()
+            forecasts[step] = theta * keep[step:].prod()
         theta = keep[step] * theta - rate * random.normal(size=runs)
     end = theta + np.sqrt(evaluation) * random.normal(size=runs)
-    return at.astype(float), np.array([((end - seen[c]) ** 2).mean() for c in at])
+    return at.astype(float), np.array([((end - forecasts[c]) ** 2).mean() for c in at])
 
 
 def exponents(runs: int = 3000) -> list[dict[str, Any]]:

@@ -13,13 +13,13 @@ from hf_ftrisk.risk import RiskDecomposition, fit_risk_curve
 
 def fits(repeats: int, runs: int = 30) -> list[RiskDecomposition]:
     """Fits with every form: half of the planted curves are power laws, half tail energies."""
-    random, found = np.random.default_rng(3), []
+    random, fitted = np.random.default_rng(3), []
     for i in range(repeats):
-        left = 1.0 - DEPTHS / HORIZON
-        decay = (DEPTHS / DEPTHS[0]) ** -0.7 if i % 2 else left**3
+        remaining = 1.0 - DEPTHS / HORIZON
+        decay = (DEPTHS / DEPTHS[0]) ** -0.7 if i % 2 else remaining**3
         risks = independent(0.1 + decay, runs, random)
-        found.append(fit_risk_curve(DEPTHS, risks, counts=runs, learning_rates=linear_schedule()))
-    return found
+        fitted.append(fit_risk_curve(DEPTHS, risks, counts=runs, learning_rates=linear_schedule()))
+    return fitted
 
 
 def storage_error(repeats: int) -> dict[str, float]:
@@ -29,13 +29,13 @@ def storage_error(repeats: int) -> dict[str, float]:
     for fit in fits(repeats):
         text = json.dumps(fit.to_dict())
         size = max(size, len(text))
-        kept = RiskDecomposition.from_dict(json.loads(text))
+        stored = RiskDecomposition.from_dict(json.loads(text))
         at = np.geomspace(DEPTHS[0], HORIZON, 50)
-        moved["total"].append(float(np.abs(kept.total(at) / fit.total(at) - 1).max()))
-        ends = np.array(kept.interval("intrinsic")) / np.array(fit.interval("intrinsic"))
+        moved["total"].append(float(np.abs(stored.total(at) / fit.total(at) - 1).max()))
+        ends = np.array(stored.interval("intrinsic")) / np.array(fit.interval("intrinsic"))
         moved["interval"].append(float(np.abs(np.log(ends)).max()))
-        moved["c*"].append(abs(kept.optimal_depth() - fit.optimal_depth()) / HORIZON)
-        shift = np.subtract(kept.optimal_depth_interval(), fit.optimal_depth_interval())
+        moved["c*"].append(abs(stored.optimal_depth() - fit.optimal_depth()) / HORIZON)
+        shift = np.subtract(stored.optimal_depth_interval(), fit.optimal_depth_interval())
         moved["c* interval"].append(float(np.abs(shift).max()) / HORIZON)
     return {**{n: float(np.quantile(v, 0.95)) for n, v in moved.items()}, "bytes": float(size)}
 

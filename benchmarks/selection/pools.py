@@ -70,8 +70,8 @@ class Pool:
 
     def knows(self, signals: Iterable[str]) -> bool:
         """Whether every candidate has these static signals."""
-        wanted = set(signals)
-        return all(wanted <= run.record.static.keys() for run in self.runs)
+        names = set(signals)
+        return all(names <= run.record.static.keys() for run in self.runs)
 
 
 def _drawn(source: str, runs: Sequence[Run], fold: str, at_least: int = MIN_POOL) -> Iterator[Pool]:
@@ -105,13 +105,13 @@ def bert_pools() -> Iterator[Pool]:
 
 def _with_signals(runs: Iterable[Run]) -> Iterator[Run]:
     """Recordings of ours with what was measured of their untrained models later as well."""
-    known = known_signals()
+    by_run = known_signals()
     for run in runs:
         settings = run.record.settings
-        measured = known.get(f"{settings['setting_id']}-s{settings['seed']}", {})
+        signals = by_run.get(f"{settings['setting_id']}-s{settings['seed']}", {})
         if settings["model"] == "minilm" and settings["method"] != "scratch":
-            measured = {**known.get(short_key(run.record), {}), **measured}
-        static = {**measured, **run.record.static}
+            signals = {**by_run.get(short_key(run.record), {}), **signals}
+        static = {**signals, **run.record.static}
         yield replace(run, record=replace(run.record, static=static))
 
 
@@ -137,11 +137,11 @@ def long_pools() -> Iterator[Pool]:
 def _public() -> dict[str, list[dict]]:
     with gzip.open(data_folder() / "public_runs.jsonl.gz") as file:
         rows = [json.loads(line) for line in file]
-    found: dict[str, list[dict]] = {}
+    by_repo: dict[str, list[dict]] = {}
     for row in rows:
         if row["finished"]:
-            found.setdefault(row["repo"], []).append(row)
-    return found
+            by_repo.setdefault(row["repo"], []).append(row)
+    return by_repo
 
 
 def _records(rows: Sequence[dict], goal: Goal, task: str) -> list[Run]:

@@ -47,9 +47,9 @@ class Bench:
         self.steps, self.values = [], []
         for run in self.pool.runs:
             steps, values = run.record.curve(goal.metric)
-            kept = steps > 0
-            self.steps.append(steps[kept])
-            self.values.append(sign * values[kept])
+            trained = steps > 0
+            self.steps.append(steps[trained])
+            self.values.append(sign * values[trained])
         self.total = float(sum(run.record.max_steps for run in self.pool.runs))
 
     @property
@@ -69,8 +69,8 @@ class Bench:
         """Train a candidate to its next evaluation, if that can be paid."""
         if self.finished(i):
             return False
-        seen = self.steps[i][self.at[i] - 1] if self.at[i] else 0.0
-        cost = float(self.steps[i][self.at[i]] - seen) / self.total
+        reached = self.steps[i][self.at[i] - 1] if self.at[i] else 0.0
+        cost = float(self.steps[i][self.at[i]] - reached) / self.total
         if self.spent + cost > self.budget + 1e-9:
             return False
         self.spent += cost
@@ -109,8 +109,8 @@ class Memory:
         self._file = file
         self._samples: dict[str, np.ndarray] = {}
         if file is not None and file.is_file():
-            with np.load(file) as kept:
-                self._samples = dict(kept)
+            with np.load(file) as stored:
+                self._samples = dict(stored)
         self._forecasters: dict[str, Forecaster] = {}
         self._beliefs: dict[tuple[RunRecord, str, float], list[Belief]] = {}
 
@@ -154,11 +154,11 @@ class Memory:
 
 def _digest(run: Run, fold: str) -> str:
     """Names a run and what its forecasts were fitted without."""
-    record, found = run.record, hashlib.sha256(fold.encode())
-    found.update(f"{run.goal.metric} {record.max_steps}".encode())
+    record, digest = run.record, hashlib.sha256(fold.encode())
+    digest.update(f"{run.goal.metric} {record.max_steps}".encode())
     for part in (*record.curve(run.goal.metric), record.train_step, record.train_loss):
-        found.update(np.asarray(part, dtype=np.float64).tobytes())
-    return found.hexdigest()
+        digest.update(np.asarray(part, dtype=np.float64).tobytes())
+    return digest.hexdigest()
 
 
 def rank_method(memory: Memory, cheapest_first: bool = False, deeper: bool = True) -> Method:
@@ -177,12 +177,12 @@ def rank_method(memory: Memory, cheapest_first: bool = False, deeper: bool = Tru
         first = first_depth(bench.budget, bench.size)
 
         def standings() -> list[Standing]:
-            found = []
+            places = []
             for i in order:
                 length = bench.pool.runs[i].record.max_steps
                 shares = bench.steps[i] / length
                 begin = shares.size - 1 - int(np.argmin(np.abs(shares - first).round(6)[::-1]))
-                found.append(
+                places.append(
                     Standing(
                         str(i),
                         shares[begin:],
@@ -191,7 +191,7 @@ def rank_method(memory: Memory, cheapest_first: bool = False, deeper: bool = Tru
                         not bench.finished(i),
                     )
                 )
-            return found
+            return places
 
         while True:
             move = next_move(standings(), bench.budget - bench.spent)

@@ -79,7 +79,7 @@ def variants_table(memory: Memory, quick: bool) -> str:
     """Regret by budget of every rule, the worst at a fifth of the compute first."""
     sources = by_source([pool for load in OWN.values() for pool in load()])
     if quick:
-        sources = {source: found[:QUICK_POOLS] for source, found in sources.items()}
+        sources = {source: pools_of[:QUICK_POOLS] for source, pools_of in sources.items()}
     at = BUDGETS.index(AT)
     rows = []
     for name, variant in VARIANTS.items():

@@ -60,7 +60,7 @@ def judged_long_runs() -> tuple[Before, ...]:
     runs = {_key(run): run for run in recordings()}
     looks = read_looks()
     ended = {rate: stops_by_parts(looks, rate) for rate in RATES}
-    found = []
+    rows_before = []
     for dataset in sorted({example.dataset for example in at[BUDGET]}):
         rule = calibrated([example for example in fitted if example.dataset != dataset])
         mine = [e for e in at[BUDGET] if e.dataset == dataset and e.run_id in runs]
@@ -69,15 +69,15 @@ def judged_long_runs() -> tuple[Before, ...]:
             rows = _watched(runs[run_id], number, examples)
             for example, row in zip(examples, rows, strict=True):
                 prob = rule.prob_good(example.parts)
-                judged = (run_id, example.target)
-                found.append(
+                run_goal = (run_id, example.target)
+                rows_before.append(
                     Before(
                         row,
                         {rate: bool(prob < rule.no_go(rate)) for rate in RATES},
-                        {rate: ended[rate].get(judged) for rate in RATES},
+                        {rate: ended[rate].get(run_goal) for rate in RATES},
                     )
                 )
-    return tuple(found)
+    return tuple(rows_before)
 
 
 def _key(run: Run) -> str:
@@ -98,18 +98,18 @@ def on_long_runs() -> Mapping[str, Mapping[str, Measured]]:
     """Method -> setting -> what it came to on the long runs."""
     runs = judged_long_runs()
     rows = tuple(run.row for run in runs)
-    found: dict[str, dict[str, Measured]] = {PREFLIGHT: {}, BOTH: {}}
+    by_method: dict[str, dict[str, Measured]] = {PREFLIGHT: {}, BOTH: {}}
     costs = np.full(len(rows), BUDGET)
     for rate in RATES:
         no_go = [0.0 if run.refused[rate] else None for run in runs]
         both = [_informed_callback(run, rate) if stop is None else stop
                 for run, stop in zip(runs, no_go, strict=True)]  # fmt: skip
-        found[PREFLIGHT][f"{rate:.0%}"] = measured(rows, no_go, costs)
-        found[BOTH][f"{rate:.0%}"] = measured(rows, both, costs)
+        by_method[PREFLIGHT][f"{rate:.0%}"] = measured(rows, no_go, costs)
+        by_method[BOTH][f"{rate:.0%}"] = measured(rows, both, costs)
     for name in ALONE:
         settings = METHODS[name]
-        found[name] = {k: measured(rows, run_method(rows, m)) for k, m in settings.items()}
-    return found
+        by_method[name] = {k: measured(rows, run_method(rows, m)) for k, m in settings.items()}
+    return by_method
 
 
 def _informed_callback(run: Before, rate: float) -> float | None:

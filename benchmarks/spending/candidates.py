@@ -58,24 +58,24 @@ class Candidate:
 
     def reached(self, share: float) -> bool:
         """Whether an evaluation up to a share of the run met the goal already."""
-        seen = self.values[self.at <= share + 1e-9]
-        return bool(seen.size and np.nanmax(seen) >= self.level)
+        values = self.values[self.at <= share + 1e-9]
+        return bool(values.size and np.nanmax(values) >= self.level)
 
 
 @cache
 def candidates() -> tuple[Candidate, ...]:
     """All candidates of all sources."""
-    found: list[Candidate] = []
+    all_candidates: list[Candidate] = []
     for kind, source, fold, runs in _sources():
         forecaster = forecaster_without(fold)
         for number, run in enumerate(runs):
             goals = pool_goals(run, runs)
             watched = watch(run, forecaster, goals)
-            found += [
+            all_candidates += [
                 candidate(kind, source, number, run, goal, one)
                 for (_, goal), one in zip(goals, watched, strict=True)
             ]
-    return tuple(found)
+    return tuple(all_candidates)
 
 
 def pool_goals(run: Run, runs: Sequence[Run]) -> list[tuple[str, Goal]]:
@@ -101,7 +101,7 @@ def candidate(
     """A watched run with its evaluations."""
     sign = 1.0 if goal.greater_is_better else -1.0
     steps, values = run.record.curve(run.goal.metric)
-    kept = steps > 0
+    trained = steps > 0
     baseline = run.record.baseline(run.goal)
     level = goal.threshold(baseline)
     assert level is not None
@@ -115,8 +115,8 @@ def candidate(
         pool=f"{source} {length} {run.goal.metric} {watched.judged}",
         goal=goal,
         watched=watched,
-        at=steps[kept] / run.record.max_steps,
-        values=sign * values[kept],
+        at=steps[trained] / run.record.max_steps,
+        values=sign * values[trained],
         level=float(beaten),
         baseline=None if baseline is None else sign * baseline,
     )
@@ -140,9 +140,9 @@ def _sources() -> Iterable[tuple[str, str, str, list[Run]]]:
         name = pool.source.replace("_", " ")
         # Sweeps of one repository over several tasks are one source.
         name = "peft glue" if name.startswith("peft glue") else name
-        known = public.setdefault((name, pool.fold), {})
+        runs_of = public.setdefault((name, pool.fold), {})
         group = pool.source
-        known.update({id(run.record): replace(run, group=group) for run in pool.runs})
+        runs_of.update({id(run.record): replace(run, group=group) for run in pool.runs})
     for (name, fold), runs_by_id in public.items():
         yield PUBLIC, name, fold, _ended(list(runs_by_id.values()))
 

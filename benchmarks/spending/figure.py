@@ -33,20 +33,22 @@ def draw(path: Path, panels: Mapping[str, Found]) -> None:
         panels: title -> method -> setting -> what it came to.
     """
     figure = Figure(figsize=(14.0, 5.6), dpi=110, layout="constrained")
-    for axes, (title, found) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        _panel(axes, found)
+    for axes, (title, by_method) in zip(
+        figure.subplots(1, len(panels)), panels.items(), strict=True
+    ):
+        _panel(axes, by_method)
         axes.set_title(title, fontsize=10)
     figure.savefig(path, metadata={"Software": None})
 
 
-def _panel(axes: Axes, found: Found) -> None:
+def _panel(axes: Axes, by_method: Found) -> None:
     axes.axvline(100 * KEPT_AIM, color="black", lw=0.8, ls=":")
     axes.axhline(25, color="black", lw=0.8, ls=":")
-    for name, settings in found.items():
+    for name, settings in by_method.items():
         color, style = _STYLES[name]
         points = sorted(settings.values(), key=lambda one: -one.kept)
-        kept = [100 * one.kept for one in points]
-        axes.plot(kept, [100 * one.half for one in points], style, color=color, ms=4, label=name)
+        shares = [100 * one.kept for one in points]
+        axes.plot(shares, [100 * one.half for one in points], style, color=color, ms=4, label=name)
         default = settings[DEFAULTS.get(name, "5%")]
         _cross(axes, default, color)
     axes.set(xlim=(101.5, 0), ylim=(-6, 75))
@@ -58,7 +60,7 @@ def _panel(axes: Axes, found: Found) -> None:
 
 def _cross(axes: Axes, one: Measured, color: str) -> None:
     """90 % intervals over sources, of the setting that is used as it comes."""
-    left, right = one.interval([KEPT])
+    fewest, most = one.interval([KEPT])
     low, high = one.interval([POOR, GOOD])
-    axes.plot([100 * left, 100 * right], [100 * one.half] * 2, color=color, lw=3, alpha=0.35)
+    axes.plot([100 * fewest, 100 * most], [100 * one.half] * 2, color=color, lw=3, alpha=0.35)
     axes.plot([100 * one.kept] * 2, [100 * low, 100 * high], color=color, lw=3, alpha=0.35)

@@ -32,8 +32,8 @@ class Measured:
     sources: np.ndarray
 
     def mean(self, column: int) -> float:
-        known = self.sources[:, column]
-        return float(np.nanmean(known)) if np.isfinite(known).any() else float("nan")
+        values = self.sources[:, column]
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
     @property
     def kept(self) -> float:
@@ -53,10 +53,10 @@ class Measured:
         """90 % interval of the mean of some columns' means, over sources drawn anew."""
         rng = np.random.default_rng(0)
         n = self.sources.shape[0]
-        drawn = self.sources[rng.integers(0, n, (RESAMPLES, n))][:, :, list(columns)]
-        known = np.isfinite(drawn)
-        sums = np.where(known, drawn, 0.0).sum(axis=1)
-        counts = known.sum(axis=1)
+        resampled = self.sources[rng.integers(0, n, (RESAMPLES, n))][:, :, list(columns)]
+        finite = np.isfinite(resampled)
+        sums = np.where(finite, resampled, 0.0).sum(axis=1)
+        counts = finite.sum(axis=1)
         means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).mean(axis=1)
         low, high = np.nanquantile(means, (0.05, 0.95))
         return float(low), float(high)
@@ -89,10 +89,10 @@ def measured(
     )
     good = np.array([row.good for row in rows])
     names = sources_of(rows)
-    found = []
+    shares = []
     for name in np.unique(names):
         mine = names == name
-        found.append(
+        shares.append(
             [
                 _mean(kept[mine & good]),
                 _mean(reached[mine & good]),
@@ -100,7 +100,7 @@ def measured(
                 _mean(saved[mine & good]),
             ]
         )
-    return Measured(np.array(found))
+    return Measured(np.array(shares))
 
 
 def sources_of(rows: Sequence[Candidate]) -> np.ndarray:
@@ -118,11 +118,11 @@ def run_method(rows: Sequence[Candidate], method: Method) -> Stops:
     pools: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
         pools.setdefault(row.pool, []).append(i)
-    found: Stops = [None] * len(rows)
+    stops: Stops = [None] * len(rows)
     for members in pools.values():
         for i, stop in zip(members, method([rows[i] for i in members]), strict=True):
-            found[i] = stop
-    return found
+            stops[i] = stop
+    return stops
 
 
 def all_stops(
@@ -139,10 +139,13 @@ def of_kind(
     rows: Sequence[Candidate], stops: Mapping[str, Mapping[str, Stops]], kind: str = ""
 ) -> dict[str, dict[str, Measured]]:
     """Method -> setting -> what it came to, on rows of one kind or on all."""
-    kept = [i for i, row in enumerate(rows) if kind in ("", row.kind)]
-    mine = [rows[i] for i in kept]
+    numbers = [i for i, row in enumerate(rows) if kind in ("", row.kind)]
+    mine = [rows[i] for i in numbers]
     return {
-        name: {knob: measured(mine, [found[i] for i in kept]) for knob, found in knobs.items()}
+        name: {
+            knob: measured(mine, [all_stops[i] for i in numbers])
+            for knob, all_stops in knobs.items()
+        }
         for name, knobs in stops.items()
     }
 

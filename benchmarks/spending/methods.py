@@ -71,14 +71,14 @@ def with_history(rate: float) -> Method:
     def stops(pool: Sequence[Candidate]) -> Stops:
         lowest = np.array([float(one.watched.scores.min(initial=1.0)) for one in pool])
         good = np.array([one.good for one in pool])
-        found: Stops = []
+        ended: Stops = []
         for i, one in enumerate(pool):
-            known = lowest[good & (np.arange(len(pool)) != i)]
+            scores = lowest[good & (np.arange(len(pool)) != i)]
             threshold = conformal_threshold(
-                known.tolist(), [str(k) for k in range(known.size)], rate
+                scores.tolist(), [str(k) for k in range(scores.size)], rate
             )
-            found.append(stopped_at(one.watched, one.watched.scores, threshold))
-        return found
+            ended.append(stopped_at(one.watched, one.watched.scores, threshold))
+        return ended
 
     return stops
 
@@ -105,10 +105,12 @@ def restart(share: float) -> Method:
     """Mosbach et al.: a run that is no better than the trivial baseline by then has failed."""
 
     def stop(one: Candidate) -> float | None:
-        seen = np.flatnonzero(one.at <= share + 1e-9)
-        if one.baseline is None or not seen.size:
+        evaluated = np.flatnonzero(one.at <= share + 1e-9)
+        if one.baseline is None or not evaluated.size:
             return None
-        return float(one.at[seen[-1]]) if not one.values[seen[-1]] > one.baseline else None
+        return (
+            float(one.at[evaluated[-1]]) if not one.values[evaluated[-1]] > one.baseline else None
+        )
 
     return lambda pool: [stop(one) for one in pool]
 
@@ -125,11 +127,11 @@ def median_pruner(percentile: float) -> Method:
         else:
             pruner = optuna.pruners.PercentilePruner(percentile)
         study = optuna.create_study(direction="maximize", pruner=pruner)
-        found: Stops = [None] * len(pool)
+        ended: Stops = [None] * len(pool)
         rng = np.random.default_rng(len(pool))
         for i in rng.permutation(len(pool)).tolist():
-            found[i] = _trial(study, pool[i])
-        return found
+            ended[i] = _trial(study, pool[i])
+        return ended
 
     return stops
 
@@ -153,25 +155,25 @@ def halving(eta: float) -> Method:
     """Successive halving: at an eighth, a quarter and half of the run the best 1/eta go on."""
 
     def stops(pool: Sequence[Candidate]) -> Stops:
-        found: Stops = [None] * len(pool)
+        ended: Stops = [None] * len(pool)
         alive = list(range(len(pool)))
         for rung in (0.125, 0.25, 0.5):
             at = {i: _seen_by(pool[i], rung) for i in alive}
-            judged = [i for i in alive if at[i] is not None]
-            shown = {i: float(np.nan_to_num(pool[i].values[at[i]], nan=-np.inf)) for i in judged}
-            judged.sort(key=shown.__getitem__, reverse=True)
-            for i in judged[max(1, math.ceil(len(judged) / eta)) :]:
-                found[i] = float(pool[i].at[at[i]])
-            alive = [i for i in alive if found[i] is None]
-        return found
+            evaluated = [i for i in alive if at[i] is not None]
+            last = {i: float(np.nan_to_num(pool[i].values[at[i]], nan=-np.inf)) for i in evaluated}
+            evaluated.sort(key=last.__getitem__, reverse=True)
+            for i in evaluated[max(1, math.ceil(len(evaluated) / eta)) :]:
+                ended[i] = float(pool[i].at[at[i]])
+            alive = [i for i in alive if ended[i] is None]
+        return ended
 
     return stops
 
 
 def _seen_by(one: Candidate, rung: float) -> int | None:
     """The last evaluation up to a rung, None before the first."""
-    seen = np.flatnonzero(one.at <= rung + 1e-9)
-    return int(seen[-1]) if seen.size else None
+    evaluated = np.flatnonzero(one.at <= rung + 1e-9)
+    return int(evaluated[-1]) if evaluated.size else None
 
 
 METHODS: Mapping[str, Mapping[str, Method]] = {

@@ -52,12 +52,12 @@ def on_its_own_table() -> list[Published]:
         "ridge": make_pipeline(StandardScaler(), RidgeCV(np.geomspace(1e-3, 1e3, 13))),
     }
     folds = KFold(10, shuffle=True, random_state=0)
-    found = []
+    bars = []
     for name, regression in regressions.items():
-        said = cross_val_predict(regression, x, y, cv=folds)
+        predicted = cross_val_predict(regression, x, y, cv=folds)
         for bar in BARS:
-            good, run = y >= bar, said >= bar
-            found.append(
+            good, run = y >= bar, predicted >= bar
+            bars.append(
                 Published(
                     name,
                     bar,
@@ -67,4 +67,4 @@ def on_its_own_table() -> list[Published]:
                     float((~run[~good]).mean()),
                 )
             )
-    return found
+    return bars
