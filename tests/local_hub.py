@@ -21,6 +21,8 @@ import pytest
 import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
+from tests.hub_store import Commit, Repo
+
 WRITER = "hf_writerwriterwriter"
 READER = "hf_readerreaderreader"
 
@@ -48,42 +50,6 @@ def _route(command: str, path: str) -> tuple[str, re.Match[str] | None]:
         if match and re.fullmatch(method, command):
             return route, match
     return "", None
-
-
-@dataclass
-class Commit:
-    """One state of a repository."""
-
-    oid: str
-    parent: str | None
-    message: str
-    files: dict[str, bytes]
-
-
-@dataclass
-class Repo:
-    """A repository: its commits and the branches that point at them."""
-
-    private: bool = False
-    commits: dict[str, Commit] = field(default_factory=dict)
-    branches: dict[str, str] = field(default_factory=dict)
-
-    def add(self, files: dict[str, bytes], message: str, branch: str, parent: str | None) -> Commit:
-        oid = hashlib.sha1(f"{parent}{message}{len(self.commits)}".encode()).hexdigest()
-        commit = self.commits[oid] = Commit(oid, parent, message, files)
-        self.branches[branch] = oid
-        return commit
-
-    def at(self, revision: str) -> Commit | None:
-        return self.commits.get(self.branches.get(revision, revision))
-
-    def history(self, branch: str = "main") -> list[Commit]:
-        """Commits of a branch, newest first."""
-        found, oid = [], self.branches.get(branch)
-        while oid is not None:
-            found.append(self.commits[oid])
-            oid = found[-1].parent
-        return found
 
 
 @dataclass

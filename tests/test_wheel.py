@@ -56,16 +56,31 @@ def wheel(built):
 
 @pytest.fixture(scope="module")
 def base(wheel, tmp_path_factory):
-    """An environment with the wheel, installed by pip, and its base dependencies alone.
+    """An environment with the wheel, installed by pip, and its base dependencies alone."""
+    return installed(tmp_path_factory.mktemp("base"), str(wheel))
 
-    Those are linked from the environment of the tests, so that no network is needed.
+
+@pytest.fixture(scope="module")
+def editable(tmp_path_factory):
+    """The same with the checkout, installed in the editable way of `make test`."""
+    return installed(tmp_path_factory.mktemp("editable"), "--editable", str(ROOT))
+
+
+def installed(folder: Path, *what: str) -> Path:
+    """Folder of the commands of a new environment that pip installs `what` into.
+
+    Dependencies are linked from the environment of the tests, so that no network is needed.
     """
-    folder = tmp_path_factory.mktemp("base")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = str(folder / "bin" / "python")
     pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", str(wheel)], check=True, timeout=120)
     (site,) = folder.glob("lib/python3*/site-packages")
+    for builder in ("hatchling", "editables"):
+        link(distribution(builder), site)
+        for dependency in required(distribution(builder)).values():
+            link(dependency, site)
+    install = [*pip, "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*install, *what], check=True, timeout=120)
     (ours,) = site.glob("hf_ftrisk-*.dist-info")
     for dependency in required(Distribution.at(ours)).values():
         link(dependency, site)
@@ -98,30 +113,47 @@ def link(dependency: Distribution, site: Path) -> None:
             target.symlink_to(dependency.locate_file(top))
 
 
-@pytest.mark.slow
-def test_a_card_is_rendered_from_the_installed_templates(wheel, tmp_path):
-    unpacked = tmp_path / "site"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(unpacked)
-    elsewhere = tmp_path / "elsewhere"
+def probed(python: str, elsewhere: Path, **environment: str) -> dict:
+    """What `_PROBE` finds in a folder that is no checkout."""
     elsewhere.mkdir()
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", _PROBE],
+        [python, "-c", _PROBE],
         cwd=elsewhere,
-        env={**os.environ, "PYTHONPATH": str(unpacked)},
+        env=outside | environment,
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
     )
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def template_names() -> list[str]:
+    return sorted(path.name for path in (ROOT / "model_card_templates").iterdir())
+
+
+@pytest.mark.slow
+def test_a_card_is_rendered_from_the_installed_templates(wheel, tmp_path):
+    unpacked = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(unpacked)
+    found = probed(sys.executable, tmp_path / "elsewhere", PYTHONPATH=str(unpacked))
     assert found["package"] == str(unpacked / "hf_ftrisk")
     assert found["templates"] == str(unpacked / "hf_ftrisk" / "model_card_templates")
-    checkout = sorted(path.name for path in (ROOT / "model_card_templates").iterdir())
-    assert found["names"] == checkout
+    assert found["names"] == template_names()
     assert "## Fine-tuning risk: predicted to end well (GO)" in found["card"]
     assert found["reference"] > 0
     assert found["torch"] is False
+
+
+@pytest.mark.slow
+def test_an_editable_install_finds_the_checkouts_templates(editable, tmp_path):
+    found = probed(str(editable / "python"), tmp_path / "elsewhere")
+    assert found["package"] == str(ROOT / "hf_ftrisk")
+    assert Path(found["templates"]).resolve() == ROOT / "model_card_templates"
+    assert found["names"] == template_names()
+    assert "## Fine-tuning risk: predicted to end well (GO)" in found["card"]
 
 
 @pytest.mark.slow

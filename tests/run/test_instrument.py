@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from pathlib import Path
 
@@ -18,19 +17,8 @@ from hf_ftrisk.run.options import NoGo, RunOptions, WrongUsage
 from hf_ftrisk.run.script import run_script
 from hf_ftrisk.run.training import own_goals
 from tests.probing.models import bert, bert_trainer, lora, trained
+from tests.run.trainings import ACCURACY, options, trainer_of
 from tests.tiny_data import weights_hash
-
-ACCURACY = Goal.parse("eval_accuracy>=0.8")
-
-
-def options(**changes) -> RunOptions:
-    settings = {"goals": (ACCURACY,), "budget": 0.25, "seeds": 1, "action": "warn"}
-    return RunOptions(**(settings | changes))
-
-
-def trainer_of(folder: Path, **settings):
-    settings.setdefault("max_steps", 24)
-    return bert_trainer(folder, eval_strategy="steps", eval_steps=6, **settings)
 
 
 def detached(folder: Path):
@@ -41,17 +29,6 @@ def detached(folder: Path):
     return trainer_of(
         folder, model=lora(model, task_type="SEQ_CLS"), optimizers=(optimizer, scheduler)
     )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    """Models of 16 dimensions gain nothing from threads, which wait for each other under load."""
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def said() -> list[str]:
-    return []
 
 
 def test_weights_and_log_are_those_of_a_run_without_it(tmp_path, said):
@@ -292,64 +269,6 @@ def test_a_trainer_that_measures_nothing_is_trained_and_its_steps_are_seen(tmp_p
     assert (before.verdict, before.cost.spent_steps) == ("UNDECIDED", 3)
     assert before.cost.full_seconds > 0
     assert RiskReport.load(tmp_path / "r" / "watch.json").run.last_step == 12
-
-
-# --- trackers ------------------------------------------------------------------------------------
-
-
-def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Everything TensorBoard was given, name -> (step, value), without wall-clock times."""
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found: dict[str, list[tuple[int, float]]] = {}
-    for file in sorted(folder.rglob("events.out.tfevents.*")):
-        log = EventAccumulator(str(file))
-        log.Reload()
-        for name in log.Tags()["scalars"]:
-            if not name.endswith(("runtime", "per_second")):
-                found.setdefault(name, []).extend((e.step, e.value) for e in log.Scalars(name))
-    return found
-
-
-def test_a_tracker_is_told_of_the_training_alone_and_of_its_forecasts(tmp_path, said, monkeypatch):
-    pytest.importorskip("tensorboard")
-
-    def tracked(name: str, watched: bool) -> dict[str, list[tuple[int, float]]]:
-        monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / name))
-        trainer = trainer_of(tmp_path, report_to=["tensorboard"])
-        if watched:
-            with instrumented(options(), said.append):
-                trainer.train()
-        else:
-            trainer.train()
-        return scalars(tmp_path / name)
-
-    plain, watched = tracked("plain", watched=False), tracked("watched", watched=True)
-    assert [step for step, _ in plain["train/loss"]] == list(range(1, 25))
-    ours = {name for name in watched if "ftrisk/" in name}
-    assert ours
-    assert {name: watched[name] for name in watched if name not in ours} == plain
-
-
-@pytest.mark.parametrize(
-    ("tracker", "log"),
-    [("tensorboard", "*tfevents*"), ("wandb", "*.wandb"), ("trackio", "*.db")],
-)
-def test_a_preflight_alone_tells_a_tracker_nothing(tmp_path, said, monkeypatch, tracker, log):
-    board = Path(os.environ["TRACKIO_DIR"])
-    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(board))
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    module = pytest.importorskip(tracker)
-    trainer = trainer_of(tmp_path, report_to=[tracker], project="preflight-alone")
-    before = set(board.rglob(log))
-    with instrumented(options(watch=False), said.append) as instruments:
-        instruments._begin(trainer, resumed=False)
-        assert set(board.rglob(log)) == before
-        trainer.train()
-    if tracker == "wandb":
-        module.finish()  # the Trainer leaves its run open, and a later test's would go on in it
-    assert set(board.rglob(log)) > before
 
 
 # --- options -------------------------------------------------------------------------------------
