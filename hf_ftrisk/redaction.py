@@ -33,6 +33,8 @@ _SECRET = (
     r"[_-]?(?:access[_-]?)?(?:key|signature)|credentials?|authorization|cookie)"
 )
 _VALUE = r"(?:'[^']*'|\"[^\"]*\"|(?:bearer |basic |token )?[^\s,;'\"]+)"
+# A word that is none: of eight characters or more, letters and digits.
+_MIXED = r"(?=[\w./+=-]*\d)(?=[\w./+=-]*[A-Za-z])[\w./+=-]{8,}"
 _SCHEMES = (
     r"(?:s3[an]?|gs|gcs|abfss?|wasbs?|adl|az|azure|oss|cosn?|r2|b2|swift|hdfs|webhdfs|viewfs|dbfs|"
     r"file|smb|nfs|ftps?|sftp|ssh|scp|rsync|git\+ssh|jdbc|odbc|sqlite|postgres(?:ql)?|mysql|mariadb|"
@@ -44,30 +46,38 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, word in (
         # --- tokens
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|$)", "[token]"),
-        (r"(?i)https?://hooks\.slack\.com/\S+|https?://discord(?:app)?\.com/api/webhooks/\S+",
+        (r"(?i)(?:https?://)?(?:hooks\.slack|discord(?:app)?)\.com/(?:services|workflows|api/webhooks)/\S+",
          "[token]"),
         (r"(?<=://)[^/\s@\[\]]+@", ""),
         (rf"(?i)(?<![A-Za-z0-9-])--?(?:[\w-]*-)?{_SECRET}(?: +|=){_VALUE}", "[token]"),
-        (rf"(?i)(?<![A-Za-z0-9])['\"]?(?:[\w.-]*[_.-])?{_SECRET}(?:[_-]id)?['\"]?\s*(?:=>|:=|=|:)\s*"
+        (rf"(?i)(?<![A-Za-z0-9])['\"]?(?:[\w.-]*[_.-])?{_SECRET}(?:[_-](?:id|key))?['\"]?\s*(?:=>|:=|=|:)\s*"
          rf"{_VALUE}", "[token]"),
         (rf"(?i)(?<![A-Za-z0-9])(?:[\w.-]*(?:password|passwd|pwd)|(?:[\w.-]*[_.-])?pass)=\s*{_VALUE}",
          "[token]"),
         (rf"(?<![A-Za-z0-9])[A-Za-z]+(?:Key|Token|Secret|Password|Signature)\s*[=:]\s*{_VALUE}",
          "[token]"),
-        (r"(?i)(?<![A-Za-z0-9])(?:bearer|basic) [\w.~+/=-]{8,}", "[token]"),
+        # A variable of the environment, and a secret that is told in words.
+        (rf"(?<![A-Za-z0-9])[A-Z][A-Z0-9_]*(?:KEY|PASS|DSN)['\"]?\s*[=:]\s*{_VALUE}", "[token]"),
+        (rf"(?<![A-Za-z0-9])[A-Z][A-Z0-9]*_[A-Z0-9_]*(?:KEY|TOKEN|SECRET|PASS(?:WORD)?) +{_MIXED}",
+         "[token]"),
+        (rf"(?i)(?<![A-Za-z0-9])(?:token|password|passwd|passphrase|secret|api[ _-]?key|login)"
+         rf"(?: is|:)? +{_MIXED}|(?<![A-Za-z0-9])pass: +{_MIXED}", "[token]"),
+        (rf"(?i)['\"]key['\"]\s*:\s*['\"]{_MIXED}['\"]", "[token]"),
+        (r"(?i)(?<![A-Za-z0-9])(?:bearer|basic)[ =:]+[\w.~+/=-]{8,}", "[token]"),
         (r"(?i)(?<=[?&])[\w.-]*(?:sig|signature|key|token|code|credential)=[^&\s]+", "[token]"),
         # Documented beginnings, whatever is joined to them by an underscore.
         (r"(?<![A-Za-z0-9])(?:hf|api_org)_[A-Za-z0-9]{8,}[\w-]*", "[token]"),
         (r"(?<![A-Za-z0-9])(?:gh[opsru]_|github_pat_|glpat-|gldt-|npm_|pypi-|dop_v1_|shpat_|"
          r"xox[a-z]-|xapp-|sq0[a-z]{3}-|dckr_pat_|nvapi-|r8_|lsv2_|pplx-|gsk_|"
-         r"wandb_v1_|hv[sbr]\.|AGE-SECRET-KEY-)[\w-]{10,}",
+         r"whsec_|wandb_v1_|hv[sbr]\.|AGE-SECRET-KEY-)[\w-]{10,}",
          "[token]"),
         (r"(?<![A-Za-z0-9])(?:sk|pk|rk|ak)[-_](?=[\w-]*\d)[\w-]{16,}", "[token]"),
         (r"(?<![A-Za-z0-9])(?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{12,}\w*", "[token]"),
         (r"(?<![A-Za-z0-9])(?:AIza|ya29\.|SG\.|AC(?=[0-9a-f]{32}))[\w.-]{20,}", "[token]"),
         (r"(?<![A-Za-z0-9])eyJ[\w-]{8,}(?:\.[\w-]*){0,2}", "[token]"),
+        (r"(?<!\d)\d{8,10}:AA[\w-]{30,}", "[token]"),
         # Keys of Weights & Biases, Comet and others; a commit stands behind an @.
-        (r"(?<![@A-Za-z0-9-])(?:0x|dapi|key-)?[0-9a-f]{32,64}(?![A-Za-z0-9])", "[token]"),
+        (r"(?<![@A-Za-z0-9-])(?:0x|dapi|key-|SK)?[0-9a-f]{32,64}(?![A-Za-z0-9])", "[token]"),
         # A secret key of AWS without its name: forty characters of base64, mixed.
         (r"(?<![A-Za-z0-9/+=-])(?=[a-z0-9/+]*[A-Z])(?=[A-Z0-9/+]*[a-z])(?=[A-Za-z/+]*\d)"
          r"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])", "[token]"),
@@ -86,23 +96,30 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"\\\\{_PART}+(?:\\{_PART}+)+{_ON_WINDOWS}", "[path]"),
         (rf"(?<![A-Za-z0-9/.\]])(?:~[\w.-]*|\.{{1,2}})/(?:{_PART}|/)+{_ON}", "[path]"),
         (rf"(?<![A-Za-z0-9/\]])/{_PART}+/(?:{_PART}|/)*{_ON}", "[path]"),
+        (rf"(?<![A-Za-z0-9/\]])/{_PART}+(?: {_PART}+){{1,2}}/(?:{_PART}|/)*{_ON}", "[path]"),
+        (rf"(?<=\d)/(?:home|root|mnt|scratch|Users)/(?:{_PART}|/)*{_ON}", "[path]"),
         (r"(?<![A-Za-z0-9/\]])/(?:home|root|tmp|mnt|data|scratch|workspaces?|content|Users|Volumes|var|"
          r"opt|srv|etc|usr|private|media|export|gpfs|lustre|nfs|dbfs|kaggle|work|project)\b",
          "[path]"),
-        (r"\$\{?(?:HOME|TMPDIR|SCRATCH|WORK|USERPROFILE|PWD)\}?(?:[/\\]\S*)?|%USERPROFILE%\S*",
-         "[path]"),
+        (r"\$\{?(?:HOME|TMPDIR|SCRATCH|WORK|USERPROFILE|PWD)\}?(?:[/\\]\S*)?|%USERPROFILE%\S*|"
+         r"\$\{?[A-Z_][A-Z0-9_]*\}?[/\\]\S*|%[A-Z]+%[/\\]\S*", "[path]"),
         (rf"(?<![\w/:.\]-])(?:[\w.-]+/)*[\w.-]+{_DATA_FILE}\b(?![\w/])", "[file]"),
         # --- addresses
         (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*:[^\s\d][^\s]*", "[address]"),
         (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b", "[address]"),
+        (r"(?i)(?<![A-Za-z0-9])(?:ssh|scp|sftp|rsync) [^,;]*?[\w.-]+@[\w.-]+(?::\S*)?", "[address]"),
         (r"(?<![A-Za-z0-9.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])(?::\d+)?", "[address]"),
         (r"(?<![A-Za-z0-9:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])", "[address]"),
         (r"(?i)(?<![A-Za-z0-9.])(?:[\w-]+\.)+(?:local|internal|intranet|corp|lan|localdomain|home\.arpa)"
          r"(?::\d+)?(?![\w.]*\w)", "[address]"),
+        (r"(?<![A-Za-z0-9-])ip(?:-\d{1,3}){4}(?![A-Za-z0-9-])", "[address]"),
     )
 )  # fmt: skip
-_V6 = re.compile(
-    r"(?<![A-Za-z0-9:.])\[?(?P<address>[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)(?:%\w+)?(?:\]:\d+|\]?)(?![\w:])"
+_V6_ALONE = r"\[?(?P<address>[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)(?:%\w+)?(?:\]:\d+|\]?)(?![\w:])"
+# One by itself first: the word before a colon may be the beginning of an address.
+_V6 = (
+    re.compile(rf"(?<![A-Za-z0-9:.]){_V6_ALONE}"),
+    re.compile(rf"(?<=[A-Za-z_][:=]){_V6_ALONE}"),
 )
 # Names so common that they are words, not a person or a machine.
 _COMMON_NAMES = frozenset(
@@ -115,7 +132,8 @@ def clean_text(text: object, limit: int = MAX_TEXT) -> str:
     line = printable(text, limit=8 * limit)
     for pattern, word in _REPLACED:
         line = pattern.sub(word, line)
-    line = _V6.sub(_without_v6, line)
+    for address in _V6:
+        line = address.sub(_without_v6, line)
     for name in _own_names():
         line = re.sub(
             rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "[name]", line, flags=re.I

@@ -61,6 +61,8 @@ def test_private_text_is_replaced(own_names, text, clean):
         "loss 0.53/0.61 at 1.5e-5, torch 2.13.0",
         "https://huggingface.co/me/model",
         "90 % interval, and/or n/a",
+        "WANDB_API_KEY not set, the token is missing, std::vector, key: value",
+        "100 tokens/s, text_key=text, label key = label",
         "\u8bad\u7ec3 \u00e9t\u00e9",
         "zachariasson",
     ],

@@ -1,4 +1,4 @@
-"""Forty kinds of secret in every text a report or a run has: none is among the bytes that leave.
+"""Seventy kinds of secret in every text a report or a run has: none is among the bytes that leave.
 
 The places are found by walking the dataclasses, so a field that is added later is tried too.
 """
@@ -82,6 +82,25 @@ SECRETS = [
     f"wJalrXUtnFEMI/{MARK}K7MDENGbPxRfiCYEXA",
     f"arn:aws:iam::123456789012:user/{MARK}",
     f"%2Fhome%2F{MARK}%2Fx",
+    f"whsec_{MARK}abcdefghijkl",
+    f"WANDB_API_KEY {MARK}",
+    f"wandb login {MARK}aaaaaaaaaaaaaaaa",
+    f"secret_key={MARK}",
+    f"AZURE_STORAGE_KEY={MARK}",
+    f"CLEARML_API_SECRET_KEY: {MARK}",
+    f"LDAPPASS={MARK}",
+    f"bearer={MARK}abcdefgh",
+    f"the password is {MARK}",
+    f"pass: {MARK}",
+    f'{{"key": "{MARK}abcdefgh"}}',
+    f"123456789:AA{MARK}abcdefghijklmnopqrstuv",
+    f"discord.com/api/webhooks/1/{MARK}",
+    f"ssh -p 22 {MARK}@login1:x",
+    f"/my data/{MARK}/x",
+    f"${{DATA_DIR}}/{MARK}",
+    f"$DATA/{MARK}/x",
+    f"%APPDATA%\\{MARK}",
+    f"1/home/{MARK}/x",
 ]
 FIXED = {"stage", "severity", "kind", "status", "draws", "weights", "identified"}
 FIXED |= {"regime_probabilities", "way"}
@@ -91,6 +110,9 @@ ADDRESSES = [
     "[2001:db8::7334]:8080",
     "fe80::7334%eth0",
     "aa:bb:cc:dd:ee:7f",
+    "node:2001:db8::7334",
+    "ip-10-11-73-34",
+    "ip-10-11-73-34.ec2.internal",
 ]
 
 
