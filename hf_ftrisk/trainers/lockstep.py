@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 # A rank that fails says so at once; one that says nothing for this long was killed.
 _WORD_SECONDS = 3.0
+# All ranks have met just before a group is made: one that is not there after this long was killed.
+_MAKING_SECONDS = 30.0
 _sessions = 0  # counts up equally on every rank: keys of one pre-flight never meet another's
 
 
@@ -138,12 +140,15 @@ class Lockstep:
 def _new_group(timeout: datetime.timedelta) -> Any:
     """A group of all ranks, once all of them are there.
 
-    A new group waits out its whole timeout for a rank that is gone; the connections of a gloo
-    group that is there already tell at once.
+    Making a group waits out its timeout for a rank that is gone; the connections of a gloo group
+    that is there already tell at once. So all meet first, and what is left to wait is short.
     """
-    if dist.get_backend() == dist.Backend.GLOO:
-        dist.monitored_barrier(timeout=timeout)
-    return dist.new_group(timeout=timeout)
+    if dist.get_backend() != dist.Backend.GLOO:
+        return dist.new_group(timeout=timeout)
+    dist.monitored_barrier(timeout=timeout)
+    group = dist.new_group(timeout=min(timeout, datetime.timedelta(seconds=_MAKING_SECONDS)))
+    dist.distributed_c10d._set_pg_timeout(timeout, group)
+    return group
 
 
 def _peer_failed(why: str) -> PeerFailedError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults.ranks import free_port, one_killed
+from benchmarks.faults.ranks import BOUND, free_port, one_killed
 from hf_ftrisk.errors import PeerFailedError
 from hf_ftrisk.trainers.ranks import WENT_AWAY, is_lost_peer, note_lost_peer, peers_present
 from tests.trainers.one_goes import TIMEOUT
@@ -52,9 +52,8 @@ def test_another_error_of_theirs_is_given_none():
     assert not hasattr(error, "__notes__")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("moment", "victim"), [("before", 1), ("inside", 0)])
-def test_a_rank_that_is_killed_ends_the_lockstep_of_the_other_with_the_reason(moment, victim):
+def heard_by_both(moment, victim):
+    """What each rank says, where the one that is told to goes at a moment."""
     port = str(free_port())
     ranks = [
         subprocess.Popen(
@@ -68,14 +67,28 @@ def test_a_rank_that_is_killed_ends_the_lockstep_of_the_other_with_the_reason(mo
         )
         for rank in (0, 1)
     ]
-    heard = [rank.communicate(timeout=120)[0] for rank in ranks]
-    seconds, _, said = heard[1 - victim].partition(" ")
+    return [rank.communicate(timeout=120)[0] for rank in ranks]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "victim"), [("before", 1), ("making", 0), ("making", 1), ("inside", 0)]
+)
+def test_a_rank_that_is_killed_ends_the_lockstep_of_the_other_with_the_reason(moment, victim):
+    seconds, _, said = heard_by_both(moment, victim)[1 - victim].partition(" ")
     assert f"the pre-flight ended because {WENT_AWAY}" in said
     assert float(seconds) < TIMEOUT / 2
 
 
 @pytest.mark.slow
+def test_a_rank_that_is_slow_is_waited_for_longer_than_the_making_of_the_group():
+    for said in heard_by_both("slow", victim=1):
+        assert said.endswith("nothing happened\n")
+
+
+@pytest.mark.slow
 def test_a_rank_that_is_killed_in_a_watched_run_is_named_below_the_error_of_the_other():
-    seconds, said = one_killed("look 5", victim=1, later=0.05)
-    assert seconds is not None
-    assert WENT_AWAY in said
+    survivor = one_killed("look 5", victim=1, later=0.05)
+    assert WENT_AWAY in survivor.output
+    assert survivor.own_seconds is not None
+    assert survivor.own_seconds <= BOUND
