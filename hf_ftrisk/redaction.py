@@ -107,7 +107,7 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         # --- addresses
         (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*:[^\s\d][^\s]*", "[address]"),
         (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b", "[address]"),
-        (r"(?i)(?<![A-Za-z0-9])(?:ssh|scp|sftp|rsync) [^,;]*?[\w.-]+@[\w.-]+(?::\S*)?", "[address]"),
+        (r"(?i)\b(?:ssh|scp|sftp|rsync) [^,;]*?[\w.-]+@[\w.-]+(?::\S*)?", "[address]"),
         (r"(?<![A-Za-z0-9.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])(?::\d+)?", "[address]"),
         (r"(?<![A-Za-z0-9:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])", "[address]"),
         (r"(?i)(?<![A-Za-z0-9.])(?:[\w-]+\.)+(?:local|internal|intranet|corp|lan|localdomain|home\.arpa)"
