@@ -85,8 +85,9 @@ def run(
     goal: Annotated[
         list[str] | None,
         typer.Option(
-            help="What is good, such as 'eval_accuracy>=0.85'; may be repeated: a Trainer takes "
-            "the first that it evaluates. If not given, its metric_for_best_model, else eval_loss."
+            help="What makes a run good, such as 'eval_accuracy>=0.85'; may be repeated: a Trainer "
+            "takes the first that it evaluates. If not given, its metric_for_best_model, else "
+            "eval_loss."
         ),
     ] = None,
     kind: Kind = None,
@@ -103,7 +104,7 @@ def run(
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Gain that is not worth the rest of a run, in the metric's units."),
+        typer.Option(help="Gain that is too small to train on for, in the metric's units."),
     ] = None,
     action: Annotated[
         Literal["stop", "warn"],

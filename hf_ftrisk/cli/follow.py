@@ -33,7 +33,7 @@ def follow(
         Path, typer.Argument(metavar="OUTPUT_DIR", help="Folder that the job writes to.")
     ],
     goal: Annotated[
-        str | None, typer.Option(help="What is good, such as 'eval_accuracy>=0.85'.")
+        str | None, typer.Option(help="What makes a run good, such as 'eval_accuracy>=0.85'.")
     ] = None,
     kind: Kind = None,
     history: Annotated[Path | None, typer.Option(help="Run history to forecast from.")] = None,
@@ -147,8 +147,9 @@ def _line(replay: Replay) -> str:
     if replay.looks:
         look = replay.looks[-1]
         text += (
-            f"; {goal.metric} {'-' if look.observed is None else value(look.observed, goal)}; end "
-            f"{value(look.mean, goal)} (90 %: {value(look.low, goal)} to {value(look.high, goal)})"
+            f"; {goal.metric} {'-' if look.observed is None else value(look.observed, goal)}; "
+            f"forecast {value(look.mean, goal)} "
+            f"(90 %: {value(look.low, goal)} to {value(look.high, goal)})"
         )
         if look.prob_good is not None:
             text += f"; P(good) {look.prob_good:.2f}"

@@ -54,8 +54,8 @@ def replay(
     goal: Annotated[
         str | None,
         typer.Option(
-            help="What is good, such as 'eval_accuracy>=0.85'; if not given, an accuracy, else "
-            "another score, else eval_loss, against its trivial baseline."
+            help="What makes a run good, such as 'eval_accuracy>=0.85'; if not given, an accuracy, "
+            "else another score, else eval_loss, against its trivial baseline."
         ),
     ] = None,
     kind: Kind = None,
@@ -84,7 +84,7 @@ def replay(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help="Gain that is not worth the rest of a run, in the metric's units; if not given, "
+            help="Gain that is too small to train on for, in the metric's units; if not given, "
             "one point of a rate, 2 % of a loss."
         ),
     ] = None,

@@ -99,7 +99,7 @@ def stays_far_below(record: RunRecord, goal: Goal) -> str | None:
     best = values.max() if goal.greater_is_better else values.min()
     return (
         f"{goal.metric} began at {values[0]:.4g}, far below the trivial {trivial:.4g}, and is at "
-        f"best {best:.4g} at step {int(steps[-1])} of {record.max_steps}: no recorded run that "
-        f"ended better than its trivial predictor had come up by less than {SLOWEST_GOOD:.0%} of "
-        "that way by then, and no loss falls"
+        f"best {best:.4g} at step {int(steps[-1])} of {record.max_steps}. By then each recorded "
+        "run that began so and ended better than its trivial predictor had gone at least "
+        f"{SLOWEST_GOOD:.0%} of the way up to it; here no loss falls either"
     )

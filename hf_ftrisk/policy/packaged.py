@@ -159,7 +159,7 @@ def reference_rule(
         scores=reference.scores,
         caution=caution,
         source=f"{reference.runs} packaged runs of {reference.n_data_sets} other data sets, not of "
-        f"this task; on data sets left out at most {measured:.1%} of good runs fell below",
+        f"this task; on data sets left out at most {measured:.1%} of good runs fell below it",
     )
 
 

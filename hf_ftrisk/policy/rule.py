@@ -296,13 +296,14 @@ class StoppingRule:
             return None
         if record.progress < FIRST_SHARE:
             return (
-                "it is calibrated on runs of other tasks, which says nothing before "
+                "its threshold comes from runs of other tasks, which were not judged before "
                 f"{FIRST_SHARE:.0%} of a run"
             )
         if began_far_below(record, self.goal):
             return (
-                "it is calibrated on runs of other tasks, which began near their trivial baseline; "
-                f"this one began far below its own of {record.baseline(self.goal):.4g}"
+                "its threshold comes from runs of other tasks, which began near their trivial "
+                "baseline; this one began far below its trivial baseline of "
+                f"{record.baseline(self.goal):.4g}"
             )
         return None
 

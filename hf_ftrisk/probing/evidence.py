@@ -214,8 +214,8 @@ def told_by_the_data(decomposition: RiskDecomposition) -> RiskDecomposition:
     if p * (1.0 - q) >= MIN_SUPPORT * q * (1.0 - p):
         return decomposition
     why = (
-        "the evaluations do not show which part of the risk deeper probing would remove: the "
-        f"probability of {regime} is {p:.2f}, and is {q:.2f} by the size of the risk alone"
+        "the evaluations do not show which part of the risk deeper probing would remove: with them "
+        f"the probability of {regime} is {p:.2f}, from the size of the risk alone {q:.2f}"
     )
     return replace(
         decomposition,

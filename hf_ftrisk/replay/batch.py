@@ -38,7 +38,7 @@ class ReplayOptions:
         false_stop_rate: allowed chance that a good run is stopped.
         rule: name of the stopping rule, of `hf_ftrisk.policy.RULES`.
         finish: also show where the run would have been finished for want of gain.
-        tolerance: gain that is not worth the rest of a run, in the metric's units; None: one point
+        tolerance: gain that is too small to train on for, in the metric's units; None: one point
             of a rate, 2 % of a loss.
     """
 

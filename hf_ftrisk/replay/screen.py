@@ -86,7 +86,7 @@ def _limits(replay: Replay, values: np.ndarray) -> tuple[float, float]:
 def _legend(replay: Replay, limit: float | None, width: int, color: bool) -> str:
     parts = [(_RUN, "⣀⡠ ", printable(replay.goal.metric, 30))]
     if replay.looks:
-        parts.append((_BAND, "⣀⡠ ", "90 % band of the end, as forecast at each step"))
+        parts.append((_BAND, "⣀⡠ ", "forecast of the outcome at each step, 90 %"))
     if limit is not None:
         name = "target" if replay.goal.target is not None else "trivial baseline"
         parts.append((_LINE, "··· ", f"{name} {value(limit, replay.goal)}"))

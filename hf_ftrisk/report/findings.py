@@ -118,7 +118,7 @@ class Finish:
         expected_gain: expected gain of the rest, in the metric's units; None where only the
             target counted.
         most_gain: gain not exceeded with 90 % probability; None where it is beyond what is told.
-        tolerance: gain that was not worth the rest, in the metric's units.
+        tolerance: gain that was too small to train on for, in the metric's units.
         reason: why, with the numbers.
     """
 

@@ -35,7 +35,7 @@ class RunOptions:
         action: ``"stop"``: a no-go is not started and a poor run is stopped; ``"warn"``: say so.
         rule: name of the stopping rule, of `hf_ftrisk.policy.RULES`.
         finish: end a run that has nothing more to gain, see `FineTuneRiskCallback`; None: do not.
-        tolerance: gain that is not worth the rest of a run, in the metric's units; None: one
+        tolerance: gain that is too small to train on for, in the metric's units; None: one
             point of a rate, 2 % of a loss.
         report_dir: folder the reports are written to, created at once; None: none are written.
         history: file of the run history, created at once; ``"default"``: the one that is kept by

@@ -75,7 +75,7 @@ class FineTuneRiskCallback(TrainerCallback):
             holds and the forecast keeps it; ``"anneal"``: like ``"gain"``, but the learning rate
             first falls to zero over a tenth of the steps so far; None: it is only told
             (docs/guides/finishing.md).
-        tolerance: gain that is not worth the rest of a run, in the metric's units; None: one
+        tolerance: gain that is too small to train on for, in the metric's units; None: one
             point of a rate, 2 % of a loss.
         to_stderr: write to standard error: for programs that do not know of this callback.
         log_history: also write the forecasts into ``state.log_history``, and tell every callback

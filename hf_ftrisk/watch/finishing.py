@@ -33,7 +33,8 @@ class Finisher:
         goal: what the run is judged by.
         runs: completed runs of the same task.
         way: how it would end; None: nobody asked, and it is told as a hint.
-        tolerance: gain that is not worth the rest, in the metric's units; None: the usual one.
+        tolerance: gain that is too small to train on for, in the metric's units; None: the usual
+            one.
         announced: what was said.
     """
 

@@ -184,7 +184,7 @@ class Watcher:
             false_stop_rate: allowed chance that a good run is stopped.
             forecasts: whether the goal's metric is measured on the way at all.
             finish: how the run ends when it has nothing more to gain; None: it does not.
-            tolerance: gain that is not worth the rest, in the metric's units.
+            tolerance: gain that is too small to train on for, in the metric's units.
         """
         forecaster = Forecaster.default(runs or None)
         watcher = cls(

@@ -159,7 +159,7 @@ def test_nothing_is_stopped_earlier_than_the_packaged_runs_were_looked_at(packag
     ruling = rule.judge(early)
     assert ruling.verdict is Verdict.UNDECIDED
     assert ruling.threshold is None
-    assert "which says nothing before 5% of a run" in ruling.reason
+    assert "which were not judged before 5% of a run" in ruling.reason
     assert rule.threshold(early.prefix(40)) is None
     assert rule.threshold(replace(early, max_steps=800)) is not None
 
@@ -171,7 +171,7 @@ def test_a_run_that_began_far_below_its_baseline_is_not_judged_by_packaged_ones(
     ruling = rule.judge(many_classes)
     assert ruling.verdict is Verdict.UNDECIDED
     assert ruling.threshold is None
-    assert "this one began far below its own of 0.2" in ruling.reason
+    assert "this one began far below its trivial baseline of 0.2" in ruling.reason
     assert replace(rule, caution=1.0).threshold(many_classes) is not None
     assert rule.threshold(replace(many_classes, baselines={"eval_accuracy": 0.02})) is not None
 

@@ -162,5 +162,5 @@ def test_probes_that_began_far_below_their_baseline_are_not_judged_by_packaged_r
     poor = [0.04] * len(probes)
     ruling = judged(poor, probes, by=packaged, baseline=0.2)  # the records do not know it
     assert ruling.verdict is Verdict.UNDECIDED
-    assert "this one began far below its own of 0.2" in ruling.reason
+    assert "this one began far below its trivial baseline of 0.2" in ruling.reason
     assert judged(poor, probes, by=packaged, baseline=0.01).verdict is Verdict.NO_GO

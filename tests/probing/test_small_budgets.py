@@ -79,4 +79,4 @@ def test_a_regime_that_the_prior_alone_names_is_not_named() -> None:
     """Every simulated run ends at 0.9: no part of the risk is intrinsic."""
     report = probed(0.3)
     assert report.decomposition.regime == "unidentified"
-    assert any("by the size of the risk alone" in note for note in report.notes)
+    assert any("from the size of the risk alone" in note for note in report.notes)

@@ -25,7 +25,7 @@ def test_a_plot_is_as_wide_as_it_was_asked_to_be_and_names_its_lines(stopped):
     assert max(map(len, lines)) == 70
     legend = lines[12:]
     assert [" ".join(line.split()[1:]) for line in legend] == [
-        "eval_accuracy ⣀⡠ 90 % band of the end, as forecast at each step",
+        "eval_accuracy ⣀⡠ forecast of the outcome at each step, 90 %",
         f"trivial baseline 0.438 ⡇ stopped at {stopped.stopped_at}",
     ]
 

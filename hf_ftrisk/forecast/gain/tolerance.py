@@ -1,4 +1,4 @@
-"""The gain that matters: what is not worth the rest of a run."""
+"""The gain that matters: what is too small to train on for."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def checked_tolerance(tolerance: float, goal: Goal | None = None) -> float:
     if isinstance(tolerance, bool) or not math.isfinite(tolerance) or tolerance <= 0:
         units = "the goal's metric" if goal is None else goal.metric
         raise ValueError(
-            f"tolerance must be a finite number above 0, in units of {units}: the gain that "
-            f"is not worth the rest of a run; got {tolerance!r}"
+            f"tolerance must be a finite number above 0, in units of {units}: the gain that is "
+            f"too small to train on for; got {tolerance!r}"
         )
     return float(tolerance)
 
