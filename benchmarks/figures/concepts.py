@@ -63,6 +63,8 @@ def guarantee(path: Path) -> Path:
     finish(third, "3. New runs, held against it at every look")
     for axes in (first, third):
         axes.set(xlabel="share of the run seen", ylabel="P(good)", ylim=(-0.03, 1.03))
+    # Room for the legend below the runs.
+    third.set(ylim=(-0.4, 1.03), yticks=np.linspace(0.0, 1.0, 6))
     return write_figure(figure, path)
 
 

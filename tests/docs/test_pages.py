@@ -58,3 +58,12 @@ def test_a_page_of_use_holds_no_table_that_a_benchmark_writes(page: Path) -> Non
 @pytest.mark.parametrize("page", sorted(DOCS.glob("evidence/*.md")), ids=lambda page: page.stem)
 def test_a_long_table_of_evidence_is_a_file_beside_its_page(page: Path) -> None:
     assert max(rows_of_tables(page.read_text(encoding="utf-8")), default=0) <= MAX_ROWS
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
+def test_the_tests_and_benchmarks_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    files = set(re.findall(r"\b(?:tests|benchmarks|examples)/[\w/]+\.(?:py|ipynb)", text))
+    modules = [name.replace(".", "/") for name in re.findall(r"python -m (benchmarks[.\w]+)", text)]
+    files |= {name + ".py" if (ROOT / f"{name}.py").exists() else name for name in modules}
+    assert not {name for name in files if not (ROOT / name).exists()}
