@@ -1,4 +1,4 @@
-"""JSON from a file that somebody else may have written: bounded, and never waited for."""
+"""A file, and JSON in one, that somebody else may have written: bounded, and never waited for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,22 @@ from typing import Any
 MAX_BYTES = 256 << 20
 
 
+def read_bytes(file: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """The content of a file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        OSError: it may not be read.
+        ValueError: a pipe or device, or larger than `max_bytes`.
+    """
+    facts = file.stat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise ValueError(f"{file} is not a regular file")
+    if facts.st_size > max_bytes:
+        raise ValueError(f"{file} has {facts.st_size:,} bytes, more than {max_bytes:,}")
+    return file.read_bytes()
+
+
 def read_json(file: Path) -> Any:
     """The content of a JSON file.
 
@@ -18,14 +34,10 @@ def read_json(file: Path) -> Any:
         OSError: it may not be read.
         ValueError: a pipe or device, too large, no JSON, or nested too deep to be read.
     """
-    facts = file.stat()
-    if not stat.S_ISREG(facts.st_mode):
-        raise ValueError(f"{file} is not a regular file")
-    if facts.st_size > MAX_BYTES:
-        raise ValueError(f"{file} has {facts.st_size:,} bytes, more than {MAX_BYTES:,}")
+    content = read_bytes(file)
     try:
         # From bytes: json tells UTF-8, UTF-16 and UTF-32 apart, with a byte-order mark or not.
-        return json.loads(file.read_bytes())
+        return json.loads(content)
     except RecursionError:
         raise ValueError(f"{file} is nested too deep") from None
     except ValueError as error:

@@ -27,7 +27,7 @@ LAYERS: tuple[dict[str, Package], ...] = (
         "_version": Package("the version of this release"),
         "errors": Package("every exception, as a tree"),
         "failopen": Package("the broad handler: no fault of ours ends a person's run"),
-        "jsonfile": Package("JSON files from outside, read within bounds"),
+        "jsonfile": Package("files from outside, JSON above all, read within bounds"),
         "atomic": Package("files that a reader sees whole"),
         "text": Package("text that may be printed: one clean line, nothing that commands"),
         "verdict": Package("`Verdict`, `Diagnosis`: the words a judgment is given in"),

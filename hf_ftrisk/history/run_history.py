@@ -20,6 +20,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.history.encoding import EncodedRun, decode, encode, shared_form
 from hf_ftrisk.history.storage import RunFacts, Storage
 from hf_ftrisk.history.trainer_state import read_states
+from hf_ftrisk.jsonfile import read_bytes
 from hf_ftrisk.record import RunRecord
 
 if TYPE_CHECKING:
@@ -298,9 +299,10 @@ class RunHistory:
 
 
 def _content(file: Path) -> bytes:
-    if file.exists() and not file.is_file():
-        raise HistoryError(f"{file} is not a regular file, so not a Parquet file of runs")
-    return file.read_bytes()
+    try:
+        return read_bytes(file)
+    except ValueError as error:
+        raise HistoryError(f"no Parquet file of runs: {error}") from None
 
 
 def _full_name(metric: str | None) -> str | None:

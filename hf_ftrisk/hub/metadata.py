@@ -19,6 +19,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.hub import fields
 from hf_ftrisk.hub.fields import CardField, card_fields
 from hf_ftrisk.hub_repo.card import metadata
+from hf_ftrisk.jsonfile import read_bytes
 from hf_ftrisk.report.wording import LEVEL
 from hf_ftrisk.text import printable
 from hf_ftrisk.verdict import Verdict, diagnosis_name
@@ -32,6 +33,7 @@ CARD_FILE = "README.md"
 REPORT_FILE = "ftrisk/report.json"
 METADATA_VERSION = 1
 MAX_DIAGNOSES = 20
+MAX_CARD_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,7 +314,7 @@ def read_card(card: str | Path, *, revision: str | None = None) -> str:
     """Text of a card that is given as `CardMetadata.from_card` takes it.
 
     Raises:
-        CardError: there is none.
+        CardError: there is none, or a file far larger than one.
         HubError: the Hub cannot be used.
     """
     if isinstance(card, str) and "\n" in card:
@@ -321,7 +323,10 @@ def read_card(card: str | Path, *, revision: str | None = None) -> str:
     if file.is_dir():
         file = file / CARD_FILE
     if file.is_file():
-        return file.read_bytes().decode(errors="replace")
+        try:
+            return read_bytes(file, MAX_CARD_BYTES).decode(errors="replace")
+        except ValueError as error:
+            raise CardError(f"no card: {error}") from None
     if isinstance(card, Path) or card.count("/") != 1 or card.startswith((".", "/", "~")):
         raise CardError(f"no card at {card}: expected a file, a folder with one, or owner/name")
     from hf_ftrisk.hub_repo.repository import Repository

@@ -65,6 +65,15 @@ def test_a_damaged_cell_costs_its_run_alone(tmp_path, statement):
     assert len(list(RunHistory(path).counts())) == 1
 
 
+def test_runs_of_another_task_are_not_even_read(tmp_path):
+    path = tmp_path / "runs.db"
+    RunHistory(path).add(make_record(0)).add(make_record(1, task="rte"))
+    sql(path, "UPDATE runs SET head = 5 WHERE task = 'sst2'")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [record.seed for record in RunHistory(path).records(task="rte")] == [1]
+
+
 @pytest.mark.parametrize(
     "head", ['{"max_steps": "x"}', "[]", "{", '{"max_steps": 1e999}', "[" * 9999]
 )
