@@ -92,7 +92,6 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<=\")(?:~?/|\.{1,2}/|[A-Za-z]:\\|\\\\)[^\"\r\n]+(?=\")", "[path]"),
         (rf"(?<![A-Za-z0-9])[A-Za-z]:\\Users\\{_PART}+(?: [A-Z]{_PART}*)*", "[path]"),
         (rf"(?<![A-Za-z0-9])[A-Za-z]:[\\/](?:{_PART}|[\\/])+{_ON_WINDOWS}", "[path]"),
-        (rf"(?<=\[path\])[\\/](?:{_PART}|[\\/])*{_ON_WINDOWS}", ""),
         (rf"\\\\{_PART}+(?:\\{_PART}+)+{_ON_WINDOWS}", "[path]"),
         (rf"(?<![A-Za-z0-9/.\]])(?:~[\w.-]*|\.{{1,2}})/(?:{_PART}|/)+{_ON}", "[path]"),
         (rf"(?<![A-Za-z0-9/\]])/{_PART}+/(?:{_PART}|/)*{_ON}", "[path]"),
@@ -103,6 +102,8 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          "[path]"),
         (r"\$\{?(?:HOME|TMPDIR|SCRATCH|WORK|USERPROFILE|PWD)\}?(?:[/\\]\S*)?|%USERPROFILE%\S*|"
          r"\$\{?[A-Z_][A-Z0-9_]*\}?[/\\]\S*|%[A-Z]+%[/\\]\S*", "[path]"),
+        # What of a path goes on in the other system's way.
+        (rf"(?<=\[path\])(?:[\\/](?:{_PART}|[\\/])*{_ON_WINDOWS})+", ""),
         (rf"(?<![\w/:.\]-])(?:[\w.-]+/)*[\w.-]+{_DATA_FILE}\b(?![\w/])", "[file]"),
         # --- addresses
         (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*:[^\s\d][^\s]*", "[address]"),

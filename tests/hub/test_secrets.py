@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -344,6 +344,8 @@ _pieces = st.lists(
 
 @settings(deadline=None, max_examples=fuzz(150))
 @given(_pieces, st.sampled_from([" ", "  ", ", ", "; ", " (", "\n"]))
+@example(["./0\\"], " ")
+@example([f"C:\\Users\\{MARK.title()} Smith\\{MARK}", "\\/=.]"], "\n")
 def test_secrets_next_to_anything_are_found(pieces, joint):
     cleaned = clean_text(joint.join(pieces))
     assert not leaks(cleaned)
