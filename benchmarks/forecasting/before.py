@@ -28,6 +28,7 @@ from benchmarks.forecasting.sources import Completed
 from hf_ftrisk.forecast.before import BeforeModel, known_before
 from hf_ftrisk.forecast.change_model import Outcomes, family_of
 from hf_ftrisk.forecast.conformal import DEPTHS, DepthCalibration
+from hf_ftrisk.forecast.network import N_INPUTS
 from hf_ftrisk.record import RunRecord
 
 DEPTHS_BEFORE = (0.0, 0.02, 0.05, 0.1, 0.15, 0.25)
@@ -68,7 +69,8 @@ def _rows(run: Completed) -> list[tuple]:
         what = (run.table, run.source, run.run, goal.metric, family_of(known.scale))
         where = (known.scale.shape, depth, prefix.progress, values.size)
         ends = (reference, reference, end, float(z.max()), value, value, slope)
-        found.append((*what, *where, *ends, known.features))
+        no_curve = np.full(N_INPUTS, np.nan)
+        found.append((*what, *where, *ends, known.features, no_curve))
     return found
 
 
@@ -92,7 +94,7 @@ def fit_before_model(all_rows: Examples, choices: Choices = PACKAGED) -> BeforeM
     sources = int(np.unique(rows.source).size)
     outcomes = Outcomes(
         change,
-        np.ones(len(DEPTHS)),
+        np.tile([1.0, 0.0], (len(DEPTHS), 1)),
         DepthCalibration((factors,) * len(DEPTHS), sources),
         np.tile([change.min(), change.max()], (len(DEPTHS), 1)),
     )

@@ -19,7 +19,7 @@ _ENDS_BEFORE = 0.85  # a last evaluation earlier than this share of the run is n
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Rows of all runs; every array is (n,) but `features`.
+    """Rows of all runs; every array is (n,) but `features` and `curve`.
 
     Args:
         table: table of the run.
@@ -39,6 +39,7 @@ class Examples:
         end_value: the run's last evaluation likewise.
         slope: change of the fraction (or log) per unit of z at the last evaluation.
         features: (n, n_features).
+        curve: (n, n_inputs) of `network.trajectory`.
     """
 
     table: np.ndarray
@@ -58,6 +59,7 @@ class Examples:
     end_value: np.ndarray
     slope: np.ndarray
     features: np.ndarray
+    curve: np.ndarray
 
     def __len__(self) -> int:
         return int(self.source.size)
@@ -123,6 +125,7 @@ def _rows(run: Completed, *, relative: bool) -> list[tuple]:
                 float(values[-1]) / unit,
                 state.scale.slope(float(known[-1])),
                 state.features,
+                state.curve,
             )
         )
     return found

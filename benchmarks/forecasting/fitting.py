@@ -5,7 +5,7 @@
    of z is worth at their level.
 2. *Size*: weighted ridge of the log of the absolute change on `change_model.size_terms`.
 3. *Forest*: `growing.grow` on the change in units of the size.
-4. *Shrinkage and calibration*: on each row's forecast from the trees that do not know its source,
+4. *Shares and calibration*: on each row's forecast from the trees that do not know its source,
    sources weighing alike, with the (n + 1) correction.
 5. *Reach*: extremes of the change from each depth on.
 """
@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy import sparse
@@ -26,6 +27,8 @@ from hf_ftrisk.forecast.change_model import (
     Outcomes,
     Size,
     columns,
+    combined,
+    shares_at,
     size_terms,
     spread,
 )
@@ -36,12 +39,13 @@ from hf_ftrisk.forecast.conformal import (
     conformal_quantile,
     interval_score,
 )
+from hf_ftrisk.forecast.network import load_networks, network_draws
 
 MAX_RUNS, MAX_METRICS, SHARE_OF_DEPTHS = 25, 2, 0.5
 SIZE_RIDGE = 0.02
 MAX_CHANGE = 6.0
 DRAWS = 200
-KEPT = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 FACTOR_RANGE = (0.4, 8.0)
 # Rows that calibrate a depth: those at most this far from it.
 NEAR = {0.0: 0.06, 0.1: 0.055, 0.2: 0.055, 0.3: 0.105, 0.5: 0.105, 0.7: 0.105, 0.9: 0.105}
@@ -186,12 +190,12 @@ def _outcomes(
     draws *= unit[asked][:, None]
     known = rows.where(asked)
     truth = still_to_come(known, ending)
-    kept = _kept(known, np.median(draws, axis=1), truth)
-    share = np.interp(known.progress, DEPTHS, kept)
-    draws = draws - ((1.0 - share) * np.median(draws, axis=1))[:, None]
+    simulated = network_draws(load_networks(), known.curve, ENDINGS.index(ending), DRAWS)
+    shares = _shares(known, np.median(draws, axis=1), np.median(simulated, axis=1), truth)
+    draws = combined(draws, simulated, shares_at(shares, known.progress))
     everything, depth = still_to_come(all_rows, ending), all_rows.progress
     reach = [(everything[depth >= d].min(), everything[depth >= d].max()) for d in DEPTHS]
-    return Outcomes(change, kept, _calibration(known, draws, truth), np.array(reach))
+    return Outcomes(change, shares, _calibration(known, draws, truth), np.array(reach))
 
 
 def draws_unseen(unseen: sparse.csr_matrix, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -206,21 +210,38 @@ def _near(rows: Examples, depth: float) -> np.ndarray:
     return np.asarray(np.abs(rows.depth - depth) <= NEAR[depth])
 
 
-def _kept(rows: Examples, median: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Share of the median change (n_depths,) with the least error, neighboring depths averaged."""
-    weight = weights_of(rows) * worth(rows)
+def _shares(
+    rows: Examples, known: np.ndarray, simulated: np.ndarray, truth: np.ndarray
+) -> np.ndarray:
+    """Shares of both medians (n_depths, 2) with the least error, neighboring depths averaged.
+
+    Args:
+        rows: rows of sources that the trees did not know.
+        known: (n,) median change of the forest.
+        simulated: (n,) median change of the networks.
+        truth: (n,) change that came.
+    """
+    weight = weights_of(rows) * worth(rows) * _counts(rows)
     best = []
     for depth in DEPTHS:
         near = _near(rows, depth)
-        error = [weight[near] @ np.minimum(np.abs(k * median - truth)[near], 1.0) for k in KEPT]
-        best.append(KEPT[int(np.argmin(error))])
-    padded = np.pad(best, 1, mode="edge")
+        error = {
+            (a, b): weight[near] @ np.minimum(np.abs(a * known + b * simulated - truth)[near], 1.0)
+            for a, b in product(SHARES, SHARES)
+        }
+        best.append(min(error, key=error.__getitem__))
+    padded = np.pad(np.array(best), ((1, 1), (0, 0)), mode="edge")
     return np.asarray((padded[:-2] + 2.0 * padded[1:-1] + padded[2:]) / 4.0)
+
+
+def _counts(rows: Examples) -> np.ndarray:
+    """Which rows shares and calibration rest on (n,): others' runs and own ones of real length."""
+    return np.asarray(~np.char.startswith(rows.source, "own ") | (rows.table == "recordings"))
 
 
 def _calibration(rows: Examples, draws: np.ndarray, truth: np.ndarray) -> DepthCalibration:
     """Factors that hold for the sources of others and for the project's own long runs alike."""
-    calibrates = ~np.char.startswith(rows.source, "own ") | (rows.table == "recordings")
+    calibrates = _counts(rows)
     factors = []
     for depth in DEPTHS:
         near = np.flatnonzero(_near(rows, depth) & calibrates)

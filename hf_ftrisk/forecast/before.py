@@ -9,7 +9,6 @@ still to come (`change_model`), from what runs were before any evaluation.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -27,6 +26,12 @@ from hf_ftrisk.forecast.change_model import (
 from hf_ftrisk.forecast.features import RANGES, eval_rows, plan_features
 from hf_ftrisk.forecast.forest import Forest
 from hf_ftrisk.forecast.scale import Scale
+from hf_ftrisk.forecast.static import (
+    STATIC_RANGES,
+    probe_level,
+    static_features,
+    untrained_loss,
+)
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
@@ -43,18 +48,13 @@ _PLAN = (
     "gradient_level",
     "gradient_rise",
 )
-_STATIC: dict[str, tuple[float, float]] = {
+_LEVELS: dict[str, tuple[float, float]] = {
     "trivial": (-6.0, 6.0),  # z of the trivial predictor
     "probe_gain": (-3.0, 6.0),  # z of the frozen model's probe less the trivial one
-    "signal": (-3.0, 6.0),  # z of a probe on the labels less that on shuffled ones
     "untrained": (-6.0, 6.0),  # log of the loss before training
     "learned": (-3.0, 6.0),  # log of that loss over the recent training loss
-    "gain": (-1.0, 3.0),  # log loss that the schedule moves to first order
-    "classes": (0.0, 6.0),
-    "conflicts": (0.0, 1.0),  # share of rows whose twin has another label
-    "low_rank": (0.0, 1.0),
 }
-BEFORE_RANGES = {name: RANGES[name] for name in _PLAN} | _STATIC
+BEFORE_RANGES = {name: RANGES[name] for name in _PLAN} | _LEVELS | STATIC_RANGES
 _LOW = np.array([low for low, _ in BEFORE_RANGES.values()])
 _HIGH = np.array([high for _, high in BEFORE_RANGES.values()])
 
@@ -89,45 +89,21 @@ def known_before(record: RunRecord, goal: Goal) -> KnownBefore:
         # A metric of any size has no scale but what is known of it.
         shown = np.append(shown, trivial)
     scale = Scale.of(goal, shown, eval_rows(record))
-    features = plan_features(record, goal)
-    static = {k: v for k, v in record.static.items() if math.isfinite(v)}
+    features = plan_features(record, goal) | static_features(record, goal, scale)
     trivial_z = math.nan
     if trivial is not None and math.isfinite(trivial):
         trivial_z = features["trivial"] = float(scale.forward(trivial))
-    probe_z = _probe(static, goal, scale)
+    probe_z = probe_level(record, goal, scale)
     features["probe_gain"] = probe_z - trivial_z
-    real, shuffled = static.get("signal_score"), static.get("signal_shuffled")
-    if scale.shape == "rate" and real is not None and shuffled is not None:
-        features["signal"] = float(
-            scale.forward(real * scale.unit) - scale.forward(shuffled * scale.unit)
-        )
-    untrained = _log(static.get("zero_shot_loss", record.baselines.get("eval_loss", math.nan)))
-    features["untrained"] = untrained
+    untrained = features["untrained"] = untrained_loss(record)
     train = features.get("train_level", math.nan)
     features["learned"] = untrained - train
-    features["gain"] = static.get("schedule_gain", static.get("predicted_gain", math.nan))
-    features["classes"] = _log(static.get("classes", math.nan))
-    features["conflicts"] = static.get("conflicting_label_share", math.nan)
-    features["low_rank"] = float(static["lora_rank"] > 0) if "lora_rank" in static else math.nan
     row = np.array([features.get(name, math.nan) for name in BEFORE_RANGES])
     candidates = (probe_z, trivial_z)
     if scale.shape == "loss" and is_loss:
         candidates = (-train, -untrained)
     reference = next((z for z in candidates if math.isfinite(z)), 0.0)
     return KnownBefore(scale, reference, np.clip(row, _LOW, _HIGH))
-
-
-def _probe(static: Mapping[str, float], goal: Goal, scale: Scale) -> float:
-    """z of the frozen model's linear probe, for the metrics that it measures."""
-    share = static.get("linear_probe_accuracy")
-    measured = goal.metric.endswith(("accuracy", "_acc", "f1")) and scale.shape == "rate"
-    if share is None or not measured:
-        return math.nan
-    return float(scale.forward(share * scale.unit))
-
-
-def _log(value: float) -> float:
-    return math.log(value) if value > 0 else math.nan
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,13 @@
    (what is left, how much the metric moved lately, how rough it is): the unit of all that follows.
 2. *Forest* (`forest`): completed runs that were in a like state, weighted; their changes in units
    of their own size, times the new run's size, are the forecast's distribution.
-3. *Shrinkage*: the share of the median change that proved right at this depth.
-4. *Calibration* (`conformal`): the distribution inflated so that its intervals hold over sources.
-5. *Guard*: no farther from the last value than any source ever went at that depth.
+3. *Networks* (`network`): what a prior over simulated runs makes of the same curve.
+4. *Shares*: how much of the median change of either proved right at this depth; their
+   distributions are averaged in the same proportion, quantile by quantile.
+5. *Calibration* (`conformal`): the distribution inflated so that its intervals hold over sources.
+6. *Guard*: no farther from the last value than any source ever went at that depth.
 
-All constants are fitted by `benchmarks/forecasting/fitting.py`, 3 to 5 on runs of sources that the
+All constants are fitted by `benchmarks/forecasting/fitting.py`, 4 to 6 on runs of sources that the
 trees did not know. Chosen on: docs/evidence/forecasting-choices.md.
 """
 
@@ -25,6 +27,7 @@ import numpy as np
 from hf_ftrisk.forecast.conformal import DEPTHS, DepthCalibration, inflate
 from hf_ftrisk.forecast.features import FEATURES
 from hf_ftrisk.forecast.forest import Forest
+from hf_ftrisk.forecast.network import load_networks, network_draws
 from hf_ftrisk.forecast.scale import Scale
 
 MODEL_FILE = Path(__file__).parent.parent / "reference" / "forecast.npz"
@@ -127,13 +130,14 @@ class Outcomes:
 
     Args:
         change: (n_cases,) change still to come, in units of each case's size.
-        kept: (n_depths,) share of the median change to expect, at `conformal.DEPTHS`.
+        shares: (n_depths, 2) shares of the forest's and of the networks' median change to expect,
+            at `conformal.DEPTHS`.
         calibration: inflation of the distribution.
         reach: (n_depths, 2) least and greatest change of z ever seen from that depth on.
     """
 
     change: np.ndarray
-    kept: np.ndarray
+    shares: np.ndarray
     calibration: DepthCalibration
     reach: np.ndarray
 
@@ -156,7 +160,9 @@ class ChangeModel:
     sources: int
     runs: int
 
-    def changes(self, values: np.ndarray, progress: float, ending: Ending, n: int) -> np.ndarray:
+    def changes(
+        self, values: np.ndarray, curve: np.ndarray, progress: float, ending: Ending, n: int
+    ) -> np.ndarray:
         """Equally likely changes (n,) of z still to come, ascending.
 
         From the last evaluation to the run's last ("end"), or from the best so far to the best of
@@ -164,6 +170,7 @@ class ChangeModel:
 
         Args:
             values: (n_features,) of `features.FEATURES`.
+            curve: (n_inputs,) of `network.trajectory`.
             progress: share of the run that is logged.
             ending: what is asked for.
             n: number of draws.
@@ -171,8 +178,10 @@ class ChangeModel:
         size = self.size.of(values)
         weights = self.forest.weights(columns(values, size)[0])
         outcomes = self.outcomes[ending]
-        draws = spread(weights, outcomes.change, n) * float(size[0])
-        return adjusted(draws, outcomes, progress)
+        known = spread(weights, outcomes.change, n) * float(size[0])
+        simulated = network_draws(load_networks(), curve, ENDINGS.index(ending), n)[0]
+        shares = shares_at(outcomes.shares, progress)
+        return adjusted(combined(known, simulated, shares), outcomes, progress)
 
 
 def spread(weights: np.ndarray, change: np.ndarray, n: int) -> np.ndarray:
@@ -188,11 +197,28 @@ def spread(weights: np.ndarray, change: np.ndarray, n: int) -> np.ndarray:
     return np.asarray(np.interp(levels, middle / share.sum(), change[order]))
 
 
+def shares_at(shares: np.ndarray, progress: np.ndarray | float) -> np.ndarray:
+    """Shares (..., 2) at a share `progress` (...) of the run, from those at `DEPTHS`."""
+    return np.stack([np.interp(progress, DEPTHS, column) for column in shares.T], axis=-1)
+
+
+def combined(known: np.ndarray, simulated: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """One distribution (..., n) from the forest's draws and the networks', both (..., n) ascending.
+
+    Its median is the sum of the shares (..., 2) of theirs; the rest is averaged in proportion.
+    """
+    parts = np.stack([known, simulated], axis=-2)
+    medians = np.median(parts, axis=-1, keepdims=True)
+    total = shares.sum(axis=-1, keepdims=True)
+    # Where no change is expected the spread is the forest's.
+    part = np.where(total > 0.0, shares / np.where(total > 0.0, total, 1.0), (1.0, 0.0))
+    middle = (shares[..., None] * medians).sum(axis=-2)
+    return np.asarray(middle + (part[..., None] * (parts - medians)).sum(axis=-2))
+
+
 def adjusted(draws: np.ndarray, outcomes: Outcomes, progress: float) -> np.ndarray:
-    """Ascending draws (n,) of a change: shrunk, inflated, and kept within what was ever seen."""
-    share_kept = float(np.interp(progress, DEPTHS, outcomes.kept))
-    shrunk = draws - (1.0 - share_kept) * float(np.median(draws))
-    wide = inflate(shrunk, outcomes.calibration.at(progress))
+    """Ascending draws (n,) of a change: inflated, and kept within what was ever seen."""
+    wide = inflate(draws, outcomes.calibration.at(progress))
     low, high = outcomes.reach[max(int(np.searchsorted(DEPTHS, progress, side="right")) - 1, 0)]
     return np.asarray(np.clip(wide, low, high))
 
@@ -229,7 +255,7 @@ def stored_outcomes(outcomes: Outcomes, prefix: str) -> dict[str, np.ndarray]:
     """Arrays of outcomes under names that start with `prefix`."""
     return {
         f"{prefix}/change": outcomes.change.astype(np.float32),
-        f"{prefix}/kept": outcomes.kept,
+        f"{prefix}/shares": outcomes.shares,
         f"{prefix}/factors": np.array(outcomes.calibration.factors),
         f"{prefix}/reach": outcomes.reach,
     }
@@ -240,7 +266,7 @@ def outcomes_of(arrays: Mapping[str, np.ndarray], prefix: str, groups: int) -> O
     factors = arrays[f"{prefix}/factors"]
     return Outcomes(
         arrays[f"{prefix}/change"].astype(np.float64),
-        arrays[f"{prefix}/kept"],
+        arrays[f"{prefix}/shares"],
         DepthCalibration(tuple(tuple(float(f) for f in row) for row in factors), groups),
         arrays[f"{prefix}/reach"],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from hf_ftrisk.forecast.change_model import ChangeModel
+from hf_ftrisk.forecast.change_model import ChangeModel, Ending
 from hf_ftrisk.forecast.features import RunState, eval_rows
 from hf_ftrisk.forecast.scale import Scale
 from hf_ftrisk.goal import Goal
@@ -34,7 +34,8 @@ def cold_values(
     value = state.evaluations[int(np.argmax(state.z)) if best else -1]
     if state.steps[-1] >= 1.0:
         return np.full(n, float(value))
-    changes = model.changes(state.features, record.progress, "best" if best else "end", n)
+    ending: Ending = "best" if best else "end"
+    changes = model.changes(state.features, state.curve, record.progress, ending, n)
     z = start + changes + sampling_noise(state, record, start, n)
     if best:
         z = np.maximum(z, start)

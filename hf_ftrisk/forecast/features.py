@@ -13,7 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_ftrisk.forecast.network import trajectory
 from hf_ftrisk.forecast.scale import Scale
+from hf_ftrisk.forecast.static import (
+    STATIC_RANGES,
+    probe_level,
+    static_features,
+    untrained_loss,
+)
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 
@@ -65,6 +72,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "peak_rate": (-16.0, 0.0),  # log of the peak learning rate
     "gradient_level": (-6.0, 8.0),
     "gradient_rise": (-4.0, 4.0),  # log of the recent gradient norm over the first
+    "below_probe": (-6.0, 6.0),  # z of the frozen model's probe less the last z
+    "learned": (-3.0, 6.0),  # log of the loss before training over the last eval loss
+    **STATIC_RANGES,
 }
 FEATURES = tuple(RANGES)
 _LOW = np.array([low for low, _ in RANGES.values()])
@@ -86,6 +96,7 @@ class RunState:
         z: (n,) evaluations.
         evaluations: (n,) the same in the metric's own units.
         features: (n_features,) of `FEATURES`.
+        curve: (n_inputs,) of `network.trajectory`.
     """
 
     scale: Scale
@@ -93,6 +104,7 @@ class RunState:
     z: np.ndarray
     evaluations: np.ndarray
     features: np.ndarray
+    curve: np.ndarray
 
     @property
     def last(self) -> float:
@@ -124,7 +136,10 @@ def run_state(record: RunRecord, goal: Goal, scale: Scale | None = None) -> RunS
     trivial = record.baseline(goal)
     if trivial is not None and math.isfinite(trivial):
         features["above_trivial"] = float(z[-1] - scale.forward(trivial))
-    return RunState(scale, at, z, values, bounded(features))
+    features |= static_features(record, goal, scale)
+    features["below_probe"] = probe_level(record, goal, scale) - float(z[-1])
+    curve = trajectory(at, z, features.get("rate_left", math.nan))
+    return RunState(scale, at, z, values, bounded(features), curve)
 
 
 def plan_features(record: RunRecord, goal: Goal) -> dict[str, float]:
@@ -216,6 +231,7 @@ def _losses(record: RunRecord, goal: Goal) -> dict[str, float]:
         return features
     z = _logs(held_out)
     features["loss_below_trivial"] = level - float(z[-1])
+    features["learned"] = untrained_loss(record) - float(z[-1])
     features["gap"] = float(z[-1]) - recent
     if goal.metric != "eval_loss":
         features["loss_level"] = float(z[-1])

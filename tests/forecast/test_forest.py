@@ -10,6 +10,7 @@ from benchmarks.forecasting.growing import grow
 from hf_ftrisk.forecast.change_model import MODEL_FILE, load_change_model, restored, stored
 from hf_ftrisk.forecast.features import FEATURES
 from hf_ftrisk.forecast.forest import Forest
+from hf_ftrisk.forecast.network import N_INPUTS, NETWORK_FILE
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +47,10 @@ def test_a_case_is_forecast_without_its_own_source(grown):
 
 
 def test_the_packaged_model_is_small_and_comes_back_from_its_arrays():
-    assert MODEL_FILE.stat().st_size < 3_000_000
+    assert MODEL_FILE.stat().st_size + NETWORK_FILE.stat().st_size < 3_000_000
     model = load_change_model("loss")
     again = restored(stored(model, "loss"), "loss")
-    values = np.full(len(FEATURES), 0.3)
+    values, curve = np.full(len(FEATURES), 0.3), np.full(N_INPUTS, 0.3)
     for ending in ("end", "best"):
-        first, second = (m.changes(values, 0.3, ending, 50) for m in (model, again))
+        first, second = (m.changes(values, curve, 0.3, ending, 50) for m in (model, again))
         np.testing.assert_allclose(first, second, rtol=1e-6)

@@ -77,7 +77,7 @@ def test_no_forecast_is_farther_from_the_last_value_than_runs_ever_went(case):
     if state is None:
         return
     model = load_change_model(family_of(state.scale))
-    changes = model.changes(state.features, record.progress, "end", 200)
+    changes = model.changes(state.features, state.curve, record.progress, "end", 200)
     depth = max(int(np.searchsorted(DEPTHS, record.progress, side="right")) - 1, 0)
     low, high = model.outcomes["end"].reach[depth]
     assert low <= changes[0] <= changes[-1] <= high
