@@ -70,7 +70,7 @@ def _rows(run: Completed) -> list[tuple]:
         where = (known.scale.shape, depth, prefix.progress, values.size)
         ends = (reference, reference, end, float(z.max()), value, value, slope)
         no_curve = np.full(N_INPUTS, np.nan)
-        found.append((*what, *where, *ends, known.features, no_curve))
+        found.append((*what, *where, *ends, known.features, no_curve, known.scale))
     return found
 
 

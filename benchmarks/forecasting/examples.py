@@ -40,6 +40,7 @@ class Examples:
         slope: change of the fraction (or log) per unit of z at the last evaluation.
         features: (n, n_features).
         curve: (n, n_inputs) of `network.trajectory`.
+        scale: the metric's `Scale` at that depth.
     """
 
     table: np.ndarray
@@ -60,6 +61,7 @@ class Examples:
     slope: np.ndarray
     features: np.ndarray
     curve: np.ndarray
+    scale: np.ndarray
 
     def __len__(self) -> int:
         return int(self.source.size)
@@ -126,6 +128,7 @@ def _rows(run: Completed, *, relative: bool) -> list[tuple]:
                 state.scale.slope(float(known[-1])),
                 state.features,
                 state.curve,
+                state.scale,
             )
         )
     return found

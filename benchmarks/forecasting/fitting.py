@@ -39,6 +39,7 @@ from hf_ftrisk.forecast.conformal import (
     conformal_quantile,
     interval_score,
 )
+from hf_ftrisk.forecast.forest import Forest
 from hf_ftrisk.forecast.network import load_networks, network_draws
 
 MAX_RUNS, MAX_METRICS, SHARE_OF_DEPTHS = 25, 2, 0.5
@@ -155,19 +156,24 @@ def fit_change_model(all_rows: Examples, choices: Choices = PACKAGED) -> ChangeM
     return ChangeModel(size, grown.forest, outcomes, int(np.unique(rows.source).size), int(runs))
 
 
+def leaf_shares(forest: Forest) -> sparse.csr_matrix:
+    """Share of each known case in each leaf, (n_leaves, n_cases)."""
+    n_leaves, n = forest.starts.size - 1, forest.case_weight.size
+    leaf = np.repeat(np.arange(n_leaves), np.diff(forest.starts))
+    weight = forest.case_weight[forest.members]
+    total = np.bincount(leaf, weight, minlength=n_leaves)
+    members = forest.members.astype(int)
+    return sparse.csr_matrix((weight / total[leaf], (leaf, members)), shape=(n_leaves, n))
+
+
 def weights_of_unseen(grown: Grown, source: np.ndarray) -> sparse.csr_matrix:
     """Weights (n, n) of the cases of other sources for each case.
 
     From the trees that do not know its source (n,); what its own source left in their leaves does
     not count.
     """
-    forest = grown.forest
-    n_leaves, n = forest.starts.size - 1, forest.case_weight.size
-    leaf = np.repeat(np.arange(n_leaves), np.diff(forest.starts))
-    weight = forest.case_weight[forest.members]
-    total = np.bincount(leaf, weight, minlength=n_leaves)
-    members = forest.members.astype(int)
-    in_leaf = sparse.csr_matrix((weight / total[leaf], (leaf, members)), shape=(n_leaves, n))
+    in_leaf = leaf_shares(grown.forest)
+    n_leaves, n = in_leaf.shape
     tree, case = np.nonzero(~grown.knows)
     share = 1.0 / np.maximum((~grown.knows).sum(axis=0), 1)
     asked = sparse.csr_matrix((share[case], (case, grown.leaf[tree, case])), shape=(n, n_leaves))
@@ -191,7 +197,7 @@ def _outcomes(
     known = rows.where(asked)
     truth = still_to_come(known, ending)
     simulated = network_draws(load_networks(), known.curve, ENDINGS.index(ending), DRAWS)
-    shares = _shares(known, np.median(draws, axis=1), np.median(simulated, axis=1), truth)
+    shares = shares_of(known, np.median(draws, axis=1), np.median(simulated, axis=1), truth)
     draws = combined(draws, simulated, shares_at(shares, known.progress))
     everything, depth = still_to_come(all_rows, ending), all_rows.progress
     reach = [(everything[depth >= d].min(), everything[depth >= d].max()) for d in DEPTHS]
@@ -210,7 +216,7 @@ def _near(rows: Examples, depth: float) -> np.ndarray:
     return np.asarray(np.abs(rows.depth - depth) <= NEAR[depth])
 
 
-def _shares(
+def shares_of(
     rows: Examples, known: np.ndarray, simulated: np.ndarray, truth: np.ndarray
 ) -> np.ndarray:
     """Shares of both medians (n_depths, 2) with the least error, neighboring depths averaged.
