@@ -210,7 +210,7 @@ def poor_history(n: int = 30) -> list[RunRecord]:
 
 def test_a_history_of_poor_runs_does_not_end_a_run_that_packaged_ones_would_let_go_on(package):
     package(scores(*[[0.62] * 20] * 12, judged="baseline"))
-    history = poor_history()
+    history = poor_history(60)
     forecaster = Forecaster.default(history)
     run = record(0.47, step=10)
     rule = default_rule(BASELINE, forecaster, history, 0.1)
