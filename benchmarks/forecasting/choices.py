@@ -1,6 +1,6 @@
 """What static signals and networks add to the forest: medians of variants, sources held out.
 
-    python -m benchmarks.forecasting.choices --write docs/evidence/forecasting-choices.md
+    python -m benchmarks.forecasting.choices       # half an hour
 
 Folds, runs and errors are those of `benchmarks.forecast`; shares are chosen inside each fold.
 Medians alone: intervals are calibrated afterwards.
@@ -8,10 +8,8 @@ Medians alone: intervals are calibrated afterwards.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from scipy import sparse
@@ -32,7 +30,6 @@ from benchmarks.forecasting.fitting import (
 )
 from benchmarks.forecasting.growing import grow
 from benchmarks.forecasting.held_out import FAMILIES, all_rows, fold_of
-from benchmarks.watched import write_table
 from hf_ftrisk.forecast.change_model import columns, shares_at, spread
 from hf_ftrisk.forecast.features import FEATURES
 from hf_ftrisk.forecast.forest import Forest
@@ -235,16 +232,5 @@ def table_text() -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--write", type=Path, help="Markdown file to put the table into")
-    options = parser.parse_args()
-    table = table_text()
-    if options.write:
-        write_table(options.write, "networks", table)
-    else:
-        print(table)
-
-
 if __name__ == "__main__":
-    main()
+    print(table_text())
