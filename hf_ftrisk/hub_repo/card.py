@@ -57,6 +57,18 @@ class Marks:
         """Comment after the section."""
         return f"<!-- {self.name}:end -->"
 
+    @property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(
+            rf"^<!-- {re.escape(self.name)}:(?P<edge>begin|end)\b[^\r\n]*?-->", re.MULTILINE
+        )
+
+    def inside(self, section: str) -> str:
+        """What stands between the marks of a whole section, line breaks included."""
+        text = section.replace("\r", "\n")
+        marks = list(self._pattern.finditer(text))
+        return section[marks[0].end() : marks[-1].start()]
+
     def find(self, body: str) -> list[tuple[int, int]]:
         """Spans [start, end) of all whole sections in `body`, marks included.
 
@@ -64,13 +76,10 @@ class Marks:
         partner a person deleted swallows nothing. In a block of code a mark is text.
         """
         text = body.replace("\r", "\n")
-        pattern = re.compile(
-            rf"^<!-- {re.escape(self.name)}:(?P<edge>begin|end)\b[^\n]*?-->", re.MULTILINE
-        )
         code = code_blocks(text)
         spans: list[tuple[int, int]] = []
         opened: int | None = None
-        for mark in pattern.finditer(text):
+        for mark in self._pattern.finditer(text):
             if any(start <= mark.start() < end for start, end in code):
                 continue
             if mark["edge"] == "begin":
@@ -199,4 +208,10 @@ def set_section(body: str, section: str, marks: Marks, newline: str) -> str:
     for start, end in reversed(spans[1:]):
         body = body[:start] + body[end:]
     start, end = spans[0]
-    return body[:start] + block + body[end:]
+    body = body[:start] + block + body[end:]
+    # Stray marks that a copy stood between would be a section now, and what they hold would go with
+    # the next one: the marks go, what stood between them stays.
+    while len(spans := marks.find(body)) > 1:
+        start, end = spans[1]
+        body = body[:start] + marks.inside(body[start:end]) + body[end:]
+    return body

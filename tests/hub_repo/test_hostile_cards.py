@@ -67,6 +67,11 @@ def test_a_fence_is_closed_by_its_own_kind_alone():
             f"{END}\nA\n{BEGIN}\nB\n{block('C')}\nD\n{END}\nE\n{BEGIN}\nF\n",
             f"{END}\nA\n{BEGIN}\nB\n{block()}\nD\n{END}\nE\n{BEGIN}\nF\n",
         ),
+        # a copy between strays, which would be a section without it
+        (
+            f"{block('A')}\nB\n{BEGIN}\nC\n{block('D')}\nE\n{END}\nF\n",
+            f"{block()}\nB\n\nC\n\nE\n\nF\n",
+        ),
         # one line
         (f"{BEGIN} A {END}\n", f"{BEGIN} A {END}\n\n{block()}\n"),
     ],
