@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from benchmarks.forecast import DEPTHS, MAX_METRICS, MIN_EVALUATIONS, Judged, alike, capped
+from benchmarks.forecast import DEPTHS, Judged, alike, capped, picked
 from benchmarks.forecasting.examples import Examples
 from benchmarks.forecasting.fitting import (
     MAX_CHANGE,
-    MAX_RUNS,
     PACKAGED,
     fit_size,
     leaf_shares,
@@ -86,22 +85,9 @@ VARIANTS = (
 
 def measured_rows(rows: Examples) -> np.ndarray:
     """Mask (n,) of the rows that `benchmarks.forecast` measures."""
-    runs: dict[str, dict[str, list[str]]] = {}
-    for source, run, metric, n in zip(
-        rows.source.tolist(), rows.run.tolist(), rows.metric.tolist(), rows.evaluations, strict=True
-    ):
-        if n >= MIN_EVALUATIONS:
-            metrics = runs.setdefault(source, {}).setdefault(run, [])
-            if metric not in metrics:
-                metrics.append(metric)
-    picked: set[tuple[str, str, str]] = set()
-    for source, of_source in runs.items():
-        names = list(of_source)
-        at = np.unique(np.linspace(0, len(names) - 1, min(MAX_RUNS, len(names))).round())
-        for name in (names[int(i)] for i in at):
-            picked |= {(source, name, metric) for metric in of_source[name][:MAX_METRICS]}
+    measured = {(run.source, run.run, run.goal.metric) for run in picked()}
     keys = zip(rows.source.tolist(), rows.run.tolist(), rows.metric.tolist(), strict=True)
-    return np.array([key in picked for key in keys]) & np.isin(rows.depth, DEPTHS)
+    return np.array([key in measured for key in keys]) & np.isin(rows.depth, DEPTHS)
 
 
 def simulated_medians(rows: Examples, networks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
