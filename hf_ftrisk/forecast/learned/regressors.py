@@ -54,14 +54,17 @@ def boosting(seed: int) -> Any:
             verbose=-1,
         )
     from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.pipeline import make_pipeline
 
-    return HistGradientBoostingRegressor(
+    model = HistGradientBoostingRegressor(
         learning_rate=0.05,
         max_leaf_nodes=4,
         max_iter=200,
         early_stopping=False,
         random_state=seed,
     )
+    # From 1.9 on it refuses a column without a single value.
+    return make_pipeline(_imputed(), model)
 
 
 REGRESSORS: dict[str, Callable[[int], Any]] = {

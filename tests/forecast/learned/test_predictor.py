@@ -170,6 +170,15 @@ def test_without_lightgbm_boosting_is_that_of_scikit_learn(monkeypatch):
     assert predicted == pytest.approx([0.0, 3.0], abs=0.5)
 
 
+def test_without_lightgbm_a_column_without_a_value_is_boosted_as_if_it_were_not_there(monkeypatch):
+    monkeypatch.setattr(regressors, "find_spec", lambda name: None)
+    x = np.random.default_rng(11).uniform(size=60)
+    X = np.column_stack([x, np.full(60, np.nan)])
+    model = regressors.boosting(0).fit(X, np.floor(4 * x))
+    predicted = model.predict(np.array([[0.1, np.nan], [0.9, np.nan]]))
+    assert predicted == pytest.approx([0.0, 3.0], abs=0.5)
+
+
 @pytest.mark.parametrize(
     ("X", "y", "message"),
     [
