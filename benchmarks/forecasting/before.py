@@ -18,12 +18,10 @@ from benchmarks.forecasting.fitting import (
     Choices,
     calibrated,
     draws_unseen,
+    grown_on,
     sampled,
-    weights_of,
     weights_of_unseen,
-    worth,
 )
-from benchmarks.forecasting.growing import grow
 from benchmarks.forecasting.sources import Completed
 from hf_ftrisk.forecast.before import BeforeModel, known_before
 from hf_ftrisk.forecast.change_model import Outcomes, family_of
@@ -77,18 +75,8 @@ def _rows(run: Completed) -> list[tuple]:
 def fit_before_model(all_rows: Examples, choices: Choices = PACKAGED) -> BeforeModel:
     """Model of one family of metrics from the rows of its runs."""
     rows = sampled(all_rows, choices.seed)
-    weight = weights_of(rows)
     change = np.clip(rows.end - rows.last, -MAX_CHANGE, MAX_CHANGE)
-    grown = grow(
-        rows.features,
-        change,
-        weight * np.sqrt(worth(rows)),
-        rows.source,
-        trees=choices.trees,
-        min_leaf=choices.min_leaf,
-        columns=choices.columns,
-        share=choices.share,
-    )
+    grown = grown_on(rows, rows.features, change, choices)
     asked, draws = draws_unseen(weights_of_unseen(grown, rows.source), change)
     factors = calibrated(rows.where(asked), draws, change[asked])
     sources = int(np.unique(rows.source).size)

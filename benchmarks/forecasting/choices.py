@@ -19,17 +19,17 @@ from benchmarks.forecasting.examples import Examples
 from benchmarks.forecasting.fitting import (
     MAX_CHANGE,
     PACKAGED,
+    draws_unseen,
     fit_size,
+    grown_on,
     leaf_shares,
     sampled,
     shares_of,
     weights_of,
     weights_of_unseen,
-    worth,
 )
-from benchmarks.forecasting.growing import grow
 from benchmarks.forecasting.held_out import FAMILIES, all_rows, fold_of
-from hf_ftrisk.forecast.change_model import columns, shares_at, spread
+from hf_ftrisk.forecast.change_model import columns, shares_at
 from hf_ftrisk.forecast.features import FEATURES
 from hf_ftrisk.forecast.forest import Forest
 from hf_ftrisk.forecast.network import QUANTILES, load_networks
@@ -57,8 +57,7 @@ class Variant:
         title: how the table names it.
         static: whether the forest knows static signals.
         networks: which networks are averaged.
-        forest: whether the forest has a share.
-        chosen: whether shares are chosen, or whole.
+        forest: whether the forest has a share; without it the networks' median counts whole.
         asked: whether the forest also has the networks' median and spread as features.
     """
 
@@ -66,15 +65,14 @@ class Variant:
     static: bool = False
     networks: tuple[int, ...] = ()
     forest: bool = True
-    chosen: bool = True
     asked: bool = False
 
 
 VARIANTS = (
     Variant("forest alone"),
     Variant("forest with static signals", static=True),
-    Variant("network of plain curves, whole", networks=(PLAIN,), forest=False, chosen=False),
-    Variant("network of all curves, whole", networks=(ALL,), forest=False, chosen=False),
+    Variant("network of plain curves, whole", networks=(PLAIN,), forest=False),
+    Variant("network of all curves, whole", networks=(ALL,), forest=False),
     Variant("forest and network of plain curves", networks=(PLAIN,)),
     Variant("forest and network of all curves", networks=(ALL,)),
     Variant("forest and both networks", networks=(PLAIN, ALL)),
@@ -91,7 +89,9 @@ def measured_rows(rows: Examples) -> np.ndarray:
 
 
 def simulated_medians(rows: Examples, networks: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Median change (n,) and the width of its middle half (n,), averaged over networks."""
+    """Median change (n,) and the width of its middle half (n,), of networks; 0 of none."""
+    if not networks:
+        return np.zeros(len(rows)), np.zeros(len(rows))
     known = load_networks()
     quantiles = np.mean([known[i].quantiles(rows.curve)[:, 0] for i in networks], axis=0)
     low, high = _MIDDLE_HALF
@@ -102,17 +102,14 @@ def forecast_changes(rows: Examples, variant: Variant) -> Iterator[tuple[np.ndar
     """Of each fold and family: which rows are measured, and their median change."""
     measured = measured_rows(rows)
     folds = np.array([fold_of(source) for source in rows.source.tolist()])
-    simulated = np.zeros(len(rows))
-    if variant.networks:
-        simulated, width = simulated_medians(rows, variant.networks)
-        if variant.asked:
-            more = np.column_stack([simulated, np.log(width + _SMALL)])
-            rows = replace(rows, features=np.column_stack([rows.features, more]))
+    simulated, width = simulated_medians(rows, variant.networks)
+    if variant.asked:
+        more = np.column_stack([simulated, np.log(width + _SMALL)])
+        rows = replace(rows, features=np.column_stack([rows.features, more]))
     if not variant.static:
         features = rows.features.copy()
         features[:, _STATIC] = np.nan
         rows = replace(rows, features=features)
-    rows = replace(rows, best_end=simulated)  # carried along where rows are drawn
     for fold in np.unique(folds):
         for family in FAMILIES:
             asked = np.flatnonzero(measured & (folds == fold) & (rows.family == family))
@@ -122,33 +119,23 @@ def forecast_changes(rows: Examples, variant: Variant) -> Iterator[tuple[np.ndar
                 yield asked, simulated[asked]
                 continue
             known = rows.where((folds != fold) & (rows.family == family))
-            yield asked, _with_forest(known, rows.where(asked))
+            yield asked, _with_forest(known, rows.where(asked), variant.networks)
 
 
-def _with_forest(all_known: Examples, asked: Examples) -> np.ndarray:
-    """Median change (n,) of the rows asked for; networks' medians are in `best_end`."""
+def _with_forest(all_known: Examples, asked: Examples, networks: tuple[int, ...]) -> np.ndarray:
+    """Median change (n,) of the rows asked for, by shares of the forest and of networks."""
     known = sampled(all_known, PACKAGED.seed)
-    weight = weights_of(known)
-    size = fit_size(known, weight)
+    size = fit_size(known, weights_of(known))
     unit, asked_unit = size.of(known.features), size.of(asked.features)
     change = np.clip((known.end - known.last) / unit, -MAX_CHANGE, MAX_CHANGE)
-    grown = grow(
-        columns(known.features, unit),
-        change,
-        weight * np.sqrt(worth(known)),
-        known.source,
-        trees=PACKAGED.trees,
-        min_leaf=PACKAGED.min_leaf,
-        columns=PACKAGED.columns,
-        share=PACKAGED.share,
-    )
-    unseen = weights_of_unseen(grown, known.source)
-    others = np.diff(unseen.indptr) > 0
-    medians = _medians(unseen, change) * unit
+    grown = grown_on(known, columns(known.features, unit), change, PACKAGED)
+    others, draws = draws_unseen(weights_of_unseen(grown, known.source), change)
     held = known.where(others)
-    shares = shares_of(held, medians[others], held.best_end, held.end - held.last)
+    medians = np.median(draws, axis=1) * unit[others]
+    shares = shares_of(held, medians, simulated_medians(held, networks)[0], held.end - held.last)
     weights = _weights(grown.forest, columns(asked.features, asked_unit))
-    both = np.column_stack([_medians(weights, change) * asked_unit, asked.best_end])
+    medians = np.median(draws_unseen(weights, change)[1], axis=1) * asked_unit
+    both = np.column_stack([medians, simulated_medians(asked, networks)[0]])
     return np.asarray((shares_at(shares, asked.progress) * both).sum(axis=1))
 
 
@@ -161,16 +148,6 @@ def _weights(forest: Forest, x: np.ndarray) -> sparse.csr_matrix:
     in_leaf = leaf_shares(forest)
     asked = sparse.csr_matrix((share, (row, leaves.ravel())), shape=(n, in_leaf.shape[0]))
     return sparse.csr_matrix(asked @ in_leaf)
-
-
-def _medians(weights: sparse.csr_matrix, change: np.ndarray) -> np.ndarray:
-    """Weighted median (n,) of changes (n_cases,); NaN where no case has a weight."""
-    medians = np.full(weights.shape[0], np.nan)
-    for i in range(medians.size):
-        part = slice(weights.indptr[i], weights.indptr[i + 1])
-        if part.stop > part.start:
-            medians[i] = spread(weights.data[part], change[weights.indices[part]], 1)[0]
-    return medians
 
 
 def judged(rows: Examples, variant: Variant) -> list[Judged]:

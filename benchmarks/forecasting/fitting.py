@@ -137,16 +137,7 @@ def fit_change_model(all_rows: Examples, choices: Choices = PACKAGED) -> ChangeM
         ending: np.clip(still_to_come(rows, ending) / unit, -MAX_CHANGE, MAX_CHANGE)
         for ending in ENDINGS
     }
-    grown = grow(
-        columns(rows.features, unit),
-        change["end"],
-        weight * np.sqrt(worth(rows)),
-        rows.source,
-        trees=choices.trees,
-        min_leaf=choices.min_leaf,
-        columns=choices.columns,
-        share=choices.share,
-    )
+    grown = grown_on(rows, columns(rows.features, unit), change["end"], choices)
     unseen = weights_of_unseen(grown, rows.source)
     outcomes = {
         ending: _outcomes(all_rows, rows, change[ending], unit, unseen, ending)
@@ -154,6 +145,20 @@ def fit_change_model(all_rows: Examples, choices: Choices = PACKAGED) -> ChangeM
     }
     runs = np.unique(np.char.add(all_rows.source, all_rows.run)).size
     return ChangeModel(size, grown.forest, outcomes, int(np.unique(rows.source).size), int(runs))
+
+
+def grown_on(rows: Examples, x: np.ndarray, change: np.ndarray, choices: Choices) -> Grown:
+    """Forest of rows by what it is asked with (n, n_columns) and the change (n,) that came."""
+    return grow(
+        x,
+        change,
+        weights_of(rows) * np.sqrt(worth(rows)),
+        rows.source,
+        trees=choices.trees,
+        min_leaf=choices.min_leaf,
+        columns=choices.columns,
+        share=choices.share,
+    )
 
 
 def leaf_shares(forest: Forest) -> sparse.csr_matrix:

@@ -17,6 +17,7 @@ import torch
 from benchmarks.forecasting.simulated import simulated
 from hf_ftrisk.forecast.change_model import ENDINGS
 from hf_ftrisk.forecast.network import (
+    LOG_SIZE,
     N_INPUTS,
     N_OUTPUTS,
     NETWORK_FILE,
@@ -53,7 +54,7 @@ def rows(n: int, seed: int, *, plain: bool) -> tuple[np.ndarray, np.ndarray]:
 def torch_spread_out(outputs: torch.Tensor) -> torch.Tensor:
     """`network.spread_out` for gradients."""
     half = len(QUANTILES) // 2
-    size = outputs[..., :1].clamp(-6.0, 2.0).exp()
+    size = outputs[..., :1].clamp(*LOG_SIZE).exp()
     steps = torch.nn.functional.softplus(outputs[..., 2:])
     below = steps[..., :half].cumsum(-1).flip(-1)
     above = steps[..., half:].cumsum(-1)

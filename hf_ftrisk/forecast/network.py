@@ -24,7 +24,7 @@ _GRID = np.linspace(0.0, 1.0, 17)[1:]  # shares of what is done where the curve 
 _LATEST = 6  # evaluations read one by one
 _SMALL = 0.01
 _FIRST = 1e-12  # share of the run that is told from its beginning
-_LOG_SIZE = (-6.0, 2.0)
+LOG_SIZE = (-6.0, 2.0)  # range of the log of a size
 N_INPUTS = _GRID.size + _LATEST + 7
 
 
@@ -96,7 +96,7 @@ def network_draws(
 def spread_out(outputs: np.ndarray) -> np.ndarray:
     """Quantiles (..., n_quantiles) from a layer's outputs (..., `N_OUTPUTS`)."""
     half = len(QUANTILES) // 2
-    size = np.exp(np.clip(outputs[..., :1], *_LOG_SIZE))
+    size = np.exp(np.clip(outputs[..., :1], *LOG_SIZE))
     steps = np.logaddexp(0.0, outputs[..., 2:])
     below = np.cumsum(steps[..., :half], axis=-1)[..., ::-1]
     above = np.cumsum(steps[..., half:], axis=-1)

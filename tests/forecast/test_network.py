@@ -69,7 +69,7 @@ def test_training_and_package_shape_quantiles_alike():
     torch = pytest.importorskip("torch")
     from benchmarks.forecasting.network import torch_spread_out
 
-    outputs = np.random.default_rng(0).normal(size=(5, 2, N_OUTPUTS))
+    outputs = np.random.default_rng(0).normal(0.0, 5.0, size=(20, 2, N_OUTPUTS))
     trained = torch_spread_out(torch.tensor(outputs)).numpy()
     np.testing.assert_allclose(spread_out(outputs), trained, rtol=1e-6)
 
