@@ -19,6 +19,11 @@ def print_json(data: object) -> None:
     typer.echo(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
 
 
+def left_out_status(n_taken: int) -> int:
+    """Exit status where some of several runs could not be read: 1, or 2 where none was taken."""
+    return 1 if n_taken else 2
+
+
 @contextmanager
 def told_errors(missing: str = "") -> Iterator[None]:
     """What a person can correct as a message: wrong usage 2, a Hub that fails 1.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hf_ftrisk.cli.group import print_json, told_errors
+from hf_ftrisk.cli.group import left_out_status, print_json, told_errors
 
 if TYPE_CHECKING:
     from hf_ftrisk.history import ImportSummary, RunHistory
@@ -109,6 +109,8 @@ def import_runs(
 ) -> None:
     """Add runs from Trainer's own files or from Parquet.
 
+    Exit status: 1 when some were refused and the rest is added, 2 when all were.
+
     Example: `hf-ftrisk history import runs.db old-runs/ --task my-task`
     """
     from hf_ftrisk.history import RunHistory
@@ -200,6 +202,9 @@ def push(
 def pull(history: File, repo: Repo, revision: Revision = None, json_output: Json = False) -> None:
     """Add the runs of a Hub dataset; each one is checked. The file is created when missing.
 
+    Exit status: 1 when some were refused and the rest is added, or the Hub cannot be used; 2 when
+    all were refused.
+
     Example: `hf-ftrisk history pull runs.db me/runs`
     """
     from hf_ftrisk.history import RunHistory
@@ -237,16 +242,24 @@ def _run_of(path: Path) -> RunRecord:
     run = RiskReport.load(path).run
     if run is None:
         raise ValueError(f"{path} holds no run: a pre-flight's probes are not completed runs")
+    if run.status == "running":
+        raise ValueError(
+            f"the run of {path} is still running, at step {run.last_step} of {run.max_steps}: only "
+            "a run that has ended can be added"
+        )
     return run
 
 
 def _tell(summary: ImportSummary, as_json: bool) -> None:
+    """What was added; leaves with a status other than 0 where something was refused."""
     if as_json:
         print_json(vars(summary))
-        return
-    typer.echo(str(summary))
-    for where, why in summary.refused:
-        typer.echo(f"refused {_line(where)}: {_line(why)}", err=True)
+    else:
+        typer.echo(str(summary))
+        for where, why in summary.refused:
+            typer.echo(f"refused {_line(where)}: {_line(why)}", err=True)
+    if summary.refused:
+        raise typer.Exit(left_out_status(summary.added + summary.known))
 
 
 def _line(text: str) -> str:

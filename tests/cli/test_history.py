@@ -51,7 +51,7 @@ def test_add_refuses_a_report_without_a_finished_run(run, tmp_path):
 def test_import_list_and_export(run, tmp_path):
     write_state(tmp_path / "outputs" / "a", 30)
     write_state(tmp_path / "outputs" / "b", 20)
-    output = run("import", "runs.db", "outputs", "--task", "sst2")
+    output = run("import", "runs.db", "outputs", "--task", "sst2", status=1)
     assert output.splitlines()[0] == "1 added, 0 known already, 1 refused"
     assert "refused b/trainer_state.json: ends at step 20 of 30" in output
     assert run("export", "runs.db", "runs.parquet") == "1 runs in runs.parquet\n"
@@ -63,6 +63,28 @@ def test_import_list_and_export(run, tmp_path):
         "     2  runs in all",
     ]
     assert "leave --task out" in run("import", "x.db", "runs.parquet", "--task", "y", status=2)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_the_status_of_an_import_says_whether_something_was_refused(run, tmp_path, form):
+    write_state(tmp_path / "outputs" / "a", 30)
+    (tmp_path / "outputs" / "b").mkdir()
+    (tmp_path / "outputs" / "b" / "trainer_state.json").write_text("{")
+    output = run("import", "runs.db", "outputs/b/trainer_state.json", *form, status=2)
+    assert "trainer_state.json" in output
+    for _ in ("new", "known already"):
+        assert "b/trainer_state.json" in run("import", "runs.db", "outputs", *form, status=1)
+    assert len(RunHistory("runs.db")) == 1
+    run("import", "runs.db", "outputs/a", *form)
+
+
+def test_of_several_reports_the_refused_one_is_named_and_none_is_added(run, tmp_path):
+    good = saved_report(tmp_path / "good.json", run=make_record(3))
+    running = dataclasses.replace(make_record(), status="running")
+    for name, held in (("running", running), ("none", None)):
+        saved_report(tmp_path / f"{name}.json", run=held)
+        assert f"{name}.json" in run("add", "runs.db", good, f"{name}.json", status=2)
+    assert not (tmp_path / "runs.db").exists() or len(RunHistory("runs.db")) == 0
 
 
 def test_a_typing_error_creates_no_file(run, tmp_path):
