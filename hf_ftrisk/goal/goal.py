@@ -277,6 +277,7 @@ def trivial_baseline(
     goal: Goal,
     *,
     labels: Sequence[int] | np.ndarray | None = None,
+    majority: float | None = None,
     untrained: float | None = None,
 ) -> float | None:
     """Value of the goal's metric that a predictor without learning reaches.
@@ -289,17 +290,20 @@ def trivial_baseline(
     Args:
         goal: the goal whose metric is asked for.
         labels: (n,) class indices of the evaluation set, when it is a classification.
+        majority: share of its most frequent class, in [0, 1], where only that is known.
         untrained: the metric of the model before any step (zero-shot).
     """
     name = goal.metric.removeprefix("eval_")
     candidates: list[float] = []
     if metric_kind(name) == "correlation" or goal.kind == "correlation" or name.endswith("r2"):
         candidates.append(0.0)
-    if labels is not None and len(labels) > 0:
-        if name.endswith(("accuracy", "acc")):
-            candidates.append(goal.unit * majority_rate(labels))
-        elif name == "loss":
-            candidates.append(label_entropy(labels))
+    is_labeled = labels is not None and len(labels) > 0
+    if labels is not None and is_labeled:
+        majority = majority_rate(labels)
+    if majority is not None and name.endswith(("accuracy", "acc")):
+        candidates.append(goal.unit * majority)
+    if labels is not None and is_labeled and name == "loss":
+        candidates.append(label_entropy(labels))
     if untrained is not None and math.isfinite(untrained) and (name == "loss" or not candidates):
         candidates.append(untrained)
     if not candidates:

@@ -74,9 +74,15 @@ def pool(forecasts: Sequence[Forecast]) -> Forecast:
     )
 
 
-def known_baseline(goal: Goal, facts: Facts, untrained: float | None) -> float | None:
-    """Trivial baseline of the goal's metric from the evaluation labels and the untrained model."""
-    return trivial_baseline(goal, labels=facts.labels, untrained=untrained)
+def known_baseline(
+    goal: Goal, facts: Facts, signals: Mapping[str, float], untrained: float | None
+) -> float | None:
+    """Trivial baseline of the goal's metric from the evaluation labels and the untrained model.
+
+    Where labels are in no column, the static signals have read them off the collated rows.
+    """
+    majority = signals.get("eval_majority_share") if facts.one_eval_set else None
+    return trivial_baseline(goal, labels=facts.labels, majority=majority, untrained=untrained)
 
 
 def summarize(

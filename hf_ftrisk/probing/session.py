@@ -344,7 +344,7 @@ class PreflightSession:
     def baseline(self) -> float | None:
         """Trivial baseline of the goal's metric."""
         untrained = self.evaluations.untrained_value() if self.evaluations is not None else None
-        return known_baseline(self.goal, self.facts, untrained)
+        return known_baseline(self.goal, self.facts, self.signals, untrained)
 
     def _summarize(self) -> ProbeEvidence:
         records = self.records()

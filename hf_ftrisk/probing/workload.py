@@ -73,6 +73,7 @@ class Facts:
         load_best: the best checkpoint, not the last, is the result.
         selection: what chooses it.
         labels: (n,) class indices of the evaluation set, None if it is no classification.
+        one_eval_set: whether signals of "the" evaluation set are those of the goal's.
         settings: JSON scalars that describe the run.
         task: name under which completed runs are comparable, None if unknown.
         notes: what the probes do differently from the run, for the report.
@@ -87,6 +88,7 @@ class Facts:
     load_best: bool = False
     selection: ModelSelection | None = None
     labels: np.ndarray | None = None
+    one_eval_set: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
     task: str | None = None
     notes: tuple[str, ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -193,18 +195,24 @@ def goal_sets(eval_dataset: Any, metric: str) -> Any:
 def class_labels(eval_dataset: Any, label_names: list[str]) -> np.ndarray | None:
     """(n,) class indices of an evaluation set that keeps them in a column, None otherwise.
 
-    A stream is not read for them.
+    A list of rows is read as well; a stream is not, nor a data set that computes its rows.
     """
-    columns = getattr(eval_dataset, "column_names", None)
-    if not isinstance(columns, list) or length_of(eval_dataset) is None:
-        return None
     for name in (*label_names, "label"):
-        if name not in columns:
-            continue
-        values = eval_dataset.with_format(None)[name][:]
-        if values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+        values = _column(eval_dataset, name)
+        if values and all(isinstance(v, Integral) and not isinstance(v, bool) for v in values):
             return np.asarray(values)
     return None
+
+
+def _column(dataset: Any, name: str) -> list[Any] | None:
+    """Values of a column of a data set, or of a list of mappings; None where there is none."""
+    if isinstance(dataset, list | tuple):
+        rows = [row for row in dataset if isinstance(row, Mapping) and name in row]
+        return [row[name] for row in rows] if len(rows) == len(dataset) else None
+    columns = getattr(dataset, "column_names", None)
+    if not isinstance(columns, list) or name not in columns or length_of(dataset) is None:
+        return None
+    return list(dataset.with_format(None)[name][:])
 
 
 def task_name(model: Any, loader: Any, trainer: Any | None) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.probing.evidence import summarize, told_by_the_data
+from hf_ftrisk.probing.evidence import known_baseline, summarize, told_by_the_data
 from hf_ftrisk.probing.workload import Facts
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.risk import fit_risk_curve
@@ -131,3 +131,19 @@ def test_what_is_known_at_the_shallowest_look_needs_no_split():
     sure = curve([3.0, 6.0, 12.0], [1e-5, 1e-5, 1e-5], 30)
     assert sure.regime == "static-sufficient"
     assert told_by_the_data(sure) is sure
+
+
+def test_a_majority_that_only_the_signals_know_is_the_baseline_of_an_accuracy():
+    facts, signals = Facts(max_steps=STEPS), {"eval_majority_share": 0.7}
+    assert known_baseline(GOAL, facts, signals, untrained=0.34) == 0.7
+    assert known_baseline(Goal("eval_f1"), facts, signals, untrained=0.34) == 0.34
+
+
+def test_labels_of_the_evaluation_set_come_before_the_signals():
+    facts = Facts(max_steps=STEPS, labels=np.array([0, 1, 1, 1]))
+    assert known_baseline(GOAL, facts, {"eval_majority_share": 0.7}, untrained=None) == 0.75
+
+
+def test_signals_of_one_of_several_evaluation_sets_are_no_baseline():
+    facts = Facts(max_steps=STEPS, one_eval_set=False)
+    assert known_baseline(GOAL, facts, {"eval_majority_share": 0.7}, untrained=0.34) == 0.34

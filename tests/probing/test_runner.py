@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hf_ftrisk.probing.runner import preflight
 from hf_ftrisk.record import ModelSelection
 from tests.probing.models import bert_trainer, trained
+from tests.tiny_data import classification_data
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +55,23 @@ def test_the_best_checkpoint_may_be_chosen_by_a_metric_of_one_s_own(tmp_path) ->
     report = preflight(trainer, "eval_accuracy>=0.8", budget=0.5, seeds=1)
     assert report.probes[0].selection == ModelSelection("eval_quality_index", True)
     assert report.forecast is not None
+
+
+class _Computed(torch.utils.data.Dataset):
+    """Rows computed one by one, as tutorials write a data set; three in four are of class 1."""
+
+    def __init__(self) -> None:
+        rows = classification_data(200, seed=3)
+        ones = [row for row in rows if row["labels"] == 1][:48]
+        self.rows = ones + [row for row in rows if row["labels"] == 0][:16]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict:
+        return {name: torch.tensor(value) for name, value in self.rows[index].items()}
+
+
+def test_labels_in_no_column_still_give_the_majority_baseline(tmp_path) -> None:
+    trainer = bert_trainer(tmp_path, eval_dataset=_Computed())
+    assert preflight(trainer, "eval_accuracy", budget=0.5, seeds=1).baseline == 0.75

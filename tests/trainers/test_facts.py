@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from hf_ftrisk.trainers.facts import is_pretrained
+from hf_ftrisk.trainers.facts import class_labels, is_pretrained
 from tests.watch.tiny import bert
 
 
@@ -45,3 +47,28 @@ def test_weights_loaded_by_hand_are(trained_folder: Path):
 
 def test_without_normalization_it_is_not_known():
     assert is_pretrained(torch.nn.Linear(4, 2)) is None
+
+
+def test_labels_are_read_from_a_column():
+    data = Dataset.from_dict({"text": ["a", "b", "c"], "label": [0, 1, 1]})
+    assert list(class_labels(data, ["labels"])) == [0, 1, 1]
+
+
+def test_labels_are_read_from_a_list_of_rows():
+    rows = [{"input_ids": [5], "labels": np.int64(label)} for label in (2, 0, 2)]
+    assert list(class_labels(rows, ["labels"])) == [2, 0, 2]
+
+
+def test_real_targets_are_no_classes():
+    assert class_labels([{"labels": 0.5}, {"labels": 1.5}], ["labels"]) is None
+
+
+def test_a_data_set_that_computes_its_rows_is_not_read_for_labels():
+    class Computed(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int) -> dict:
+            raise AssertionError("a row was computed")
+
+    assert class_labels(Computed(), ["labels"]) is None

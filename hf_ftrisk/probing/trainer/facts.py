@@ -55,6 +55,7 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
         load_best=plan.load_best,
         selection=plan.selection,
         labels=eval_labels(shadow, eval_sets),
+        one_eval_set=not isinstance(shadow.eval_dataset, dict) or len(shadow.eval_dataset) == 1,
         task=plan.task,
         settings=plan.settings,
         notes=notes,
