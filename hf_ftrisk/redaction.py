@@ -33,6 +33,11 @@ _SECRET = (
     r"[_-]?(?:access[_-]?)?(?:key|signature)|credentials?|authorization|cookie)"
 )
 _VALUE = r"(?:'[^']*'|\"[^\"]*\"|(?:bearer |basic |token )?[^\s,;'\"]+)"
+# What follows an option or a name where prose goes on.
+_PROSE = (
+    r"(?:an?|and|are|argument|false|flag|for|has|if|in|is|means?|no|none|not|null|of|option|or|"
+    r"sets?|the|to|true|value|was|with)\b(?!=)"
+)
 # A word that is none: of eight characters or more, letters and digits.
 _MIXED = r"(?=[\w./+=-]*\d)(?=[\w./+=-]*[A-Za-z])[\w./+=-]{8,}"
 _SCHEMES = (
@@ -56,6 +61,13 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          "[token]"),
         (rf"(?<![A-Za-z0-9])[A-Za-z]+(?:Key|Token|Secret|Password|Signature)\s*[=:]\s*{_VALUE}",
          "[token]"),
+        # The password of sshpass, `docker login`, mysql and the like; a port or a share is none.
+        (rf"(?<![A-Za-z0-9-])(?<!mkdir )(?<!cp )-p(?: +|=)"
+         rf"(?![\d.:]+(?!\w)|[-/\[]|no:|{_PROSE}){_VALUE}",
+         "[token]"),
+        (r"(?i)(?<![A-Za-z0-9])((?:mysql|mariadb)\w*(?: +[^\s,;]+)*? +)-p[^\s,;'\"]+",
+         r"\1[token]"),
+        (r"(?<![A-Za-z0-9-])(?:-u|--user)(?: +|=)[\w.@-]+:[^\s,;'\"]+", "[token]"),
         # A variable of the environment, and a secret that is told in words.
         (rf"(?<![A-Za-z0-9])[A-Z][A-Z0-9_]*(?:KEY|PASS|DSN)['\"]?\s*[=:]\s*{_VALUE}", "[token]"),
         (rf"(?<![A-Za-z0-9])[A-Z][A-Z0-9]*_[A-Z0-9_]*(?:KEY|TOKEN|SECRET|PASS(?:WORD)?) +{_MIXED}",
@@ -102,9 +114,21 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          "[path]"),
         (r"\$\{?(?:HOME|TMPDIR|SCRATCH|WORK|USERPROFILE|PWD)\}?(?:[/\\]\S*)?|%USERPROFILE%\S*|"
          r"\$\{?[A-Z_][A-Z0-9_]*\}?[/\\]\S*|%[A-Z]+%[/\\]\S*", "[path]"),
+        # A folder of the root alone, where a word before it or a digit says that it is one.
+        (r"(?i)((?<![A-Za-z0-9])(?:at|below|cd|directory|dir|file|folder|from|in|into|ls|mkdir|"
+         rf"mount|on|open|path|to|under) +|[=:] *)/(?!\d+\b){_PART}{{2,}}", r"\1[path]"),
+        (r"(?<![A-Za-z0-9/\]])/(?!v\d+\b)(?=[A-Za-z_.-]*\d)(?=[\d_.-]*[A-Za-z])[\w.-]{3,}",
+         "[path]"),
+        (rf"(?<![A-Za-z0-9/.-])(?:home|Users)/{_PART}+/(?:{_PART}|/)*", "[path]"),
         # What of a path goes on in the other system's way.
         (rf"(?<=\[path\])(?:[\\/](?:{_PART}|[\\/])*{_ON_WINDOWS})+", ""),
         (rf"(?<![\w/:.\]-])(?:[\w.-]+/)*[\w.-]+{_DATA_FILE}\b(?![\w/])", "[file]"),
+        # --- names of people
+        (rf"(?i)(?<![A-Za-z0-9])(?:[\w.-]*[_.-])?(?:user(?:[_-]?name)?|login|logname)"
+         rf"(?:=|['\"]\s*[:=]\s*|\s+=\s+|(?<=name):\s+)"
+         rf"(?![\d.]+(?!\w)|\[|['\"]{{2}}|{_PROSE}){_VALUE}", "[name]"),
+        (rf"(?<![A-Za-z0-9-])--(?:user(?:[_-]?name)?|login) +(?!-|{_PROSE}){_VALUE}", "[name]"),
+        (r"(?i)\blogged in as:? +['\"]?[\w.@-]+", "[name]"),
         # --- addresses
         (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*:[^\s\d][^\s]*", "[address]"),
         (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b", "[address]"),

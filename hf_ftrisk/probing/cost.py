@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hf_ftrisk.probing.workload import Facts, Usage
+from hf_ftrisk.probing.workload import Batches, Facts, Usage
 from hf_ftrisk.report import Cost
+
+# The first evaluation's time after its batches may be this much above a later one's of more rows
+# before it is taken for warming up, which tells nothing of how that time grows with rows.
+_WARMED = 1.25
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,14 @@ class Prices:
 class _Evaluation:
     seconds: float
     rows: int | None
+    batches: Batches | None
     price: float | None  # steps; None while no probe is past its first step
+
+    @property
+    def after(self) -> float:
+        """Seconds after the batches, for the metrics above all."""
+        assert self.batches is not None
+        return self.seconds - self.batches.before - self.batches.seconds
 
 
 @dataclass
@@ -74,15 +85,17 @@ class Ledger:
         if self._regular:
             self._evaluations = [self._priced(entry) for entry in self._evaluations]
 
-    def post_evaluation(self, seconds: float, rows: int | None) -> None:
+    def post_evaluation(
+        self, seconds: float, rows: int | None, batches: Batches | None = None
+    ) -> None:
         """Enter the wall time of an evaluation of `rows` rows (None: of the whole set)."""
-        entry = _Evaluation(seconds, rows, None)
+        entry = _Evaluation(seconds, rows, batches, None)
         self._evaluations.append(self._priced(entry) if self._regular else entry)
 
     def _priced(self, entry: _Evaluation) -> _Evaluation:
         if entry.price is not None:
             return entry
-        return _Evaluation(entry.seconds, entry.rows, self._price(entry))
+        return replace(entry, price=self._price(entry))
 
     def _price(self, entry: _Evaluation) -> float:
         if entry.price is not None:
@@ -116,11 +129,36 @@ class Ledger:
             return None
         return self._price(self._evaluations[-1])
 
-    def seconds_per_row(self, min_rows: int) -> float | None:
-        """Mean evaluation time of one row, from the evaluations of at least `min_rows` rows."""
-        entries = [e for e in self._evaluations if e.rows is not None and e.rows >= min_rows]
-        rows = sum(entry.rows or 0 for entry in entries)
-        return sum(entry.seconds for entry in entries) / rows if rows else None
+    def full_eval_seconds(self, n_rows: int, sample_rows: int) -> float | None:
+        """Time of an evaluation of the whole set, from those of the sample; None without any.
+
+        Batches are timed by their rows, but for what comes before them or begins with the first.
+        How the time after them grows, that of the metrics, is seen from a smaller evaluation; where
+        there is none, or that one was warming up, it is taken to grow with the rows.
+
+        Args:
+            n_rows: rows of the whole set.
+            sample_rows: rows of the sample. Smaller evaluations count where there are no others.
+        """
+        known = [entry for entry in self._evaluations if entry.rows]
+        sample = [entry for entry in known if (entry.rows or 0) >= sample_rows] or known
+        if not sample:
+            return None
+        rows = float(np.mean([entry.rows or 0 for entry in sample]))
+        batches = [entry.batches for entry in sample if entry.batches is not None]
+        if len(batches) < len(sample):
+            return float(np.mean([entry.seconds for entry in sample])) / rows * n_rows
+        inside = float(np.mean([part.seconds for part in batches]))
+        inner_rows = sum(part.inner_rows for part in batches)
+        per_row = (
+            sum(part.inner_seconds for part in batches) / inner_rows
+            if inner_rows
+            else inside / rows
+        )
+        before = float(np.mean([part.before for part in batches]))
+        smaller = [e for e in known if e not in sample and e.batches is not None]
+        after = _after_batches(sample, smaller, n_rows)
+        return before + inside + per_row * (n_rows - rows) + after
 
     @property
     def spent(self) -> float:
@@ -183,9 +221,19 @@ def _full_eval_seconds(facts: Facts, ledger: Ledger, eval_rows: int | None) -> f
         return None
     if facts.eval.rows is None:
         return ledger.eval_seconds[-1] if eval_rows is None else None
-    # The first, smallest evaluation pays for warming up: it counts only where it is the only one.
-    per_row = ledger.seconds_per_row(eval_rows or facts.eval.rows)
-    if len(ledger.eval_seconds) > 1 and per_row is not None:
-        return per_row * facts.eval.rows
-    rough = ledger.seconds_per_row(1)
-    return None if rough is None else rough * facts.eval.rows
+    return ledger.full_eval_seconds(facts.eval.rows, eval_rows or facts.eval.rows)
+
+
+def _after_batches(sample: list[_Evaluation], smaller: list[_Evaluation], n_rows: int) -> float:
+    """Seconds after the batches of an evaluation of `n_rows` rows."""
+    rows, fewer = (
+        float(np.mean([entry.rows or 0 for entry in entries])) if entries else 0.0
+        for entries in (sample, smaller)
+    )
+    seconds, less = (
+        float(np.mean([entry.after for entry in entries])) if entries else math.inf
+        for entries in (sample, smaller)
+    )
+    if less > _WARMED * seconds:
+        return seconds / rows * n_rows
+    return seconds + max(0.0, seconds - less) / (rows - fewer) * (n_rows - rows)

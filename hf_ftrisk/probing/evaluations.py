@@ -208,9 +208,11 @@ class Evaluations:
 
     def _post(self, evaluation: Evaluation) -> Evaluation:
         """Enter an evaluation as rank 0 timed it."""
-        seconds, rows = self._workload.ranks.from_main((evaluation.seconds, evaluation.rows))
-        self._ledger.post_evaluation(seconds, rows)
-        return replace(evaluation, seconds=seconds, rows=rows)
+        seconds, rows, batches = self._workload.ranks.from_main(
+            (evaluation.seconds, evaluation.rows, evaluation.batches)
+        )
+        self._ledger.post_evaluation(seconds, rows, batches)
+        return replace(evaluation, seconds=seconds, rows=rows, batches=batches)
 
     def _check(self, metrics: Mapping[str, float]) -> None:
         if self._metric not in metrics:

@@ -45,6 +45,24 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Batches:
+    """The part of an evaluation that goes by in its batches, and before them.
+
+    Args:
+        before: seconds until the first batch is asked for.
+        seconds: of all batches, loading them included.
+        inner_seconds: of those between the first and the last of each set: the first pays for
+            what begins, and for loading the second too.
+        inner_rows: rows of these.
+    """
+
+    before: float
+    seconds: float
+    inner_seconds: float
+    inner_rows: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One evaluation of the fixed sample.
 
@@ -52,11 +70,13 @@ class Evaluation:
         metrics: ``eval_`` names to values.
         rows: rows it saw, always the first of the sample; None: the whole set, of unknown length.
         seconds: wall time.
+        batches: what of it went by in batches; None: not known.
     """
 
     metrics: Mapping[str, float]
     rows: int | None
     seconds: float
+    batches: Batches | None = None
 
 
 @dataclass(frozen=True)

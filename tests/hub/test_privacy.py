@@ -46,6 +46,11 @@ def own_names(monkeypatch):
         ("hf_abcdefghijklmnop", "[token]"),
         ("user zacharias on bigbox", "user [name] on [name]"),
         ("BigBox.lab.example.org", "[name]"),
+        ("user=anna started it", "[name] started it"),
+        ("it ran in /anna, then ended", "it ran in [path], then ended"),
+        ("data_dir=/anna", "data_dir=[path]"),
+        ("from outputs/zacharias/run1", "from outputs/[name]/run1"),
+        ("sshpass -p swordfish rsync", "sshpass [token] rsync"),
     ],
 )
 def test_private_text_is_replaced(own_names, text, clean):
@@ -65,6 +70,18 @@ def test_private_text_is_replaced(own_names, text, clean):
         "100 tokens/s, text_key=text, label key = label",
         "\u8bad\u7ec3 \u00e9t\u00e9",
         "zachariasson",
+        "checkpoints in outputs/name/run1, not in out/",
+        "and/or, either / or, 3 tokens/s, loss /step, and /or",
+        "the API answers /v1, km /h",
+        "top -p 0.9, ssh -p 22, docker run -p 80:80, mkdir -p out, pytest -p no:cacheprovider",
+        "a -p option of -p or p-value, -p is a share, -p50",
+        "user: please wait, user=3, users=5, role=user, user's, the user is not logged in",
+        "user=None, username=, username: the account's name, user == assistant",
+        "the password is wrong, password required, no login, login failed",
+        "--user is missing, --username",
+        "home/work balance, at home/office",
+        "ratio in 3/4, from 1/2 to 5/6, x: /2",
+        "eval_accuracy@1 at 0.5, f1/macro",
     ],
 )
 def test_public_text_stays(own_names, text):

@@ -1,4 +1,4 @@
-"""Seventy kinds of secret in every text a report or a run has: none is among the bytes that leave.
+"""Ninety kinds of secret in every text a report or a run has: none is among the bytes that leave.
 
 The places are found by walking the dataclasses, so a field that is added later is tried too.
 """
@@ -101,6 +101,24 @@ SECRETS = [
     f"$DATA/{MARK}/x",
     f"%APPDATA%\\{MARK}",
     f"1/home/{MARK}/x",
+    f"sshpass -p {MARK} ssh x",
+    f"-p {MARK}",
+    f"-p='{MARK} x'",
+    f"mysql -u root -p{MARK} db",
+    f"curl -u me:{MARK} x",
+    f"--user me:{MARK}",
+    f"--password {MARK}",
+    f"user={MARK}",
+    f"DB_USER={MARK}",
+    f"user_name = '{MARK}'",
+    f'{{"user": "{MARK}"}}',
+    f"username: {MARK}",
+    f"--username {MARK}",
+    f"Currently logged in as: {MARK}",
+    f"/{MARK}",
+    f"cd /{MARK}",
+    f"output_dir=/{MARK}",
+    f"home/{MARK}/x",
 ]
 FIXED = {"stage", "severity", "kind", "status", "draws", "weights", "identified"}
 FIXED |= {"regime_probabilities", "way"}

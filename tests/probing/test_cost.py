@@ -6,7 +6,7 @@ import pytest
 
 from hf_ftrisk.probing.budget import EvalSize
 from hf_ftrisk.probing.cost import Ledger, Prices, full_cost
-from hf_ftrisk.probing.workload import Facts, Usage
+from hf_ftrisk.probing.workload import Batches, Facts, Usage
 
 
 def ledger() -> Ledger:
@@ -32,9 +32,37 @@ def cost(facts: Facts, prices: Prices | None = None, usage: Usage | None = None)
 def test_time_is_steps_and_whole_evaluations() -> None:
     found = cost(Facts(1000, eval=EvalSize(2000, 32), evaluations=3))
     assert found.seconds_per_step == 2.0
-    # 2,000 rows at the 0.05 s of the sample's rows; the small first evaluation does not count.
+    # 2,000 rows at the 0.05 s of the sample's rows: of what is no batch nothing is known.
     assert found.seconds_per_eval == pytest.approx(100.0)
     assert found.full_seconds == pytest.approx(1000 * 2 + 3 * 100)
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "full"),
+    [
+        # (seconds in the batches of 16 or 96 rows of 0.1 s, after them)
+        ((1.6, 4.0), (9.6, 4.0), 200.0 + 4.0),
+        ((1.6, 0.8), (9.6, 4.8), 200.0 + 100.0),
+        ((1.6, 3.3), (9.6, 4.1), 200.0 + 2.5 + 100 * 0.2),
+        # The first is slow for all that is done for the first time.
+        ((9.0, 4.0), (9.6, 4.0), 200.0 + 4.0),
+        ((9.0, 9.0), (9.6, 4.8), 200.0 + 100.0),
+    ],
+    ids=["constant", "each row", "both", "slow first batch", "slow first metrics"],
+)
+def test_what_an_evaluation_costs_whatever_its_rows_is_not_scaled_up(small, large, full) -> None:
+    found = Ledger(allowed=20)
+    for rows, (inside, outside) in ((16, small), (96, large), (96, large)):
+        inner = max(rows - 32, 0)
+        batches = Batches(0.0, inside, 0.1 * inner, inner)
+        found.post_evaluation(inside + outside, rows, batches)
+    assert found.full_eval_seconds(2000, 96) == pytest.approx(full, rel=0.02)
+
+
+def test_a_single_evaluation_is_scaled_up_without_what_comes_before_its_second_batch() -> None:
+    found = Ledger(allowed=20)
+    found.post_evaluation(14.0, 16, Batches(6.0, 8.0, 2.0, 8))
+    assert found.full_eval_seconds(1016, 100) == pytest.approx(6.0 + 8.0 + 1000 * 0.25)
 
 
 def test_operations_memory_and_what_was_spent() -> None:

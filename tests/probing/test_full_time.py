@@ -70,9 +70,54 @@ def test_the_full_run_takes_as_long_as_was_said(tmp_path, monkeypatch, rows, set
         **settings,
     )
     trainer.compute_metrics = measured
+    assert said_over_taken(trainer, clock) == pytest.approx(1.0, rel=0.1)
+
+
+class ConstantlySlowTrainer(TimedTrainer):
+    """A Trainer that spends a constant time before each evaluation."""
+
+    def evaluate(self, *args, **kwargs):
+        self.clock.seconds += 4.0
+        return super().evaluate(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "constant", "per_row"),
+    [
+        (TimedTrainer, 2.0, 0.0),
+        (TimedTrainer, 0.0, 1 / 8),
+        (TimedTrainer, 1.0, 1 / 16),
+        (ConstantlySlowTrainer, 0.0, 1 / 32),
+    ],
+    ids=["constant metrics", "metrics by the row", "both", "a constant time before"],
+)
+def test_a_constant_part_of_an_evaluation_is_not_scaled_up_with_its_rows(
+    tmp_path, monkeypatch, kind, constant, per_row
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(TimedTrainer, "clock", clock)
+    monkeypatch.setattr(time, "perf_counter", clock)
+
+    def measured(prediction):
+        clock.seconds += constant + per_row * len(prediction.label_ids)
+        return accuracy(prediction)
+
+    trainer = bert_trainer(
+        tmp_path,
+        kind=kind,
+        eval_dataset=classification_data(900, seed=2),
+        eval_strategy="steps",
+        eval_steps=10,
+    )
+    trainer.compute_metrics = measured
+    assert said_over_taken(trainer, clock) == pytest.approx(1.0, rel=0.1)
+
+
+def said_over_taken(trainer, clock) -> float:
+    """The time that a pre-flight says the full run takes over the time that it takes."""
     report = preflight(
         trainer, "eval_accuracy>=0.8", budget=1.0, history=None, signal_seconds=0, progress=False
     )
     before = clock.seconds
     trainer.train()
-    assert report.cost.full_seconds == pytest.approx(clock.seconds - before, rel=0.1)
+    return report.cost.full_seconds / (clock.seconds - before)

@@ -15,7 +15,7 @@ from accelerate.data_loader import DataLoaderStateMixin
 from transformers.trainer_pt_utils import find_batch_size
 from transformers.trainer_utils import has_length
 
-from hf_ftrisk.probing.workload import Evaluation, Processes
+from hf_ftrisk.probing.workload import Batches, Evaluation, Processes
 from hf_ftrisk.signals.ordering import ORDERING, class_ordering
 from hf_ftrisk.trainers.state import RngState
 
@@ -41,6 +41,9 @@ class EvalClock:
         self._start = self.now()
         self._rows: list[int] = []
         self._known = True
+        # (seconds, rows) of each batch, by set.
+        self._before = 0.0
+        self._timed: list[list[tuple[float, int]]] = []
 
     def now(self) -> float:
         """The time when everything queued on the device is done."""
@@ -58,20 +61,40 @@ class EvalClock:
         """Rows seen, over all ranks; of several sets the least, times their number."""
         return min(self._rows) * len(self._rows) if self._rows and self._known else None
 
+    @property
+    def batches(self) -> Batches | None:
+        """The time of the batches, over all sets; None before the first batch."""
+        if not any(self._timed) or not self._known:
+            return None
+        seconds = sum(taken for batches in self._timed for taken, _ in batches)
+        inner = [timed for batches in self._timed for timed in batches[1:-1]]
+        inner_seconds = sum(taken for taken, _ in inner)
+        return Batches(self._before, seconds, inner_seconds, sum(rows for _, rows in inner))
+
     def bounded(self, loader: Any) -> BoundedLoader:
         """`loader`, ended in time; one call for each evaluation set."""
         self._part += 1
         self._rows.append(0)
+        self._timed.append([])
         return BoundedLoader(loader, self)
 
-    def count(self, batch: Any, n_rows: int | None) -> None:
-        """Count the rows of a batch, of a set of `n_rows`."""
+    def begin(self) -> float:
+        """The time now, when the batches of a set begin."""
+        now = self.now()
+        if self._part == 1:
+            self._before = now - self._start
+        return now
+
+    def count(self, batch: Any, n_rows: int | None, seconds: float) -> None:
+        """Count the rows of a batch, of a set of `n_rows`, and its time."""
         size = find_batch_size(batch)
         if size is None:
             self._known = False
             return
-        rows = self._rows[-1] + size * self._ranks
+        before = self._rows[-1]
+        rows = before + size * self._ranks
         self._rows[-1] = rows if n_rows is None else min(rows, n_rows)
+        self._timed[-1].append((seconds, self._rows[-1] - before))
 
     def ends(self, batch_seconds: float) -> bool:
         """Whether another batch of `batch_seconds` would exceed this set's part of the limit."""
@@ -98,12 +121,12 @@ class BoundedLoader:
         clock, dataset = self._clock, getattr(self._loader, "dataset", None)
         n_rows = len(dataset) if has_length(dataset) else None
         batches = len(self._loader) if has_length(self._loader) else None
-        begun, slowest = clock.now(), 0.0
+        begun, slowest = clock.begin(), 0.0
         for index, batch in enumerate(self._loader):
             # Everything done with a batch happens before the next one is asked for.
             yield batch
-            clock.count(batch, n_rows)
             now = clock.now()
+            clock.count(batch, n_rows, now - begun)
             slowest, begun = max(slowest, now - begun), now
             if index + 1 != batches and clock.ends(slowest):
                 self._leave()
@@ -130,13 +153,14 @@ def bounded_evaluation(trainer: Any, limit: float | None, ranks: Processes) -> E
     try:
         with _orderings(trainer) as orderings:
             metrics = dict(trainer.evaluate())
+        seconds = clock.seconds
     finally:
         del trainer.get_eval_dataloader
         rng.restore()
     # Trainers such as TRL's add metrics where they log.
     for entry in log[before:]:
         metrics.update({k: v for k, v in entry.items() if k.startswith("eval_")})
-    return Evaluation({**_mean(orderings), **metrics}, clock.rows, clock.seconds)
+    return Evaluation({**_mean(orderings), **metrics}, clock.rows, seconds, clock.batches)
 
 
 @contextlib.contextmanager
