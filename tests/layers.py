@@ -44,7 +44,9 @@ LAYERS: tuple[dict[str, Package], ...] = (
         "hub_repo": Package("one card's text, one repository's files, edited without loss"),
     },
     {
-        "forecast": Package("`Forecaster`, `Forecast`: from a prefix to a distribution of the end"),
+        "forecast": Package(
+            "`Forecaster`, `Forecast`: from a prefix to a distribution of the outcome"
+        ),
         "history": Package("`RunHistory`: completed runs on disk, as a Hub data set in and out"),
         "trainers": Package("all that is known of transformers' Trainer", torch=True),
     },

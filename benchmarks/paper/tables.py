@@ -47,7 +47,7 @@ def risk_table(replays: Sequence[Replay]) -> str:
                 points(replay, float(spread[at[1]])),
             )
         )
-    head = ["task", "best predictor", "seeds", "sd of the end"]
+    head = ["task", "best predictor", "seeds", "sd of the outcome"]
     return table([*head, *(f"{s:.0%}" for s in shares), "by probe, 20%"], rows, left=2)
 
 

@@ -51,7 +51,7 @@ class Belief:
         """The belief that a forecast and the value it started from give.
 
         Args:
-            forecast: of the end.
+            forecast: of the outcome.
             last: metric at the look.
             goal: what is measured.
             share: share of the run that was seen.

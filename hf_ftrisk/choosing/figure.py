@@ -19,7 +19,7 @@ _ROOM = 0.045  # of the axes' height, for a line's name
 
 
 def plot_ranking(ranking: Ranked, ax: Axes | None = None) -> Axes:
-    """Each candidate's forecast of its end, the best first, with its chance to be the best.
+    """Each candidate's forecast outcome, the best first, with its chance to be the best.
 
     Args:
         ranking: what is drawn; candidates that were never looked at are left out.
@@ -54,7 +54,7 @@ def plot_ranking(ranking: Ranked, ax: Axes | None = None) -> Axes:
         axes.text(1.02, place, f"{entry.prob_best:.0%} best", **where)
     axes.grid(axis="x", color=LIGHT, lw=0.5, alpha=0.5)
     metric = ranking.goal.metric.replace("$", r"\$")
-    axes.set_xlabel(f"forecast of the final {metric}: median, 50 and 90 %; | last seen")
+    axes.set_xlabel(f"forecast outcome, {metric}: median, 50 and 90 %; | last seen")
     return finish(axes, "Candidates, the best first", legend=False)
 
 

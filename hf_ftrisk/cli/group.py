@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import typer
 from typer.core import TyperGroup
@@ -14,9 +14,14 @@ from typer.core import TyperGroup
 _ORDER = ("replay", "follow", "run", "rank", "report", "publish", "card", "history", "doctor")
 
 
-def print_json(data: object) -> None:
-    """Print strict JSON: NaN and infinities are refused."""
-    typer.echo(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False))
+def print_json(data: object, file: IO[str] | None = None) -> None:
+    """Print strict JSON: NaN and infinities are refused.
+
+    Args:
+        data: what to print.
+        file: where; None: on standard output.
+    """
+    typer.echo(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False), file=file)
 
 
 def left_out_status(n_taken: int) -> int:

@@ -31,9 +31,11 @@ Branch = Annotated[str | None, typer.Option(help="Branch; main if not given.")]
 
 
 @app.callback()
-def default(context: typer.Context) -> None:
+def default(context: typer.Context, json_output: Json = False) -> None:
     if context.invoked_subcommand is None:
-        list_runs(None)
+        list_runs(None, json_output)
+    elif json_output:
+        raise typer.BadParameter(f"--json goes behind {context.invoked_subcommand!r}")
 
 
 @app.command(no_args_is_help=True)

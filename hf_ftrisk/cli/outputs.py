@@ -22,7 +22,8 @@ from hf_ftrisk.hub.publishing import Published
 from hf_ftrisk.replay.compare import Compared
 from hf_ftrisk.replay.keep import Keep
 from hf_ftrisk.replay.replay import Summary
-from hf_ftrisk.report.schema import report_schema
+from hf_ftrisk.report.findings import Look
+from hf_ftrisk.report.schema import Report, report_schema
 from hf_ftrisk.verdict import Severity, Verdict
 
 FOLDER = Path(__file__).parents[1] / "schemas"
@@ -45,7 +46,7 @@ class Finding(_Output):
 
 
 class ReplayedLook(_Output):
-    """A forecast on the way: what was known at a step, and the end as it was forecast there."""
+    """A forecast on the way: what was known at a step, and the outcome as it was forecast there."""
 
     step: int
     mean: float | None
@@ -117,7 +118,7 @@ class CardGoal(_Output):
 
 
 class CardEnd(_Output):
-    """A forecast of the end, made at a step."""
+    """A forecast of the outcome, made at a step."""
 
     step: int
     mean: float
@@ -214,6 +215,46 @@ class Ranked(_Output):
     entries: list[RankedCandidate]
 
 
+class RunTraining(_Output):
+    """What was found of a training, before it and while it ran; null where nothing was."""
+
+    training: int
+    preflight: Report | None
+    watch: Report | None
+
+
+class RunEnded(_Output):
+    """`hf-ftrisk run --json`: the exit status, and every training that was probed or watched."""
+
+    status: int
+    trainings: list[RunTraining]
+
+
+class DemoSetting(_Output):
+    """A setting of the demo: what was predicted before and in the run, and what came of it."""
+
+    name: str
+    title: str
+    verdict: Literal["GO", "NO_GO", "UNDECIDED"]
+    forecast_before: Look | None
+    forecast_in_run: Look | None
+    stopped_at: int | None
+    outcome: float | None
+    good: bool | None
+    spent_steps: float
+    saved_steps: int
+    full_steps: int
+
+
+class DemoResults(_Output):
+    """`hf-ftrisk demo --json`."""
+
+    task: Literal["text", "lm"]
+    goal: str
+    folder: str
+    settings: list[DemoSetting]
+
+
 class Extra(_Output):
     """An extra, what it lacks, and what to type."""
 
@@ -254,6 +295,8 @@ OUTPUTS: dict[str, Any] = {
     "history-export": HistoryExport,
     "history-push": Pushed,
     "rank": Ranked,
+    "run": RunEnded,
+    "demo": DemoResults,
     "doctor": Doctor,
 }
 

@@ -76,16 +76,16 @@ def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> li
         f"Goal: {task.goal}. A pre-flight may spend {task.budget:.0%} of a run; at most "
         f"{task.false_stop_rate:.0%} of good runs may be stopped."
     )
-    endings = []
+    results = []
     for number, setting in enumerate(task.settings):
         console.rule(f"{number + 1} of {len(task.settings)}: {setting.title}", align="left")
         place = folder if number == 0 else folder / setting.name
-        endings.append(_tell(task, setting, place, history, console))
-    console.rule("Predicted and true", align="left")
-    console.print("90 % intervals of the final metric, and the outcome; steps spent and saved:")
-    console.print(ending_table(endings, Goal.parse(task.goal)))
+        results.append(_tell(task, setting, place, history, console))
+    console.rule("Forecast and outcome", align="left")
+    console.print("90 % intervals of the outcome, and what it was; steps spent and saved:")
+    console.print(result_table(results, Goal.parse(task.goal)))
     console.print(f"Reports, model cards and figures: {folder}")
-    return endings
+    return results
 
 
 def _tell(
@@ -151,21 +151,21 @@ def _leave_files(task: Task, trainer: Trainer, report: RiskReport, folder: Path)
     plot_report(report, folder / "report.png")
 
 
-def ending_table(endings: list[SettingResult], goal: Goal) -> Table:
+def result_table(results: list[SettingResult], goal: Goal) -> Table:
     """What was predicted of each setting, its outcome, steps spent and saved; 80 columns."""
     table = Table(box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
     for column in ("setting", "before the run", "in the run", "outcome", "spent", "saved"):
         table.add_column(column, justify="left" if column == "setting" else "right", no_wrap=True)
-    for ending in endings:
-        cost = ending.watched.cost
+    for result in results:
+        cost = result.watched.cost
         saved = cost.saved_steps or 0
-        look = ending.judged_at
+        look = result.judged_at
         table.add_row(
-            ending.setting.name,
-            _predicted(ending.before, goal),
+            result.setting.name,
+            _predicted(result.before, goal),
             "none" if look is None else _seen(look, goal),
-            report_text.value(ending.watched.outcome, goal),
-            f"{ending.before.cost.spent_steps + cost.spent_steps:.0f}",
+            report_text.value(result.watched.outcome, goal),
+            f"{result.before.cost.spent_steps + cost.spent_steps:.0f}",
             f"{saved}/{cost.full_steps}",
         )
     return table

@@ -331,7 +331,7 @@ class DepthSummary:
             of the logarithm, capped at log 2.
         last_error: the same for the last value.
         best_error: the same for the best value so far.
-        coverage: share of runs whose end the 90 % interval held.
+        coverage: share of runs whose outcome the 90 % interval held.
     """
 
     kind: str

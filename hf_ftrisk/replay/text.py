@@ -164,7 +164,7 @@ def _notes(replay: Replay) -> list[str]:
         )
     if _never_evaluated(replay) and record.settings.get("reinforcement_learning"):
         notes.append(
-            "a policy-gradient run without evaluations: its loss says nothing about the end. "
+            "a policy-gradient run without evaluations: its loss says nothing about the outcome. "
             "Evaluate a reward or a score and name it as the goal."
         )
     elif _never_evaluated(replay):

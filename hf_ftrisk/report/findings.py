@@ -94,7 +94,7 @@ class Look:
 
         Args:
             step: optimizer steps seen.
-            forecast: of the run's end.
+            forecast: of the run's outcome.
             goal: what the run is judged by.
             baseline: trivial baseline of the metric, None if unknown.
             observed: the metric at this step, None if it was not evaluated there.

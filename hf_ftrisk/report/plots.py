@@ -62,7 +62,7 @@ def write_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
 
 def plot_trajectory(report: Findings, ax: Axes | None = None) -> Axes:
-    """The metric over the steps, what was forecast of its end at each look, and how it ended.
+    """The metric over the steps, its outcome as forecast at each look, and the outcome itself.
 
     Args:
         report: a pre-flight's or a watched run's report.
@@ -91,7 +91,7 @@ def plot_trajectory(report: Findings, ax: Axes | None = None) -> Axes:
         label = f"stopped at step {report.stopped_at}"
         axes.axvline(report.stopped_at, color="black", lw=1.1, ls="-.", label=label)
     axes.set(xlabel="optimizer step", ylabel=_literal(goal.metric), xlim=(0, full * 1.02))
-    return finish(axes, "Trajectory and forecasts of its end")
+    return finish(axes, "Trajectory and forecasts of its outcome")
 
 
 def _draw_run(axes: Axes, report: Findings, steps: np.ndarray, values: np.ndarray) -> None:
@@ -119,11 +119,11 @@ def _draw_looks(axes: Axes, report: Findings) -> None:
     axes.fill_between(steps, low, high, color=MIDDLE, alpha=0.16, lw=0)
     medians = [look.mean for look in report.looks]
     style: dict[str, Any] = {"color": MIDDLE, "lw": 1.6, "ls": "--"}
-    axes.plot(steps, medians, label="forecast of the end, 90 % band, look by look", **style)
+    axes.plot(steps, medians, label="forecast of the outcome, 90 % band, look by look", **style)
 
 
 def _draw_fan(axes: Axes, forecast: Forecast, full: int) -> None:
-    """From the last look to the end: intervals of 50, 80 and 90 %."""
+    """From the last look to the outcome: intervals of 50, 80 and 90 %."""
     at = [float(forecast.step), float(full)]
     for level, opacity in _FAN:
         low, high = forecast.interval(level)

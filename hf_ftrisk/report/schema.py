@@ -212,7 +212,9 @@ class _Record(BaseModel):
     static: dict[str, Cell] = {}
 
 
-class _Report(BaseModel):
+class Report(BaseModel):
+    """Everything that was found of one fine-tune."""
+
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
     stage: Stage
@@ -239,7 +241,7 @@ class _Report(BaseModel):
 
 def report_schema() -> dict[str, Any]:
     """JSON Schema of a report, as `RiskReport.save` writes it and ``--json`` prints it."""
-    return _Report.model_json_schema()
+    return Report.model_json_schema()
 
 
 def check(data: Mapping[str, Any]) -> None:
@@ -249,7 +251,7 @@ def check(data: Mapping[str, Any]) -> None:
         ValueError: the first fields that are not what they must be, and what they are.
     """
     try:
-        _Report.model_validate(dict(data))
+        Report.model_validate(dict(data))
     except ValidationError as error:
         problems = error.errors(include_url=False)
         messages = [

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import FrameType
 
 from hf_ftrisk.errors import ScriptNotFoundError
-from hf_ftrisk.run.journal import outcome_of_all
+from hf_ftrisk.run.journal import outcome_of_all, reports_of_all
 from hf_ftrisk.run.options import RunOptions
 from hf_ftrisk.run.orders import Orders, followed_environment
-from hf_ftrisk.run.outcome import Outcome, tell_if_not_judged
+from hf_ftrisk.run.outcome import Ended, Outcome, tell_if_not_judged
 from hf_ftrisk.run.terminal import say
 
 FAILED = 1
@@ -44,7 +44,7 @@ def find_command(target: str) -> str | None:
     return shutil.which(target) or shutil.which(target, path=str(Path(sys.executable).parent))
 
 
-def run_command(command: Sequence[str], options: RunOptions) -> int:
+def run_command(command: Sequence[str], options: RunOptions) -> Ended:
     """Run a command, and follow the processes that it starts.
 
     Args:
@@ -52,9 +52,9 @@ def run_command(command: Sequence[str], options: RunOptions) -> int:
         options: what to put into the Trainers.
 
     Returns:
-        Exit status: 0 finished, 1 the command failed by itself, 2 the goals cannot be measured on
-        the first Trainer or the training was done in a loop without one, 3 a run was refused or
-        stopped as poor, 130 interrupted.
+        What was found, and the exit status: 0 finished, 1 the command failed by itself, 2 the
+        goals cannot be measured on the first Trainer or the training was done in a loop without
+        one, 3 a run was refused or stopped as poor, 130 interrupted.
 
     Raises:
         ScriptNotFoundError: the program cannot be started.
@@ -69,8 +69,8 @@ def run_command(command: Sequence[str], options: RunOptions) -> int:
                 raise ScriptNotFoundError(f"cannot start {command[0]!r}: {error}") from error
             started(process)
             code, interrupted = _wait(process)
-        outcome = outcome_of_all(folder)
-    return INTERRUPTED if interrupted else _status(code, outcome)
+        outcome, trainings = outcome_of_all(folder), reports_of_all(folder)
+    return Ended(INTERRUPTED if interrupted else _status(code, outcome), trainings)
 
 
 def _status(code: int, outcome: Outcome) -> int:

@@ -23,9 +23,10 @@ from hf_ftrisk.atomic import write_atomically
 from hf_ftrisk.failopen import attempt, fault_of
 from hf_ftrisk.jsonfile import read_json
 from hf_ftrisk.report import RiskReport
-from hf_ftrisk.run.outcome import Outcome
+from hf_ftrisk.report.findings import Stage
+from hf_ftrisk.run.outcome import Outcome, TrainingReports
 
-_OUTCOME, _TRAINING = "outcome-", "training-"
+_OUTCOME, _TRAINING, _REPORT = "outcome-", "training-", "report-"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Journal:
 
     def __init__(self, report_dir: Path | None = None, command: Sequence[str] = ()) -> None:
         self._report_dir = report_dir
+        self._reports: dict[int, TrainingReports] = {}
         self.command = tuple(command)
 
     def report_folder(self, number: int) -> Path | None:
@@ -63,12 +65,19 @@ class Journal:
             return self._report_dir
         return self._report_dir / f"training-{number}"
 
+    @property
+    def reports(self) -> tuple[TrainingReports, ...]:
+        """What was found of the program's trainings, in the order they began."""
+        return tuple(self._reports[number] for number in sorted(self._reports))
+
     def earlier(self, number: int) -> Earlier:
         """What was found of a training before its launcher started it anew."""
         return Earlier()
 
-    def keep_probed(self, number: int, report: RiskReport) -> None:
-        """Keep a pre-flight's report for a process that is started anew."""
+    def keep_report(self, number: int, report: RiskReport) -> None:
+        """Keep what was found of a training, before it or in it."""
+        known = self._reports.get(number, TrainingReports(number))
+        self._reports[number] = known.with_report(report)
 
     def keep_outcome(self, outcome: Outcome) -> None:
         """Keep what became of this process so far."""
@@ -96,11 +105,14 @@ class SharedJournal(Journal):
 
     def report_folder(self, number: int) -> Path | None:
         """Trainings are counted over all programs of the command."""
+        return super().report_folder(self._place(number))
+
+    def _place(self, number: int) -> int:
         place = self._places.get(number)
         if place is None:
             place = attempt(lambda: self._claim(number), lambda fault: None) or number
             self._places[number] = place
-        return super().report_folder(place)
+        return place
 
     def _claim(self, number: int) -> int:
         """The place of a training among all; that of its earlier beginning, if it had one."""
@@ -124,16 +136,13 @@ class SharedJournal(Journal):
             for outcome in _contents(self._folder, _OUTCOME)
             if outcome["program"] == self._program and outcome["refused"] is not None
         ]
-        file = self._probed(number)
+        file = _report_file(self._folder, self._place(number), "preflight")
         report = RiskReport.load(file) if file.is_file() else None
         return Earlier(refusals[0] if refusals else None, report)
 
-    def _probed(self, number: int) -> Path:
-        return self._folder / f"probed-{self._program}-{number}.json"
-
-    def keep_probed(self, number: int, report: RiskReport) -> None:
-        """Keep a pre-flight's report for a process that is started anew."""
-        fault_of(report.save, self._probed(number))
+    def keep_report(self, number: int, report: RiskReport) -> None:
+        """Keep it for the command, and for a process that is started anew."""
+        fault_of(report.save, _report_file(self._folder, self._place(number), report.stage))
 
     def keep_outcome(self, outcome: Outcome) -> None:
         """Keep what became of this process so far; a folder that is not there is no fault."""
@@ -150,6 +159,18 @@ def outcome_of_all(folder: Path) -> Outcome:
         Outcome(**{name: value for name, value in content.items() if name != "program"})
         for content in _contents(folder, _OUTCOME)
     )
+
+
+def reports_of_all(folder: Path) -> tuple[TrainingReports, ...]:
+    """What was found of the trainings of all processes of a command."""
+    journal = Journal()
+    for file in folder.glob(f"{_REPORT}*.json"):
+        journal.keep_report(int(file.stem.split("-")[1]), RiskReport.load(file))
+    return journal.reports
+
+
+def _report_file(folder: Path, place: int, stage: Stage) -> Path:
+    return folder / f"{_REPORT}{place}-{stage}.json"
 
 
 def _contents(folder: Path, begin: str) -> Iterator[dict[str, Any]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from hf_ftrisk.report import RiskReport
 from hf_ftrisk.run.options import STOPPED, USAGE
 from hf_ftrisk.run.terminal import is_first_process, say
 
@@ -48,6 +49,40 @@ class Outcome:
             loop_steps=max((one.loop_steps for one in seen), default=0),
             has_trainer=any(one.has_trainer for one in seen),
         )
+
+
+@dataclass(frozen=True)
+class TrainingReports:
+    """What was found of one training of a program.
+
+    Args:
+        training: counts the program's trainings from 1, in the order they began.
+        preflight: found by its pre-flight, None if there was none.
+        watch: found while it ran, None if it was not watched or did not begin.
+    """
+
+    training: int
+    preflight: RiskReport | None = None
+    watch: RiskReport | None = None
+
+    def with_report(self, report: RiskReport) -> TrainingReports:
+        """With a report of its stage."""
+        if report.stage == "preflight":
+            return replace(self, preflight=report)
+        return replace(self, watch=report)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended, and what was found of its trainings.
+
+    Args:
+        status: exit status.
+        trainings: those that were probed or watched, in the order they began.
+    """
+
+    status: int
+    trainings: tuple[TrainingReports, ...] = ()
 
 
 def tell_if_not_judged(outcome: Outcome) -> None:

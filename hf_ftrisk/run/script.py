@@ -24,7 +24,7 @@ from hf_ftrisk.run.instrument import instrumented
 from hf_ftrisk.run.journal import Journal
 from hf_ftrisk.run.options import Refusal, RunOptions
 from hf_ftrisk.run.orders import FOLLOWED
-from hf_ftrisk.run.outcome import tell_if_not_judged
+from hf_ftrisk.run.outcome import Ended, tell_if_not_judged
 from hf_ftrisk.run.terminal import say
 
 FAILED = 1
@@ -133,35 +133,43 @@ def run_script(
         KeyboardInterrupt: the script was interrupted.
     """
     argv, path, own_main = sys.argv, list(sys.path), sys.modules["__main__"]
+    options = options or RunOptions()
     try:
-        return _run(target, args, module, options)
+        return _run(target, args, module, options, _journal(target, args, module, options))
     finally:
         sys.argv, sys.path[:], sys.modules["__main__"] = argv, path, own_main
 
 
-def run_program(
-    target: str, args: Sequence[str], *, module: bool, options: RunOptions | None
-) -> int:
+def run_program(target: str, args: Sequence[str], *, module: bool, options: RunOptions) -> Ended:
     """`run_script` in an interpreter that ends with the script.
 
     Its threads and ``atexit`` functions, which outlive it, find ``sys.argv`` and ``__main__`` as
     they left them. An interrupt is printed as Python prints it and gives status 130.
 
+    Returns:
+        The exit status, as `run_script` gives it, and what was found.
+
     Raises:
         ScriptNotFoundError: there is no such script or module.
     """
+    journal = _journal(target, args, module, options)
     try:
-        return _run(target, args, module, options)
+        status = _run(target, args, module, options, journal)
     except KeyboardInterrupt as stop:
         _print(stop)
-        return INTERRUPTED
+        status = INTERRUPTED
+    return Ended(status, journal.reports)
 
 
-def _run(target: str, args: Sequence[str], module: bool, options: RunOptions | None) -> int:
-    os.environ.pop(FOLLOWED, None)  # where a followed command runs us, this is the nearer one
-    options = options or RunOptions()
+def _journal(target: str, args: Sequence[str], module: bool, options: RunOptions) -> Journal:
     command = [sys.executable, *(["-m"] if module else []), target, *args]
-    journal = Journal(options.report_dir, command)
+    return Journal(options.report_dir, command)
+
+
+def _run(
+    target: str, args: Sequence[str], module: bool, options: RunOptions, journal: Journal
+) -> int:
+    os.environ.pop(FOLLOWED, None)  # where a followed command runs us, this is the nearer one
     with instrumented(options, say, journal) as instruments:
         if execute(target, args, module=module):
             return FAILED

@@ -231,7 +231,6 @@ class Training:
         """Show what the pre-flight found, and leave the program on a no-go."""
         self._keep(report)
         if self._ranks.is_main:
-            self._journal.keep_probed(self._number, report)
             show_report(report, console=Console(stderr=True))
         if report.verdict is not Verdict.NO_GO:
             return
@@ -252,10 +251,9 @@ class Training:
             if callback is not None:
                 self._trainer.remove_callback(callback)
                 callback.close()
-        report = None if callback is None else callback.report
-        if report is not None:
-            self.stopped = report.stopped_at is not None
-            fault_of(self._finish, report)
+                if callback.report is not None:
+                    self.stopped = callback.report.stopped_at is not None
+                    fault_of(self._finish, callback.report)
 
     def _attach(self) -> FineTuneRiskCallback | None:
         if self._goal is None or not self._options.watch:
@@ -284,8 +282,8 @@ class Training:
 
     def _finish(self, report: RiskReport) -> None:
         before = self._before
-        if before is not None and before.goal.metric == report.goal.metric:
-            self._keep(report.after(before))
+        same = before is not None and before.goal.metric == report.goal.metric
+        self._keep(report.after(before) if before is not None and same else report)
 
     # --- words and files ------------------------------------------------------------------------
 
@@ -296,8 +294,11 @@ class Training:
         return self._journal.report_folder(self._number)
 
     def _keep(self, report: RiskReport) -> None:
+        if not self._ranks.is_main:
+            return
+        self._journal.keep_report(self._number, report)
         folder = self._folder()
-        if folder is None or not self._ranks.is_main:
+        if folder is None:
             return
         fault = fault_of(report.save, folder / f"{report.stage}.json")
         if fault is not None:

@@ -31,14 +31,16 @@ def commands(of, *path):
 
 
 COMMANDS = dict(commands(get_command(app)))
-# What a script or the demo prints is not ours to shape: their reports are files.
-WITH_REPORTS = {("run",): "--report-dir", ("demo",): "--out"}
 
 
 def run(*arguments):
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     return result.output
+
+
+def stdout(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments]).stdout
 
 
 def valid(name, output):
@@ -102,6 +104,22 @@ def test_history_commands_are_as_their_schemas_say(states, tmp_path, hub):
     assert pulled["added"] == 2
 
 
+def test_the_history_kept_by_default_is_as_its_schema_says(states, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_FTRISK_HISTORY", str(tmp_path / "default.db"))
+    assert json.loads(stdout("history", "--json")) == {"tasks": [], "runs": 0}
+    (tmp_path / "trainer_state.json").write_text((states / "sound.json").read_text())
+    run("history", "import", tmp_path / "default.db", tmp_path / "trainer_state.json")
+    shown = stdout("history", "--json")
+    assert valid("history-list", shown)["runs"] == 1
+    assert shown == stdout("history", "list", "--json")
+
+
+def test_json_before_a_command_of_history_is_told_to_go_behind_it(tmp_path):
+    result = CliRunner().invoke(app, ["history", "--json", "list"])
+    assert result.exit_code == 2
+    assert "behind 'list'" in result.output
+
+
 def test_what_is_added_of_a_report_is_as_its_schema_says(tmp_path):
     saved = saved_report(tmp_path / "watch.json", run=make_record(3))
     added = run("history", "add", tmp_path / "runs.db", saved, "--json")
@@ -152,7 +170,7 @@ def test_every_command_has_an_example_in_its_help(command):
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_has_what_it_found_as_json(command):
-    assert WITH_REPORTS.get(command, "--json") in COMMANDS[command]
+    assert "--json" in COMMANDS[command]
 
 
 def test_a_shell_can_complete_commands(monkeypatch):

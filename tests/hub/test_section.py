@@ -100,7 +100,7 @@ def test_every_part_the_card_promises_is_there(make_report):
         "| Versions of libraries | torch 2.13.0 |",
         "| What the forecast rests on | curve, 40 reference runs |",
         "| 100 | 0.810 | 0.860 (0.820 to 0.900) | 80 % |",
-        "![The run, forecasts of its end on the way, and the outcome](ftrisk/report.png)",
+        "![The run, forecasts on the way, and the outcome](ftrisk/report.png)",
         "<summary>How this was measured</summary>",
         "- No history was given.",
         "arXiv:2606.17649",
