@@ -88,13 +88,13 @@ def picked() -> list[Completed]:
         values = run.record.finite(run.goal.metric)[1]
         if values.size >= MIN_EVALUATIONS:
             runs.setdefault(run.source, []).append(run)
-    found: list[Completed] = []
+    chosen: list[Completed] = []
     for of_source in runs.values():
         names = list(dict.fromkeys(run.run for run in of_source))
         kept = np.unique(np.linspace(0, len(names) - 1, min(MAX_RUNS, len(names))).round())
         for name in (names[int(i)] for i in kept):
-            found += [run for run in of_source if run.run == name][:MAX_METRICS]
-    return found
+            chosen += [run for run in of_source if run.run == name][:MAX_METRICS]
+    return chosen
 
 
 def _of_run(run: Completed) -> Iterator[Judged]:
@@ -127,9 +127,9 @@ def alike(rows: Sequence[Judged], values: Sequence[float]) -> float:
     for row, value in zip(rows, values, strict=True):
         of_run.setdefault((row.source, row.run), []).append(value)
     of_source: dict[str, list[float]] = {}
-    for (source, _), found in of_run.items():
-        of_source.setdefault(source, []).append(float(np.mean(found)))
-    return float(np.mean([np.mean(found) for found in of_source.values()]))
+    for (source, _), values_of_run in of_run.items():
+        of_source.setdefault(source, []).append(float(np.mean(values_of_run)))
+    return float(np.mean([np.mean(values_of_run) for values_of_run in of_source.values()]))
 
 
 def capped(error: float) -> float:
@@ -148,11 +148,11 @@ def band_scores(rows: Sequence[Judged], everything: Sequence[Judged]) -> list[fl
         others = [o for o in everything if fold_of(o.source) != fold]
         moves = [abs(o.end - o.last) for o in others]
         reach[fold] = conformal_quantile(moves, LEVEL, [o.source for o in others])
-    found = []
+    scores = []
     for row in rows:
         wide = reach[fold_of(row.source)]
-        found.append(interval_score(row.last - wide, row.last + wide, row.end))
-    return found
+        scores.append(interval_score(row.last - wide, row.last + wide, row.end))
+    return scores
 
 
 @dataclass(frozen=True)
@@ -189,15 +189,15 @@ def row_of(group: str, rows: Sequence[Judged]) -> Row:
 
 def table_text(rows: Sequence[Judged]) -> str:
     """One row a group of runs, the worst first."""
-    found = [row_of(group, rows) for group in sorted({r.group for r in rows})]
-    found.sort(key=lambda row: -float(np.nanmean(row.error)))
+    table = [row_of(group, rows) for group in sorted({r.group for r in rows})]
+    table.sort(key=lambda row: -float(np.nanmean(row.error)))
     depths = " / ".join(f"{100 * d:.0f}" for d in DEPTHS)
     lines = [
         f"| runs | sources | error, share of the last value's, at {depths} % of the run "
         "| 90 % intervals hold, % | interval score, share of the band's |",
         "| --- | ---: | --- | --- | --- |",
     ]
-    for row in found:
+    for row in table:
         lines.append(
             f"| {TITLES.get(row.group, row.group)} | {row.sources} | {_shown(row.error, '.2f')} "
             f"| {_shown([100 * c for c in row.covered], '.0f')} | {_shown(row.score, '.2f')} |"

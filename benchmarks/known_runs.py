@@ -56,9 +56,9 @@ def scored(
 
 
 def forecast_all(seen: Sequence[Prefix], forecasters: Sequence[Forecaster]) -> Scored:
-    found = [f.predict(p.record, p.goal) for f, p in zip(forecasters, seen, strict=True)]
-    values = [f.point for f in found]
-    return scored(seen, values, [f.interval(0.9) for f in found])
+    forecasts = [f.predict(p.record, p.goal) for f, p in zip(forecasters, seen, strict=True)]
+    values = [f.point for f in forecasts]
+    return scored(seen, values, [f.interval(0.9) for f in forecasts])
 
 
 Split = tuple[list[int], list[int]]
@@ -69,17 +69,17 @@ def splits_of(table: str, runs: list[Run]) -> list[Split]:
     by_task: dict[str, list[int]] = {}
     for i, run in enumerate(runs):
         by_task.setdefault(str(run.record.task), []).append(i)
-    found: list[Split] = []
+    splits: list[Split] = []
     if table in BY_CELL:
         for members in by_task.values():
             for seed in range(SPLITS):
                 order = np.random.default_rng(seed).permutation(members).tolist()
-                found.append((order[:KNOWN], order[KNOWN:]))
+                splits.append((order[:KNOWN], order[KNOWN:]))
     elif table == "peft_metamath" or table.startswith("reference"):
         for members in by_task.values():
             if len(members) >= MIN_TASK_RUNS:
-                found += [([j for j in members if j != i], [i]) for i in members]
-    return found
+                splits += [([j for j in members if j != i], [i]) for i in members]
+    return splits
 
 
 def warm_methods(

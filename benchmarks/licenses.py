@@ -34,7 +34,7 @@ def requires(name: str) -> list[str]:
 
 def needed(name: str, extras: tuple[str, ...] = ()) -> dict[str, metadata.Distribution]:
     """Canonical name -> distribution of a package's requirements, and of theirs."""
-    found: dict[str, metadata.Distribution] = {}
+    requirements: dict[str, metadata.Distribution] = {}
     waiting = [(name, extras)]
     seen: set[tuple[str, tuple[str, ...]]] = set()
     while waiting:
@@ -50,14 +50,14 @@ def needed(name: str, extras: tuple[str, ...] = ()) -> dict[str, metadata.Distri
                 continue
             key = canonicalize_name(requirement.name)
             if key != name:
-                found[key] = metadata.distribution(requirement.name)
+                requirements[key] = metadata.distribution(requirement.name)
             waiting.append((requirement.name, tuple(sorted(requirement.extras))))
-    return found
+    return requirements
 
 
-def license_of(found: metadata.Distribution) -> str:
+def license_of(distribution: metadata.Distribution) -> str:
     """What a distribution says of its license: an expression, else classifiers, else a line."""
-    facts = found.metadata
+    facts = distribution.metadata
     if expression := facts.get("License-Expression"):
         return str(expression)
     classes = [c for c in facts.get_all("Classifier") or () if c.startswith("License :: ")]
@@ -107,9 +107,9 @@ def main() -> None:
         return
     always, train = needed("hf-ftrisk"), needed("hf-ftrisk", ("train",))
     rows = ["| package | version | license | needed by |", "|---|---|---|---|"]
-    for name, found in sorted(needed("hf-ftrisk", EXTRAS).items()):
+    for name, distribution in sorted(needed("hf-ftrisk", EXTRAS).items()):
         by = "always" if name in always else "train" if name in train else "another extra"
-        rows.append(f"| {name} | {found.version} | {license_of(found)} | {by} |")
+        rows.append(f"| {name} | {distribution.version} | {license_of(distribution)} | {by} |")
     print("\n".join(rows))
     if given.write is not None:
         before, _, rest = given.write.read_text(encoding="utf-8").partition(BEGIN)

@@ -66,8 +66,8 @@ class Sight:
 
     def contrast(self, selector: str) -> float:
         """Smallest contrast of the elements' text with what lies behind it."""
-        found = self.page.locator(selector)
-        return min(found.nth(i).evaluate(_CONTRAST) for i in range(found.count()))
+        elements = self.page.locator(selector)
+        return min(elements.nth(i).evaluate(_CONTRAST) for i in range(elements.count()))
 
 
 @pytest.fixture(scope="module")

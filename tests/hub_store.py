@@ -35,8 +35,8 @@ class Repo:
 
     def history(self, branch: str = "main") -> list[Commit]:
         """Commits of a branch, newest first."""
-        found, oid = [], self.branches.get(branch)
+        log, oid = [], self.branches.get(branch)
         while oid is not None:
-            found.append(self.commits[oid])
-            oid = found[-1].parent
-        return found
+            log.append(self.commits[oid])
+            oid = log[-1].parent
+        return log

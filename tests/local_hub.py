@@ -199,10 +199,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and fault.breaks == "before":
             self._break()
             return
-        found = {k: unquote(v) for k, v in match.groupdict().items() if v is not None}
+        parts = {k: unquote(v) for k, v in match.groupdict().items() if v is not None}
         try:
             with self.hub._lock:
-                answer = getattr(self, f"_{route}")(body, **found)
+                answer = getattr(self, f"_{route}")(body, **parts)
         except _RefusedError as refused:
             answer = (
                 refused.status,

@@ -27,21 +27,21 @@ def test_an_error_is_an_ftrisk_error_and_one_of_pythons(name: str) -> None:
 
 
 def test_the_docstring_shows_the_tree_as_it_is() -> None:
-    found: dict[int, str] = {}
+    at_depth: dict[int, str] = {}
     shown = {}
     for line in inspect.getdoc(errors).splitlines():
         match = re.fullmatch(r"( *)(\w+Error)(?: \((\w+)\))?", line)
         if match:
             depth = len(match[1]) // 4
-            found[depth] = match[2]
-            shown[match[2]] = [name for name in (found.get(depth - 1), match[3]) if name]
+            at_depth[depth] = match[2]
+            shown[match[2]] = [name for name in (at_depth.get(depth - 1), match[3]) if name]
     real = {name: [base.__name__ for base in kind.__bases__] for name, kind in _OURS.items()}
     assert shown == {**real, "FtriskError": []}
 
 
 def test_no_other_module_has_a_public_error() -> None:
     root = Path(hf_ftrisk.__file__).parent
-    found = {
+    strays = {
         node.name
         for path in root.rglob("*.py")
         if path.name != "errors.py"
@@ -50,4 +50,4 @@ def test_no_other_module_has_a_public_error() -> None:
         and not node.name.startswith("_")
         and any(re.search(r"(Error|(?<!Base)Exception)$", ast.unparse(b)) for b in node.bases)
     }
-    assert not found
+    assert not strays

@@ -45,7 +45,7 @@ def _raises(handler: ast.ExceptHandler) -> bool:
 
 
 def test_what_catches_everything_is_listed_or_raises_it_again() -> None:
-    found = {
+    handlers = {
         name
         for path in ROOT.rglob("*.py")
         for name, handler in broad_handlers(
@@ -54,7 +54,7 @@ def test_what_catches_everything_is_listed_or_raises_it_again() -> None:
         )
         if not _raises(handler)
     }
-    assert found == KEPT.keys()
+    assert handlers == KEPT.keys()
 
 
 def test_a_fault_is_told_and_gives_none() -> None:

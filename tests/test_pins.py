@@ -17,8 +17,8 @@ PIN = re.compile(r"^([\w.-]+)==([\w.+]+)", re.MULTILINE)
 
 
 def pins(file: str) -> dict[str, str]:
-    found = PIN.findall((ROOT / file).read_text(encoding="utf-8"))
-    return {canonicalize_name(name): version for name, version in found}
+    lines = PIN.findall((ROOT / file).read_text(encoding="utf-8"))
+    return {canonicalize_name(name): version for name, version in lines}
 
 
 def asked(*extras: str) -> list[Requirement]:

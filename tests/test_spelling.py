@@ -69,5 +69,5 @@ def test_a_british_word_is_seen_in_text_and_in_names(text: str, found: list[str]
 
 def test_everything_is_spelled_the_american_way() -> None:
     texts = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in FILES}
-    found = {file: set(british(text)) - OF_OTHERS for file, text in texts.items()}
-    assert not {file: words for file, words in found.items() if words}
+    british_words = {file: set(british(text)) - OF_OTHERS for file, text in texts.items()}
+    assert not {file: words for file, words in british_words.items() if words}

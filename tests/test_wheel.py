@@ -50,8 +50,8 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wheel(built):
-    (found,) = built.glob("*.whl")
-    return found
+    (file,) = built.glob("*.whl")
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def installed(folder: Path, *what: str) -> Path:
 
 def required(root):
     """What an installed distribution requires without extras, and what that does, by name."""
-    found = {}
+    distributions = {}
     waiting = [(root, {""})]
     while waiting:
         one, extras = waiting.pop()
@@ -98,10 +98,10 @@ def required(root):
             wanted = Requirement(line)
             marker = wanted.marker
             asked = marker is None or any(marker.evaluate({"extra": extra}) for extra in extras)
-            if asked and wanted.name not in found:
-                found[wanted.name] = distribution(wanted.name)
-                waiting.append((found[wanted.name], wanted.extras | {""}))
-    return found
+            if asked and wanted.name not in distributions:
+                distributions[wanted.name] = distribution(wanted.name)
+                waiting.append((distributions[wanted.name], wanted.extras | {""}))
+    return distributions
 
 
 def link(dependency: Distribution, site: Path) -> None:
@@ -138,22 +138,22 @@ def test_a_card_is_rendered_from_the_installed_templates(wheel, tmp_path):
     unpacked = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)
-    found = probed(sys.executable, tmp_path / "elsewhere", PYTHONPATH=str(unpacked))
-    assert found["package"] == str(unpacked / "hf_ftrisk")
-    assert found["templates"] == str(unpacked / "hf_ftrisk" / "model_card_templates")
-    assert found["names"] == template_names()
-    assert "## Fine-tuning risk: predicted to end well (GO)" in found["card"]
-    assert found["reference"] > 0
-    assert found["torch"] is False
+    facts = probed(sys.executable, tmp_path / "elsewhere", PYTHONPATH=str(unpacked))
+    assert facts["package"] == str(unpacked / "hf_ftrisk")
+    assert facts["templates"] == str(unpacked / "hf_ftrisk" / "model_card_templates")
+    assert facts["names"] == template_names()
+    assert "## Fine-tuning risk: predicted to end well (GO)" in facts["card"]
+    assert facts["reference"] > 0
+    assert facts["torch"] is False
 
 
 @pytest.mark.slow
 def test_an_editable_install_finds_the_checkouts_templates(editable, tmp_path):
-    found = probed(str(editable / "python"), tmp_path / "elsewhere")
-    assert found["package"] == str(ROOT / "hf_ftrisk")
-    assert Path(found["templates"]).resolve() == ROOT / "model_card_templates"
-    assert found["names"] == template_names()
-    assert "## Fine-tuning risk: predicted to end well (GO)" in found["card"]
+    facts = probed(str(editable / "python"), tmp_path / "elsewhere")
+    assert facts["package"] == str(ROOT / "hf_ftrisk")
+    assert Path(facts["templates"]).resolve() == ROOT / "model_card_templates"
+    assert facts["names"] == template_names()
+    assert "## Fine-tuning risk: predicted to end well (GO)" in facts["card"]
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def _rows(run: Completed) -> list[tuple]:
     steps, values = record.finite(goal.metric)
     if values.size < MIN_EVALUATIONS or steps[-1] < 0.85 * record.max_steps:
         return []
-    found = []
+    rows = []
     for depth in DEPTHS_BEFORE:
         if depth * record.max_steps + 1e-6 >= steps[0]:
             break
@@ -68,8 +68,8 @@ def _rows(run: Completed) -> list[tuple]:
         where = (known.scale.shape, depth, prefix.progress, values.size)
         ends = (reference, reference, end, float(z.max()), value, value, slope)
         no_curve = np.full(N_INPUTS, np.nan)
-        found.append((*what, *where, *ends, known.features, no_curve, known.scale))
-    return found
+        rows.append((*what, *where, *ends, known.features, no_curve, known.scale))
+    return rows
 
 
 def fit_before_model(all_rows: Examples, choices: Choices = PACKAGED) -> BeforeModel:

@@ -92,7 +92,7 @@ def _rows(run: Completed, *, relative: bool) -> list[tuple]:
         return []
     if lost.size and lost[-1] > steps[-1]:
         return []  # diverged: no value to forecast
-    found = []
+    rows = []
     whole = Scale.of(goal, values)
     for depth in DEPTHS:
         prefix = record.prefix(depth * record.max_steps + 1e-6)
@@ -108,7 +108,7 @@ def _rows(run: Completed, *, relative: bool) -> list[tuple]:
             continue  # percent, which no value had shown yet
         z = state.scale.forward(values)
         unit = 1.0 if state.scale.shape == "real" else state.scale.unit
-        found.append(
+        rows.append(
             (
                 run.table,
                 run.source,
@@ -131,4 +131,4 @@ def _rows(run: Completed, *, relative: bool) -> list[tuple]:
                 state.scale,
             )
         )
-    return found
+    return rows

@@ -182,11 +182,11 @@ def weights_of_unseen(grown: Grown, source: np.ndarray) -> sparse.csr_matrix:
     tree, case = np.nonzero(~grown.knows)
     share = 1.0 / np.maximum((~grown.knows).sum(axis=0), 1)
     asked = sparse.csr_matrix((share[case], (case, grown.leaf[tree, case])), shape=(n, n_leaves))
-    found = (asked @ in_leaf).tocoo()
-    other = source[found.row] != source[found.col]
-    row, weight = found.row[other], found.data[other]
+    weights = (asked @ in_leaf).tocoo()
+    other = source[weights.row] != source[weights.col]
+    row, weight = weights.row[other], weights.data[other]
     total = np.bincount(row, weight, minlength=n)
-    return sparse.csr_matrix((weight / total[row], (row, found.col[other])), shape=(n, n))
+    return sparse.csr_matrix((weight / total[row], (row, weights.col[other])), shape=(n, n))
 
 
 def _outcomes(
@@ -263,8 +263,8 @@ def _calibration(rows: Examples, draws: np.ndarray, truth: np.ndarray) -> DepthC
 def calibrated(rows: Examples, draws: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:
     """Factors (n_levels,) that make the intervals of draws (n, n_draws) hold over sources."""
     groups = rows.source.tolist()
-    found = []
+    factors = []
     for level in LEVELS:
         scores = [interval_score(d, t, level) for d, t in zip(draws, truth, strict=True)]
-        found.append(float(np.clip(conformal_quantile(scores, level, groups), *FACTOR_RANGE)))
-    return tuple(found)
+        factors.append(float(np.clip(conformal_quantile(scores, level, groups), *FACTOR_RANGE)))
+    return tuple(factors)

@@ -94,7 +94,7 @@ def difference(ours: Scored, other: Scored) -> tuple[float, float]:
     """
     rng = np.random.default_rng(0)
     names, member = np.unique(ours.groups, return_inverse=True)
-    found = []
+    differences = []
     for _ in range(BOOTSTRAP):
         if names.size >= ENOUGH_GROUPS:
             drawn = np.bincount(rng.integers(0, names.size, names.size), minlength=names.size)
@@ -104,6 +104,6 @@ def difference(ours: Scored, other: Scored) -> tuple[float, float]:
             for group in range(names.size):
                 at = np.flatnonzero(member == group)
                 np.add.at(counts, rng.choice(at, at.size), 1.0)
-        found.append(ours.error(counts) - other.error(counts))
-    low, high = np.quantile(found, [0.025, 0.975])
+        differences.append(ours.error(counts) - other.error(counts))
+    low, high = np.quantile(differences, [0.025, 0.975])
     return float(low), float(high)

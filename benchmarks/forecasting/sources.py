@@ -61,13 +61,13 @@ def completed() -> list[Completed]:
     of_source: dict[str, list[Completed]] = {}
     for run in _everything():
         of_source.setdefault(run.source, []).append(run)
-    found = []
+    chosen = []
     for runs in of_source.values():
         names = list(dict.fromkeys(run.run for run in runs))
         picked = np.unique(np.linspace(0, len(names) - 1, min(MAX_RUNS, len(names))).round())
         kept = {names[int(i)] for i in picked}
-        found += [run for run in runs if run.run in kept]
-    return found
+        chosen += [run for run in runs if run.run in kept]
+    return chosen
 
 
 def _everything() -> Iterator[Completed]:

@@ -120,20 +120,20 @@ def _device() -> str:
     return "Apple GPU (mps)" if torch.backends.mps.is_available() else "CPU"
 
 
-def _words(found: dict[str, Any]) -> str:
+def _words(findings: dict[str, Any]) -> str:
     from hf_ftrisk.text import visible
 
     lines = [
-        f"hf-ftrisk {found['hf_ftrisk']}, Python {found['python']}, {found['platform']}",
-        f"device: {found['device']}",
+        f"hf-ftrisk {findings['hf_ftrisk']}, Python {findings['python']}, {findings['platform']}",
+        f"device: {findings['device']}",
         "",
         "extras",
     ]
-    for extra in found["extras"]:
+    for extra in findings["extras"]:
         state = "installed" if extra["installed"] else f"missing: {extra['install']}"
         lines.append(f"  {extra['extra']:<12}{state}")
     lines += ["", "refused here"]
-    for item in found["refused"]:
+    for item in findings["refused"]:
         lines.append(f"  {item['what']}")
         lines.append(f"    {item['why']}" + (f": {item['do']}" if item["do"] else ""))
     lines += ["", f"interpreter: {sys.executable}"]

@@ -107,14 +107,14 @@ def _bound() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
 
 
-def _framed(found: EncodedRun | str) -> Iterator[bytes]:
+def _framed(answer: EncodedRun | str) -> Iterator[bytes]:
     """A line of JSON, and after it the bytes of the columns it names."""
-    if isinstance(found, str):
-        yield json.dumps({"refused": found}).encode() + b"\n"
+    if isinstance(answer, str):
+        yield json.dumps({"refused": answer}).encode() + b"\n"
         return
-    columns = [(column.kind, column.name, len(column.values)) for column in found.columns]
-    yield json.dumps({"head": found.head, "columns": columns}).encode() + b"\n"
-    for column in found.columns:
+    columns = [(column.kind, column.name, len(column.values)) for column in answer.columns]
+    yield json.dumps({"head": answer.head, "columns": columns}).encode() + b"\n"
+    for column in answer.columns:
         yield column.values
 
 

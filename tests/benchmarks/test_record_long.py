@@ -176,8 +176,8 @@ def test_the_models_small_vocabulary_gives_the_same_outputs(text_data):
     with torch.no_grad():
         for row, short in zip(rows, compacted, strict=True):
             expected = whole(input_ids=torch.tensor([row["input_ids"]])).logits
-            found = small(input_ids=torch.tensor([short["input_ids"]])).logits
-            torch.testing.assert_close(found, expected)
+            logits = small(input_ids=torch.tensor([short["input_ids"]])).logits
+            torch.testing.assert_close(logits, expected)
 
 
 def test_a_fresh_layer_and_all_after_it_start_anew():

@@ -69,24 +69,24 @@ def test_the_measure_weighs_sources_alike_and_charges_what_a_probe_costs():
     first = [*[run(0.5, 0.9)] * 10, *[run(0.5, 0.5)] * 10]
     second = [run(0.5, 0.5, source="b")] * 6
     stops = [*[None] * 5, *[0.5] * 15, *[None] * 6]
-    found = measured([*first, *second], stops, [0.1] * 26)
-    assert found.mean(KEPT) == 0.5
-    assert found.mean(POOR) == pytest.approx(((0.5 - 0.1) + (0.0 - 0.1)) / 2)
-    assert found.mean(GOOD) == pytest.approx((-0.1 + 0.4) / 2)
+    spending = measured([*first, *second], stops, [0.1] * 26)
+    assert spending.mean(KEPT) == 0.5
+    assert spending.mean(POOR) == pytest.approx(((0.5 - 0.1) + (0.0 - 0.1)) / 2)
+    assert spending.mean(GOOD) == pytest.approx((-0.1 + 0.4) / 2)
 
 
 def test_sources_of_a_run_or_two_count_together_as_one():
     rows = [*[run(0.5, 0.5)] * 6, run(0.5, 0.5, source="b"), run(0.5, 0.5, source="c")]
-    found = measured(rows, [*[None] * 6, 0.5, 0.5])
-    assert found.sources.shape[0] == 2
-    assert found.mean(POOR) == 0.25
+    spending = measured(rows, [*[None] * 6, 0.5, 0.5])
+    assert spending.sources.shape[0] == 2
+    assert spending.mean(POOR) == 0.25
 
 
 def test_a_stopped_run_that_had_reached_its_goal_is_counted_as_such():
     rows = [run(0.9, 0.85, 0.9), run(0.6, 0.7, 0.9)]
-    found = measured(rows, [2 / 3, 2 / 3])
-    assert found.mean(KEPT) == 0.0
-    assert found.mean(REACHED) == 0.5
+    spending = measured(rows, [2 / 3, 2 / 3])
+    assert spending.mean(KEPT) == 0.0
+    assert spending.mean(REACHED) == 0.5
 
 
 def test_what_a_method_saves_at_a_share_kept_is_read_between_its_settings():

@@ -42,9 +42,9 @@ print("the script's end", trainer.state.global_step)
 
 
 def test_all_combinations_are_candidates_in_the_order_given() -> None:
-    found = varied(["lr=1,2", "--model=a,b"], ["train.py", "--x", "y"])
-    assert list(found) == ["lr=1 model=a", "lr=1 model=b", "lr=2 model=a", "lr=2 model=b"]
-    assert found["lr=2 model=a"] == ["train.py", "--x", "y", "--lr", "2", "--model", "a"]
+    programs = varied(["lr=1,2", "--model=a,b"], ["train.py", "--x", "y"])
+    assert list(programs) == ["lr=1 model=a", "lr=1 model=b", "lr=2 model=a", "lr=2 model=b"]
+    assert programs["lr=2 model=a"] == ["train.py", "--x", "y", "--lr", "2", "--model", "a"]
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,9 @@ def test_what_a_script_prints_is_apart_from_what_was_found_of_it(tmp_path):
     (tmp_path / "loud.py").write_text(LOUD)
     budget = ["--budget", "0.5", "--seeds", "1", "--report-dir", "reports"]
     done = run(*GIVEN, *budget, "loud.py", cwd=tmp_path)
-    found = valid("run", done.stdout)
-    assert found["status"] == done.returncode == 0, done.stderr
-    [training] = found["trainings"]
+    output = valid("run", done.stdout)
+    assert output["status"] == done.returncode == 0, done.stderr
+    [training] = output["trainings"]
     assert training["training"] == 1
     assert training["preflight"]["stage"] == "preflight"
     assert training["watch"]["run"]["train_step"][-1] == 8
@@ -52,9 +52,9 @@ def test_what_a_script_prints_is_apart_from_what_was_found_of_it(tmp_path):
 def test_what_a_command_prints_is_apart_from_what_was_found_of_it(tmp_path):
     (tmp_path / "loud.py").write_text(LOUD)
     done = run(*GIVEN, "--no-preflight", "python", "loud.py", cwd=tmp_path)
-    found = valid("run", done.stdout)
-    assert found["status"] == done.returncode == 0, done.stderr
-    [training] = found["trainings"]
+    output = valid("run", done.stdout)
+    assert output["status"] == done.returncode == 0, done.stderr
+    [training] = output["trainings"]
     assert training["preflight"] is None
     assert training["watch"]["run"]["train_step"][-1] == 8
     assert "by a process" in done.stderr
@@ -66,10 +66,10 @@ def test_of_a_training_that_breaks_off_there_is_what_was_found_until_then(tmp_pa
         BREAKING + LOUD.replace(".train()", ".add_callback(Breaks())\ntrainer.train()")
     )
     done = run(*GIVEN, "--no-preflight", "--report-dir", "reports", "breaks.py", cwd=tmp_path)
-    found = valid("run", done.stdout)
+    output = valid("run", done.stdout)
     assert "ZeroDivisionError" in done.stderr
-    assert found["status"] == done.returncode == 1
-    [training] = found["trainings"]
+    assert output["status"] == done.returncode == 1
+    [training] = output["trainings"]
     assert training["watch"]["run"]["status"] == "running"
     assert training["watch"]["run"]["eval_step"] == [4]
 

@@ -87,8 +87,8 @@ _UP = re.compile(r"[Rr]aise the learning rate|Set a learning rate above 0")
     ],
 )
 def test_advice_on_the_learning_rate_has_one_direction_and_the_right_one(rate, outcome, settings):
-    found = diagnose(_run(rate, outcome, settings=settings), GOAL)
-    advice = [one.advice for one in found]
+    diagnoses = diagnose(_run(rate, outcome, settings=settings), GOAL)
+    advice = [one.advice for one in diagnoses]
     down = any(_DOWN.search(text) for text in advice)
     up = any(_UP.search(text) for text in advice)
     assert advice, "a run that ends like this has a diagnosis"
@@ -108,9 +108,9 @@ def test_advice_on_the_learning_rate_has_one_direction_and_the_right_one(rate, o
 @pytest.mark.parametrize("rate", RATES)
 def test_the_advice_that_a_stop_quotes_has_the_direction_of_the_report(rate, outcome):
     """The first diagnosis is quoted where a run is stopped."""
-    found = diagnose(_run(rate, outcome), GOAL)
-    first = found[0].advice
-    if any(_DOWN.search(one.advice) for one in found) and ("learning rate" in first):
+    diagnoses = diagnose(_run(rate, outcome), GOAL)
+    first = diagnoses[0].advice
+    if any(_DOWN.search(one.advice) for one in diagnoses) and ("learning rate" in first):
         assert not _UP.search(first)
 
 
@@ -126,11 +126,11 @@ def test_where_no_diagnosis_names_the_fault_the_direction_is_right_too(rate):
 
 def test_a_rate_that_sgd_needs_is_not_too_high_for_it():
     sgd = {"optimizer": "sgd", "method": "full", "parameters": 3e8}
-    (found,) = diagnose(_run(1e-3, "stands still", settings=sgd), GOAL)
-    assert "Raise the learning rate by a factor of 3 to 10" in found.advice
+    (diagnosis,) = diagnose(_run(1e-3, "stands still", settings=sgd), GOAL)
+    assert "Raise the learning rate by a factor of 3 to 10" in diagnosis.advice
     adam = sgd | {"optimizer": "adamw_torch"}
-    (found,) = diagnose(_run(1e-2, "stands still", settings=adam), GOAL)
-    assert found.name == "diverging"
+    (diagnosis,) = diagnose(_run(1e-2, "stands still", settings=adam), GOAL)
+    assert diagnosis.name == "diverging"
 
 
 def _poor(rate: float, end: float) -> RunRecord:

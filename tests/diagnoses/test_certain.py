@@ -127,12 +127,12 @@ def test_a_loss_goal_lost_three_times_running_is_a_certain_failure(lost):
 
 
 def test_the_first_lost_evaluation_is_diagnosed():
-    (found,) = diagnose(_evaluated([math.nan]), Goal("loss"))
-    assert (found.name, found.severity) == ("non_finite_evaluations", "warning")
-    assert "eval_loss is nan at step 10, not finite in 1 of 1 evaluations" in found.message
-    assert "labels are all masked" in found.advice
-    (found,) = diagnose(_evaluated([0.5, math.nan]), Goal("accuracy"))
-    assert found.name == "non_finite_evaluations"
+    (diagnosis,) = diagnose(_evaluated([math.nan]), Goal("loss"))
+    assert (diagnosis.name, diagnosis.severity) == ("non_finite_evaluations", "warning")
+    assert "eval_loss is nan at step 10, not finite in 1 of 1 evaluations" in diagnosis.message
+    assert "labels are all masked" in diagnosis.advice
+    (diagnosis,) = diagnose(_evaluated([0.5, math.nan]), Goal("accuracy"))
+    assert diagnosis.name == "non_finite_evaluations"
     assert diagnose(_evaluated([math.nan, 0.5]), Goal("loss")) == ()
 
 

@@ -44,7 +44,7 @@ def test_losses_of_exactly_zero_do_not_rise():
 def test_a_loss_below_zero_that_comes_up_is_overfitting_and_one_that_falls_is_not():
     steps = np.arange(1, 11) * 10.0
     train = np.linspace(-1.0, -4.0, 10)
-    for held_out, found in (
+    for held_out, names in (
         ([-1, -1.5, -2, -2.4, -2.2, -2.0, -1.8, -1.7, -1.6, -1.5], ["overfitting"]),
         (np.linspace(-1, -3, 10), []),
     ):
@@ -55,4 +55,4 @@ def test_a_loss_below_zero_that_comes_up_is_overfitting_and_one_that_falls_is_no
             eval_step=steps,
             evals={"eval_loss": np.asarray(held_out, dtype=float)},
         )
-        assert [one.name for one in diagnose(run, Goal("loss"))] == found
+        assert [one.name for one in diagnose(run, Goal("loss"))] == names

@@ -27,10 +27,10 @@ def test_a_blow_up_is_told_within_a_fifth_of_the_run(every: int):
     told = [s for s in record.train_step.tolist() if exploded_loss(record.prefix(s))]
     assert told
     assert told[0] <= 40 + 0.2 * 400
-    found = certain_failure(record.prefix(told[0]))
-    assert found is not None
-    assert found.name == "exploded_loss"
-    assert found.severity == "fatal"
+    diagnosis = certain_failure(record.prefix(told[0]))
+    assert diagnosis is not None
+    assert diagnosis.name == "exploded_loss"
+    assert diagnosis.severity == "fatal"
 
 
 def test_a_spike_that_passes_is_none():
@@ -54,9 +54,9 @@ def test_a_blow_up_within_the_first_window_is_told_by_the_untrained_model_s_eval
     loss = noisy(9.0, 12)
     evals = {"eval_loss": np.array([1.9, 8.5])}
     record = run(loss, 10, eval_step=np.array([0, 100]), evals=evals)
-    found = exploded_loss(record)
-    assert found is not None
-    assert "that of the untrained model (1.9)" in found.message
+    diagnosis = exploded_loss(record)
+    assert diagnosis is not None
+    assert "that of the untrained model (1.9)" in diagnosis.message
     healthy = run(loss, 10, eval_step=np.array([0, 100]), evals={"eval_loss": np.array([1.9, 1.2])})
     assert exploded_loss(healthy) is None  # a loss that is logged in another unit
 

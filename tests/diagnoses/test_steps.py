@@ -71,17 +71,17 @@ def test_half_planned_and_twice_are_forecast_each_for_its_own_end():
 
 
 def test_a_metric_that_still_rises_has_too_few_steps():
-    (found,) = diagnose(run(STEADY).prefix(80), GOAL, forecaster=Linear())
-    assert (found.name, found.severity) == ("too_few_steps", "warning")
-    assert found.evidence["half"] < found.evidence["planned"] < found.evidence["twice"]
-    assert found.evidence["prob_good_planned"] == 0.0
-    assert found.evidence["prob_good_twice"] == 1.0
-    assert "Plan 200 steps" in found.advice
+    (diagnosis,) = diagnose(run(STEADY).prefix(80), GOAL, forecaster=Linear())
+    assert (diagnosis.name, diagnosis.severity) == ("too_few_steps", "warning")
+    assert diagnosis.evidence["half"] < diagnosis.evidence["planned"] < diagnosis.evidence["twice"]
+    assert diagnosis.evidence["prob_good_planned"] == 0.0
+    assert diagnosis.evidence["prob_good_twice"] == 1.0
+    assert "Plan 200 steps" in diagnosis.advice
 
 
 def test_a_run_that_reaches_its_goal_anyway_is_only_told():
-    (found,) = diagnose(run(STEADY).prefix(80), Goal("accuracy"), forecaster=Linear())
-    assert found.severity == "info"
+    (diagnosis,) = diagnose(run(STEADY).prefix(80), Goal("accuracy"), forecaster=Linear())
+    assert diagnosis.severity == "info"
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,12 @@ def test_what_would_gain_nothing_is_not_told_to_train_longer(record):
 def test_a_loss_that_still_falls_has_too_few_steps_by_the_packaged_forecaster():
     loss = 2.0 * np.linspace(1, 20, 20) ** -0.35
     record = run(loss, evals={"eval_loss": loss}, baselines={"eval_loss": 2.3})
-    (found,) = diagnose(record, Goal("loss"), forecaster=Forecaster.default())
-    assert found.name == "too_few_steps"
-    assert found.evidence["twice"] < found.evidence["planned"] < found.evidence["half"]
+    (diagnosis,) = diagnose(record, Goal("loss"), forecaster=Forecaster.default())
+    assert diagnosis.name == "too_few_steps"
+    assert diagnosis.evidence["twice"] < diagnosis.evidence["planned"] < diagnosis.evidence["half"]
 
 
 def test_a_run_with_another_failure_is_not_told_to_train_longer():
     record = run(STEADY, static={"truncated_share": 0.5, "tokens_max": 64.0})
-    found = diagnose(record, GOAL, forecaster=Linear())
-    assert [d.name for d in found] == ["truncated_inputs"]
+    diagnoses = diagnose(record, GOAL, forecaster=Linear())
+    assert [d.name for d in diagnoses] == ["truncated_inputs"]

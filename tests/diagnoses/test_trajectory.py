@@ -60,10 +60,10 @@ def test_a_run_that_learns_has_nothing():
 
 def test_a_loss_that_rises_above_its_start_diverges():
     loss = noisy(np.where(STEPS < 40, 1.0 - 0.01 * STEPS, 0.6 + 0.03 * (STEPS - 40)))
-    (found,) = diagnose(run(loss), ACCURACY)
-    assert found.name == "diverging"
-    assert found.evidence["last"] > found.evidence["first"] > found.evidence["lowest"]
-    assert "learning rate" in found.advice
+    (diagnosis,) = diagnose(run(loss), ACCURACY)
+    assert diagnosis.name == "diverging"
+    assert diagnosis.evidence["last"] > diagnosis.evidence["first"] > diagnosis.evidence["lowest"]
+    assert "learning rate" in diagnosis.advice
 
 
 @pytest.mark.parametrize(
@@ -113,11 +113,11 @@ def test_a_loss_thrown_up_within_the_first_steps_diverges_and_does_not_overfit()
     train = noisy(np.where(STEPS < 2, 2.0, 5.0 + 10.0 * np.exp(-STEPS / 30)))
     held_out = [2.1, 14.0, 11.0, 9.5, 8.0, 7.5, 7.0, 6.8, 6.6, 6.5]
     record = run(train, eval_loss=held_out, eval_step=np.arange(0, 100, 10))
-    (found,) = diagnose(record, Goal("eval_loss", target=1.0))
-    assert found.name == "diverging"
-    assert "eval_loss rose from 2.1 at step 0 to 6.5" in found.message
-    assert found.evidence["first"] == pytest.approx(2.0, abs=0.1)
-    assert found.evidence["last"] > 5.0
+    (diagnosis,) = diagnose(record, Goal("eval_loss", target=1.0))
+    assert diagnosis.name == "diverging"
+    assert "eval_loss rose from 2.1 at step 0 to 6.5" in diagnosis.message
+    assert diagnosis.evidence["first"] == pytest.approx(2.0, abs=0.1)
+    assert diagnosis.evidence["last"] > 5.0
 
 
 def test_an_evaluation_loss_that_rises_while_training_stands_is_no_divergence():
@@ -136,9 +136,9 @@ def test_a_policy_gradient_loss_near_zero_is_no_failure():
 
 
 def test_a_loss_that_does_not_move_is_not_learning():
-    (found,) = diagnose(run(noisy(np.full(100, 0.69))), ACCURACY)
-    assert (found.name, found.severity) == ("not_learning", "warning")
-    assert "0.0001" in found.advice  # the highest rate so far
+    (diagnosis,) = diagnose(run(noisy(np.full(100, 0.69))), ACCURACY)
+    assert (diagnosis.name, diagnosis.severity) == ("not_learning", "warning")
+    assert "0.0001" in diagnosis.advice  # the highest rate so far
 
 
 FLAT = run(noisy(np.full(100, 0.69)))
@@ -169,17 +169,17 @@ def known(*peaks: float, end: float = 0.9) -> list[RunRecord]:
 def test_a_rate_with_which_other_runs_learned_is_not_to_be_changed(peak, says, not_said):
     """Such as where the labels were shuffled: the data are looked at instead."""
     runs = known(1e-5, 5e-5) + known(1e-6, 1e-3, end=0.4)
-    (found,) = diagnose(with_peak(FLAT, peak), ACCURACY, runs=runs)
-    assert says in found.advice
-    assert "in the 2 good runs of this task" in found.advice
-    assert not_said not in found.advice
-    assert ("read 50 training rows with their labels" in found.advice) == (peak == 2e-5)
+    (diagnosis,) = diagnose(with_peak(FLAT, peak), ACCURACY, runs=runs)
+    assert says in diagnosis.advice
+    assert "in the 2 good runs of this task" in diagnosis.advice
+    assert not_said not in diagnosis.advice
+    assert ("read 50 training rows with their labels" in diagnosis.advice) == (peak == 2e-5)
 
 
 def test_poor_runs_say_nothing_about_a_good_rate():
-    (found,) = diagnose(with_peak(FLAT, 2e-5), ACCURACY, runs=known(1e-5, 5e-5, end=0.4))
-    assert "Raise the learning rate by a factor of 3 to 10 (its peak is 2e-05)" in found.advice
-    assert "check that the labels belong to their rows" in found.advice
+    (diagnosis,) = diagnose(with_peak(FLAT, 2e-5), ACCURACY, runs=known(1e-5, 5e-5, end=0.4))
+    assert "Raise the learning rate by a factor of 3 to 10 (its peak is 2e-05)" in diagnosis.advice
+    assert "check that the labels belong to their rows" in diagnosis.advice
 
 
 def test_a_collapse_at_a_good_rate_is_started_again_at_that_rate():
@@ -195,8 +195,8 @@ def test_a_collapse_at_a_good_rate_is_started_again_at_that_rate():
 
 
 def test_a_slow_start_is_only_a_hint():
-    (found,) = diagnose(run(noisy(np.full(100, 0.69))).prefix(15), ACCURACY)
-    assert found.severity == "info"
+    (diagnosis,) = diagnose(run(noisy(np.full(100, 0.69))).prefix(15), ACCURACY)
+    assert diagnosis.severity == "info"
 
 
 @pytest.mark.parametrize(
@@ -227,10 +227,10 @@ def test_what_learns_elsewhere_or_later_is_not_called_not_learning(record):
 
 
 def test_accuracy_that_falls_to_the_majority_rate_has_collapsed():
-    (found,) = diagnose(run(accuracy=[0.5, 0.6, 0.7, 0.7, *[0.5] * 6]), ACCURACY)
-    assert found.name == "collapsed"
-    assert found.evidence == {"value": 0.5, "evaluations": 6.0}
-    assert "since step 50" in found.message
+    (diagnosis,) = diagnose(run(accuracy=[0.5, 0.6, 0.7, 0.7, *[0.5] * 6]), ACCURACY)
+    assert diagnosis.name == "collapsed"
+    assert diagnosis.evidence == {"value": 0.5, "evaluations": 6.0}
+    assert "since step 50" in diagnosis.message
 
 
 def test_a_correlation_of_zero_all_along_has_collapsed():
@@ -262,10 +262,10 @@ def test_a_run_that_has_not_taken_off_yet_has_not_collapsed(record):
 
 def test_an_evaluation_loss_that_rises_while_training_falls_is_overfitting():
     loss = [0.6, 0.5, 0.45, 0.4, 0.42, 0.45, 0.5, 0.55, 0.6, 0.65]
-    (found,) = diagnose(run(eval_loss=loss, accuracy=[0.9] * 10), ACCURACY)
-    assert (found.name, found.severity) == ("overfitting", "warning")
-    assert found.evidence == {"lowest": 0.4, "lowest_step": 40.0, "last": 0.65}
-    assert "step 40" in found.advice
+    (diagnosis,) = diagnose(run(eval_loss=loss, accuracy=[0.9] * 10), ACCURACY)
+    assert (diagnosis.name, diagnosis.severity) == ("overfitting", "warning")
+    assert diagnosis.evidence == {"lowest": 0.4, "lowest_step": 40.0, "last": 0.65}
+    assert "step 40" in diagnosis.advice
     # The steps told are those of the evaluations, not of what was logged since.
     (early,) = diagnose(run(eval_loss=loss, accuracy=[0.9] * 10).prefix(75), ACCURACY)
     assert "0.4 at step 40 to 0.5 at step 70" in early.message
@@ -273,9 +273,9 @@ def test_an_evaluation_loss_that_rises_while_training_falls_is_overfitting():
 
 def test_overfitting_of_the_loss_alone_is_a_hint():
     loss = [0.6, 0.5, 0.45, 0.4, 0.42, 0.45, 0.5, 0.55, 0.6, 0.65]
-    (found,) = diagnose(run(eval_loss=loss, accuracy=RISING), ACCURACY)
-    assert (found.name, found.severity) == ("overfitting", "info")
-    assert "metric_for_best_model='accuracy'" in found.advice
+    (diagnosis,) = diagnose(run(eval_loss=loss, accuracy=RISING), ACCURACY)
+    assert (diagnosis.name, diagnosis.severity) == ("overfitting", "info")
+    assert "metric_for_best_model='accuracy'" in diagnosis.advice
 
 
 @pytest.mark.parametrize(
@@ -301,9 +301,9 @@ def test_a_training_loss_that_stalls_above_the_evaluation_loss_is_noisy_labels()
         accuracy=RISING,
         eval_loss=0.22 + np.exp(-np.arange(1, 11)),
     )
-    (found,) = diagnose(record, ACCURACY)
-    assert found.name == "noisy_labels"
-    assert found.evidence["gap"] == pytest.approx(0.56, abs=0.05)
+    (diagnosis,) = diagnose(record, ACCURACY)
+    assert diagnosis.name == "noisy_labels"
+    assert diagnosis.evidence["gap"] == pytest.approx(0.56, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -352,11 +352,11 @@ def test_the_most_severe_comes_first():
         accuracy=[0.5, 0.6, 0.7, 0.7, *[0.5] * 6],
         eval_loss=[0.6, 0.5, 0.45, 0.4, 0.42, 0.45, 0.5, 0.55, 0.6, 0.65],
     )
-    found = diagnose(record, ACCURACY, signals={"truncated_share": 0.5, "tokens_max": 128.0})
-    severities = [diagnosis.severity for diagnosis in found]
-    assert found[0].name == "non_finite_loss"
+    diagnoses = diagnose(record, ACCURACY, signals={"truncated_share": 0.5, "tokens_max": 128.0})
+    severities = [diagnosis.severity for diagnosis in diagnoses]
+    assert diagnoses[0].name == "non_finite_loss"
     assert severities == sorted(severities, key=["fatal", "warning", "info"].index)
-    assert "truncated_inputs" in [diagnosis.name for diagnosis in found]
+    assert "truncated_inputs" in [diagnosis.name for diagnosis in diagnoses]
 
 
 def test_signals_stored_in_the_record_are_used():
@@ -386,6 +386,6 @@ def test_no_trajectory_whatever_breaks_the_diagnoses(losses, metric, eval_loss, 
         evals={"eval_loss": eval_loss, goal.metric: metric},
         baselines={goal.metric: 0.5},
     )
-    for found in diagnose(record, goal):
-        assert found.message
-        assert found.advice
+    for diagnosis in diagnose(record, goal):
+        assert diagnosis.message
+        assert diagnosis.advice

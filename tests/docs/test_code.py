@@ -69,14 +69,14 @@ def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
 
 def commands(page: Path) -> list[list[str]]:
     """Words of each call of the command on a page, the command itself left off."""
-    found = []
+    calls = []
     for block in blocks(page, "bash", "console", "sh", ""):
         text = re.sub(r"\\\n", " ", block)
         for line in text.splitlines():
             match = re.match(r"^\s*(?:\$ )?(?:\S+ .*-m hf_ftrisk|hf-ftrisk) (.*)", line)
             if match:
-                found.append(shlex.split(match[1], comments=True))
-    return found
+                calls.append(shlex.split(match[1], comments=True))
+    return calls
 
 
 CALLS = [(name_of(page), words) for page in PAGES for words in commands(page)]

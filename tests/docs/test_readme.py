@@ -65,11 +65,11 @@ def test_how_many_recordings_were_stopped_is_what_its_page_says():
 def test_what_was_saved_is_what_its_page_says():
     evidence = ROOT / "docs" / "evidence"
     page = (evidence / "savings.md").read_text(encoding="utf-8")
-    found = {
+    lines = {
         name: re.search(rf"{name} keeps (\d+)% of good runs, gives back (\d+)%", page).groups()
         for name in ("pre-flight and callback", "callback, no history")
     }
-    (both, alone) = found.values()
+    (both, alone) = lines.values()
     runs = re.search(r"^(\d+) full runs", (evidence / "preflight.md").read_text(), re.M)[1]
     said = (
         f"On {runs} long recordings of data sets held out, pre-flight and callback together kept "

@@ -19,12 +19,12 @@ NAMED = set(re.findall(r"`(\w+)`", PAGE))
 
 def diagnosis_names() -> set[str]:
     """Names given to `Diagnosis(...)` in the package, and a pre-flight's parts."""
-    found = set(NAMES.values())
+    words = set(NAMES.values())
     for path in Path(hf_ftrisk.__path__[0]).rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "Diagnosis":
-                found |= {name for key in call.keywords if key.arg == "name" for name in told(key)}
-    return found
+                words |= {name for key in call.keywords if key.arg == "name" for name in told(key)}
+    return words
 
 
 def told(keyword: ast.keyword) -> set[str]:
@@ -85,7 +85,7 @@ def text_of(node: ast.expr) -> str | None:
 
 def messages() -> dict[str, str]:
     """Every message that is raised, warned or said with words of its own, and its file."""
-    found = {}
+    places = {}
     for path in sorted(Path(hf_ftrisk.__path__[0]).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             call = node.exc if isinstance(node, ast.Raise) else node
@@ -96,14 +96,14 @@ def messages() -> dict[str, str]:
                 continue
             text = text_of(call.args[0])
             if text and re.search(r"[a-z]{4}", text.replace("[ftrisk", "")):
-                found[text.replace("%s", "...")] = path.name
-    return found
+                places[text.replace("%s", "...")] = path.name
+    return places
 
 
 def test_messages_are_found():
-    found = messages()
-    assert len(found) > 250
-    assert any(text.startswith("[ftrisk] the card goes without") for text in found)
+    places = messages()
+    assert len(places) > 250
+    assert any(text.startswith("[ftrisk] the card goes without") for text in places)
 
 
 @pytest.mark.parametrize("text", sorted(messages()))

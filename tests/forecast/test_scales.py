@@ -39,8 +39,8 @@ def test_a_metric_in_percent_is_forecast_as_in_fractions(known):
             Goal("accuracy", target=80),
             Goal("accuracy", kind="percent"),
         ):
-            found = Forecaster.default(of[1]).predict(percent, goal)
-            np.testing.assert_allclose(found.samples, 100 * fraction.samples, rtol=1e-9)
+            forecast = Forecaster.default(of[1]).predict(percent, goal)
+            np.testing.assert_allclose(forecast.samples, 100 * fraction.samples, rtol=1e-9)
 
 
 def test_percent_before_the_first_evaluation_spans_its_whole_range():

@@ -187,12 +187,12 @@ def test_whatever_is_written_over_a_history_the_rest_is_read_or_the_file_kept(st
         changed = content[:at] + damage + content[at + len(damage) :]
         path.write_bytes(changed)
         try:
-            found = [encode(record).fingerprint for record in RunHistory(path)]
+            fingerprints = [encode(record).fingerprint for record in RunHistory(path)]
         except HistoryError:
             assert changed in [part.read_bytes() for part in Path(folder).glob("runs.db*")]
             return
-        assert set(found) <= set(stored)
-        if len(found) < len(stored):
+        assert set(fingerprints) <= set(stored)
+        if len(fingerprints) < len(stored):
             assert [w for w in told if issubclass(w.category, DamagedHistoryWarning)]
 
 

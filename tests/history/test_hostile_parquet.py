@@ -160,11 +160,11 @@ def test_the_pages_of_a_file_are_added_up():
         facts = pq.read_metadata(pa.BufferReader(content))
         groups = [facts.row_group(i) for i in range(facts.num_row_groups)]
         columns = [group.column(i) for group in groups for i in range(group.num_columns)]
-        found = unpacked(content, facts, rows=0)
-        assert found.values == sum(column.num_values for column in columns)
+        counted = unpacked(content, facts, rows=0)
+        assert counted.values == sum(column.num_values for column in columns)
         # The footer's sizes hold the headers of the pages as well.
         claimed = sum(column.total_uncompressed_size for column in columns)
-        assert 0 < found.size <= claimed + 1000
+        assert 0 < counted.size <= claimed + 1000
         assert len(read_parquet(content).records) == 3
 
 
@@ -250,9 +250,9 @@ def outcome_in_a_fork(content):
         status = 9
         try:
             right = {encode(record).fingerprint for record in read_parquet(GOOD).records}
-            found = {encode(record).fingerprint for record in read_parquet(content).records}
+            fingerprints = {encode(record).fingerprint for record in read_parquet(content).records}
             index_of(content)
-            status = 0 if found <= right else 8
+            status = 0 if fingerprints <= right else 8
         except HistoryError:
             status = 0
         finally:

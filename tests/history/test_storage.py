@@ -70,10 +70,10 @@ def test_a_killed_writer_loses_nothing_it_committed(tmp_path):
         committed |= {int(line) for line in lines + rest if line.strip()}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = {record.seed for record in RunHistory(path).add(make_record(-1))}
-    assert committed <= found
+        seeds = {record.seed for record in RunHistory(path).add(make_record(-1))}
+    assert committed <= seeds
     # Whole runs only: at most the one in flight of each writer beyond what was announced.
-    assert len(found - committed) <= 1 + 2
+    assert len(seeds - committed) <= 1 + 2
 
 
 def test_a_damaged_file_is_reported_and_kept(tmp_path):

@@ -89,14 +89,14 @@ def check(card):
     assert len(Marks("ftrisk").find(body)) == 1
     assert body.startswith("\n# Mine\n")
     assert body.endswith("\n<!-- ftrisk:end -->\n")
-    found = list(tokens(body))
+    nodes = list(tokens(body))
     # No HTML of any kind but our two marks and the fold; no links and images but our own.
-    raw = [t.content.strip() for t in found if t.type in ("html_block", "html_inline")]
+    raw = [t.content.strip() for t in nodes if t.type in ("html_block", "html_inline")]
     assert [text for text in raw if not text.startswith("<!-- ftrisk:")] == FOLD
-    links = {t.attrGet("href") for t in found if t.type == "link_open"}
+    links = {t.attrGet("href") for t in nodes if t.type == "link_open"}
     assert links == {"ftrisk/report.json", "https://arxiv.org/abs/2606.17649"}
-    assert not [t for t in found if t.type == "image"]
-    headings = [t for t in found if t.type == "heading_open" and t.tag == "h1"]
+    assert not [t for t in nodes if t.type == "image"]
+    headings = [t for t in nodes if t.type == "heading_open" and t.tag == "h1"]
     assert len(headings) == 1
     # And nothing that renders to active content, or that a template engine would run.
     for mark in ("{{", "{%", "{#", "<script", "<img"):

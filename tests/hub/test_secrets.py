@@ -238,8 +238,8 @@ def whole(full_report):
 
 def test_every_text_is_one_that_secrets_are_planted_in(whole):
     """A field of text that is empty here would not be tried."""
-    found = list(texts(planted(whole, cycle())))
-    assert [text for text in found if not any(secret in text for secret in SECRETS)] == []
+    planted_texts = list(texts(planted(whole, cycle())))
+    assert [text for text in planted_texts if not any(secret in text for secret in SECRETS)] == []
     empty = {
         f"{type(part).__name__}.{name}"
         for part in parts(whole)

@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
         callbacks=[FineTuneRiskCallback(GOAL, check_steps=2)],
         eval_steps=4,
     )
-    found = trainer.hyperparameter_search(
+    best_run = trainer.hyperparameter_search(
         lambda trial: {"learning_rate": tune.grid_search([1e-9, 2e-2, 1e-6])},
         backend="ray",
         n_trials=1,
@@ -48,9 +48,9 @@ def main(folder: Path) -> None:
     )
     reports = {
         str(trial.config["learning_rate"]): trial.last_result["training_iteration"]
-        for trial in found.run_summary.trials
+        for trial in best_run.run_summary.trials
     }
-    best = found.hyperparameters["learning_rate"]
+    best = best_run.hyperparameters["learning_rate"]
     (folder / "found.json").write_text(json.dumps({"reports": reports, "best": best}))
     ray.shutdown()
 

@@ -187,8 +187,8 @@ def test_what_axolotl_trains_after_its_plugin_saw_the_trainer_is_judged(tmp_path
         timeout=280,
     )
     assert done.returncode == 0, done.stderr
-    found = sorted(file.name for file in (tmp_path / "reports").iterdir())
-    assert found == ["preflight.json", "watch.json"]
+    names = sorted(file.name for file in (tmp_path / "reports").iterdir())
+    assert names == ["preflight.json", "watch.json"]
 
 
 def test_axolotl_is_imported_by_nobody_but_axolotl():

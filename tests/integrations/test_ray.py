@@ -110,9 +110,9 @@ def test_callback_and_scheduler_end_trials_of_a_trainers_own_search(tmp_path: Pa
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads((tmp_path / "found.json").read_text())
-    reports = {float(rate): steps for rate, steps in found["reports"].items()}
+    results = json.loads((tmp_path / "found.json").read_text())
+    reports = {float(rate): steps for rate, steps in results["reports"].items()}
     assert reports[1e-9] < STEPS
     assert reports[2e-2] == STEPS
     assert reports[1e-6] < STEPS
-    assert found["best"] == 2e-2
+    assert results["best"] == 2e-2

@@ -46,8 +46,8 @@ class Told:
     def look_chances(
         self, record: RunRecord, goal: Goal, asked: float | None = None
     ) -> tuple[list[int], np.ndarray]:
-        found = look_indices(evaluations(record, goal)[0], record.max_steps)
-        return found, np.array([self.chances[i] for i in found])
+        indices = look_indices(evaluations(record, goal)[0], record.max_steps)
+        return indices, np.array([self.chances[i] for i in indices])
 
 
 def run(values: list[float], **fields: object) -> RunRecord:

@@ -33,9 +33,9 @@ def test_scores_fit_the_forecaster_they_are_used_with(family, stored):
     """Fails when the forecaster or the packaged runs changed since: `python -m
     benchmarks.stopping scores --write` brings them up to date."""
     expected = stored[family]["check"]
-    found = check_values(FAMILIES[family], expected)
+    values = check_values(FAMILIES[family], expected)
     assert expected
-    assert found == pytest.approx(expected, abs=NEAR)
+    assert values == pytest.approx(expected, abs=NEAR)
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1])

@@ -59,7 +59,7 @@ def test_the_first_probes_signals_are_those_of_the_runs_first_steps(tmp_path, se
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
         settings = {"optimizers": (optimizer, None)}
     trainer = bert_trainer(tmp_path, model=model, **settings)
-    found = probed(trainer).signals
+    signals = probed(trainer).signals
     measured = _Measured()
     trainer.add_callback(measured)
     trainer.train()
@@ -68,11 +68,11 @@ def test_the_first_probes_signals_are_those_of_the_runs_first_steps(tmp_path, se
         steps, max_steps=40, settings={"max_grad_norm": trainer.args.max_grad_norm}
     )
     for name, value in dynamics_signals(record, **measured.columns).items():
-        assert found[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
-    assert found["update_ratio"] > 0
-    assert -1 <= found["step_consistency"] <= 1
-    assert {"loss_slope", "loss_noise", "grad_norm_mean", "grad_norm_std"} <= set(found)
-    assert {"grad_spike_share", "clipped_share", "overfitting_gap"} <= set(found)
+        assert signals[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+    assert signals["update_ratio"] > 0
+    assert -1 <= signals["step_consistency"] <= 1
+    assert {"loss_slope", "loss_noise", "grad_norm_mean", "grad_norm_std"} <= set(signals)
+    assert {"grad_spike_share", "clipped_share", "overfitting_gap"} <= set(signals)
 
 
 def test_gradients_above_the_limit_count_as_clipped(tmp_path) -> None:

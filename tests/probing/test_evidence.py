@@ -40,8 +40,8 @@ def evidence(n_probes: int, depths: list[int]):
 
 
 def test_one_smooth_probe_does_not_make_a_sure_risk_curve():
-    found = evidence(1, list(range(10, 110, 10)))
-    risk = found.decomposition
+    estimated = evidence(1, list(range(10, 110, 10)))
+    risk = estimated.decomposition
     assert risk is not None
     assert risk.alpha is None
     assert not risk.identified["intrinsic"]
@@ -50,7 +50,7 @@ def test_one_smooth_probe_does_not_make_a_sure_risk_curve():
     assert high > 100 * low
     assert risk.regime == "unidentified"
     assert "three runs" in risk.regime_reason
-    assert any("single probe" in note for note in found.notes)
+    assert any("single probe" in note for note in estimated.notes)
 
 
 def test_looking_more_often_at_the_same_three_probes_tells_no_more_about_the_level():
@@ -63,23 +63,23 @@ def test_looking_more_often_at_the_same_three_probes_tells_no_more_about_the_lev
 
 
 def test_two_depths_name_no_exponent():
-    found = evidence(3, [20, 40])
-    assert "2 depths" in found.decomposition.reasons["alpha"]
-    assert not found.decomposition.identified["b"]
+    estimated = evidence(3, [20, 40])
+    assert "2 depths" in estimated.decomposition.reasons["alpha"]
+    assert not estimated.decomposition.identified["b"]
 
 
 def test_one_depth_has_no_curve_and_says_so():
-    found = evidence(3, [40])
-    assert found.decomposition is None
-    assert found.optimal_depth is None
-    assert found.risk_curve == ((40.0, pytest.approx(found.risk_curve[0][1]), 3.0),)
-    assert "one depth" in found.notes[0]
+    estimated = evidence(3, [40])
+    assert estimated.decomposition is None
+    assert estimated.optimal_depth is None
+    assert estimated.risk_curve == ((40.0, pytest.approx(estimated.risk_curve[0][1]), 3.0),)
+    assert "one depth" in estimated.notes[0]
 
 
 def test_the_risk_is_the_mean_predictive_variance_of_the_probes():
-    found = evidence(3, [20, 40])
-    for depth, risk, probes in found.risk_curve:
-        variances = [forecast.std**2 for forecast in found.by_depth[int(depth)]]
+    estimated = evidence(3, [20, 40])
+    for depth, risk, probes in estimated.risk_curve:
+        variances = [forecast.std**2 for forecast in estimated.by_depth[int(depth)]]
         assert probes == 3
         assert risk == pytest.approx(np.mean(variances))
 

@@ -28,24 +28,24 @@ def _dict_keys(node: ast.expr) -> Iterator[str]:
 
 def settings_in(source: str) -> set[str]:
     """Names of settings that a module writes or reads by name."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Subscript) and _names_settings(node.value):
-            found |= {c.value for c in ast.walk(node.slice) if isinstance(c, ast.Constant)}
+            names |= {c.value for c in ast.walk(node.slice) if isinstance(c, ast.Constant)}
         elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if node.value is not None and any(map(_names_settings, targets)):
-                found.update(_dict_keys(node.value))
+                names.update(_dict_keys(node.value))
         elif isinstance(node, ast.Call):
             called = node.func
             if isinstance(called, ast.Name) and called.id == "declared":
-                found |= {item.arg for item in node.keywords if item.arg}
+                names |= {item.arg for item in node.keywords if item.arg}
             if isinstance(called, ast.Attribute) and _names_settings(called.value) and node.args:
-                found |= {a.value for a in node.args[:1] if isinstance(a, ast.Constant)}
+                names |= {a.value for a in node.args[:1] if isinstance(a, ast.Constant)}
             for item in node.keywords:
                 if item.arg == "settings":
-                    found.update(_dict_keys(item.value))
-    return found
+                    names.update(_dict_keys(item.value))
+    return names
 
 
 @pytest.mark.parametrize(

@@ -35,23 +35,23 @@ def state(values: list[float], **fields: Any) -> dict[str, Any]:
 def replayed(folder: Path, values: list[float], *options: str) -> dict[str, Any]:
     file = folder / "trainer_state.json"
     file.write_text(json.dumps(state(values)))
-    found = CliRunner().invoke(app, ["replay", str(file), "--json", *options])
-    assert found.exit_code == 0, found.output
-    return json.loads(found.stdout)
+    result = CliRunner().invoke(app, ["replay", str(file), "--json", *options])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
 
 
 def test_a_flat_run_is_finished_and_gives_up_what_came_later(tmp_path: Path):
-    found = replayed(tmp_path, [*FLAT[:-1], 0.83], "--finish", "--tolerance", "0.01")
-    assert 20 <= found["finished_at"] < 200
-    assert found["given_up"] == pytest.approx(0.02)
-    assert found["finished_by"] == "eval_accuracy"
+    replay = replayed(tmp_path, [*FLAT[:-1], 0.83], "--finish", "--tolerance", "0.01")
+    assert 20 <= replay["finished_at"] < 200
+    assert replay["given_up"] == pytest.approx(0.02)
+    assert replay["finished_by"] == "eval_accuracy"
 
 
 def test_a_run_that_climbs_to_its_end_is_not_finished(tmp_path: Path):
     climbing = [0.05 * i for i in range(1, 20)]
-    found = replayed(tmp_path, climbing, "--finish", "--tolerance", "0.01")
-    assert found["finished_at"] is None
-    assert found["given_up"] == 0.0
+    replay = replayed(tmp_path, climbing, "--finish", "--tolerance", "0.01")
+    assert replay["finished_at"] is None
+    assert replay["given_up"] == 0.0
 
 
 def test_nothing_is_said_of_it_unless_asked(tmp_path: Path):
@@ -61,15 +61,15 @@ def test_nothing_is_said_of_it_unless_asked(tmp_path: Path):
 def test_the_text_names_the_checkpoint_to_keep(tmp_path: Path):
     file = tmp_path / "trainer_state.json"
     file.write_text(json.dumps(state(FLAT)))
-    found = CliRunner().invoke(app, ["replay", str(file), "--finish"])
-    assert "keep the checkpoint of step 50" in " ".join(found.stdout.split())
+    result = CliRunner().invoke(app, ["replay", str(file), "--finish"])
+    assert "keep the checkpoint of step 50" in " ".join(result.stdout.split())
 
 
 def test_a_tolerance_that_cannot_be_is_a_wrong_usage(tmp_path: Path):
     file = tmp_path / "trainer_state.json"
     file.write_text(json.dumps(state(FLAT)))
-    found = CliRunner().invoke(app, ["replay", str(file), "--finish", "--tolerance", "-1"])
-    assert found.exit_code == 2
+    result = CliRunner().invoke(app, ["replay", str(file), "--finish", "--tolerance", "-1"])
+    assert result.exit_code == 2
 
 
 def test_percent_and_fractions_are_finished_at_the_same_step():

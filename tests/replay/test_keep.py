@@ -59,11 +59,11 @@ def test_two_runs_of_different_length_are_compared_at_equal_shares():
         train_loss=[1.0],
         learning_rate=[1e-3],
     )
-    found = compare(replayed(RUN), longer, "longer")
-    at = {row.share: (row.here, row.there) for row in found.rows if row.name == "eval_accuracy"}
+    compared = compare(replayed(RUN), longer, "longer")
+    at = {row.share: (row.here, row.there) for row in compared.rows if row.name == "eval_accuracy"}
     assert at[0.3] == (0.6, 0.5)
     assert at[0.5] == (0.9, 0.95)
-    assert found.behind_at == 0.5
+    assert compared.behind_at == 0.5
 
 
 def test_what_differs_most_early_is_named():

@@ -152,8 +152,8 @@ def test_a_folder_gives_the_latest_checkpoint_of_each_run(tmp_path):
         (folder / "config.json").write_text("{}")
     (tmp_path / "b" / "trainer_state.json").write_text("{}")
     (tmp_path / "other.json").write_text("{}")
-    found = [file.relative_to(tmp_path).as_posix() for file in find_states(tmp_path)]
-    assert found == ["a/checkpoint-1000/trainer_state.json", "b/trainer_state.json", "other.json"]
+    names = [file.relative_to(tmp_path).as_posix() for file in find_states(tmp_path)]
+    assert names == ["a/checkpoint-1000/trainer_state.json", "b/trainer_state.json", "other.json"]
 
 
 def test_a_checkpoint_folder_is_one_run(tmp_path):

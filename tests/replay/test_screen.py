@@ -100,8 +100,8 @@ def test_a_page_of_a_folder_has_poor_runs_first_and_a_strangers_name_as_text(tmp
         (runs / f"{name}.json").write_text(json.dumps(state))
     (runs / "a<script>alert(1)<.json").write_text(json.dumps(load_example("sound").state))
     page = page_of(tmp_path, place=runs)
-    found = data_of(page)
-    assert [run["verdict"] for run in found] == ["poor", "good", "good"]
+    shown = data_of(page)
+    assert [run["verdict"] for run in shown] == ["poor", "good", "good"]
     assert "<script>alert" not in page
     assert 'id="runs"' in page
 

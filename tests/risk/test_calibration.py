@@ -17,8 +17,8 @@ from hf_ftrisk.risk import fit_risk_curve
 pytestmark = pytest.mark.slow
 
 
-def held(found, name: str) -> float:
-    return float(np.mean([inside for one in found.values() for inside in one.inside[name]]))
+def held(calibrations, name: str) -> float:
+    return float(np.mean([inside for one in calibrations.values() for inside in one.inside[name]]))
 
 
 @pytest.mark.parametrize("name", ["L", "intrinsic", "V_opt", "K", "alpha", "b"])
@@ -33,8 +33,8 @@ def test_the_same_runs_at_every_depth_are_never_too_sure(calibrations):
 
 def test_the_same_runs_taken_for_fresh_ones_would_be_far_too_sure():
     # What same_runs is for: if this were to cover, it could go.
-    found = calibrate(8, 200, same_runs=True, told=False, optima=False)
-    assert found.coverage("L") < 0.75
+    calibration = calibrate(8, 200, same_runs=True, told=False, optima=False)
+    assert calibration.coverage("L") < 0.75
 
 
 def test_an_exponent_is_never_a_number_where_nothing_decays():
@@ -44,23 +44,23 @@ def test_an_exponent_is_never_a_number_where_nothing_decays():
 
 
 def test_an_optimal_depth_is_held_too():
-    found = calibrate(30, 80)
-    assert found.coverage("c*") >= 0.85
+    calibration = calibrate(30, 80)
+    assert calibration.coverage("c*") >= 0.85
     # Probing to the estimated depth costs little more than to the true one.
-    assert np.median(found.regret) < 0.03
+    assert np.median(calibration.regret) < 0.03
 
 
 def clear_errors(alpha: float, fits: int) -> tuple[np.ndarray, np.ndarray]:
     """Relative errors of the fit and of maximum likelihood, L_int a fiftieth of the last V_opt."""
     decay = (DEPTHS / DEPTHS[0]) ** -alpha
-    found, likely = [], []
+    errors, likely = [], []
     for seed in range(fits):
         risks = independent(decay + decay[-1] / 50, 1500, np.random.default_rng(seed))
         fit = fit_risk_curve(DEPTHS, risks, counts=1500)
         assert fit.alpha is not None
-        found.append(abs(fit.alpha / alpha - 1))
+        errors.append(abs(fit.alpha / alpha - 1))
         likely.append(abs(most_likely_exponent(risks) / alpha - 1))
-    return np.array(found), np.array(likely)
+    return np.array(errors), np.array(likely)
 
 
 @pytest.mark.parametrize("alpha", [alpha for alpha in ALPHAS if alpha > 0.3])
@@ -70,8 +70,8 @@ def test_a_clear_exponent_is_found_to_five_percent(alpha):
 
 def test_a_slow_decay_is_found_as_well_as_maximum_likelihood_finds_it():
     # alpha 0.3 falls by a factor of 3 only: the data themselves say no more than about 5 %.
-    found, likely = clear_errors(0.3, 60)
-    assert np.median(found) < 1.3 * np.median(likely)
+    errors, likely = clear_errors(0.3, 60)
+    assert np.median(errors) < 1.3 * np.median(likely)
 
 
 def test_many_runs_agree_with_maximum_likelihood():

@@ -54,22 +54,22 @@ class LastValue:
 def test_replay_leaves_each_run_out_within_its_task():
     ends = {"a": [0.2, 0.4, 0.9], "b": [0.5, 0.7]}
     runs = [run([0.1, end], task) for task, values in ends.items() for end in values]
-    found = replay_risk(runs, MeanOfPeers, [10, 20], GOAL)
+    replayed = replay_risk(runs, MeanOfPeers, [10, 20], GOAL)
     squares = [
         (np.mean(values[:i] + values[i + 1 :]) - end) ** 2
         for values in ends.values()
         for i, end in enumerate(values)
     ]
-    assert found.risks == pytest.approx([np.mean(squares)] * 2)
-    assert found.runs.tolist() == [5, 5]
-    assert found.depths.tolist() == [10.0, 20.0]
+    assert replayed.risks == pytest.approx([np.mean(squares)] * 2)
+    assert replayed.runs.tolist() == [5, 5]
+    assert replayed.depths.tolist() == [10.0, 20.0]
 
 
 def test_replay_shows_the_prefix_and_nothing_of_the_end():
     predictor = LastValue()
     runs = [run([0.3, 0.6, 0.7], final=0.75), run([0.2, 0.2, 0.1], final=0.05)]
-    found = replay_risk(runs, predictor, [10, 25], GOAL)
-    assert found.risks == pytest.approx([(0.45**2 + 0.15**2) / 2, (0.15**2 + 0.15**2) / 2])
+    replayed = replay_risk(runs, predictor, [10, 25], GOAL)
+    assert replayed.risks == pytest.approx([(0.45**2 + 0.15**2) / 2, (0.15**2 + 0.15**2) / 2])
     for shown in predictor.shown:
         assert shown.final == {}
         assert shown.status == "running"
@@ -84,8 +84,8 @@ def test_the_final_score_is_the_outcome_where_there_is_one():
 
 def test_runs_too_short_for_a_depth_do_not_count_there():
     runs = [run([0.5, 0.6]), run([0.5, 0.7]), run([0.5, 0.5, 0.5, 0.6])]
-    found = replay_risk(runs, LastValue(), [10, 20], GOAL)
-    assert found.runs.tolist() == [3, 3]
+    replayed = replay_risk(runs, LastValue(), [10, 20], GOAL)
+    assert replayed.runs.tolist() == [3, 3]
     with pytest.raises(ValueError, match="1 of 3 runs reach depth 30, 2 are needed"):
         replay_risk(runs, LastValue(), [10, 30], GOAL)
 
@@ -94,8 +94,8 @@ def test_runs_without_an_outcome_are_passed_over():
     lost = run([0.5, 0.6], final=float("nan"))
     going = replace(run([0.5, 0.6]), status="running")
     good = [run([0.5, 0.6]), run([0.5, 0.7])]
-    found = replay_risk([*good, lost, going], LastValue(), [10], GOAL)
-    assert found.runs.tolist() == [2]
+    replayed = replay_risk([*good, lost, going], LastValue(), [10], GOAL)
+    assert replayed.runs.tolist() == [2]
     with pytest.raises(ValueError, match="at least 2 completed runs with a finite eval_accuracy"):
         replay_risk([run([0.5, 0.6]), lost], LastValue(), [10], GOAL)
 
@@ -110,24 +110,24 @@ def test_replayed_peers_recover_the_spread_of_the_outcome():
     # The mean of n - 1 others misses by (1 + 1/(n-1)) of the variance.
     random = np.random.default_rng(0)
     runs = [run([0.5, end]) for end in random.normal(0.6, 0.05, 200)]
-    found = replay_risk(runs, MeanOfPeers, [10], GOAL)
+    replayed = replay_risk(runs, MeanOfPeers, [10], GOAL)
     ends = np.array([r.outcome(GOAL) for r in runs])
-    assert found.risks[0] == pytest.approx(ends.var(ddof=1) * (1 + 1 / 199), rel=1e-9)
-    assert found.counts[0] == pytest.approx(200, rel=0.15)
+    assert replayed.risks[0] == pytest.approx(ends.var(ddof=1) * (1 + 1 / 199), rel=1e-9)
+    assert replayed.counts[0] == pytest.approx(200, rel=0.15)
 
 
 def test_probe_risk_is_the_mean_predictive_variance():
     narrow, wide = Forecast(np.array([0.4, 0.6])), Forecast(np.array([0.2, 0.8]))
-    found = probe_risk({50: [narrow, wide], 10: [wide, wide]})
-    assert found.depths.tolist() == [10.0, 50.0]
-    assert found.risks == pytest.approx([0.09, (0.01 + 0.09) / 2])
-    assert found.runs.tolist() == [2, 2]
+    replayed = probe_risk({50: [narrow, wide], 10: [wide, wide]})
+    assert replayed.depths.tolist() == [10.0, 50.0]
+    assert replayed.risks == pytest.approx([0.09, (0.01 + 0.09) / 2])
+    assert replayed.runs.tolist() == [2, 2]
 
 
 def test_one_probe_counts_as_the_least_that_has_a_variance():
-    found = probe_risk({10: [Forecast(np.array([0.2, 0.8]))]})
-    assert found.counts.tolist() == [2.0]
-    assert found.runs.tolist() == [1]
+    replayed = probe_risk({10: [Forecast(np.array([0.2, 0.8]))]})
+    assert replayed.counts.tolist() == [2.0]
+    assert replayed.runs.tolist() == [1]
 
 
 def test_probes_that_agree_count_no_more_than_they_are():
@@ -177,12 +177,12 @@ def test_a_replay_goes_straight_into_the_fit():
     random = np.random.default_rng(3)
     scale = np.array([0.08, 0.05, 0.03, 0.02, 0.01])
     runs = [run(0.5 + np.cumsum(scale * random.normal(size=5))) for _ in range(60)]
-    found = replay_risk(runs, LastValue(), [10, 20, 30, 40], GOAL)
+    replayed = replay_risk(runs, LastValue(), [10, 20, 30, 40], GOAL)
     fit = fit_risk_curve(
-        found.depths, found.risks, found.counts, horizon=50, same_runs=True, tolerance=0.02
+        replayed.depths, replayed.risks, replayed.counts, horizon=50, same_runs=True, tolerance=0.02
     )
     left = np.cumsum((scale**2)[:0:-1])[::-1]
-    for depth, risk in zip(found.depths, left, strict=True):
+    for depth, risk in zip(replayed.depths, left, strict=True):
         low, high = fit.band(depth, level=0.99)
         assert low < risk < high
     assert fit.regime == "dynamic-critical"

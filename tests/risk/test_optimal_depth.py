@@ -72,8 +72,8 @@ def test_tail_power_optimum_is_brute_force_for_every_schedule():
         k, price = 10.0 ** random.uniform(-4, 4, 4), 10.0 ** random.uniform(-6, 1)
         b = np.append(np.exp(random.normal(0, 0.8, 3)), 1.0)
         depth = np.arange(steps + 1, dtype=float)
-        found = tail_power_optimum(k, b, energy, price)
-        for best, one_k, one_b in zip(found, k, b, strict=True):
+        optima = tail_power_optimum(k, b, energy, price)
+        for best, one_k, one_b in zip(optima, k, b, strict=True):
             total = one_k * energy.share**one_b + price * depth
             assert total[int(best)] <= total.min() + 1e-12 * one_k
 
@@ -131,10 +131,10 @@ def test_averaged_curves_and_any_cost_are_within_one_step_of_brute_force():
 
         total = risk(depth) + np.array([charge(c) for c in depth])
         best = minimize(risk, charge, candidate_depths(20.0, steps))
-        found = float(risk(np.array([best]))[0] + charge(best))
+        lowest = float(risk(np.array([best]))[0] + charge(best))
         floor = max(int(best) - 1, 0)
         one_step = float(risk(np.array([floor]))[0] - risk(np.array([floor + 2.0]))[0])
-        assert found <= total.min() + max(one_step, charge(1.0) - charge(0.0)) + 1e-12
+        assert lowest <= total.min() + max(one_step, charge(1.0) - charge(0.0)) + 1e-12
 
 
 def test_fitted_optimal_depth_is_brute_force_on_its_own_curve():

@@ -42,14 +42,14 @@ def test_noise_under_a_decay_needs_more_runs_to_be_named(runs):
 
 def test_probabilities_by_hand():
     intrinsic, cheapest = np.array([0.5, 0.5, 2.0, 0.5]), np.array([0.9, 3.0, 3.0, 1.0])
-    found = regime_probabilities(intrinsic, cheapest, tolerance=1.0)
-    assert found == dict(zip(NAMES, (0.25, 0.5, 0.25), strict=True))
+    probabilities = regime_probabilities(intrinsic, cheapest, tolerance=1.0)
+    assert probabilities == dict(zip(NAMES, (0.25, 0.5, 0.25), strict=True))
 
 
 def test_good_static_signals_are_enough_unless_the_noise_is_too_large():
     intrinsic, cheapest = np.array([0.5, 2.0]), np.array([3.0, 3.0])
-    found = regime_probabilities(intrinsic, cheapest, tolerance=1.0, static_risk=0.8)
-    assert found == dict(zip(NAMES, (0.5, 0.5, 0.0), strict=True))
+    probabilities = regime_probabilities(intrinsic, cheapest, tolerance=1.0, static_risk=0.8)
+    assert probabilities == dict(zip(NAMES, (0.5, 0.5, 0.0), strict=True))
     poor = regime_probabilities(intrinsic, cheapest, tolerance=1.0, static_risk=1.2)
     assert poor == dict(zip(NAMES, (0.5, 0.0, 0.5), strict=True))
 

@@ -17,8 +17,8 @@ from hf_ftrisk.risk import fit_risk_curve, tail_energy
 def test_variance_left_by_hand():
     # Two steps of 0.5 and 0.25, h = 1: the first one's noise is kept to 3/4.
     rates = np.array([0.5, 0.25])
-    found = variance_left(rates, contraction=rates.sum())
-    assert found == pytest.approx([0.25 * 0.75**2 + 0.0625, 0.0625, 0.0])
+    variances = variance_left(rates, contraction=rates.sum())
+    assert variances == pytest.approx([0.25 * 0.75**2 + 0.0625, 0.0625, 0.0])
 
 
 @pytest.mark.parametrize("contraction", [0.0, 2.0])

@@ -65,13 +65,13 @@ def test_deeper_knowledge_never_decides_less():
 def test_unbiased_within_is_unbiased():
     random = np.random.default_rng(1)
     groups = np.repeat(np.arange(10), 3)
-    found = [
+    estimates = [
         variance_parts(
             random.normal(size=10)[groups] * 5 + 2 * random.normal(size=30), groups.tolist()
         ).unbiased_within
         for _ in range(2000)
     ]
-    assert np.mean(found) == pytest.approx(4.0, rel=0.03)
+    assert np.mean(estimates) == pytest.approx(4.0, rel=0.03)
 
 
 def test_simulated_prefixes_give_the_optimization_variance():

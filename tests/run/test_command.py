@@ -66,8 +66,8 @@ def test_a_command_is_told_from_a_script_by_its_name_and_file(tmp_path, monkeypa
         (tmp_path / name).write_text("")
     for name in ("train.py", "launch.sh"):
         (tmp_path / name).chmod(0o755)
-    found = {name: find_command(name) for name in ("train.py", "train", "sh", "nowhere.py")}
-    assert found == dict.fromkeys(found)
+    commands = {name: find_command(name) for name in ("train.py", "train", "sh", "nowhere.py")}
+    assert commands == dict.fromkeys(commands)
     assert find_command("launch.sh") == str(tmp_path / "launch.sh")
     assert find_command("env") is not None
     assert find_command("torchrun") is not None  # beside this interpreter, on the PATH or not

@@ -213,11 +213,11 @@ def test_trials_of_a_search_are_left_to_it_and_the_training_after_it_is_judged(t
         if not watched:
             return trainer.hyperparameter_search(**search)
         with instrumented(options(), said.append) as instruments:
-            found = trainer.hyperparameter_search(**search)
+            best_run = trainer.hyperparameter_search(**search)
             assert instruments.trainings == 0
             trainer.train()
             assert instruments.trainings == 1
-        return found
+        return best_run
 
     assert best(watched=True) == best(watched=False)
     assert said == [

@@ -330,8 +330,8 @@ print("ended at", round(float(weight.detach()), 3))
 
 def test_a_program_that_trains_without_a_trainer_is_told_so(folder):
     (folder / "loop.py").write_text(LOOP)
-    found = run("loop.py", cwd=folder)
-    assert found.returncode == 2
-    assert found.stdout.startswith("ended at 0.6")
-    assert "took 5 optimizer steps in a loop of its own" in found.stderr
-    assert "PreflightRunner.from_loop" in found.stderr
+    done = run("loop.py", cwd=folder)
+    assert done.returncode == 2
+    assert done.stdout.startswith("ended at 0.6")
+    assert "took 5 optimizer steps in a loop of its own" in done.stderr
+    assert "PreflightRunner.from_loop" in done.stderr

@@ -16,14 +16,14 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    found: dict[str, list[tuple[int, float]]] = {}
+    rows: dict[str, list[tuple[int, float]]] = {}
     for file in sorted(folder.rglob("events.out.tfevents.*")):
         log = EventAccumulator(str(file))
         log.Reload()
         for name in log.Tags()["scalars"]:
             if not name.endswith(("runtime", "per_second")):
-                found.setdefault(name, []).extend((e.step, e.value) for e in log.Scalars(name))
-    return found
+                rows.setdefault(name, []).extend((e.step, e.value) for e in log.Scalars(name))
+    return rows
 
 
 def test_a_tracker_is_told_of_the_training_alone_and_of_its_forecasts(tmp_path, said, monkeypatch):

@@ -30,9 +30,9 @@ class Clock:
 @pytest.fixture
 def clock():
     with pytest.MonkeyPatch.context() as monkeypatch:
-        found = Clock()
-        monkeypatch.setattr(deadline, "time", found)
-        yield found
+        steady = Clock()
+        monkeypatch.setattr(deadline, "time", steady)
+        yield steady
 
 
 def sizes(count: int, largest: int) -> list[int]:

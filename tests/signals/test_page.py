@@ -41,7 +41,7 @@ def test_the_page_names_exactly_the_signals_there_are(tmp_path):
         settings={"max_grad_norm": 1.0},
     )
     measured = {"update_ratio": np.full(20, 1e-3), "gradient_cosine": np.full(19, 0.5)}
-    found = (
+    computed = (
         trainer_signals(classifier, seconds=None).keys()
         | trainer_signals(language, seconds=None).keys()
         | trainer_signals(regression, seconds=None).keys()
@@ -49,4 +49,4 @@ def test_the_page_names_exactly_the_signals_there_are(tmp_path):
     )
     rows_of_tables = re.findall(r"^\| (``.*?) \|", PAGE.read_text(), flags=re.MULTILINE)
     named = {name for row in rows_of_tables for name in re.findall(r"``(\w+)``", row)}
-    assert found == named
+    assert computed == named

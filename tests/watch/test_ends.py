@@ -37,9 +37,9 @@ def test_a_loss_goal_that_is_nan_at_every_evaluation_is_a_certain_failure(
     report = callback.report
     assert report.stopped_at == (15 if action == "stop" else None)
     assert report.verdict is Verdict.NO_GO
-    (found,) = report.diagnoses
-    assert (found.name, found.severity) == ("non_finite_evaluations", "fatal")
-    assert "labels are all masked" in found.advice
+    (diagnosis,) = report.diagnoses
+    assert (diagnosis.name, diagnosis.severity) == ("non_finite_evaluations", "fatal")
+    assert "labels are all masked" in diagnosis.advice
 
 
 def test_an_accuracy_goal_is_told_of_a_nan_loss_and_goes_on(tmp_path: Path):

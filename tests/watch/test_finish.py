@@ -118,7 +118,7 @@ def test_a_run_with_nothing_to_gain_is_hinted_at_once_where_nobody_asked(capsys:
 
 def test_a_run_that_is_no_better_than_its_baseline_is_given_no_hint(capsys: Any):
     report = rises_and_stays(baseline=0.95)
-    assert "nothing_to_gain" not in [found.name for found in report.diagnoses]
+    assert "nothing_to_gain" not in [diagnosis.name for diagnosis in report.diagnoses]
     assert "would end it here" not in capsys.readouterr().out
 
 

@@ -73,8 +73,8 @@ class Negative(Trainer):
     """A loss that falls below 0, as the likelihood of a density's does."""
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        found = super().compute_loss(*args, **kwargs)
-        return (found[0] - 3, found[1]) if isinstance(found, tuple) else found - 3
+        loss = super().compute_loss(*args, **kwargs)
+        return (loss[0] - 3, loss[1]) if isinstance(loss, tuple) else loss - 3
 
 
 @pytest.mark.parametrize("on_start", [True, False])
@@ -93,9 +93,9 @@ class Own(Trainer):
     """Evaluates in its own way, and tells no callback."""
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        found = {"eval_accuracy": 0.7}
-        self.log(dict(found))
-        return found
+        metrics = {"eval_accuracy": 0.7}
+        self.log(dict(metrics))
+        return metrics
 
 
 @pytest.mark.parametrize(("goal", "verdict"), [("0.5", Verdict.GO), ("0.9", Verdict.NO_GO)])

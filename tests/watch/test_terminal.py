@@ -58,5 +58,5 @@ def is_look(line: str) -> bool:
 
 def moments(text: str) -> list[list[str]]:
     """The screen as it stood after each time a forecast was shown."""
-    ends = [found.end() for found in re.finditer(r"\[ftrisk \d+/40\][^\r\n\x1b]*", text)]
+    ends = [match.end() for match in re.finditer(r"\[ftrisk \d+/40\][^\r\n\x1b]*", text)]
     return [drawn(text[:end]) for end in ends]

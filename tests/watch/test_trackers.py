@@ -75,10 +75,10 @@ def blocks(raw: bytes) -> Iterator[bytes]:
 
 
 def merged(rows: Any) -> Rows:
-    found: Rows = {}
+    by_step: Rows = {}
     for row in rows:
-        found.setdefault(int(row["train/global_step"]), {}).update(row)
-    return found
+        by_step.setdefault(int(row["train/global_step"]), {}).update(row)
+    return by_step
 
 
 @pytest.mark.parametrize(("tracker", "read"), [("wandb", wandb_rows), ("trackio", trackio_rows)])

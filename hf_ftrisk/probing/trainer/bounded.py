@@ -169,21 +169,21 @@ def _orderings(trainer: Any) -> Iterator[list[float]]:
 
     Without metrics to compute the Trainer keeps no scores, and some keep none of earlier batches.
     """
-    found: list[float] = []
+    areas: list[float] = []
     own = trainer.compute_metrics
     if own is None or trainer.args.batch_eval_metrics:
-        yield found
+        yield areas
         return
 
     def computed(prediction: Any) -> Any:
         area = class_ordering(prediction.predictions, prediction.label_ids)
         if area is not None:
-            found.append(area)
+            areas.append(area)
         return own(prediction)
 
     trainer.compute_metrics = computed
     try:
-        yield found
+        yield areas
     finally:
         trainer.compute_metrics = own
 

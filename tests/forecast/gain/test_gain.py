@@ -57,20 +57,20 @@ def test_features_are_finite_and_do_not_ask_where_zero_lies(values: list[float],
     at = np.sort(np.random.default_rng(seed).random(len(values)) * 0.98 + 0.01)
     at += np.arange(at.size) * 1e-6
     units = np.array(values)
-    found = gain_features(at, units)
-    assert set(found) <= set(GAIN_FEATURES)
-    assert all(math.isfinite(value) for value in found.values())
+    features = gain_features(at, units)
+    assert set(features) <= set(GAIN_FEATURES)
+    assert all(math.isfinite(value) for value in features.values())
     moved = gain_features(at, units + 512.0)
-    assert moved == pytest.approx(found, abs=1e-3, rel=1e-3)
+    assert moved == pytest.approx(features, abs=1e-3, rel=1e-3)
 
 
 def test_a_late_gain_is_seen_by_the_features_that_look_back_least():
     at = np.linspace(0.1, 0.9, 9)
-    found = gain_features(at, np.array([0.0, 5, 5, 5, 5, 5, 5, 5, 9]))
-    assert found["gain_1"] == pytest.approx(math.log1p(4.0))
-    assert found["since_best"] == 0.0
-    assert found["gain_from_half"] == pytest.approx(math.log1p(4.0))
-    assert found["longest_wait"] == pytest.approx(0.7 / 0.9)
+    features = gain_features(at, np.array([0.0, 5, 5, 5, 5, 5, 5, 5, 9]))
+    assert features["gain_1"] == pytest.approx(math.log1p(4.0))
+    assert features["since_best"] == 0.0
+    assert features["gain_from_half"] == pytest.approx(math.log1p(4.0))
+    assert features["longest_wait"] == pytest.approx(0.7 / 0.9)
 
 
 @pytest.mark.parametrize(

@@ -154,10 +154,10 @@ def test_attributions_sum_to_the_prediction_less_the_mean_prediction(fitted):
 
 def test_attributions_of_a_linear_model_are_slope_times_distance_from_the_mean(fitted):
     X, _ = linear(1, seed=10)
-    (found,) = fitted.attributions(X)
+    (attributions,) = fitted.attributions(X)
     expected = SLOPES * (X[0] - fitted._background.mean(axis=0))
     for name, value in zip(NAMES, expected, strict=True):
-        assert found[name] == pytest.approx(value, abs=0.25)
+        assert attributions[name] == pytest.approx(value, abs=0.25)
 
 
 def test_without_lightgbm_boosting_is_that_of_scikit_learn(monkeypatch):

@@ -72,27 +72,27 @@ def test_an_average_lies_between_its_estimates_for_the_new_run_and_for_each_know
     rng = np.random.default_rng(n)
     held_out = rng.normal(size=(2, n))
     both = [Estimate(0.0, held_out[0]), Estimate(1.0, held_out[1])]
-    found = averaged(both, rng.normal(size=n), np.array([1.0, odds]))
-    assert 0.0 <= found.value <= 1.0
-    assert (found.held_out >= held_out.min(axis=0) - 1e-9).all()
-    assert (found.held_out <= held_out.max(axis=0) + 1e-9).all()
+    average = averaged(both, rng.normal(size=n), np.array([1.0, odds]))
+    assert 0.0 <= average.value <= 1.0
+    assert (average.held_out >= held_out.min(axis=0) - 1e-9).all()
+    assert (average.held_out <= held_out.max(axis=0) + 1e-9).all()
 
 
 @pytest.mark.parametrize("n", [2, 5, 12, 150])
 def test_estimates_that_err_alike_are_weighted_by_their_odds(n):
     outcomes = np.linspace(0.0, 1.0, n)
     both = [Estimate(0.0, outcomes - 0.1), Estimate(1.0, outcomes + 0.1)]
-    found = averaged(both, outcomes, np.array([3.0, 1.0]))
-    assert found.value == pytest.approx(0.25)
-    np.testing.assert_allclose(found.held_out, outcomes - 0.05)
+    average = averaged(both, outcomes, np.array([3.0, 1.0]))
+    assert average.value == pytest.approx(0.25)
+    np.testing.assert_allclose(average.held_out, outcomes - 0.05)
 
 
 def test_weights_fall_with_a_power_of_the_error_that_grows_with_the_runs():
     # Errors of 1 and 2 on every run, squares 1 and 4: weights as 1 to 1/4, to the power 1, then 2.
     for n, share in ((4, 1 / 5), (8, 1 / 17)):
         both = [Estimate(0.0, np.full(n, 1.0)), Estimate(1.0, np.full(n, 2.0))]
-        found = averaged(both, np.zeros(n), np.ones(2))
-        assert found.value == pytest.approx(share, rel=0.02)
+        average = averaged(both, np.zeros(n), np.ones(2))
+        assert average.value == pytest.approx(share, rel=0.02)
 
 
 def test_a_gain_on_one_run_weighs_less_than_the_same_gain_on_all():
@@ -102,9 +102,9 @@ def test_a_gain_on_one_run_weighs_less_than_the_same_gain_on_all():
     every = Estimate(1.0, np.full(20, np.sqrt(0.95)))
     assert np.mean(one.held_out**2) == pytest.approx(np.mean(every.held_out**2))
     # A run whose error alone speaks for an estimator does not have it count in its own forecast.
-    found = averaged([mean, one], outcomes, np.ones(2))
-    assert found.held_out[0] == pytest.approx(0.5)
-    assert found.value > 0.5
+    average = averaged([mean, one], outcomes, np.ones(2))
+    assert average.held_out[0] == pytest.approx(0.5)
+    assert average.value > 0.5
 
 
 def test_the_better_estimator_is_followed_with_many_runs_and_less_with_few():

@@ -72,11 +72,11 @@ def test_an_unknown_task_is_that_of_a_history_of_one_task():
 def test_intervals_cover_new_runs_of_the_task_and_are_narrower_than_cold_ones():
     forecaster, cold = Forecaster.default(planted(30)), Forecaster.default()
     new = planted(60, seed=2)
-    found = [forecaster.predict(r.prefix(30), GOAL).interval(0.9) for r in new]
-    inside = [low <= r.outcome(GOAL) <= high for r, (low, high) in zip(new, found, strict=True)]
+    intervals = [forecaster.predict(r.prefix(30), GOAL).interval(0.9) for r in new]
+    inside = [low <= r.outcome(GOAL) <= high for r, (low, high) in zip(new, intervals, strict=True)]
     assert np.mean(inside) >= 0.85
     wide = [np.diff(cold.predict(r.prefix(30), GOAL).interval(0.9))[0] for r in new]
-    assert np.median(np.diff(found, axis=1)) < 0.5 * np.median(wide)
+    assert np.median(np.diff(intervals, axis=1)) < 0.5 * np.median(wide)
 
 
 @pytest.mark.parametrize(("n", "factor"), [(2, 2.0), (10, 1.2)])

@@ -100,9 +100,9 @@ def test_completed_runs_of_the_task_that_promise_more_hold_a_stop():
 
 
 def test_labels_that_say_nothing_are_the_concern_before_anything_else():
-    found = concern(probe([0.7] * 6, signal_z=0.0), GOAL, RULE)
-    assert found.name == "no_signal"
-    assert found.advice.startswith("Read ten training rows")
+    diagnosis = concern(probe([0.7] * 6, signal_z=0.0), GOAL, RULE)
+    assert diagnosis.name == "no_signal"
+    assert diagnosis.advice.startswith("Read ten training rows")
 
 
 def test_a_run_with_its_target_within_reach_is_of_no_concern_and_one_without_signals_unknown():

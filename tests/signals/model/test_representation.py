@@ -46,16 +46,16 @@ def seen(model, *batches):
 def test_the_head_of_a_classifier_and_the_mean_over_tokens():
     model = bert(num_labels=3)
     batch = text_batch(torch.tensor([0, 2, 1, 1]))
-    found = seen(model, batch)
+    inputs = seen(model, batch)
     given: list[torch.Tensor] = []
     hook = model.classifier.register_forward_hook(lambda _, args, __: given.append(args[0]))
     with frozen(model), torch.no_grad():
         hidden = model(**batch, output_hidden_states=True).hidden_states[-1]
     hook.remove()
-    assert found.labeled.kind == "class"
-    assert found.labeled.targets.tolist() == [0, 2, 1, 1]
-    assert np.allclose(found.labeled.features[:, :16], hidden.mean(dim=1).numpy(), atol=1e-5)
-    assert np.allclose(found.labeled.features[:, 16:], given[0].detach().numpy(), atol=1e-5)
+    assert inputs.labeled.kind == "class"
+    assert inputs.labeled.targets.tolist() == [0, 2, 1, 1]
+    assert np.allclose(inputs.labeled.features[:, :16], hidden.mean(dim=1).numpy(), atol=1e-5)
+    assert np.allclose(inputs.labeled.features[:, 16:], given[0].detach().numpy(), atol=1e-5)
 
 
 def test_a_body_that_does_not_train_is_seen_as_the_head_sees_it():
@@ -75,8 +75,8 @@ def test_a_body_that_does_not_train_is_seen_as_the_head_sees_it():
     ids=["a head that picks its token", "a score of every token"],
 )
 def test_heads_of_other_kinds(model):
-    found = seen(model, text_batch(torch.tensor([0, 1, 1])))
-    assert found.labeled.features.shape == (3, 32)
+    inputs = seen(model, text_batch(torch.tensor([0, 1, 1])))
+    assert inputs.labeled.features.shape == (3, 32)
 
 
 def test_images():
@@ -84,18 +84,18 @@ def test_images():
         ViTConfig(**SIZES, image_size=8, patch_size=4, num_channels=1)
     )
     batch = {"pixel_values": torch.rand(4, 1, 8, 8), "labels": torch.tensor([0, 1, 0, 1])}
-    found = seen(model, batch)
-    assert found.labeled.features.shape[0] == 4
-    assert found.classes.tolist() == [0, 1, 0, 1]
+    inputs = seen(model, batch)
+    assert inputs.labeled.features.shape[0] == 4
+    assert inputs.classes.tolist() == [0, 1, 0, 1]
 
 
 def test_tokens_keep_their_rows_and_leave_out_what_is_not_labeled():
     model = BertForTokenClassification(BertConfig(**TEXT, num_labels=5))
     labels = torch.tensor([[-100, 1, 2, -100, -100, -100], [0, 1, 2, 3, 4, 0]])
-    found = seen(model, text_batch(labels)).labeled
-    assert found.kind == "token"
-    assert found.groups.tolist() == [0, 0, 1, 1, 1, 1]
-    assert found.targets.tolist() == [1, 2, 0, 2, 3, 0]
+    labeled = seen(model, text_batch(labels)).labeled
+    assert labeled.kind == "token"
+    assert labeled.groups.tolist() == [0, 0, 1, 1, 1, 1]
+    assert labeled.targets.tolist() == [1, 2, 0, 2, 3, 0]
 
 
 def test_numbers_and_several_labels_a_row():

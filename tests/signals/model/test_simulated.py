@@ -55,8 +55,8 @@ def test_descent_follows_the_gradient_of_the_softmax_loss():
         first = first or float(gradient.norm())
         with torch.no_grad():
             weights -= 0.2 / module._STEPS / first * gradient / gradient.norm()
-    found = x.T @ module._descent(x @ x.T, y, 0.2)
-    assert np.allclose(found, weights.detach().numpy(), atol=1e-8)
+    head = x.T @ module._descent(x @ x.T, y, 0.2)
+    assert np.allclose(head, weights.detach().numpy(), atol=1e-8)
 
 
 @pytest.mark.parametrize("case", ["no evaluation rows", "few of them", "numbers", "one class"])

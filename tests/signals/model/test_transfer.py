@@ -96,9 +96,9 @@ def test_linear_probe_in_the_rows_space_is_the_regression_in_all_dimensions():
     held_out = rng.standard_normal((300, 200)) + 0.3 * (np.arange(300) % 3)[:, None]
     whole = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-8))
     expected = whole.fit(x, labels).score(held_out, np.arange(300) % 3)
-    found = linear_probe_accuracy(x, labels, held_out, np.arange(300) % 3)
-    assert found == pytest.approx(expected, abs=0.01)
-    assert 0.4 < found < 1.0
+    accuracy = linear_probe_accuracy(x, labels, held_out, np.arange(300) % 3)
+    assert accuracy == pytest.approx(expected, abs=0.01)
+    assert 0.4 < accuracy < 1.0
 
 
 def test_linear_probe_is_scored_on_rows_it_was_not_fitted_on():
