@@ -35,7 +35,7 @@ def default(context: typer.Context, json_output: Json = False) -> None:
     if context.invoked_subcommand is None:
         list_runs(None, json_output)
     elif json_output:
-        raise typer.BadParameter(f"--json goes behind {context.invoked_subcommand!r}")
+        raise typer.BadParameter(f"--json comes after {context.invoked_subcommand!r}")
 
 
 @app.command(no_args_is_help=True)

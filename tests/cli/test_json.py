@@ -117,7 +117,7 @@ def test_the_history_kept_by_default_is_as_its_schema_says(states, tmp_path, mon
 def test_json_before_a_command_of_history_is_told_to_go_behind_it(tmp_path):
     result = CliRunner().invoke(app, ["history", "--json", "list"])
     assert result.exit_code == 2
-    assert "behind 'list'" in result.output
+    assert "after 'list'" in result.output
 
 
 def test_what_is_added_of_a_report_is_as_its_schema_says(tmp_path):
