@@ -73,9 +73,8 @@ def too_few_steps(evidence: Evidence) -> Diagnosis | None:
     record, goal, forecaster = evidence.record, evidence.goal, evidence.forecaster
     if forecaster is None:
         return None
-    steps, values = record.curve(goal.metric)
-    is_trained = np.isfinite(values) & (steps > 0)
-    values = values[is_trained] if goal.greater_is_better else -values[is_trained]
+    _, values = record.trained(goal.metric)
+    values = values if goal.greater_is_better else -values
     if values.size < MIN_EVALS or record.progress < MIN_PROGRESS:
         return None
     least = _LOSS_GAIN if goal.kind == "loss" else 0.0

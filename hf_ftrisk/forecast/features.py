@@ -23,6 +23,7 @@ from hf_ftrisk.forecast.static import (
 )
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record.columns import finite_points
 
 # Name -> range. The order is that of the model's columns.
 RANGES: dict[str, tuple[float, float]] = {
@@ -125,7 +126,7 @@ def run_state(record: RunRecord, goal: Goal, scale: Scale | None = None) -> RunS
         goal: the metric.
         scale: coordinate to use; None: as name and values say.
     """
-    steps, values = _finite(*record.curve(goal.metric))
+    steps, values = record.finite(goal.metric)
     if not values.size:
         return None
     goal, _ = record.goal_scale(goal)
@@ -207,7 +208,7 @@ def _metric(at: np.ndarray, z: np.ndarray) -> dict[str, float]:
 
 def _losses(record: RunRecord, goal: Goal) -> dict[str, float]:
     """Training loss, and the eval loss beside it."""
-    steps, loss = _finite(*record.train_curve())
+    steps, loss = record.finite_losses()
     logs = _logs(loss)
     features: dict[str, float] = {}
     recent = math.nan
@@ -226,7 +227,7 @@ def _losses(record: RunRecord, goal: Goal) -> dict[str, float]:
     trivial = record.baselines.get("eval_loss", math.nan)
     level = _log(trivial) if math.isfinite(trivial) else math.nan
     features["train_below_trivial"] = level - recent
-    at, held_out = _finite(*record.curve("eval_loss"))
+    at, held_out = record.finite("eval_loss")
     if not held_out.size:
         return features
     z = _logs(held_out)
@@ -257,7 +258,7 @@ def _scores(record: RunRecord, goal: Goal) -> dict[str, float]:
             continue  # direction not known
         if name == goal.metric or score.kind != "rate":
             continue
-        _, values = _finite(*record.curve(name))
+        _, values = record.finite(name)
         if not values.size:
             continue
         z = Scale.of(record.goal_scale(score)[0], values).forward(values)
@@ -275,12 +276,12 @@ def _run(record: RunRecord, at: np.ndarray) -> dict[str, float]:
     if per_epoch and math.isfinite(per_epoch) and record.max_steps / per_epoch < _MANY_EPOCHS:
         features["epochs"] = _log(record.max_steps / per_epoch)
         features["epochs_done"] = _log(float(at[-1]) * record.max_steps / per_epoch)
-    _, rates = _finite(record.train_step, record.learning_rate)
+    _, rates = finite_points(record.train_step, record.learning_rate)
     rates = rates[rates >= 0]
     if rates.size and rates.max() > 0:
         features["peak_rate"] = math.log(rates.max())
         features["rate_left"] = float(rates[-1] / rates.max())
-    _, norms = _finite(record.train_step, record.grad_norm)
+    _, norms = finite_points(record.train_step, record.grad_norm)
     if norms.size:
         logs = _logs(norms)
         tail = max(1, logs.size // 5)
@@ -318,11 +319,6 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     ends = np.arange(1, values.size + 1)
     starts = np.maximum(ends - width, 0)
     return np.asarray((total[ends] - total[starts]) / (ends - starts))
-
-
-def _finite(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    is_finite = np.isfinite(values)
-    return steps[is_finite], values[is_finite]
 
 
 def _log(value: float) -> float:

@@ -48,6 +48,5 @@ def first_evaluation(record: RunRecord, metric: str) -> float | None:
         record: the run so far.
         metric: ``eval_...``.
     """
-    steps, values = record.curve(metric)
-    evaluated = steps[np.isfinite(values) & (steps > 0)]
-    return float(evaluated[0]) if evaluated.size else None
+    steps, _ = record.trained(metric)
+    return float(steps[0]) if steps.size else None

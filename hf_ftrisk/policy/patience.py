@@ -84,14 +84,13 @@ class PatienceRule:
 
     def _poor_in_a_row(self, record: RunRecord) -> int:
         """The latest evaluations, up to `evaluations` of them, that all foretold a poor outcome."""
-        steps, _ = record.finite(self.goal.metric)
-        trained = steps[steps > 0]
-        for count, step in enumerate(trained[::-1][: self.evaluations].tolist()):
+        steps, _ = record.trained(self.goal.metric)
+        for count, step in enumerate(steps[::-1][: self.evaluations].tolist()):
             prefix = record.prefix(step)
             forecast = self.forecaster.predict(prefix, self.goal)
             if forecast.prob_meets(self.goal, prefix.baseline(self.goal)) >= POOR_PROBABILITY:
                 return count
-        return min(int(trained.size), self.evaluations)
+        return min(int(steps.size), self.evaluations)
 
 
 def patience_rule(

@@ -81,6 +81,12 @@ def kept_schedule(schedule: np.ndarray, max_steps: int) -> np.ndarray:
     return frozen_column(rates)
 
 
+def finite_points(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values (n,), (n,) where the value is finite."""
+    is_finite = np.isfinite(values)
+    return steps[is_finite], values[is_finite]
+
+
 def check_length(name: str, values: np.ndarray, expected: int) -> None:
     """Refuse a column that is not (expected,)."""
     if values.shape != (expected,):

@@ -20,6 +20,7 @@ from hf_ftrisk.record.columns import (
     FrozenDict,
     check_length,
     empty,
+    finite_points,
     frozen_column,
     kept_schedule,
     scalar,
@@ -35,6 +36,7 @@ from hf_ftrisk.record.trainer_log import (
     read_log,
     read_state,
     rows_of,
+    step_count,
     with_steps,
 )
 
@@ -154,8 +156,8 @@ class RunRecord:
         """
         state, name = read_state(path)
         log = read_log(with_steps(state, name))
-        last_step = max(_count(state.get("global_step")), log.last_step)
-        stated = _count(state.get("max_steps"))
+        last_step = max(step_count(state.get("global_step")), log.last_step)
+        stated = step_count(state.get("max_steps"))
         max_steps = max(stated, last_step, 1)
         if 0 < stated < max_steps:
             fields["settings"] = {
@@ -299,14 +301,16 @@ class RunRecord:
 
     def finite(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """The `curve` without its infinite values."""
-        steps, values = self.curve(metric)
-        is_finite = np.isfinite(values)
-        return steps[is_finite], values[is_finite]
+        return finite_points(*self.curve(metric))
+
+    def trained(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """The `finite` evaluations after step 0: those of a model that has been trained."""
+        steps, values = self.finite(metric)
+        return steps[steps > 0], values[steps > 0]
 
     def finite_losses(self) -> tuple[np.ndarray, np.ndarray]:
         """The `train_curve` without its infinite values."""
-        is_finite = np.isfinite(self.train_loss)
-        return self.train_step[is_finite], self.train_loss[is_finite]
+        return finite_points(self.train_step, self.train_loss)
 
     def goal_scale(self, goal: Goal) -> tuple[Goal, str | None]:
         """The goal on the scale on which this run reports its metric (`goal_for_values`).
@@ -440,9 +444,3 @@ class RunRecord:
             ValueError: another format version, or fields that do not fit.
         """
         return cls(**record_fields(data, {item.name for item in fields(cls)}))
-
-
-def _count(value: Any) -> int:
-    """A step count as an int; 0 for anything that is none."""
-    count = number(value)
-    return max(int(count), 0) if count is not None and math.isfinite(count) else 0

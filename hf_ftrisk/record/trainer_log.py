@@ -98,6 +98,12 @@ def number(value: Any) -> float | None:
     return None
 
 
+def step_count(value: Any) -> int:
+    """A step count as an int; 0 for anything that is none."""
+    count = number(value)
+    return max(int(count), 0) if count is not None and math.isfinite(count) else 0
+
+
 def read_state(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """A Trainer's state, and what to call it in messages.
 

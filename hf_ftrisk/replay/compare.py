@@ -10,6 +10,7 @@ import numpy as np
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record.columns import finite_points
 from hf_ftrisk.replay.replay import SHARES, Replay
 
 # What is set side by side besides the goal's metric: attribute of a record -> its words.
@@ -94,9 +95,8 @@ def _evaluated(record: RunRecord, goal: Goal, share: float) -> float | None:
 
 def _logged(column: str) -> Callable[[RunRecord, float], float | None]:
     def read(record: RunRecord, share: float) -> float | None:
-        values = getattr(record, column)
-        is_finite = np.isfinite(values)
-        return _last(record.train_step[is_finite], values[is_finite], share * record.max_steps)
+        steps, values = finite_points(record.train_step, getattr(record, column))
+        return _last(steps, values, share * record.max_steps)
 
     return read
 

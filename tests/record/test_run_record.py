@@ -214,6 +214,14 @@ def test_the_finite_curve_leaves_out_what_a_diverged_run_logged():
     assert record.finite("eval_accuracy")[0].size == 0
 
 
+def test_evaluations_of_a_trained_model_are_those_after_step_0():
+    record = run(eval_step=[0, 20, 30, 40], evals={"eval_loss": [0.9, 0.5, math.inf, 0.4]})
+    steps, values = record.trained("eval_loss")
+    assert steps.tolist() == [20, 40]
+    assert values.tolist() == [0.5, 0.4]
+    assert record.trained("eval_accuracy")[0].size == 0
+
+
 def test_a_baseline_is_put_in_beside_the_others_and_none_changes_nothing():
     record = run().with_baseline(Goal("loss"), 0.69)
     assert record.with_baseline(ACCURACY, 0.5).baselines == {

@@ -20,9 +20,7 @@ WAYS = ("gain", "goal", "anneal")
 
 def evaluations(record: RunRecord, goal: Goal) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values (n,), (n,) of the finite evaluations after step 0."""
-    steps, values = record.curve(goal.metric)
-    is_trained = np.isfinite(values) & (steps > 0)
-    return steps[is_trained], values[is_trained]
+    return record.trained(goal.metric)
 
 
 def tolerance_of(goal: Goal, record: RunRecord, tolerance: float | None = None) -> float:

@@ -277,10 +277,8 @@ def _log_odds(share: float) -> float:
 
 def _losses(probe: RunRecord) -> tuple[np.ndarray, float | None]:
     """Finite training losses (n,), and the last finite evaluation loss."""
-    losses = probe.train_curve()[1]
-    steps, values = probe.curve(_EVAL_LOSS)
-    evaluated = values[np.isfinite(values) & (steps > 0)]
-    return losses[np.isfinite(losses)], float(evaluated[-1]) if evaluated.size else None
+    evaluated = probe.trained(_EVAL_LOSS)[1]
+    return probe.finite_losses()[1], float(evaluated[-1]) if evaluated.size else None
 
 
 def _at_end(probe: RunRecord) -> float | None:
@@ -300,19 +298,17 @@ def _learning(probe: RunRecord) -> float | None:
 
 
 def _separation(probe: RunRecord) -> float | None:
-    steps, areas = probe.curve(ORDERING)
-    finite = areas[np.isfinite(areas) & (steps > 0)]
-    return _cut(2.0 * float(finite[-1]) - 1.0, -0.2, 1.0) if finite.size else None
+    areas = probe.trained(ORDERING)[1]
+    return _cut(2.0 * float(areas[-1]) - 1.0, -0.2, 1.0) if areas.size else None
 
 
 def _progress(
     probe: RunRecord, goal: Goal, baseline: float | None, asked: float | None
 ) -> float | None:
-    steps, values = probe.curve(goal.metric)
-    finite = values[np.isfinite(values) & (steps > 0)]
-    if asked is None or not finite.size:
+    values = probe.trained(goal.metric)[1]
+    if asked is None or not values.size:
         return None
-    reached = skill(goal, baseline, float(finite[-1]))
+    reached = skill(goal, baseline, float(values[-1]))
     return None if reached is None else _cut(reached / asked, -0.3, 1.0)
 
 
