@@ -100,7 +100,7 @@ class RunRecord:
         planned = number(self.max_steps)
         if planned is None or not planned.is_integer() or not 0 < planned <= _MAX_STEPS:
             raise ValueError(
-                f"max_steps must be a whole number above 0 and below 2**53, got {self.max_steps!r}"
+                f"max_steps must be a whole number from 1 to 2**53, got {self.max_steps!r}"
             )
         if self.status not in ("finished", "running", "stopped"):
             raise ValueError(
@@ -175,6 +175,8 @@ class RunRecord:
             and epoch > 0
         ):
             fields.setdefault("steps_per_epoch", last_step / epoch)
+        if max_steps > _MAX_STEPS:
+            raise ValueError(f"{name} plans {max_steps} steps: expected 2**53 at most")
         return cls._from_log(log, max_steps, fields)
 
     @classmethod

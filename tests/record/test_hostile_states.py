@@ -85,6 +85,12 @@ def test_a_plan_of_any_length_takes_no_longer(tmp_path):
         assert done.exit_code == 0, done.output
 
 
+def test_a_plan_that_no_run_has_is_refused_with_the_name_of_its_file(tmp_path):
+    write_state(tmp_path, 300, max_steps=2**53 + 2)
+    with pytest.raises(ValueError, match=r"trainer_state\.json plans 9007199254740994 steps"):
+        RunRecord.from_trainer_state(tmp_path)
+
+
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
