@@ -2,7 +2,7 @@
 
     python -m benchmarks.choosing                          # all pools, printed
     python -m benchmarks.choosing peft_metamath            # some of them
-    python -m benchmarks.choosing --quick                  # four pools a source, one order
+    python -m benchmarks.choosing --quick                  # four pools a source
     python -m benchmarks.choosing --forecasts FILE         # keep the forecasts for the next time
     python -m benchmarks.choosing --write docs/evidence/choosing.md
 
@@ -29,7 +29,7 @@ from benchmarks.selection.replay import Bench, Memory, Method, rank_method
 
 BUDGETS = (0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 AT = 0.2
-ORDERS = 2
+ORDERS = 6  # of the candidates, drawn; which come first decides much in single pools
 QUICK_POOLS = 4
 REPEATS = 2000
 # One pool's regret counts as this at most: losses that diverge would drown all else.
@@ -219,9 +219,8 @@ def table_text(names: Sequence[str], quick: bool, forecasts: Path | None) -> str
         sources = by_source(pools)
         if quick:
             sources = {source: pools_of[:QUICK_POOLS] for source, pools_of in sources.items()}
-        orders = 1 if quick else ORDERS
         results = {
-            name: {source: play(method, pools_of, orders) for source, pools_of in sources.items()}
+            name: {source: play(method, pools_of, ORDERS) for source, pools_of in sources.items()}
             for name, method in methods.items()
         }
         named = [n for n in methods if n == "rank" or n.startswith(("ASHA", "last value at 20"))]
@@ -234,7 +233,7 @@ def table_text(names: Sequence[str], quick: bool, forecasts: Path | None) -> str
             f"Regret at {AT:.0%} by source:",
             source_table(results, [*named, "Hyperband, 3", "full runs"]),
         ]
-        informed, table = before_table(sources, results, orders)
+        informed, table = before_table(sources, results, ORDERS)
         if informed:
             parts += [f"### {title}, before any step: {informed} pools with static signals", table]
     memory.keep()
@@ -253,7 +252,7 @@ def write(file: Path, text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("tables", nargs="*", help="tables of pools; none: all")
-    parser.add_argument("--quick", action="store_true", help="fewer pools, one order")
+    parser.add_argument("--quick", action="store_true", help="fewer pools")
     parser.add_argument("--forecasts", type=Path, help="file the forecasts are kept in (.npz)")
     parser.add_argument("--write", type=Path, help="Markdown file to put the tables into")
     options = parser.parse_args()

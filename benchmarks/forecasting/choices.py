@@ -1,6 +1,6 @@
 """What static signals and networks add to the forest: medians of variants, sources held out.
 
-    python -m benchmarks.forecasting.choices       # half an hour
+    python -m benchmarks.forecasting.choices --write docs/evidence/forecasting-choices.md
 
 Folds, runs and errors are those of `benchmarks.forecast`; shares are chosen inside each fold.
 Medians alone: intervals are calibrated afterwards.
@@ -8,8 +8,10 @@ Medians alone: intervals are calibrated afterwards.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy import sparse
@@ -29,6 +31,7 @@ from benchmarks.forecasting.fitting import (
     weights_of_unseen,
 )
 from benchmarks.forecasting.held_out import FAMILIES, all_rows, fold_of
+from benchmarks.watched import write_table
 from hf_ftrisk.forecast.change_model import columns, shares_at
 from hf_ftrisk.forecast.features import FEATURES
 from hf_ftrisk.forecast.forest import Forest
@@ -159,10 +162,9 @@ def judged(rows: Examples, variant: Variant) -> list[Judged]:
             family = {"loss": "loss", "error": "error"}.get(scale.shape, "score")
             z = (rows.last[i], rows.last[i] + moved, rows.end[i])
             units = [-v if family == "loss" else float(scale.inverse(v)) / scale.unit for v in z]
-            run = f"{rows.run[i]} {rows.metric[i]}"
             group, depth = f"{rows.table[i]} {family}", float(rows.depth[i])
             last, point, end = units
-            source = str(rows.source[i])
+            source, run = str(rows.source[i]), str(rows.run[i])
             forecasts.append(Judged(group, source, run, depth, last, point, point, point, end))
     return forecasts
 
@@ -195,5 +197,16 @@ def table_text() -> str:
     return "\n".join(lines)
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--write", type=Path, help="Markdown file to put the table into")
+    options = parser.parse_args()
+    table = table_text()
+    if options.write:
+        write_table(options.write, "networks", table)
+    else:
+        print(table)
+
+
 if __name__ == "__main__":
-    print(table_text())
+    main()

@@ -48,6 +48,7 @@ MAX_CHANGE = 6.0
 DRAWS = 200
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 FACTOR_RANGE = (0.4, 8.0)
+MIN_PUBLIC = 12  # sources of public runs that calibrate by themselves
 # Rows that calibrate a depth: those at most this far from it.
 NEAR = {0.0: 0.06, 0.1: 0.055, 0.2: 0.055, 0.3: 0.105, 0.5: 0.105, 0.7: 0.105, 0.9: 0.105}
 MIN_SLOPE = 0.02
@@ -251,20 +252,41 @@ def _counts(rows: Examples) -> np.ndarray:
 
 
 def _calibration(rows: Examples, draws: np.ndarray, truth: np.ndarray) -> DepthCalibration:
-    """Factors that hold for the sources of others and for the project's own long runs alike."""
-    calibrates = _counts(rows)
+    """Factors that hold over all sources, and no narrower than public runs by themselves need.
+
+    Those of all hold with the finite-sample correction; public runs, of which there are fewer, ask
+    for the plain quantile.
+    """
+    calibrates, public = _counts(rows), rows.table == "public"
     factors = []
     for depth in DEPTHS:
         near = np.flatnonzero(_near(rows, depth) & calibrates)
-        factors.append(calibrated(rows.where(near), draws[near], truth[near]))
+        wide = calibrated(rows.where(near), draws[near], truth[near])
+        others = near[public[near]]
+        if np.unique(rows.source[others]).size >= MIN_PUBLIC:
+            alone = calibrated(rows.where(others), draws[others], truth[others], corrected=False)
+            wide = tuple(np.maximum(wide, alone).tolist())
+        factors.append(wide)
     return DepthCalibration(tuple(factors), int(np.unique(rows.source[calibrates]).size))
 
 
-def calibrated(rows: Examples, draws: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:
-    """Factors (n_levels,) that make the intervals of draws (n, n_draws) hold over sources."""
+def calibrated(
+    rows: Examples, draws: np.ndarray, truth: np.ndarray, *, corrected: bool = True
+) -> tuple[float, ...]:
+    """Factors (n_levels,) that make the intervals of draws (n, n_draws) hold over sources.
+
+    Args:
+        rows: n rows.
+        draws: their forecasts, ascending.
+        truth: (n,) what came.
+        corrected: with the finite-sample correction for the number of sources.
+    """
     groups = rows.source.tolist()
+    n_sources = len(set(groups))
     factors = []
     for level in LEVELS:
         scores = [interval_score(d, t, level) for d, t in zip(draws, truth, strict=True)]
-        factors.append(float(np.clip(conformal_quantile(scores, level, groups), *FACTOR_RANGE)))
+        # Undoes the weight of the unknown source.
+        asked = level if corrected else level * n_sources / (n_sources + 1)
+        factors.append(float(np.clip(conformal_quantile(scores, asked, groups), *FACTOR_RANGE)))
     return tuple(factors)

@@ -1,7 +1,7 @@
 """Simulated curves of a metric: the prior that the network of `hf_ftrisk.forecast.network` learned.
 
-In units of z (log of a loss, logit of a rate), over a run of length 1. Written down before any
-forecast with it was measured; no constant was fitted to a run.
+In units of z (log of a loss, logit of a rate), over a run of length 1. No constant was fitted to a
+run; in which order the two forms came: docs/evidence/forecasting-choices.md.
 """
 
 from __future__ import annotations

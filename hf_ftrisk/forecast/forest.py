@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LEAF = -1
-_STORED = ("feature", "threshold", "missing_left", "left", "right", "roots", "case_weight")
+_STORED = ("feature", "threshold", "missing_left", "right", "roots", "case_weight")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,8 @@ class Trees:
 @dataclass(frozen=True, eq=False)
 class Forest(Trees):
     """Trees, and the known cases in their leaves. In a leaf, `left` is its number among all leaves.
+
+    A node's left child is the next node, so that `left` need not be stored.
 
     Args:
         starts: (n_leaves + 1,) where each leaf's cases start in `members`.
@@ -111,4 +113,12 @@ class Forest(Trees):
             sizes.append(np.bincount(leaf))
         starts = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
         plain = {name: arrays[prefix + name] for name in _STORED}
-        return cls(**plain, starts=starts, members=np.concatenate(members))
+        left = _left_of(plain["feature"])
+        return cls(**plain, left=left, starts=starts, members=np.concatenate(members))
+
+
+def _left_of(feature: np.ndarray) -> np.ndarray:
+    """`Forest.left` (n_nodes,) from the columns that nodes ask for."""
+    is_leaf = feature == LEAF
+    following = np.arange(1, feature.size + 1)
+    return np.where(is_leaf, np.cumsum(is_leaf) - 1, following).astype(np.int32)

@@ -35,6 +35,7 @@ def test_weights_sum_to_one_and_lie_on_like_cases(grown):
 def test_stored_forest_gives_the_same_weights(grown):
     forest, x = grown[0].forest, grown[1]
     again = Forest.from_arrays(forest.arrays())
+    np.testing.assert_array_equal(again.left, forest.left)
     for row in x[:10]:
         np.testing.assert_array_equal(again.weights(row), forest.weights(row))
 
