@@ -7,6 +7,7 @@ was not logged is NaN. `RunRecord` is what history stores, forecasters read and 
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -176,7 +177,8 @@ class RunRecord:
         ):
             fields.setdefault("steps_per_epoch", last_step / epoch)
         if max_steps > _MAX_STEPS:
-            raise ValueError(f"{name} plans {max_steps} steps: expected 2**53 at most")
+            planned = reprlib.repr(max_steps)  # hundreds of digits are cut
+            raise ValueError(f"{name} plans {planned} steps: expected 2**53 at most")
         return cls._from_log(log, max_steps, fields)
 
     @classmethod
