@@ -76,14 +76,6 @@ class Judged:
         """Whether the run should end here."""
         return self.ruling.verdict is Verdict.NO_GO
 
-    def repeats(self, last: Judged) -> bool:
-        """Whether this look has nothing to tell that the one before it had not."""
-        look, last_look = self.look, last.look
-        assert look is not None
-        assert last_look is not None
-        numbers = (look.mean, look.low, look.high, look.prob_good)
-        return numbers == (last_look.mean, last_look.low, last_look.high, last_look.prob_good)
-
     def logs(self) -> dict[str, float]:
         """The look for a tracker, name -> value."""
         if self.look is None:
@@ -105,17 +97,22 @@ class Judged:
             if value is not None and math.isfinite(value)
         }
 
+    def repeats(self, last: Judged) -> bool:
+        """Whether this look would say what the one before it said."""
+        return self._words() == last._words()
+
     def line(self, goal: Goal, max_steps: int) -> str:
         """The look in one short line."""
+        metric = "training loss" if self.of_train_loss else goal.metric
+        return f"[ftrisk {self.step}/{max_steps}] forecast {metric} {self._words()}"
+
+    def _words(self) -> str:
+        """The forecast, rounded as it is read."""
         assert self.look is not None
         look = self.look
-        metric = "training loss" if self.of_train_loss else goal.metric
         # 80 columns hold it: the interval is the 90 % one, as everywhere.
-        text = f"[ftrisk {self.step}/{max_steps}] forecast {metric} {look.mean:.3g}"
-        text += f" ({look.low:.3g} to {look.high:.3g})"
-        if look.prob_good is not None:
-            text += f", P(good) {look.prob_good:.0%}"
-        return text
+        text = f"{look.mean:.3g} ({look.low:.3g} to {look.high:.3g})"
+        return text if look.prob_good is None else f"{text}, P(good) {look.prob_good:.0%}"
 
     def paragraph(self) -> str:
         """Why the run is called poor, with the numbers and one concrete change."""
