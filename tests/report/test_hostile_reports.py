@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hf_ftrisk.hub.parts import build_parts
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.findings import Findings
-from hf_ftrisk.report.schema import _Report
+from hf_ftrisk.report.schema import Report
 from tests.fuzzing import fuzz
 
 VALUES = [
@@ -117,7 +117,7 @@ def test_a_field_of_a_newer_release_is_left_out(full_report):
 
 def test_the_schema_knows_every_field_of_a_report():
     names = {field.name for field in dataclasses.fields(Findings)}
-    assert names == set(_Report.model_fields)
+    assert names == set(Report.model_fields)
 
 
 def test_what_is_not_finite_comes_back_as_nothing(full_report):
