@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hf_ftrisk.cli.group import print_json
-from hf_ftrisk.report.findings import Look
 
 if TYPE_CHECKING:
     from hf_ftrisk.demo.story import SettingResult
@@ -67,6 +66,8 @@ def demo_output(task: str, folder: Path, results: Sequence[SettingResult]) -> di
 
 
 def _setting(result: SettingResult) -> dict[str, Any]:
+    from hf_ftrisk.report.findings import Look
+
     before, watched, look = result.before, result.watched, result.judged_at
     goal, outcome, baseline = watched.goal, watched.outcome, watched.baseline
     return {

@@ -162,10 +162,14 @@ def outcome_of_all(folder: Path) -> Outcome:
 
 
 def reports_of_all(folder: Path) -> tuple[TrainingReports, ...]:
-    """What was found of the trainings of all processes of a command."""
+    """What was found of the trainings of all processes of a command, where it can be read."""
     journal = Journal()
-    for file in folder.glob(f"{_REPORT}*.json"):
+
+    def read(file: Path) -> None:
         journal.keep_report(int(file.stem.split("-")[1]), RiskReport.load(file))
+
+    for file in folder.glob(f"{_REPORT}*.json"):
+        fault_of(read, file)
     return journal.reports
 
 

@@ -282,8 +282,10 @@ class Training:
 
     def _finish(self, report: RiskReport) -> None:
         before = self._before
-        same = before is not None and before.goal.metric == report.goal.metric
-        self._keep(report.after(before) if before is not None and same else report)
+        if before is not None and before.goal.metric == report.goal.metric:
+            self._keep(report.after(before))
+        elif self._ranks.is_main:
+            self._journal.keep_report(self._number, report)  # the callback has written its file
 
     # --- words and files ------------------------------------------------------------------------
 
