@@ -29,12 +29,15 @@ class MetricFacts:
             word; None where there is no such place.
         begins_near_zero: a share of which a model at its beginning often has less than 1 %: what it
             generates is compared with a reference.
+        chance_level: a share of which a model that has learned nothing mostly has far more than
+            1 %: it has few answers to choose from.
     """
 
     kind: MetricKind
     greater_is_better: bool
     mostly_below: float | None = None
     begins_near_zero: bool = False
+    chance_level: bool = False
 
 
 def _names(text: str) -> frozenset[str]:
@@ -43,16 +46,21 @@ def _names(text: str) -> frozenset[str]:
 
 # Shares of right answers, in [0, 1]; many programs report them in percent.
 _RATES_UP = _names("""
-    accuracy acc accuracies balanced_accuracy subset_accuracy f1 f1_score f1score f f05 f2 f_score
+    subset_accuracy f1 f1_score f1score f f05 f2 f_score
     f_beta fbeta fmeasure f_measure f1_measure precision recall prec rec ppv npv tpr tnr sensitivity
-    specificity auc auroc roc_auc rocauc roc auprc pr_auc prauc average_precision ap lrap
+    auprc pr_auc prauc average_precision ap lrap
     label_ranking_average_precision map mar mean_average_precision mean_average_recall em exact
     exact_match ndcg dcg_normalized mrr reciprocal_rank mean_reciprocal_rank hit hits hit_rate
     hits_rate success_rate win_rate pass pass_rate iou miou jaccard jaccard_index jaccard_score dice
-    dice_score gmean geometric_mean top ssim ms_ssim stoi mauve c_index concordance_index
+    dice_score gmean geometric_mean top ssim ms_ssim stoi mauve
     panoptic_quality pq nmi normalized_mutual_info ami v_measure homogeneity completeness purity
     fowlkes_mallows rand_score r_precision combined_score acceptance_rate wip bertscore distinct
     anls
+""")
+# The same of a choice among few answers.
+_CHANCES = _names("""
+    accuracy acc accuracies balanced_accuracy specificity auc auroc roc_auc rocauc roc
+    c_index concordance_index
 """)
 # The same of generated text, measured against a reference.
 _OVERLAPS = _names("""
@@ -104,6 +112,7 @@ _REALS_UP = _names("""
 
 _TABLE: dict[str, MetricFacts] = {
     **{name: MetricFacts("rate", True) for name in _RATES_UP},
+    **{name: MetricFacts("rate", True, chance_level=True) for name in _CHANCES},
     **{name: MetricFacts("rate", True, begins_near_zero=True) for name in _OVERLAPS},
     **{name: MetricFacts("rate", False) for name in _RATES_DOWN},
     **{name: MetricFacts("percent", True) for name in _PERCENTS_UP},

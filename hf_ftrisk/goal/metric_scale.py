@@ -9,7 +9,7 @@ asks here first, with all values seen so far, and tells the note once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,10 @@ _ROUNDING_OF_ZERO = 1e-6
 # A target in percent and values between this and 1: those are fractions. Below, a first value in
 # percent may lie there too.
 _MIN_FRACTION = 0.02
+# So many values of at most 1 are fractions: few runs that reach a percentage begin so slowly.
+_MIN_FRACTIONS = 3
+# A trivial predictor of this size in percent leaves no room for values of at most 1 in percent.
+_MIN_TRIVIAL_PERCENT = 10.0
 # Percentages have at least one value of this size; less than that above 1 is no fraction either.
 _MIN_PERCENT = 2.0
 # Errors per word all below this are no percentages, where the target is one.
@@ -31,10 +35,11 @@ _MAX_FRACTION = 1.5
 
 @dataclass(frozen=True)
 class _Seen:
-    """Least and greatest value so far."""
+    """Least and greatest value so far, and how many are no smaller than a fraction mostly is."""
 
     low: float
     high: float
+    fractions: int
 
     def within(self, low: float, high: float) -> bool:
         """Whether both lie in [low, high], rounding aside."""
@@ -42,15 +47,24 @@ class _Seen:
         return low - slack <= self.low and self.high <= high + slack
 
 
-def goal_for_values(goal: Goal, values: Iterable[float]) -> tuple[Goal, str | None]:
+def goal_for_values(
+    goal: Goal,
+    values: Iterable[float],
+    *,
+    others: Mapping[str, Iterable[float]] | None = None,
+    trivial: float | None = None,
+) -> tuple[Goal, str | None]:
     """The goal on the scale on which its metric is reported.
 
     - Fractions (rates, correlations) with a value of 2 or more and none above 100 are in percent; a
       target of at most 1 is then one of a fraction, and is multiplied by 100. A kind that was
       asked for is kept as long as it can hold the values.
     - A target of 2 or more makes a fraction one in percent before anything is seen; where the
-      values turn out to be fractions, the target is divided by 100. Small values of overlaps of
-      text (BLEU, ROUGE) do not tell: they stay in percent (`unsure_scale`).
+      values turn out to be fractions, the target is divided by 100. One value of at most 1 shows
+      that for a share of errors, and for a share of right answers that no model begins near 0
+      (accuracy), unless it would meet the target at once. An F1 may begin below 1 %: three
+      values, none above 1, are fractions. Overlaps of text (BLEU, ROUGE) stay in percent. What
+      is not told is in percent, and `unsure_scale`.
     - Values that no scale of fractions holds, and losses below 0, make the metric a ``"real"``
       one; errors above 100 that are not below 0 a ``"loss"``.
 
@@ -58,6 +72,9 @@ def goal_for_values(goal: Goal, values: Iterable[float]) -> tuple[Goal, str | No
         goal: as it was asked for. Asking again with the goal that was returned changes nothing
             until values appear that it cannot hold.
         values: all values of the metric so far; those that are not finite say nothing.
+        others: the run's other metrics -> their values. One that is in percent shows that the
+            goal's is, where its target says so too.
+        trivial: what a trivial predictor reaches, on the scale of `goal`.
 
     Returns:
         The goal, the same object when nothing changes, and what has changed in one sentence; None
@@ -67,8 +84,9 @@ def goal_for_values(goal: Goal, values: Iterable[float]) -> tuple[Goal, str | No
     finite = finite[np.isfinite(finite)]
     if not finite.size:
         return goal, None
-    span = _Seen(float(finite.min()), float(finite.max()))
-    kind = _kind(goal, span)
+    large = int((np.abs(finite) >= _MIN_FRACTION).sum())
+    span = _Seen(float(finite.min()), float(finite.max()), large)
+    kind = _kind(goal, span, fractions=_fractions_after_all(goal, span, others or {}, trivial))
     factor = _factor(goal, kind, span)
     if kind == goal.kind and factor == 1.0:
         return goal, None
@@ -85,8 +103,8 @@ def goal_for_values(goal: Goal, values: Iterable[float]) -> tuple[Goal, str | No
 def unsure_scale(goal: Goal, values: Iterable[float]) -> str | None:
     """Why a goal's target may be on another scale than the values so far; None: it is not.
 
-    An overlap of generated text of 0.3 is usual at the beginning in percent, and a good end as a
-    fraction. No run may be called poor for it.
+    An F1 or an overlap of generated text of 0.3 is usual at the beginning in percent, and a good
+    end as a fraction. No run may be called poor for it.
 
     Args:
         goal: on the scale of its values (`goal_for_values`).
@@ -122,12 +140,12 @@ def as_fractions(goal: Goal) -> Goal:
     )
 
 
-def _kind(goal: Goal, seen: _Seen) -> MetricKind:
+def _kind(goal: Goal, seen: _Seen, *, fractions: bool) -> MetricKind:
     """Kind that holds the values, the goal's own where it does."""
-    kind = goal.kind
+    kind = metric_kind(goal.metric) if fractions else goal.kind
     assert kind is not None
-    if kind == "percent" and _is_fraction_after_all(goal, seen):
-        return "rate"
+    if fractions:
+        return kind
     low, high = goal.bounds
     if seen.within(low, high):
         return kind
@@ -136,15 +154,33 @@ def _kind(goal: Goal, seen: _Seen) -> MetricKind:
     return "real" if seen.low < 0 or goal.greater_is_better else "loss"
 
 
-def _is_fraction_after_all(goal: Goal, seen: _Seen) -> bool:
+def _fractions_after_all(
+    goal: Goal, seen: _Seen, others: Mapping[str, Iterable[float]], trivial: float | None
+) -> bool:
     """Whether only the target spoke of percent, and the values are fractions."""
     facts = metric_facts(goal.metric)
-    if not _only_the_target_is_percent(goal) or seen.low < 0:
+    if not _only_the_target_is_percent(goal) or facts is None or facts.begins_near_zero:
         return False
-    # A first BLEU in percent may well be 0.3; an accuracy may not.
-    if facts is not None and facts.begins_near_zero:
+    lowest = -1.0 if facts.kind == "correlation" else 0.0
+    if not seen.within(lowest, 1.0) or not seen.fractions:
         return False
-    return _MIN_FRACTION <= seen.high <= 1.0
+    if any(_in_percent(name, values) for name, values in others.items()):
+        return False
+    if seen.fractions >= _MIN_FRACTIONS or seen.low < 0 or not facts.greater_is_better:
+        return True
+    if not facts.chance_level:
+        return False
+    below_target = goal.target is not None and goal.unit * seen.high < goal.target
+    return below_target or (trivial is not None and trivial >= _MIN_TRIVIAL_PERCENT)
+
+
+def _in_percent(metric: str, values: Iterable[float]) -> bool:
+    """Whether another metric of a run shows that its shares of right answers are in percent."""
+    facts = metric_facts(metric)
+    if facts is None or facts.kind != "rate" or facts.begins_near_zero:
+        return False
+    finite = [value for value in values if math.isfinite(value)]
+    return bool(finite) and min(finite) >= 0.0 and _MIN_PERCENT <= max(finite) <= 100.0
 
 
 def _only_the_target_is_percent(goal: Goal) -> bool:
@@ -156,7 +192,7 @@ def _factor(goal: Goal, kind: MetricKind, seen: _Seen) -> float:
     """What the target has to be multiplied by."""
     if goal.target is None:
         return 1.0
-    if kind == "rate" and goal.kind == "percent":
+    if kind in ("rate", "correlation") and goal.kind == "percent":
         return 0.01
     fraction = abs(goal.target) <= 1.0
     if goal.kind in ("rate", "correlation") and seen.within(-100.0, 100.0) and fraction:
@@ -184,7 +220,7 @@ def _note(goal: Goal, fitted: Goal, seen: _Seen) -> str:
     extreme = seen.low if seen.low < 0 else seen.high
     if fitted.kind == "percent":
         text = f"{goal.metric} is reported in percent ({extreme:.4g})"
-    elif fitted.kind == goal.kind or fitted.kind == "rate":
+    elif fitted.kind in (goal.kind, "rate", "correlation"):
         scale = "in percent" if fitted.target and fitted.target > (goal.target or 0.0) else ""
         text = f"{goal.metric} is reported {scale or 'as a fraction'} ({extreme:.4g})"
     else:

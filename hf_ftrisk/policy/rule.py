@@ -22,6 +22,7 @@ from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.forecast.distribution import Forecast, Predictor
 from hf_ftrisk.forecast.features import began_far_below
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.metric_scale import unsure_scale
 from hf_ftrisk.policy import bad_start
 from hf_ftrisk.policy.calibration import (
     MIN_PROB,
@@ -327,6 +328,8 @@ class StoppingRule:
 def judge_outcome(record: RunRecord, goal: Goal) -> Ruling | None:
     """Verdict on a run whose outcome is known; None where it is not, or no end can be called poor.
 
+    No end is called poor by a target that may be on another scale (`unsure_scale`).
+
     Args:
         record: the run, ended.
         goal: what it is judged by, on the scale on which the run reports its metric.
@@ -343,6 +346,8 @@ def judge_outcome(record: RunRecord, goal: Goal) -> Ruling | None:
         return None
     stands = _stands_where_it_began(record, goal, outcome)
     good = goal.meets(outcome, baseline) and not stands
+    if not good and unsure_scale(goal, record.curve(goal.metric)[1]) is not None:
+        return None
     against = f"the trivial {threshold:.4g}" if goal.target is None else f"the goal of {goal}"
     verb = ("meets" if good else "misses") if goal.target is not None else ""
     verb = verb or ("is better than" if good else "is no better than")

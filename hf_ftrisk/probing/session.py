@@ -324,7 +324,12 @@ class PreflightSession:
         evaluations = [metrics for item in self.probed for metrics in item.evals.values()]
         if self.evaluations is not None and self.evaluations.untrained:
             evaluations.append(self.evaluations.untrained)
-        return goal_for_values(goal, [m[goal.metric] for m in evaluations if goal.metric in m])
+        values = {
+            name: [metrics[name] for metrics in evaluations if name in metrics]
+            for name in {name for metrics in evaluations for name in metrics}
+        }
+        trivial = known_baseline(goal, self.facts, self.signals, None)
+        return goal_for_values(goal, values.pop(goal.metric, []), others=values, trivial=trivial)
 
     def records(self) -> tuple[RunRecord, ...]:
         """Trajectories of the probes, with the trivial baseline in them."""

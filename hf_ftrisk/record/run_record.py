@@ -316,7 +316,7 @@ class RunRecord:
         """The `train_curve` without its infinite values."""
         return finite_points(self.train_step, self.train_loss)
 
-    def goal_scale(self, goal: Goal) -> tuple[Goal, str | None]:
+    def goal_scale(self, goal: Goal, *, trivial: float | None = None) -> tuple[Goal, str | None]:
         """The goal on the scale on which this run reports its metric (`goal_for_values`).
 
         Training losses below 0 say before the first evaluation that a loss is no positive number.
@@ -329,7 +329,7 @@ class RunRecord:
             values.append(self.final[goal.metric])
         if goal.metric.endswith("loss"):
             values += self.train_loss[self.train_loss < 0].tolist()[:1]
-        return goal_for_values(goal, values)
+        return goal_for_values(goal, values, others=self.evals, trivial=trivial)
 
     def divided(self, metric: str, by: float) -> RunRecord:
         """The run with one evaluation metric, its baseline and final value, divided by a number."""

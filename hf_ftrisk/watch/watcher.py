@@ -199,6 +199,11 @@ class Watcher:
         watcher._requested_goal, watcher._given_baseline = goal, plan.baseline(goal)
         values = [value for run in runs for value in run.curve(goal.metric)[1].tolist()]
         watcher._take_scale(*goal_for_values(goal, values))
+        if goal.kind == "percent" and watcher.goal.unit == 1.0:
+            # What the task's runs show of a target counts before this run's first value.
+            watcher._requested_goal = watcher.goal
+            if watcher._given_baseline is not None:
+                watcher._given_baseline = rescaled(watcher._given_baseline, goal, watcher.goal)
         return watcher
 
     @property
@@ -211,7 +216,7 @@ class Watcher:
         names = self.trace.add_eval(step, metrics)
         if self.goal.metric in names:
             assert self._requested_goal is not None
-            self._take_scale(*self.trace.record().goal_scale(self._requested_goal))
+            self._take_scale(*self._scale_of(self._requested_goal))
             if step == 0:
                 self._learn_baseline()
         return names
@@ -228,8 +233,12 @@ class Watcher:
         self._requested_goal, self._given_baseline = goal, self.trace.plan.baseline(goal)
         if self.finisher is not None:
             self.finisher.goal = goal
-        fitted, scale = self.trace.record().goal_scale(goal)
+        fitted, scale = self._scale_of(goal)
         self._take_scale(fitted, note if scale is None else f"{note} {scale}")
+
+    def _scale_of(self, requested: Goal) -> tuple[Goal, str | None]:
+        """The goal that was asked for on the scale of all values so far."""
+        return self.trace.record().goal_scale(requested, trivial=self._given_baseline)
 
     def _take_scale(self, goal: Goal, note: str | None) -> None:
         """The goal as it is reported: rule and baseline follow, and it is told once."""

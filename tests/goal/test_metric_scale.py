@@ -29,6 +29,22 @@ from hf_ftrisk.goal.metric_scale import as_fractions, goal_for_values, rescaled,
         # A target in percent, values that are fractions.
         ("eval_accuracy>=85", [0.61], "rate", 0.85),
         ("eval_exact_match>=50", [0.01], "percent", 50.0),
+        # A share that would meet its target at once is in percent, until more is seen.
+        ("eval_accuracy>=80", [0.9], "percent", 80.0),
+        ("eval_accuracy>=80", [0.9, 0.92], "percent", 80.0),
+        ("eval_accuracy>=80", [0.9, 0.92, 0.91], "rate", 0.8),
+        ("eval_accuracy>=80", [0.9, 14.0, 81.0], "percent", 80.0),
+        # An F1 may begin anywhere below 1 %, an error rate may not.
+        ("eval_f1>=80", [0.9], "percent", 80.0),
+        ("eval_f1>=80", [0.3], "percent", 80.0),
+        ("eval_f1>=80", [0.0, 0.0, 0.0, 0.9], "percent", 80.0),
+        ("eval_f1>=80", [0.3, 12.0], "percent", 80.0),
+        ("eval_f1>=80", [0.31, 0.52, 0.61], "rate", 0.8),
+        ("eval_error_rate<=10", [0.9], "rate", 0.1),
+        # Correlations below 0 are none in percent of this kind.
+        ("eval_mcc>=50", [-0.04], "correlation", 0.5),
+        ("eval_mcc>=50", [0.9], "percent", 50.0),
+        ("eval_mcc>=50", [0.1, 0.3, 0.4], "correlation", 0.5),
         # A first overlap of text in percent may be small.
         ("eval_bleu>=20", [0.1], "percent", 20.0),
         ("eval_rouge1>=30", [0.4, 0.9, 12.0], "percent", 30.0),
@@ -83,6 +99,42 @@ def test_a_kind_that_was_asked_for_is_kept_as_long_as_it_can_hold_the_values():
     assert goal_for_values(real, [57.3]) == (real, None)
     rate = Goal.parse("eval_zorp>=0.8", kind="rate")
     assert goal_for_values(rate, [57.3])[0].kind == "percent"
+
+
+@pytest.mark.parametrize("metric", ["f1", "accuracy", "exact_match", "recall", "mcc", "map"])
+@pytest.mark.parametrize("first", [0.03, 0.5, 0.9, 1.0])
+def test_a_percent_metric_is_one_at_its_first_value(metric, first):
+    """Whatever a run in percent begins with, no look before its second value calls it poor."""
+    goal = Goal(metric, target=80.0)
+    fitted, _ = goal_for_values(goal, [first])
+    if metric == "accuracy" and first < 0.8:
+        assert (fitted.kind, fitted.target) == ("rate", 0.8)  # no accuracy begins below 1 %
+    else:
+        assert (fitted.kind, fitted.target) == ("percent", 80.0)
+        assert "give the target as one, such as 0.8" in unsure_scale(fitted, [first])
+    assert goal_for_values(goal, [first, 34.0])[0] == goal
+
+
+def test_other_metrics_in_percent_say_that_this_one_is():
+    goal, values = Goal("f1", target=80.0), [0.4, 0.9, 0.8]
+    assert goal_for_values(goal, values)[0].kind == "rate"
+    for others, kind in (
+        ({"eval_accuracy": [81.0, 82.0]}, "percent"),
+        ({"eval_accuracy": [math.nan, 0.82]}, "rate"),
+        ({"eval_bleu": [23.0]}, "rate"),  # some libraries report this one alone in percent
+        ({"eval_loss": [23.0], "eval_runtime": [60.0]}, "rate"),
+    ):
+        assert goal_for_values(goal, values, others=others)[0].kind == kind
+    below = Goal("accuracy", target=80.0)
+    assert goal_for_values(below, [0.6], others={"eval_f1": [47.0]})[0] == below
+
+
+def test_a_trivial_predictor_says_whether_an_accuracy_of_at_most_1_is_a_fraction():
+    goal = Goal("accuracy", target=80.0)
+    assert goal_for_values(goal, [0.9], trivial=50.0)[0].target == pytest.approx(0.8)
+    assert goal_for_values(goal, [0.9], trivial=0.7)[0] == goal  # of 150 classes
+    f1 = Goal("f1", target=80.0)
+    assert goal_for_values(f1, [0.9], trivial=50.0)[0] == f1
 
 
 def test_a_small_overlap_of_text_leaves_open_whether_it_is_in_percent():

@@ -44,6 +44,35 @@ def test_a_good_loop_runs_to_its_end_and_is_reported(tmp_path, capsys):
     assert "watching eval_accuracy>=0.8" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("metric", ["f1", "accuracy"])
+def test_a_percent_metric_that_begins_below_1_is_in_percent_from_its_first_value(metric, capsys):
+    values = {10: 0.9, 20: 37.0, 30: 72.0, 40: 81.0}
+    w = watch_loop(f"eval_{metric}>=80", 40)
+    kinds = []
+    with w:
+        for step in range(1, 41):
+            w.step(loss=1.0 / step)
+            if step in values:
+                w.evaluate({metric: values[step]})
+                kinds.append(w.report.goal.kind)
+                assert w.report.verdict is not Verdict.NO_GO
+    assert kinds == ["percent"] * 4
+    assert w.report.verdict is Verdict.GO
+    assert w.report.goal.target == 80.0
+    assert "as a fraction (" not in capsys.readouterr().out
+
+
+def test_a_run_whose_scale_its_values_leave_open_is_not_called_poor():
+    w = watch_loop("eval_f1>=80", 40)
+    with w:
+        for step in range(1, 41):
+            w.step(loss=1.0)
+            if step % 20 == 0:
+                w.evaluate({"f1": 0.85})
+    assert w.report.verdict is Verdict.UNDECIDED
+    assert "give the target as one, such as 0.8" in w.report.reasons[0]
+
+
 def test_a_loss_that_stays_nan_stops_the_loop_as_certain():
     def loss(step: int) -> torch.Tensor:
         return torch.tensor(float("nan") if step >= 5 else 1.0)
