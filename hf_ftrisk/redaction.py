@@ -28,7 +28,7 @@ _PART = r"[^\s/\\'\"<>|*?`,;()\[\]{}]"
 _ON = rf"(?: (?:{_PART}+ ){{0,2}}{_PART}*/(?:{_PART}|/)*)*"
 _ON_WINDOWS = rf"(?: (?:{_PART}+ ){{0,2}}{_PART}*\\(?:{_PART}|\\)*)*"
 _SECRET = (
-    r"(?:token|secret|password|passwd|passphrase|pwd|pat|api[_.-]?key|"
+    r"(?:token|secret|password|passwort|passwd|passphrase|passcode|pwd|pat|api[_.-]?key|"
     r"(?:access|account|auth|encryption|master|private|service|session|shared|signing|ssh)"
     r"[_-]?(?:access[_-]?)?(?:key|signature)|credentials?|authorization|cookie)"
 )
@@ -38,6 +38,22 @@ _PROSE = (
     r"(?:an?|and|are|argument|false|flag|for|has|if|in|is|means?|no|none|not|null|of|option|or|"
     r"sets?|the|to|true|value|was|with)\b(?!=)"
 )
+# What is said of a password or a name, in place of telling it: "is missing", "was never read".
+_SAID = (
+    r"(?:\w+(?:ed|ing)|about|again|all|already|also|always|as|asked|at|bad|best|by|correct|currently|"
+    r"different|empty|fine|found|from|given|good|gone|here|hidden|incorrect|invalid|just|kept|known|"
+    r"left|lost|long|mandatory|never|new|not|now|ok|okay|old|on|only|optional|our|out|part|private|"
+    r"public|put|read|safe|same|secret|sent|set|shown|short|simply|so|still|strong|taken|that|their|"
+    r"there|this|too|unique|unknown|unset|unsafe|used|valid|very|weak|what|where|written|wrong|"
+    r"your|on\w+)\b(?![=@/-])"
+)
+# Who speaks in a conversation, and what a field of a name says when there is none.
+_NOBODY = (
+    r"(?:assistant|default|failed|hello|hi|no|ok|okay|required|system|unknown|yes)\b(?![\w@.-])"
+)
+_BE = r"(?:is|was)(?: (?:now|still|just|currently|simply))?"
+# Where a value of one word ends, and no sentence goes on: at the end, a comma, the next field.
+_END = r"(?=[.!]?\s*(?:$|[,;|)\]}]|[\w.-]+\s*[:=]))"
 # A word that is none: of eight characters or more, letters and digits.
 _MIXED = r"(?=[\w./+=-]*\d)(?=[\w./+=-]*[A-Za-z])[\w./+=-]{8,}"
 _SCHEMES = (
@@ -57,6 +73,7 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?i)(?<![A-Za-z0-9-])--?(?:[\w-]*-)?{_SECRET}(?: +|=){_VALUE}", "[token]"),
         (rf"(?i)(?<![A-Za-z0-9])['\"]?(?:[\w.-]*[_.-])?{_SECRET}(?:[_-](?:id|key))?['\"]?\s*(?:=>|:=|=|:)\s*"
          rf"{_VALUE}", "[token]"),
+        (rf"(?i)(?<![A-Za-z0-9])pw\s*[=:]\s*(?![\d.]+(?!\w)|{_PROSE}){_VALUE}", "[token]"),
         (rf"(?i)(?<![A-Za-z0-9])(?:[\w.-]*(?:password|passwd|pwd)|(?:[\w.-]*[_.-])?pass)=\s*{_VALUE}",
          "[token]"),
         (rf"(?<![A-Za-z0-9])[A-Za-z]+(?:Key|Token|Secret|Password|Signature)\s*[=:]\s*{_VALUE}",
@@ -74,6 +91,14 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          "[token]"),
         (rf"(?i)(?<![A-Za-z0-9])(?:token|password|passwd|passphrase|secret|api[ _-]?key|login)"
          rf"(?: is|:)? +{_MIXED}|(?<![A-Za-z0-9])pass: +{_MIXED}", "[token]"),
+        # "The password for the box is swordfish": what is said of one ("is wrong") is no password.
+        (rf"(?i)(?<![A-Za-z0-9])(?:password|passwort|passwd|passphrase|passcode|pwd|api[ _-]?key)"
+         rf"(?: (?:for|of|on|to)(?: [\w.@-]+){{1,3}}?)? {_BE} +(?!{_SAID}|{_PROSE}|\.\.){_VALUE}",
+         "[token]"),
+        (r"(?i)(?<![A-Za-z0-9])(?:password|passwort|passwd|passphrase|passcode)"
+         r" +(?:'[^']+'|\"[^\"]+\")", "[token]"),
+        (r"(?<![A-Za-z0-9])(?:PIN|pin)(?: code)?(?: is|:|=| =)? *\d{4,8}(?![\w.])", "[token]"),
+        (r"(?i)(?<![A-Za-z0-9])credentials +[\w.@-]+:[^\s/,;'\"]+", "[token]"),
         (rf"(?i)['\"]key['\"]\s*:\s*['\"]{_MIXED}['\"]", "[token]"),
         (r"(?i)(?<![A-Za-z0-9])(?:bearer|basic)[ =:]+[\w.~+/=-]{8,}", "[token]"),
         (r"(?i)(?<=[?&])[\w.-]*(?:sig|signature|key|token|code|credential)=[^&\s]+", "[token]"),
@@ -116,19 +141,32 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          r"\$\{?[A-Z_][A-Z0-9_]*\}?[/\\]\S*|%[A-Z]+%[/\\]\S*", "[path]"),
         # A folder of the root alone, where a word before it or a digit says that it is one.
         (r"(?i)((?<![A-Za-z0-9])(?:at|below|cd|directory|dir|file|folder|from|in|into|ls|mkdir|"
-         rf"mount|on|open|path|to|under) +|[=:] *)/(?!\d+\b){_PART}{{2,}}", r"\1[path]"),
+         r"mount|on|open|path|to|under|(?:directory|dir|folder|home|path|root)(?: is| was)?) +|"
+         rf"[=:] *|\[path\] +)/(?!\d+\b){_PART}{{2,}}", r"\1[path]"),
+        (rf"^/(?!v?\d+\b){_PART}{{3,}}$", "[path]"),
+        (r"(?<![A-Za-z0-9])((?:cd|ls) +)~[A-Za-z_][\w.-]*", r"\1[path]"),
         (r"(?<![A-Za-z0-9/\]])/(?!v\d+\b)(?=[A-Za-z_.-]*\d)(?=[\d_.-]*[A-Za-z])[\w.-]{3,}",
          "[path]"),
         (rf"(?<![A-Za-z0-9/.-])(?:home|Users)/{_PART}+/(?:{_PART}|/)*", "[path]"),
+        (rf"(?<![A-Za-z0-9/.-])Users/{_PART}+|\\?(?<![A-Za-z0-9])Users(?:\\{_PART}+)+", "[path]"),
         # What of a path goes on in the other system's way.
         (rf"(?<=\[path\])(?:[\\/](?:{_PART}|[\\/])*{_ON_WINDOWS})+", ""),
         (rf"(?<![\w/:.\]-])(?:[\w.-]+/)*[\w.-]+{_DATA_FILE}\b(?![\w/])", "[file]"),
         # --- names of people
-        (rf"(?i)(?<![A-Za-z0-9])(?:[\w.-]*[_.-])?(?:user(?:[_-]?name)?|login|logname)"
-         rf"(?:=|['\"]\s*[:=]\s*|\s+=\s+|(?<=name):\s+)"
+        (rf"(?i)(?<![A-Za-z0-9])(?:[\w.-]*[_.-])?(?:user(?:[_-]?(?:name|id))?|login|logname)"
+         rf"(?:\s*=\s*(?!=)|['\"]\s*[:=]\s*|\s*:\s*(?=['\"]\w)|(?<=name)\s*:\s*)"
          rf"(?![\d.]+(?!\w)|\[|['\"]{{2}}|{_PROSE}){_VALUE}", "[name]"),
+        # After a colon a sentence may follow: there one word alone is a name.
+        (rf"(?i)(?<![A-Za-z0-9])(?:[\w.-]*[_.-])?(?:user(?:[_-]?id)?|login|whoami)\s*:\s*"
+         rf"(?!{_PROSE}|{_SAID}|{_NOBODY})[a-z_][\w.@+-]*{_END}", "[name]"),
+        (rf"(?i)(?<![A-Za-z0-9])(?:user[ _-]?name|login name|logname) {_BE} +"
+         rf"(?!{_SAID}|{_PROSE}){_VALUE}", "[name]"),
         (rf"(?<![A-Za-z0-9-])--(?:user(?:[_-]?name)?|login) +(?!-|{_PROSE}){_VALUE}", "[name]"),
-        (r"(?i)\blogged in as:? +['\"]?[\w.@-]+", "[name]"),
+        (rf"(?i)(?<![A-Za-z0-9])(?:logged|signed) in as:? +(?!{_PROSE})['\"]?[\w.@-]+", "[name]"),
+        (r"(?<![A-Za-z0-9])((?:e?[ug]id|groups)=\d+)(?:\([^)]*\)(?:,\d+)?)+", r"\1([name])"),
+        (rf"(?<![A-Za-z0-9])(?:sudo (?:-\w+ )*-u|su -l?|chown(?: -\w+)*|"
+         rf"(?:docker login|mariadb|mysql|pg_dump|psql|ssh)(?: [^,;]*?)? -[lUu]) +"
+         rf"(?![-\[]|{_PROSE})[\w.:+-]+", "[name]"),
         # --- addresses
         (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*:[^\s\d][^\s]*", "[address]"),
         (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b", "[address]"),
@@ -138,6 +176,14 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?i)(?<![A-Za-z0-9.])(?:[\w-]+\.)+(?:local|internal|intranet|corp|lan|localdomain|home\.arpa)"
          r"(?::\d+)?(?![\w.]*\w)", "[address]"),
         (r"(?<![A-Za-z0-9-])ip(?:-\d{1,3}){4}(?![A-Za-z0-9-])", "[address]"),
+        # A host of one word is one of this network.
+        (r"(?i)https?://(?!localhost\b)[\w-]+(?::\d+)?(?![\w.:@-])(?:/[^\s'\"<>`,;)\]]*)?",
+         "[address]"),
+        (r"(?i)(?<![A-Za-z0-9])(?:[\w.-]*[_.-])?(?:host|host[_-]?name|(?:node|machine)[_-]?name)"
+         r"(?:\s*=\s*|(?<=name)\s*:\s*|['\"]\s*:\s*)"
+         rf"(?![\d.]+(?!\w)|\[|=|['\"]{{2}}|localhost|{_PROSE}){_VALUE}", "[address]"),
+        (rf"(?i)(?<![A-Za-z0-9])host\s*:\s*(?!{_PROSE}|{_SAID}|{_NOBODY}|localhost)"
+         rf"[a-z_][\w.-]*{_END}", "[address]"),
     )
 )  # fmt: skip
 _V6_ALONE = r"\[?(?P<address>[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)(?:%\w+)?(?:\]:\d+|\]?)(?![\w:])"
