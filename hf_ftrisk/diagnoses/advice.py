@@ -12,6 +12,8 @@ from hf_ftrisk.record import RunRecord
 
 # Peak rates of Adam at which nothing moves, and above which hardly any fine-tune holds.
 _LOW = 1e-7
+# From this many times the rate at which nothing moves on, fine-tunes of the kind have learned.
+_USUAL_FROM = 100
 _HIGH = 1e-3
 # Full fine-tunes of models of this size hold less.
 _LARGE_PARAMETERS = 2e7
@@ -82,6 +84,14 @@ def on_standstill(record: RunRecord, rates: GoodRates | None = None) -> str:
         return _raise(record, peak)
     if peak is not None and too_high(record):
         return _lower(record, peak)
+    if peak is not None and peak >= _USUAL_FROM * usual_rates(record)[0]:
+        return (
+            "Read 50 training rows with their labels first: a log cannot tell labels that do not "
+            f"belong to their rows from a rate that is too small, and a peak of {peak:.2g} is one "
+            "that fine-tunes use. If the labels are right, raise the learning rate by a factor of "
+            "3 to 10; if nothing moves then either, check that the loss depends on the trained "
+            "parameters."
+        )
     peak_words = "" if peak is None else f" (its peak is {peak:.2g})"
     return (
         f"Raise the learning rate by a factor of 3 to 10{peak_words}. Where such a rate has worked "
@@ -153,7 +163,7 @@ def _raise(record: RunRecord, peak: float) -> str:
     low, high = usual_rates(record)
     return (
         f"Raise the learning rate: its peak of {peak:.2g} is too low to change the model. "
-        f"Fine-tunes of this kind use {100 * low:.0e} to {high:.0e}."
+        f"Fine-tunes of this kind use {_USUAL_FROM * low:.0e} to {high:.0e}."
     )
 
 
@@ -161,7 +171,7 @@ def _lower(record: RunRecord, peak: float) -> str:
     low, high = usual_rates(record)
     return (
         f"Lower the learning rate: its peak of {peak:.2g} is too high for fine-tunes of this kind. "
-        f"They use {100 * low:.0e} to {high:.0e}, with warm-up over 6-10 % of the steps."
+        f"They use {_USUAL_FROM * low:.0e} to {high:.0e}, with warm-up over 6-10 % of the steps."
     )
 
 

@@ -18,6 +18,8 @@ from hf_ftrisk.diagnoses.evidence import (
     spread,
     train_loss_at,
 )
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Diagnosis
 
 # Share of the planned learning up to which many good runs have not moved yet either.
@@ -26,6 +28,8 @@ SLOW_START = 0.4
 COLLAPSE_PROGRESS = 0.5
 # Share of its level by which a loss has to have moved: less may be there, and not be seen.
 MOVE = 0.15
+# Share of its first value by which an evaluation loss has to have fallen for something learned.
+MOVED = 0.05
 # Nats by which the training loss of noisy labels stays above the evaluation loss of clean ones.
 NOISE_GAP = 0.12
 
@@ -112,19 +116,39 @@ def overfitting(evidence: Evidence) -> Diagnosis | None:
         and 0 < then.size < values.size
         and goal.is_better(float(values[-1]), float(then[-1]))
     )
+    advice = (
+        f"Stop near step {int(step)}, or keep the best checkpoint with load_best_model_at_end=True."
+    )
+    if better:
+        advice = (
+            f"Choose the checkpoint by {goal.metric}: load_best_model_at_end=True, "
+            f"metric_for_best_model={goal.metric.removeprefix('eval_')!r}."
+        )
+    elif _never_learned(record, goal, lowest):
+        advice = (
+            f"Compare the training rows with the evaluation rows first: {goal.metric} was never "
+            "better than the trivial baseline, so what is learned from the one does not hold for "
+            "the other. Labels that are numbered differently, or other data, look like this; a log "
+            "cannot tell which."
+        )
     return Diagnosis(
         name="overfitting",
         message=f"eval_loss rose from {lowest:.3g} at step {int(step)} to {last:.3g} at step "
         f"{int(end)}"
         + (f", while {goal.metric} still improved to {values[-1]:.4g}." if better else "."),
-        advice=f"Choose the checkpoint by {goal.metric}: load_best_model_at_end=True, "
-        f"metric_for_best_model={goal.metric.removeprefix('eval_')!r}."
-        if better
-        else f"Stop near step {int(step)}, or keep the best checkpoint with "
-        "load_best_model_at_end=True.",
+        advice=advice,
         severity="info" if better else "warning",
         evidence={"lowest": lowest, "lowest_step": step, "last": last},
     )
+
+
+def _never_learned(record: RunRecord, goal: Goal, lowest: float) -> bool:
+    """Whether no evaluation beat the trivial baseline, nor lowered the evaluation loss much."""
+    values, losses = record.finite(goal.metric)[1], record.finite("eval_loss")[1]
+    baseline = record.baseline(goal)
+    if baseline is None or values.size < 2 or losses[0] - lowest > MOVED * abs(losses[0]):
+        return False
+    return not any(goal.is_better(float(value), baseline) for value in values)
 
 
 def noisy_labels(evidence: Evidence) -> Diagnosis | None:

@@ -316,9 +316,11 @@ class StoppingRule:
         return bad_start.stays_far_below(record, self.goal)
 
     def cannot_stop(self, record: RunRecord) -> str:
-        """Why the rule cannot stop this run yet, and what is missing."""
+        """Why the rule cannot stop this run, or not yet, and what is missing."""
         if self.can_stop:
-            return f"the rule cannot stop yet: {self._unlike_packaged(record)}"
+            early = record.progress < FIRST_SHARE
+            cannot = "cannot stop yet" if early else "does not judge this run"
+            return f"the rule {cannot}: {self._unlike_packaged(record)}"
         return (
             f"the rule cannot stop yet: it has {self.n_groups} good completed runs and needs "
             f"{self.missing_runs} more for false_stop_rate {self.false_stop_rate:g}"

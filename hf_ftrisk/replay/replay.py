@@ -22,7 +22,8 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.goal.metric_names import choose_metric
 from hf_ftrisk.policy import Rule, look_steps
-from hf_ftrisk.policy.ruling import held_if_unsure
+from hf_ftrisk.policy.rule import POOR_PROBABILITY
+from hf_ftrisk.policy.ruling import Ruling, held_if_unsure
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.other_logs import EVENT_MARK
 from hf_ftrisk.record.tasks import of_task
@@ -61,7 +62,8 @@ class Replay:
         record: the run, with the baseline it was judged against.
         looks: forecasts in order of step.
         stopped_at: step at which it would have been stopped, None if never.
-        reason: why it would have been stopped; without a stop, why the rule could not.
+        reason: why it would have been stopped; without a stop, why the rule could not, or did not
+            although it last forecast a poor outcome.
         certain: the stop rests on a certain failure, not on a forecast.
         outcome: final value of the goal metric, None while unknown.
         diagnoses: named failures of the whole trajectory.
@@ -281,6 +283,7 @@ def _look(record: RunRecord, goal: Goal, share: float, step: int, forecast: Fore
 def _first_stop(record: RunRecord, rule: Rule) -> tuple[int | None, str | None, bool]:
     """Step of the first stop, the reason, and whether it rests on a certain failure."""
     failed_at, failure = _first_failure(record, rule.goal)
+    last: Ruling | None = None
     if rule.goal.threshold(record.baseline(rule.goal)) is not None and rule.can_stop:
         for step in look_steps(record.max_steps, record.eval_step).tolist():
             if step > record.last_step or (failed_at is not None and step >= failed_at):
@@ -290,9 +293,17 @@ def _first_stop(record: RunRecord, rule: Rule) -> tuple[int | None, str | None, 
             ruling = held_if_unsure(ruling, rule.goal, so_far.curve(rule.goal.metric)[1].tolist())
             if ruling.verdict is Verdict.NO_GO:
                 return step, ruling.reason, ruling.certain
+            last = ruling
     if failed_at is not None and failure is not None:
         return failed_at, failure.message, True
-    return None, rule.why_silent(record), False
+    return None, rule.why_silent(record) or _why_not(last), False
+
+
+def _why_not(last: Ruling | None) -> str | None:
+    """Why a run was not stopped that was forecast to be poor; None where it was not."""
+    if last is None or last.prob_good is None or last.prob_good >= POOR_PROBABILITY:
+        return None
+    return last.reason
 
 
 def _first_failure(record: RunRecord, goal: Goal) -> tuple[int | None, Diagnosis | None]:

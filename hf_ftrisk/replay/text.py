@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -252,7 +253,7 @@ def _outcome_words(replay: Replay) -> str:
     if replay.good is not None:
         words += " (good)" if replay.good else " (poor)"
     n_inside = sum(look.low <= replay.outcome <= look.high for look in replay.looks)
-    if replay.looks:
+    if replay.looks and math.isfinite(replay.outcome):
         words += f"; the 90 % interval contained it at {n_inside} of {len(replay.looks)} depths"
     return words
 

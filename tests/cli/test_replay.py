@@ -25,6 +25,13 @@ def test_examples_are_listed_and_replayed_by_name():
     assert "example wrong: finished" in run("--example", "wrong").output
 
 
+def test_the_run_that_cannot_move_says_why_it_is_not_stopped_and_what_to_read_first():
+    output = " ".join(run("--example", "stuck").output.split())
+    assert "stopped: never. P(eval_accuracy > 0.03516) = 0.000" in output
+    assert "this one began far below its trivial baseline" in output
+    assert "Read 50 training rows with their labels first" in output
+
+
 def test_without_anything_to_replay_the_next_command_is_named():
     result = run()
     assert result.exit_code == 2

@@ -127,7 +127,7 @@ def test_where_no_diagnosis_names_the_fault_the_direction_is_right_too(rate):
 def test_a_rate_that_sgd_needs_is_not_too_high_for_it():
     sgd = {"optimizer": "sgd", "method": "full", "parameters": 3e8}
     (diagnosis,) = diagnose(_run(1e-3, "stands still", settings=sgd), GOAL)
-    assert "Raise the learning rate by a factor of 3 to 10" in diagnosis.advice
+    assert "raise the learning rate by a factor of 3 to 10" in diagnosis.advice
     adam = sgd | {"optimizer": "adamw_torch"}
     (diagnosis,) = diagnose(_run(1e-2, "stands still", settings=adam), GOAL)
     assert diagnosis.name == "diverging"

@@ -178,8 +178,17 @@ def test_a_rate_with_which_other_runs_learned_is_not_to_be_changed(peak, says, n
 
 def test_poor_runs_say_nothing_about_a_good_rate():
     (diagnosis,) = diagnose(with_peak(FLAT, 2e-5), ACCURACY, runs=known(1e-5, 5e-5, end=0.4))
-    assert "Raise the learning rate by a factor of 3 to 10 (its peak is 2e-05)" in diagnosis.advice
-    assert "check that the labels belong to their rows" in diagnosis.advice
+    assert "of this task" not in diagnosis.advice
+    assert "raise the learning rate by a factor of 3 to 10" in diagnosis.advice
+
+
+@pytest.mark.parametrize(
+    ("peak", "first"), [(2e-5, "Read 50 training rows"), (1e-6, "Raise the learning rate")]
+)
+def test_at_a_usual_rate_the_labels_are_read_before_the_rate_is_raised(peak, first):
+    (diagnosis,) = diagnose(with_peak(FLAT, peak), ACCURACY)
+    assert diagnosis.advice.startswith(first)
+    assert f"{peak:.2g}" in diagnosis.advice
 
 
 def test_a_collapse_at_a_good_rate_is_started_again_at_that_rate():
@@ -269,6 +278,17 @@ def test_an_evaluation_loss_that_rises_while_training_falls_is_overfitting():
     # The steps told are those of the evaluations, not of what was logged since.
     (early,) = diagnose(run(eval_loss=loss, accuracy=[0.9] * 10).prefix(75), ACCURACY)
     assert "0.4 at step 40 to 0.5 at step 70" in early.message
+
+
+@pytest.mark.parametrize(
+    ("first_loss", "accuracy", "compares"),
+    [(0.41, 0.4, True), (0.6, 0.4, False), (0.41, 0.9, False)],
+)
+def test_a_run_that_never_learned_is_told_to_compare_its_rows(first_loss, accuracy, compares):
+    loss = [first_loss, 0.4, 0.41, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75]
+    record = run(eval_loss=loss, accuracy=[accuracy] * 10)
+    (diagnosis,) = [one for one in diagnose(record, ACCURACY) if one.name == "overfitting"]
+    assert diagnosis.advice.startswith("Compare the training rows") == compares
 
 
 def test_overfitting_of_the_loss_alone_is_a_hint():

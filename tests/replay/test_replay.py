@@ -90,6 +90,26 @@ def test_a_rule_that_cannot_stop_says_what_is_missing():
     assert "9 more" in (replay.reason or "")
 
 
+def test_a_run_forecast_poor_and_not_stopped_says_why():
+    replay = replay_run(RunRecord.from_trainer_state(state(FALLING)), rule(scores=(0.0,) * 9))
+    assert replay.stopped_at is None
+    words = " ".join(replay_text(replay).split())
+    assert "stopped: never. P(eval_accuracy >= 0.7) = 0.000 at step" in words
+    assert "not below the threshold of" in words
+
+
+def test_a_run_forecast_good_needs_no_reason_for_going_on():
+    replay = replay_run(RunRecord.from_trainer_state(state(RISING)), rule(scores=(0.0,) * 9))
+    assert "stopped: never.\n" in replay_text(replay)
+
+
+def test_an_outcome_that_is_not_known_is_held_against_no_interval():
+    values = [*RISING[:-1], math.nan]
+    replay = replay_run(RunRecord.from_trainer_state(state(values)), rule())
+    assert "outcome: unknown" in replay_text(replay)
+    assert "contained it" not in replay_text(replay)
+
+
 def test_a_certain_failure_stops_without_any_calibration():
     losses = [1.0, 0.9, math.nan, math.nan, *([math.nan] * 6)]
     replay = replay_run(RunRecord.from_trainer_state(state(RISING, losses=losses)), rule())
