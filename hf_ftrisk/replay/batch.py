@@ -17,7 +17,7 @@ from hf_ftrisk.history.given import MAX_RUNS
 from hf_ftrisk.policy import Rule, rule_maker
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.other_logs import is_other_log, read_other_log
-from hf_ftrisk.replay.finish import replay_finish
+from hf_ftrisk.replay.finish import gain_hint, replay_finish
 from hf_ftrisk.replay.keep import keep_of
 from hf_ftrisk.replay.replay import Replay, default_goal, replay_run
 
@@ -138,10 +138,13 @@ class Replayer:
             notes=[text for text in (note, scale) if text is not None],
         )
         one = replace(one, keep=keep_of(one.record, one.goal))
-        if not self.options.finish:
-            return one
         others = tuple(run for run in self._past if not _same(run, record))
         tolerance = self.options.tolerance
+        if not self.options.finish:
+            if one.diagnoses or one.stopped_at is not None:
+                return one  # a run that has a fault gains nothing because of it
+            hint = gain_hint(one.record, one.goal, others, tolerance=tolerance)
+            return one if hint is None else replace(one, diagnoses=(hint,))
         return replace(one, finish=replay_finish(one.record, one.goal, others, tolerance=tolerance))
 
     def rule_for(self, goal: Goal, record: RunRecord) -> Rule:

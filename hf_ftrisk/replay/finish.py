@@ -1,4 +1,7 @@
-"""Where a run would have been finished for want of gain, and what that would have given up."""
+"""Where a run would have been finished for want of gain, and what that would have given up.
+
+Where nobody asked, a run that had nothing more to gain is told so.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS, with_training_loss
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.finish import FinishRule, finish_rule
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.report.findings import Finish
+from hf_ftrisk.report.hints import HINTS_FROM, nothing_to_gain
+from hf_ftrisk.verdict import Diagnosis
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,37 @@ def replay_finish(
     goal, _ = record.goal_scale(goal)
     rule = finish_rule(goal, history, tolerance=tolerance, lost_rate=lost_rate)
     return _finished(record, rule)
+
+
+def gain_hint(
+    record: RunRecord,
+    goal: Goal,
+    history: tuple[RunRecord, ...] = (),
+    *,
+    tolerance: float | None = None,
+) -> Diagnosis | None:
+    """That a run went on although it had nothing more to gain, as a watched one is told.
+
+    Args:
+        record: a finished, stopped or running run.
+        goal: what it is judged by.
+        history: completed runs of the same task, without this one.
+        tolerance: gain that matters, in the metric's units; None: `tolerance_of`.
+    """
+    if not evaluations(record, goal)[0].size:
+        return None
+    goal, _ = record.goal_scale(goal)
+    baseline = record.baseline(goal)
+    for step, ruling in finish_rule(goal, history, tolerance=tolerance).finishes(record):
+        gain = ruling.gain
+        if gain is None or step < HINTS_FROM * record.max_steps or step >= record.max_steps:
+            continue
+        if baseline is None or goal.is_better(gain.best, baseline):
+            finish = Finish(
+                step, "gain", gain.best, gain.best_step, gain.expected, gain.at_most(0.9)
+            )
+            return nothing_to_gain(finish, goal, record.max_steps)
+    return None
 
 
 def _finished(record: RunRecord, rule: FinishRule) -> ReplayFinish:

@@ -13,14 +13,10 @@ from hf_ftrisk.policy.finish import FinishRule, finish_rule, is_look
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report.findings import Finish, FinishWay
-from hf_ftrisk.report.wording import gain_words, share
-from hf_ftrisk.text import sentence
-from hf_ftrisk.verdict import Diagnosis
+from hf_ftrisk.report.hints import HINTS_FROM
 
 # Forecast chance with which a target that is reached must be kept.
 KEEPS_TARGET = 0.9
-# Share of the run before which nobody is told that it has nothing more to gain, unless they asked.
-HINTS_FROM = 0.25
 # Completed runs of the task that calibrate the rule at most.
 _MAX_RUNS = 100
 
@@ -117,30 +113,6 @@ class Finisher:
             tolerance = None if goal.metric == TRAIN_LOSS.metric else self.tolerance
             self._rule = finish_rule(goal, runs, tolerance=tolerance)
         return self._rule
-
-
-def hint_words(finish: Finish, goal: Goal, max_steps: int) -> str:
-    """What is expected of the rest of a run that goes on, in one sentence."""
-    most = finish.expected_gain if finish.most_gain is None else finish.most_gain
-    text = (
-        f"from step {finish.step} on, the last {share(1.0 - finish.step / max_steps)} of this run "
-        f"are expected to gain {gain_words(finish.expected_gain or 0.0, goal)} on average"
-    )
-    if most is not None:
-        text += f", in nine of ten such runs at most {gain_words(most, goal)}"
-    return f"{text}; {goal.metric} was best at step {finish.best_step}."
-
-
-def nothing_to_gain(finish: Finish, goal: Goal, max_steps: int) -> Diagnosis:
-    """The diagnosis of a run that went on although it had nothing more to gain."""
-    return Diagnosis(
-        name="nothing_to_gain",
-        message=sentence(hint_words(finish, goal, max_steps)),
-        advice="End such runs by themselves with finish='gain', and keep the best checkpoint "
-        "with load_best_model_at_end=True.",
-        severity="info",
-        evidence={"step": float(finish.step), "expected_gain": finish.expected_gain or 0.0},
-    )
 
 
 def marked(record: RunRecord, goal: Goal, finish: Finish) -> RunRecord:

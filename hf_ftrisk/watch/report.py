@@ -14,9 +14,10 @@ from hf_ftrisk.record import RunRecord, Status
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import Cost, RiskReport
 from hf_ftrisk.report.findings import Finish
+from hf_ftrisk.report.hints import nothing_to_gain
 from hf_ftrisk.signals.dynamics import dynamics_signals
 from hf_ftrisk.verdict import Diagnosis, Verdict
-from hf_ftrisk.watch.finishing import marked, nothing_to_gain
+from hf_ftrisk.watch.finishing import marked
 from hf_ftrisk.watch.watcher import NO_EVALUATION, TRAIN_LOSS, Watcher
 
 

@@ -15,13 +15,13 @@ from hf_ftrisk.record import Status
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.findings import Finish
+from hf_ftrisk.report.hints import hint_words
 from hf_ftrisk.text import clause
 from hf_ftrisk.trainers.memory import peak_memory
 from hf_ftrisk.trainers.plan import selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, Tap
 from hf_ftrisk.watch.ending import Ending, LookDecision
-from hf_ftrisk.watch.finishing import hint_words
 from hf_ftrisk.watch.lines import Notices
 from hf_ftrisk.watch.report import Clock, Progress, watch_report
 from hf_ftrisk.watch.setup import Setup, WatchOptions

@@ -58,6 +58,20 @@ def test_nothing_is_said_of_it_unless_asked(tmp_path: Path):
     assert "finished_at" not in replayed(tmp_path, FLAT)
 
 
+def test_a_run_with_nothing_to_gain_is_hinted_at_where_nobody_asked(tmp_path: Path):
+    (hint,) = replayed(tmp_path, FLAT)["diagnoses"]
+    assert (hint["name"], hint["severity"]) == ("nothing_to_gain", "info")
+    assert 0.25 * 200 <= hint["evidence"]["step"] < 200
+    assert "finish='gain'" in hint["advice"]
+    assert replayed(tmp_path, FLAT, "--finish")["diagnoses"] == []
+
+
+def test_a_run_that_still_gains_gets_no_such_hint(tmp_path: Path):
+    climbing = [0.05 * i for i in range(1, 20)]
+    names = [one["name"] for one in replayed(tmp_path, climbing)["diagnoses"]]
+    assert "nothing_to_gain" not in names
+
+
 def test_the_text_names_the_checkpoint_to_keep(tmp_path: Path):
     file = tmp_path / "trainer_state.json"
     file.write_text(json.dumps(state(FLAT)))

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -172,6 +172,14 @@ class FinishRule:
         Args:
             record: a run, completed or so far.
         """
+        return next(self.finishes(record), None)
+
+    def finishes(self, record: RunRecord) -> Iterator[tuple[int, FinishRuling]]:
+        """Step and ruling of each look at which the run may end, in order.
+
+        Args:
+            record: a run, completed or so far.
+        """
         model = self.model or load_gain_model()
         steps, _ = evaluations(record, self.goal)
         indices, chances = model.look_chances(record, self.goal, self.tolerance)
@@ -179,8 +187,7 @@ class FinishRule:
             part = record.prefix(float(steps[index]))
             threshold = self.threshold(part)
             if threshold is not None and chance < threshold:
-                return int(steps[index]), self.judge(part)
-        return None
+                yield int(steps[index]), self.judge(part)
 
     def why_silent(self) -> str | None:
         """Why the rule finishes no run, None when it can."""
