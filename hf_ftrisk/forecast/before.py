@@ -33,6 +33,7 @@ from hf_ftrisk.forecast.static import (
     untrained_loss,
 )
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.metric_names import metric_facts
 from hf_ftrisk.record import RunRecord
 
 _PLAN = (
@@ -82,7 +83,10 @@ def known_before(record: RunRecord, goal: Goal) -> KnownBefore:
         goal: the metric, on the scale of its values.
     """
     losses = record.train_curve()[1]
-    is_loss = goal.metric.endswith("loss")
+    facts = metric_facts(goal.metric)
+    is_loss = goal.metric.endswith("loss") or (
+        facts is not None and facts.loss_form == "exponential"
+    )
     shown = losses[np.isfinite(losses)] if is_loss else np.empty(0)
     trivial = record.baseline(goal)
     if trivial is not None and math.isfinite(trivial):

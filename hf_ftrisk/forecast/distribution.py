@@ -150,7 +150,8 @@ class Forecast:
             _drawn(side if side.size else np.full(1, edge), n)
             for side, edge, n in ((good, edges[0], n_good), (poor, edges[1], count - n_good))
         ]
-        return replace(self, samples=np.concatenate(parts))
+        # Nothing is better than the best value, whatever the chance says of it.
+        return replace(self, samples=np.clip(np.concatenate(parts), *goal.bounds))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dict; `from_dict` restores the very samples, and so every probability."""

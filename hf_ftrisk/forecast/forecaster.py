@@ -17,6 +17,7 @@ from hf_ftrisk.forecast.change_model import ChangeModel, Family, family_of, load
 from hf_ftrisk.forecast.cold import cold_values, keeps_best, within
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.features import run_state
+from hf_ftrisk.forecast.forms import Form, form_of, range_of
 from hf_ftrisk.forecast.related.runs import (
     DIP_RECOVERS,
     ColdMedian,
@@ -27,7 +28,6 @@ from hf_ftrisk.forecast.related.runs import (
 )
 from hf_ftrisk.forecast.scale import Scale
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.goal.metric_scale import as_fractions
 from hf_ftrisk.record import RunRecord
 
 _SAMPLES = 1000
@@ -54,7 +54,7 @@ class Forecaster:
     _related: dict[tuple[str | None, int, Goal], RelatedRuns] = field(
         default_factory=dict, repr=False, init=False
     )
-    _fractions: dict[str, Forecaster] = field(default_factory=dict, repr=False, init=False)
+    _plain: dict[tuple[str, Form], Forecaster] = field(default_factory=dict, repr=False, init=False)
 
     @classmethod
     def default(cls, history: Iterable[RunRecord] | None = None) -> Forecaster:
@@ -77,13 +77,19 @@ class Forecaster:
         """Predictive distribution of the final value of the goal's metric.
 
         Works from the planned run alone (no evaluation yet) to the finished trajectory. A metric
-        in percent is forecast as the same metric in fractions would be.
+        that is another one by its definition is forecast as that one (`forms`), and none beyond
+        what it can be (`possible_range`).
         """
         goal, _ = record.goal_scale(goal)
-        if goal.kind == "percent":
-            run = record.divided(goal.metric, goal.unit)
-            fractions = self._of_fractions(goal).predict(run, as_fractions(goal))
-            return replace(fractions, samples=goal.unit * fractions.samples)
+        form = form_of(record, goal)
+        if form is not None:
+            run = form.plain_run(record, goal)
+            plain = self._of_plain(form, goal)._predict(run, form.plain_goal(goal))
+            return replace(plain, samples=form.back(plain.samples))
+        return self._predict(record, goal)
+
+    def _predict(self, record: RunRecord, goal: Goal) -> Forecast:
+        """The forecast of a metric that is taken as it is."""
         samples, source = self._cold(record, goal)
         related = self._related_to(record, goal)
         if related is not None:
@@ -94,6 +100,8 @@ class Forecaster:
                 f"{n} completed run{'s' if n > 1 else ''} of the same task and runs of "
                 "other tasks; calibrated on their held-out errors"
             )
+        if goal.kind == "real":
+            samples = np.clip(samples, *range_of(record, goal))
         return Forecast(samples, step=record.last_step, source=source)
 
     def _with_related(
@@ -111,12 +119,13 @@ class Forecaster:
         ]
         return np.concatenate(parts)
 
-    def _of_fractions(self, goal: Goal) -> Forecaster:
-        """The same forecaster, its runs with the goal's metric as fractions."""
-        if goal.metric not in self._fractions:
-            runs = tuple(self._cache.in_fractions(run, goal) for run in self.history)
-            self._fractions[goal.metric] = replace(self, history=runs)
-        return self._fractions[goal.metric]
+    def _of_plain(self, form: Form, goal: Goal) -> Forecaster:
+        """The same forecaster, its runs with the plain metric in place of the goal's."""
+        key = (goal.metric, form)
+        if key not in self._plain:
+            runs = tuple(self._cache.plain(run, goal, form) for run in self.history)
+            self._plain[key] = replace(self, history=runs)
+        return self._plain[key]
 
     def _cold(self, record: RunRecord, goal: Goal) -> tuple[np.ndarray, str]:
         state = run_state(record, goal)

@@ -15,6 +15,8 @@ from functools import cache
 from typing import Literal
 
 MetricKind = Literal["rate", "percent", "loss", "correlation", "real"]
+# What a metric makes of a loss by its definition: its exponential, 1 less it, its negative.
+LossForm = Literal["exponential", "complement", "negative"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class MetricFacts:
             generates is compared with a reference.
         chance_level: a share of which a model that has learned nothing mostly has far more than
             1 %: it has few answers to choose from.
+        loss_form: what it makes of a loss: a perplexity is the exponential of a cross-entropy, and
+            at least 1; R2 is 1 less a share of the variance, and at most 1.
     """
 
     kind: MetricKind
@@ -38,6 +42,7 @@ class MetricFacts:
     mostly_below: float | None = None
     begins_near_zero: bool = False
     chance_level: bool = False
+    loss_form: LossForm | None = None
 
 
 def _names(text: str) -> frozenset[str]:
@@ -88,9 +93,10 @@ _ERRORS_PER_WORD = _names("""
     wer cer ter word_error_rate char_error_rate character_error_rate translation_edit_rate
     charcut phoneme_error_rate
 """)
+_PERPLEXITIES = _names("perplexity ppl")
 _LOSSES = _names("""
-    loss perplexity ppl nll negative_log_likelihood log_loss logloss mse rmse mae mape smape wmape
-    mase msle rmsle medae mean_squared_error root_mean_squared_error mean_absolute_error
+    loss nll negative_log_likelihood neg_log_likelihood log_loss logloss mse rmse mae mape smape
+    wmape mase msle rmsle medae mean_squared_error root_mean_squared_error mean_absolute_error
     median_absolute_error mean_absolute_percentage_error symmetric_mean_absolute_percentage_error
     mean_squared_log_error max_error squared_error absolute_error absolute_percentage_error
     root_squared_error squared_log_error pinball_loss mean_pinball_loss deviance poisson_deviance
@@ -102,9 +108,10 @@ _LOSSES = _names("""
     euclidean_distance manhattan_distance distance error davies_bouldin_score rmse_score
     mse_score mae_score ade fde epe dtw
 """)
+# Shares of the variance that are explained: below 0 where a constant does better.
+_EXPLAINED = _names("r2 r2_score explained_variance explained_variance_score d2 d2_score")
 _REALS_UP = _names("""
-    reward rewards margin margins score r2 r2_score
-    explained_variance explained_variance_score d2 d2_score nist bleurt comet psnr snr si_snr si_sdr
+    reward rewards margin margins score nist bleurt comet psnr snr si_snr si_sdr
     sdr si_sdri sdri pesq mos inception_score dcg
     log_likelihood loglikelihood elo sharpe dnsmos calinski_harabasz_score mutual_info utility
     return returns episode_reward episodic_return
@@ -119,6 +126,8 @@ _TABLE: dict[str, MetricFacts] = {
     **{name: MetricFacts("correlation", True) for name in _CORRELATIONS},
     **{name: MetricFacts("loss", False, mostly_below=1.0) for name in _ERRORS_PER_WORD},
     **{name: MetricFacts("loss", False) for name in _LOSSES},
+    **{name: MetricFacts("loss", False, loss_form="exponential") for name in _PERPLEXITIES},
+    **{name: MetricFacts("real", True, loss_form="complement") for name in _EXPLAINED},
     **{name: MetricFacts("real", True) for name in _REALS_UP},
 }
 # An error per word above this is one in percent: no more than a few insertions fit to a word.
@@ -167,7 +176,7 @@ def _at_the_end(words: list[str]) -> MetricFacts | None:
             continue
         # scikit-learn's scorers and sentence-transformers negate errors, so that greater is better.
         negated = first > 0 and words[first - 1] in _NEGATED and not facts.greater_is_better
-        return MetricFacts("real", True) if negated else facts
+        return MetricFacts("real", True, loss_form="negative") if negated else facts
     return None
 
 

@@ -15,7 +15,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hf_ftrisk.goal.goal import Goal
-from hf_ftrisk.goal.metric_names import MAX_ERRORS_PER_WORD, MetricKind, metric_facts, metric_kind
+from hf_ftrisk.goal.metric_names import (
+    MAX_ERRORS_PER_WORD,
+    LossForm,
+    MetricKind,
+    metric_facts,
+    metric_kind,
+)
 
 # Rounding, as a share of the scale's end: a fraction of 1.00001 is one. And of a loss of 0.
 _ROUNDING = 1e-4
@@ -29,6 +35,12 @@ _MIN_FRACTIONS = 3
 _MIN_TRIVIAL_PERCENT = 10.0
 # Percentages have at least one value of this size; less than that above 1 is no fraction either.
 _MIN_PERCENT = 2.0
+# Range of what is made of a loss of 0 or more.
+_FORM_RANGES: dict[LossForm, tuple[float, float]] = {
+    "exponential": (1.0, math.inf),
+    "complement": (-math.inf, 1.0),
+    "negative": (-math.inf, 0.0),
+}
 # Errors per word all below this are no percentages, where the target is one.
 _MAX_FRACTION = 1.5
 
@@ -122,6 +134,37 @@ def unsure_scale(goal: Goal, values: Iterable[float]) -> str | None:
     )
 
 
+def possible_range(goal: Goal, values: Iterable[float] = ()) -> tuple[float, float]:
+    """Range (low, high) in which a goal's metric can end, by its kind and by what its name says.
+
+    A perplexity is at least 1 and R2 at most 1; shares and correlations on no known scale are
+    within 100 of 0. Where a value or the target lies beyond what the name says, the kind alone
+    counts.
+
+    Args:
+        goal: on the scale of its values (`goal_for_values`).
+        values: all values of the metric so far; those that are not finite say nothing.
+
+    Examples:
+        >>> possible_range(Goal("r2")), possible_range(Goal("r2"), [1.4])
+        ((-inf, 1.0), (-inf, inf))
+    """
+    facts = metric_facts(goal.metric)
+    if facts is None:
+        return goal.bounds
+    known = [*values, *(() if goal.target is None else (goal.target,))]
+    known = [value for value in known if math.isfinite(value)]
+    if facts.loss_form is not None and facts.kind == goal.kind:
+        low, high = _FORM_RANGES[facts.loss_form]
+    elif goal.kind == "real" and facts.kind in ("rate", "percent", "correlation"):
+        above_zero = facts.kind != "correlation" and min(known, default=0.0) >= 0.0
+        low, high = 0.0 if above_zero else -100.0, 100.0
+    else:
+        return goal.bounds
+    named = all(low - _ROUNDING <= value <= high + _ROUNDING for value in known)
+    return (low, high) if named else goal.bounds
+
+
 def rescaled(value: float, before: Goal, after: Goal) -> float:
     """A value known on one goal's scale (a majority rate), on the other's."""
     return value * after.unit / before.unit
@@ -149,8 +192,12 @@ def _kind(goal: Goal, seen: _Seen, *, fractions: bool) -> MetricKind:
     low, high = goal.bounds
     if seen.within(low, high):
         return kind
-    if kind in ("rate", "correlation") and seen.within(0.0, 100.0) and seen.high >= _MIN_PERCENT:
-        return "percent"
+    if kind in ("rate", "correlation") and seen.within(0.0, 100.0):
+        facts = metric_facts(goal.metric)
+        # An F1 of 1.4 is the first of a run in percent; an accuracy is not.
+        may_begin = facts is not None and facts.greater_is_better and not facts.chance_level
+        if may_begin or seen.high >= _MIN_PERCENT:
+            return "percent"
     return "real" if seen.low < 0 or goal.greater_is_better else "loss"
 
 
@@ -196,7 +243,8 @@ def _factor(goal: Goal, kind: MetricKind, seen: _Seen) -> float:
         return 0.01
     fraction = abs(goal.target) <= 1.0
     if goal.kind in ("rate", "correlation") and seen.within(-100.0, 100.0) and fraction:
-        return 100.0 if kind in ("percent", "real") and seen.high >= _MIN_PERCENT else 1.0
+        large = kind == "real" and seen.high >= _MIN_PERCENT
+        return 100.0 if kind == "percent" or large else 1.0
     facts = metric_facts(goal.metric)
     if kind != "loss" or not goal.kind_inferred or facts is None or facts.mostly_below is None:
         return 1.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -331,11 +331,11 @@ class RunRecord:
             values += self.train_loss[self.train_loss < 0].tolist()[:1]
         return goal_for_values(goal, values, others=self.evals, trivial=trivial)
 
-    def divided(self, metric: str, by: float) -> RunRecord:
-        """The run with one evaluation metric, its baseline and final value, divided by a number."""
+    def rescored(self, metric: str, change: Callable[[Any], Any]) -> RunRecord:
+        """The run with one evaluation metric, its baseline and final value, on another scale."""
 
         def changed(values: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: v / by if name == metric else v for name, v in values.items()}
+            return {name: change(v) if name == metric else v for name, v in values.items()}
 
         return replace(
             self,

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_ftrisk import Goal
-from hf_ftrisk.goal.metric_scale import as_fractions, goal_for_values, rescaled, unsure_scale
+from hf_ftrisk.goal.metric_scale import (
+    as_fractions,
+    goal_for_values,
+    possible_range,
+    rescaled,
+    unsure_scale,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +30,8 @@ from hf_ftrisk.goal.metric_scale import as_fractions, goal_for_values, rescaled,
         ("eval_f1>=50", [47.9], "percent", 50.0),
         ("eval_sacrebleu>=25", [0.4], "percent", 25.0),
         ("eval_bleu", [0.8, 18.3], "percent", None),
+        ("eval_bleu", [1.5], "percent", None),
+        ("eval_f1>=0.8", [1.4], "percent", 80.0),
         ("eval_matthews_correlation>=0.5", [12.0, 54.3], "percent", 50.0),
         ("eval_error_rate<=0.1", [12.0], "percent", 10.0),
         # A target in percent, values that are fractions.
@@ -149,6 +157,37 @@ def test_a_small_overlap_of_text_leaves_open_whether_it_is_in_percent():
     assert unsure_scale(Goal.parse("eval_bleu>=0.2"), [0.1]) is None
     assert unsure_scale(Goal.parse("eval_bleu>=20", kind="percent"), [0.1]) is None
     assert unsure_scale(Goal.parse("eval_sacrebleu>=20"), [0.1]) is None
+
+
+@pytest.mark.parametrize(
+    ("goal", "values", "low", "high"),
+    [
+        ("eval_r2", [-3.0, 0.8], -math.inf, 1.0),
+        ("eval_r2", [], -math.inf, 1.0),
+        ("eval_r2", [1.3], -math.inf, math.inf),
+        ("eval_r2>=85", [], -math.inf, math.inf),
+        ("eval_perplexity", [31.0, math.nan], 1.0, math.inf),
+        ("eval_perplexity", [0.7], 0.0, math.inf),
+        ("eval_neg_mean_squared_error", [-2.0], -math.inf, 0.0),
+        ("eval_loss", [0.2], 0.0, math.inf),
+        ("eval_pearson", [0.2], -1.0, 1.0),
+        ("eval_accuracy", [0.2], 0.0, 1.0),
+        ("eval_reward", [0.2], -math.inf, math.inf),
+    ],
+)
+def test_a_name_says_where_a_metric_can_end_as_far_as_values_agree(goal, values, low, high):
+    assert possible_range(Goal.parse(goal), values) == (low, high)
+
+
+def test_shares_and_correlations_on_no_known_scale_are_within_100():
+    for goal, values, expected in (
+        ("eval_mcc", [-4.0, 50.0], (-100.0, 100.0)),
+        ("eval_accuracy", [0.6, 1.05], (0.0, 100.0)),
+        ("eval_accuracy", [130.0], (-math.inf, math.inf)),
+    ):
+        fitted, _ = goal_for_values(Goal.parse(goal), values)
+        assert fitted.kind == "real"
+        assert possible_range(fitted, values) == expected
 
 
 def test_values_that_are_not_finite_say_nothing():

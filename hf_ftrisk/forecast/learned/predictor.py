@@ -23,6 +23,8 @@ import numpy as np
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.learned.regressors import REGRESSORS
 from hf_ftrisk.forecast.learned.tables import FeatureTable
+from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.metric_scale import possible_range
 
 # Fewer completed runs than this say nothing that a cross-validation could check.
 MIN_ROWS = 10
@@ -72,7 +74,8 @@ class LearnedPredictor:
     Args:
         folds: number of folds; every row is held out once.
         seed: deals the rows into folds and seeds the trees.
-        bounds: range of the metric; forecasts stay inside.
+        bounds: range of the metric, or a goal whose name and kind say it (`possible_range`);
+            forecasts stay inside.
 
     Raises:
         ValueError: fewer than 2 folds, or bounds that are not increasing.
@@ -87,8 +90,10 @@ class LearnedPredictor:
         *,
         folds: int = 10,
         seed: int = 0,
-        bounds: tuple[float, float] = (-np.inf, np.inf),
+        bounds: tuple[float, float] | Goal = (-np.inf, np.inf),
     ) -> None:
+        if isinstance(bounds, Goal):
+            bounds = possible_range(bounds)
         if folds < 2:
             raise ValueError(f"cross-validation needs at least 2 folds, got {folds!r}")
         if not bounds[0] < bounds[1]:

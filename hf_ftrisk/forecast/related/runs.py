@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_ftrisk.forecast.conformal import DEPTHS
+from hf_ftrisk.forecast.forms import Form
 from hf_ftrisk.forecast.related.missing_outcome import missing_outcome
 from hf_ftrisk.forecast.related.regression import (
     Estimate,
@@ -141,7 +142,7 @@ class RunCache:
     def __init__(self) -> None:
         self._cold: dict[tuple[RunRecord, Goal], np.ndarray] = {}
         self._features: dict[tuple[RunRecord, Goal, float], np.ndarray] = {}
-        self._fractions: dict[tuple[RunRecord, str], RunRecord] = {}
+        self._plain: dict[tuple[RunRecord, str, Form], RunRecord] = {}
 
     def cold(self, record: RunRecord, goal: Goal, cold_median: ColdMedian) -> np.ndarray:
         """The cold forecast's median (n_depths,) at each depth of `conformal.DEPTHS`."""
@@ -150,13 +151,12 @@ class RunCache:
             self._cold[key] = np.array([cold_median(_prefix(record, d)) for d in DEPTHS])
         return self._cold[key]
 
-    def in_fractions(self, record: RunRecord, goal: Goal) -> RunRecord:
-        """The run with the goal's metric as fractions, where it reports it in percent."""
-        key = (record, goal.metric)
-        if key not in self._fractions:
-            unit = record.goal_scale(goal)[0].unit
-            self._fractions[key] = record if unit == 1.0 else record.divided(goal.metric, unit)
-        return self._fractions[key]
+    def plain(self, record: RunRecord, goal: Goal, form: Form) -> RunRecord:
+        """The run with the plain metric in place of the goal's."""
+        key = (record, goal.metric, form)
+        if key not in self._plain:
+            self._plain[key] = form.plain_run(record, goal)
+        return self._plain[key]
 
     def features(self, record: RunRecord, goal: Goal, share: float) -> np.ndarray:
         """`features` of a completed run."""

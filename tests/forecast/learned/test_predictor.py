@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hf_ftrisk import Goal
 from hf_ftrisk.forecast.learned import LearnedPredictor, regressors
 from hf_ftrisk.forecast.learned.predictor import _best_average, _distribution
 from hf_ftrisk.forecast.learned.tables import FeatureTable
@@ -83,13 +84,24 @@ def test_the_jth_of_n_values_stands_at_level_j_over_n_plus_one():
     assert forecast.quantile(0.05) < 1.0 - 3.0
 
 
-def test_forecasts_stay_inside_the_bounds():
+@pytest.mark.parametrize(
+    ("bounds", "low", "high"),
+    [
+        ((0.0, 1.0), 0.0, 1.0),
+        (Goal("accuracy"), 0.0, 1.0),
+        (Goal("f1", target=80.0), 0.0, 100.0),
+        (Goal("r2"), -np.inf, 1.0),
+        (Goal("perplexity"), 1.0, np.inf),
+        (Goal("pearson"), -1.0, 1.0),
+    ],
+)
+def test_forecasts_stay_inside_the_bounds(bounds, low, high):
     rng = np.random.default_rng(5)
     X = rng.normal(size=(40, 1))
     y = np.clip(0.9 + 0.2 * X[:, 0], 0, 1)
-    predictor = LearnedPredictor(folds=4, bounds=(0.0, 1.0)).fit(X, y)
+    predictor = LearnedPredictor(folds=4, bounds=bounds).fit(X, y)
     for forecast in predictor.predict(np.array([[-4.0], [4.0]])):
-        assert 0.0 <= forecast.samples[0] <= forecast.samples[-1] <= 1.0
+        assert low <= forecast.samples[0] <= forecast.samples[-1] <= high
 
 
 def test_a_feature_far_beyond_the_range_seen_counts_as_its_end(fitted):
