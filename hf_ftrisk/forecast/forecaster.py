@@ -85,7 +85,7 @@ class Forecaster:
         if form is not None:
             run = form.plain_run(record, goal)
             plain = self._of_plain(form, goal)._predict(run, form.plain_goal(goal))
-            return replace(plain, samples=form.back(plain.samples))
+            return replace(plain, samples=form.back(plain.samples, run.finite(goal.metric)[1]))
         return self._predict(record, goal)
 
     def _predict(self, record: RunRecord, goal: Goal) -> Forecast:

@@ -7,6 +7,7 @@ sign turned. The forecast of the one is the forecast of the other, and keeps its
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,6 +19,9 @@ from hf_ftrisk.goal.metric_scale import as_fractions, possible_range
 from hf_ftrisk.record import RunRecord
 
 _PERCENT = 100.0
+# Cross-entropy of a guess among all tokens of the largest vocabularies, in nats: a run that ends
+# above it has diverged, and its exponential is no number to show.
+_UNIFORM = math.log(256_000)
 _FAR = 690.0  # e to this is the end of the floating numbers, a hundredfold aside
 
 
@@ -39,12 +43,19 @@ class Form:
             return np.log(np.maximum(value, 1.0))
         return np.maximum(1.0 - value if self.name == "complement" else -value, 0.0)
 
-    def back(self, values: np.ndarray) -> np.ndarray:
-        """Values (n,) of the metric from those of the plain one."""
+    def back(self, values: np.ndarray, shown: np.ndarray) -> np.ndarray:
+        """Values (n,) of the metric from those of the plain one.
+
+        Args:
+            values: draws of the plain metric.
+            shown: (m,) finite evaluations of the plain metric so far. No perplexity is forecast
+                above all of them and a guess among all tokens.
+        """
         if self.name == "percent":
             return np.asarray(_PERCENT * values)
         if self.name == "exponential":
-            return np.asarray(np.exp(np.minimum(values, _FAR)))
+            most = min(float(np.max(shown, initial=_UNIFORM)), _FAR)
+            return np.asarray(np.exp(np.minimum(values, most)))
         return np.asarray(1.0 - values if self.name == "complement" else 0.0 - values)
 
     def plain_goal(self, goal: Goal) -> Goal:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from hf_ftrisk.diagnoses.certain import evaluated
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_scale import unsure_scale
+from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Verdict
 
 
@@ -32,6 +35,24 @@ class Ruling:
     certain: bool = False
     forecast: Forecast | None = field(default=None, compare=False)
     advice: str = ""
+
+
+def held_without_value(ruling: Ruling, goal: Goal, record: RunRecord) -> Ruling:
+    """The ruling, but no GO where the metric's last evaluation is NaN or infinite.
+
+    Args:
+        ruling: what a rule says.
+        goal: what it says it of.
+        record: the run so far.
+    """
+    steps, values = evaluated(record, goal.metric)
+    if ruling.verdict is not Verdict.GO or not values.size or math.isfinite(values[-1]):
+        return ruling
+    reason = (
+        f"{goal.metric} is {values[-1]:g} at step {int(steps[-1])}, its last evaluation: no run is "
+        "called good before it has a value again."
+    )
+    return replace(ruling, verdict=Verdict.UNDECIDED, reason=reason)
 
 
 def held_if_unsure(ruling: Ruling, goal: Goal, values: Iterable[float]) -> Ruling:

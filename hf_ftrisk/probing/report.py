@@ -15,7 +15,7 @@ from hf_ftrisk.policy import default_rule, judge_preflight
 from hf_ftrisk.policy.parts.decision import Decision, decide
 from hf_ftrisk.policy.parts.rule import preflight_rule
 from hf_ftrisk.policy.rule import no_threshold
-from hf_ftrisk.policy.ruling import Ruling, held_if_unsure
+from hf_ftrisk.policy.ruling import Ruling, held_if_unsure, held_without_value
 from hf_ftrisk.probing.cost import full_cost
 from hf_ftrisk.probing.evidence import LITTLE_LEARNED, learned_share
 from hf_ftrisk.probing.session import PreflightSession
@@ -48,6 +48,8 @@ def preflight_report(session: PreflightSession) -> RiskReport:
     decision = _decide(session, records)
     reported = (float(v) for record in records for v in record.curve(session.goal.metric)[1])
     ruling = held_if_unsure(decision.ruling, session.goal, reported)
+    for record in records:
+        ruling = held_without_value(ruling, session.goal, record)
     scale = () if session.scale_note is None else (session.scale_note,)
     cost = full_cost(
         session.facts,

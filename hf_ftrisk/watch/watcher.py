@@ -23,7 +23,7 @@ from hf_ftrisk.policy import Rule, RuleMaker, default_rule, look_steps
 from hf_ftrisk.policy.parts.findings import NO_SIGNAL
 from hf_ftrisk.policy.parts.rule import watch_rule
 from hf_ftrisk.policy.parts.watching import concern
-from hf_ftrisk.policy.ruling import Ruling, held_if_unsure
+from hf_ftrisk.policy.ruling import Ruling, held_if_unsure, held_without_value
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
 from hf_ftrisk.report.findings import Finish, FinishWay
@@ -296,6 +296,7 @@ class Watcher:
         if ruling.certain and lasting_failure(record, self.goal) is None:
             ruling = Ruling(Verdict.UNDECIDED, ruling.reason, prob_good=look.prob_good)
         ruling = held_if_unsure(ruling, self.goal, values)
+        ruling = held_without_value(ruling, self.goal, record)
         risk = self._risk_so_far([*self._variances(), (step, forecast.std**2)])
         poor = ruling.verdict is Verdict.NO_GO
         advice = (ruling.advice or self._advice(record)) if poor else None

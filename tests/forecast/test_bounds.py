@@ -151,7 +151,9 @@ def test_a_chance_from_elsewhere_moves_no_draw_beyond_the_best_value(goal):
 @pytest.mark.parametrize("load_best", [False, True])
 def test_what_is_made_of_a_loss_is_forecast_as_that_loss(name, values, loss, known, load_best):
     """Live, with and without completed runs, and where the best checkpoint is kept."""
-    back = {"perplexity": np.exp, "r2": lambda x: 1.0 - x}.get(name, np.negative)
+    back = {"perplexity": lambda x: np.minimum(np.exp(x), 256_000), "r2": lambda x: 1.0 - x}.get(
+        name, np.negative
+    )
     own, other = f"eval_{name}", "eval_mse"
     runs = [values] + [[v * (1.0 + 0.02 * i) for v in values] for i in range(known)]
     of_own = [run(each, own, 30 + 20 * (not i), task="t") for i, each in enumerate(runs)]
@@ -170,6 +172,12 @@ def test_what_is_made_of_a_loss_is_forecast_as_that_loss(name, values, loss, kno
             )
         )
         np.testing.assert_allclose(first.samples, np.sort(back(second.samples)), rtol=1e-9)
+
+
+def test_no_perplexity_is_forecast_above_a_guess_among_all_tokens_or_what_was_shown():
+    for values, most in (([6.0, 6.0, 2500.0], 256_000), ([3e6, 2e6], 3e6), ([], 256_000)):
+        record = run(values, "eval_ppl", 100)
+        assert Forecaster.default().predict(record, Goal("ppl")).samples[-1] <= most * (1 + 1e-9)
 
 
 def _keeping(record, metric, greater, load_best):

@@ -62,6 +62,23 @@ def test_a_percent_metric_that_begins_below_1_is_in_percent_from_its_first_value
     assert "as a fraction (" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("missing", [float("nan"), float("inf")])
+def test_no_run_is_a_go_while_its_last_evaluation_has_no_value(missing):
+    w = watch_loop("eval_accuracy>=0.8", 100)
+    values = {10: 0.9, 20: 0.91, 30: missing, 40: 0.92, 50: missing}
+    verdicts = []
+    with w:
+        for step in range(1, 51):
+            w.step(loss=1.0 / step)
+            if step in values:
+                w.evaluate({"accuracy": values[step]})
+                verdicts.append(w.report.verdict)
+    go, undecided = Verdict.GO, Verdict.UNDECIDED
+    assert verdicts[1:] == [go, undecided, go, undecided]
+    assert w.report.verdict is undecided
+    assert f"eval_accuracy is {missing:g} at step 50, its last evaluation" in w.report.reasons[0]
+
+
 def test_a_run_whose_scale_its_values_leave_open_is_not_called_poor():
     w = watch_loop("eval_f1>=80", 40)
     with w:
