@@ -46,7 +46,7 @@ def _forecast(card: CardMetadata, forecast: CardForecast | None) -> str | None:
     if forecast is None:
         return None
     return forecast_words(
-        forecast.mean,
+        forecast.median,
         forecast.low,
         forecast.high,
         step=forecast.step,

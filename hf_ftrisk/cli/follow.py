@@ -148,7 +148,7 @@ def _line(replay: Replay) -> str:
         look = replay.looks[-1]
         text += (
             f"; {goal.metric} {'-' if look.observed is None else value(look.observed, goal)}; "
-            f"forecast {value(look.mean, goal)} "
+            f"forecast {value(look.median, goal)} "
             f"(90 %: {value(look.low, goal)} to {value(look.high, goal)})"
         )
         if look.prob_good is not None:

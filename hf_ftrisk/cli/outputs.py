@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history.run_history import ImportSummary
@@ -23,7 +23,7 @@ from hf_ftrisk.replay.compare import Compared
 from hf_ftrisk.replay.keep import Keep
 from hf_ftrisk.replay.replay import Summary
 from hf_ftrisk.report.findings import Look
-from hf_ftrisk.report.schema import Report, report_schema
+from hf_ftrisk.report.schema import MEDIAN, Report, report_schema
 from hf_ftrisk.verdict import Severity, Verdict
 
 FOLDER = Path(__file__).parents[1] / "schemas"
@@ -49,7 +49,7 @@ class ReplayedLook(_Output):
     """A forecast on the way: what was known at a step, and the outcome as it was forecast there."""
 
     step: int
-    mean: float | None
+    median: Annotated[float | None, Field(description=MEDIAN)]
     low: float | None
     high: float | None
     prob_good: float | None
@@ -121,7 +121,7 @@ class CardEnd(_Output):
     """A forecast of the outcome, made at a step."""
 
     step: int
-    mean: float
+    median: Annotated[float, Field(description=MEDIAN)]
     low: float
     high: float
     level: float

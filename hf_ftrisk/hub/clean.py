@@ -80,7 +80,7 @@ _COST: Rules = {
 _FORECAST: Rules = {"samples": unchanged, "step": unchanged, "source": clean_text}
 _LOOK: Rules = {
     "step": unchanged,
-    "mean": unchanged,
+    "median": unchanged,
     "low": unchanged,
     "high": unchanged,
     "prob_good": unchanged,

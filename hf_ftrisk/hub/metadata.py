@@ -20,6 +20,7 @@ from hf_ftrisk.hub import fields
 from hf_ftrisk.hub.fields import CardField, card_fields
 from hf_ftrisk.hub_repo.card import metadata
 from hf_ftrisk.jsonfile import read_bytes
+from hf_ftrisk.report.findings import OLD_MEDIAN
 from hf_ftrisk.report.wording import LEVEL
 from hf_ftrisk.text import printable
 from hf_ftrisk.verdict import Verdict, diagnosis_name
@@ -31,7 +32,9 @@ KEY = "ftrisk"
 TAG = "ftrisk"
 CARD_FILE = "README.md"
 REPORT_FILE = "ftrisk/report.json"
-METADATA_VERSION = 1
+METADATA_VERSION = 2
+# Version 1, of release 0.1, called the median of a forecast `mean`.
+READ_VERSIONS = (1, 2)
 MAX_DIAGNOSES = 20
 MAX_CARD_BYTES = 32 << 20
 
@@ -41,7 +44,7 @@ class CardForecast:
     """A forecast of the final metric, as a card holds it.
 
     Args:
-        mean: the forecast of the final value, its median (cards of 0.1.0: the mean).
+        median: the forecast of the final value (cards of version 1 call it `mean`).
         low: lower end of the interval.
         high: upper end of the interval.
         level: probability that the interval holds, in (0, 1).
@@ -49,7 +52,7 @@ class CardForecast:
         step: optimizer steps the forecast had seen.
     """
 
-    mean: float
+    median: float
     low: float
     high: float
     level: float
@@ -81,7 +84,7 @@ def _last_forecast(report: "RiskReport") -> CardForecast | None:
         return None
     low, high = forecast.interval(LEVEL)
     return CardForecast(
-        mean=forecast.point,
+        median=forecast.point,
         low=low,
         high=high,
         level=LEVEL,
@@ -95,7 +98,7 @@ def _early_forecast(report: "RiskReport") -> CardForecast | None:
     if look is None:
         return None
     return CardForecast(
-        mean=look.mean,
+        median=look.median,
         low=look.low,
         high=look.high,
         level=LEVEL,
@@ -108,9 +111,11 @@ def _read_forecast(data: Mapping[str, Any], name: str) -> CardForecast | None:
     if data.get(name) is None:
         return None
     numbers = fields.mapping(data, name)
-    values = {key: fields.required(numbers, key) for key in ("mean", "low", "high", "level")}
     return CardForecast(
-        **values,
+        median=fields.required(numbers, OLD_MEDIAN if OLD_MEDIAN in numbers else "median"),
+        low=fields.required(numbers, "low"),
+        high=fields.required(numbers, "high"),
+        level=fields.required(numbers, "level"),
         step=fields.required_whole(numbers, "step"),
         prob_good=fields.number(numbers, "prob_good"),
     )
@@ -202,7 +207,7 @@ class CardMetadata:
     Examples:
         >>> card = CardMetadata.from_dict(
         ...     {
-        ...         "version": 1,
+        ...         "version": 2,
         ...         "stage": "watch",
         ...         "verdict": "GO",
         ...         "goal": {"metric": "eval_accuracy", "target": 0.8},
@@ -274,10 +279,10 @@ class CardMetadata:
             CardError: another version, or something that no release has written.
         """
         version = data.get("version")
-        if version != METADATA_VERSION:
+        if version not in READ_VERSIONS:
             raise CardError(
                 f"the card's prediction has version {fields.shown(version)}, this release reads "
-                f"{METADATA_VERSION}"
+                f"{' and '.join(map(str, READ_VERSIONS))}"
             )
         return cls(
             **{

@@ -153,7 +153,7 @@ def _looks(report: RiskReport) -> list[tuple[Markdown, ...]]:
             escape(f"{look.step:,}"),
             escape("" if look.observed is None else value(look.observed, goal)),
             escape(
-                f"{value(look.mean, goal)} ({value(look.low, goal)} to {value(look.high, goal)})"
+                f"{value(look.median, goal)} ({value(look.low, goal)} to {value(look.high, goal)})"
             ),
             escape("" if look.prob_good is None else share(look.prob_good)),
         )

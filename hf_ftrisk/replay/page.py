@@ -129,14 +129,14 @@ def _dense(replay: Replay, replayer: Replayer, stops: int) -> list[dict[str, Any
         words = f"step {look.step} ({share(look.step / record.max_steps)})"
         last = "not evaluated yet" if look.observed is None else value(look.observed, replay.goal)
         forecast = (
-            f"{value(look.mean, replay.goal)} (90 %: {value(look.low, replay.goal)} to "
+            f"{value(look.median, replay.goal)} (90 %: {value(look.low, replay.goal)} to "
             f"{value(look.high, replay.goal)})"
         )
         points.append(
             {
                 "step": look.step,
                 "last": _number(look.observed),
-                "mean": _number(look.mean),
+                "median": _number(look.median),
                 "low": _number(look.low),
                 "high": _number(look.high),
                 "words": {

@@ -338,7 +338,7 @@ class DepthSummary:
         kind: range of the metric: ``"rate"``, ``"loss"``, ...; kinds are never averaged together.
         share: depth as a share of the run.
         runs: finished runs behind the row.
-        error: mean absolute error of the forecast's mean, in the metric's units; for losses that
+        error: mean absolute error of the forecast's median, in the metric's units; for losses that
             of the logarithm, capped at log 2.
         last_error: the same for the last value.
         best_error: the same for the best value so far.
@@ -422,7 +422,7 @@ def _at_depth(runs: Sequence[Replay], kind: str, share: float) -> DepthSummary |
         for look in run.looks:
             if look.share != share or look.observed is None or look.best is None:
                 continue
-            guesses = (look.mean, look.observed, look.best)
+            guesses = (look.median, look.observed, look.best)
             errors.append([_error(run.goal, guess, run.outcome) for guess in guesses])
             inside.append(look.low <= run.outcome <= look.high)
     if not errors:

@@ -236,7 +236,7 @@ def _look_row(replay: Replay, look: ReplayLook) -> tuple[str, ...]:
         str(look.step),
         "-" if look.observed is None else value(look.observed, goal),
         "-" if look.best is None else value(look.best, goal),
-        value(look.mean, goal),
+        value(look.median, goal),
         f"{value(look.low, goal)} to {value(look.high, goal)}",
         "-" if look.prob_good is None else f"{look.prob_good:.2f}",
     )
@@ -269,7 +269,7 @@ def _run_row(replay: Replay) -> tuple[str, ...]:
         str(replay.goal),
         sparkline(replay.record, replay.goal.metric),
         f"{replay.record.last_step}/{replay.record.max_steps}",
-        value(looks[0].mean, replay.goal) if looks else "-",
+        value(looks[0].median, replay.goal) if looks else "-",
         "-" if replay.outcome is None else value(replay.outcome, replay.goal),
         words[replay.good],
         "-" if replay.stopped_at is None else str(replay.stopped_at),

@@ -15,6 +15,8 @@ from hf_ftrisk.verdict import Diagnosis, Verdict
 Stage = Literal["preflight", "watch"]
 FinishWay = Literal["gain", "goal", "anneal"]
 
+# The key of a forecast's median in reports and cards of 0.1.
+OLD_MEDIAN = "mean"
 # A watched run's last forecast has seen nearly all of it. The one that is held against the outcome
 # is the first from this share of the run on, whichever way it turned out.
 _EARLY_SHARE = 0.1
@@ -66,7 +68,7 @@ class Look:
 
     Args:
         step: optimizer steps seen.
-        mean: the forecast of the final value, its median.
+        median: the forecast of the final value, the one number that is shown.
         low: lower end of the 90 % interval.
         high: upper end of the 90 % interval.
         prob_good: probability that the goal is met, None without target and baseline.
@@ -74,7 +76,7 @@ class Look:
     """
 
     step: int
-    mean: float
+    median: float
     low: float
     high: float
     prob_good: float | None = None
@@ -103,6 +105,14 @@ class Look:
         judged = goal.threshold(baseline) is not None
         prob = forecast.prob_meets(goal, baseline) if judged else None
         return cls(step, forecast.point, low, high, prob, observed)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """A look as a report holds it; those of 0.1 called the median `mean`."""
+        numbers = dict(data)
+        if OLD_MEDIAN in numbers:
+            numbers["median"] = numbers.pop(OLD_MEDIAN)
+        return cls(**numbers)
 
 
 @dataclass(frozen=True)

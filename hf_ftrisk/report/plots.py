@@ -117,7 +117,7 @@ def _draw_looks(axes: Axes, report: Findings) -> None:
     steps = np.array([look.step for look in report.looks], dtype=float)
     low, high = [look.low for look in report.looks], [look.high for look in report.looks]
     axes.fill_between(steps, low, high, color=MIDDLE, alpha=0.16, lw=0)
-    medians = [look.mean for look in report.looks]
+    medians = [look.median for look in report.looks]
     style: dict[str, Any] = {"color": MIDDLE, "lw": 1.6, "ls": "--"}
     axes.plot(steps, medians, label="forecast of the outcome, 90 % band, look by look", **style)
 

@@ -135,7 +135,7 @@ class RiskReport(Findings):
             decomposition=RiskDecomposition.from_dict(decomposition) if decomposition else None,
             diagnoses=tuple(Diagnosis.from_dict(item) for item in data["diagnoses"]),
             baseline=data["baseline"],
-            looks=tuple(Look(**item) for item in data["looks"]),
+            looks=tuple(Look.from_dict(item) for item in data["looks"]),
             probes=tuple(RunRecord.from_dict(item) for item in data["probes"]),
             run=RunRecord.from_dict(run) if run else None,
             risk_curve=tuple((row[0], row[1], row[2]) for row in data["risk_curve"]),

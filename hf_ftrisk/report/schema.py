@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,7 +26,7 @@ from pydantic import (
 
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import MetricKind
-from hf_ftrisk.report.findings import Cost, Finish, Look, Stage
+from hf_ftrisk.report.findings import OLD_MEDIAN, Cost, Finish, Look, Stage
 from hf_ftrisk.risk.decay import Form
 from hf_ftrisk.risk.regimes import NamedRegime
 from hf_ftrisk.verdict import Diagnosis
@@ -99,8 +100,13 @@ _COST = _part(
         if name not in ("full_steps", "currency")
     },
 )
+MEDIAN = "Median of the forecast of the final value; reports and cards of 0.1 call it `mean`."
+Median = Annotated[
+    Number,
+    Field(validation_alias=AliasChoices("median", OLD_MEDIAN), description=MEDIAN),
+]
 _LOOK = _part(
-    Look, step=Step, mean=Number, low=Number, high=Number, prob_good=Share | None,
+    Look, step=Step, median=Median, low=Number, high=Number, prob_good=Share | None,
     observed=Number | None,
 )  # fmt: skip
 _FINISH = _part(

@@ -183,7 +183,7 @@ def forecasts(report: Findings) -> list[tuple[int, float, float, float]]:
     predictions = []
     early, last = report.early_look, report.forecast
     if early is not None:
-        predictions.append((early.step, early.mean, early.low, early.high))
+        predictions.append((early.step, early.median, early.low, early.high))
     if last is not None:
         predictions.append((last.step, last.point, *last.interval(LEVEL)))
     return predictions

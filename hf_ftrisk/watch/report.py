@@ -226,7 +226,7 @@ def _training_loss(watcher: Watcher, progress: Progress) -> dict[str, float]:
     if last is None or not last.of_train_loss or last.look is None:
         return {}
     values = {
-        "train_loss_forecast": last.look.mean,
+        "train_loss_forecast": last.look.median,
         "train_loss_low": last.look.low,
         "train_loss_high": last.look.high,
         "train_loss_forecast_step": float(last.step),

@@ -81,7 +81,7 @@ class Judged:
         if self.look is None:
             return {}
         values: dict[str, float | None] = {
-            "forecast": self.look.mean,
+            "forecast": self.look.median,
             "low": self.look.low,
             "high": self.look.high,
             "prob_good": self.look.prob_good,
@@ -111,7 +111,7 @@ class Judged:
         assert self.look is not None
         look = self.look
         # 80 columns hold it: the interval is the 90 % one, as everywhere.
-        text = f"{look.mean:.3g} ({look.low:.3g} to {look.high:.3g})"
+        text = f"{look.median:.3g} ({look.low:.3g} to {look.high:.3g})"
         return text if look.prob_good is None else f"{text}, P(good) {look.prob_good:.0%}"
 
     def paragraph(self) -> str:

@@ -32,7 +32,7 @@ def test_what_a_card_says_is_read_back_from_its_text(make_report):
     assert read.to_dict() == written.to_dict()
     assert (read.verdict, read.goal, read.stage) == (report.verdict, report.goal, "preflight")
     assert (read.outcome, read.stopped_at, read.full_steps) == (0.871, 900, 1000)
-    assert read.forecast.mean == pytest.approx(report.forecast.point, rel=1e-5)
+    assert read.forecast.median == pytest.approx(report.forecast.point, rel=1e-5)
     assert read.diagnoses == ("too_few_steps",)
 
 
@@ -69,7 +69,7 @@ def test_old_names_of_diagnoses_are_read_as_what_they_are_called_now(make_report
     [
         ("# Mine\n", "holds no prediction.*no key 'ftrisk'"),
         ("---\nftrisk: 3\n---\n", "holds no prediction"),
-        ("---\nftrisk: {version: 2}\n---\n", "has version 2, this release reads 1"),
+        ("---\nftrisk: {version: 3}\n---\n", "has version 3, this release reads 1 and 2"),
         ("---\na: [\n---\n", "YAML"),
     ],
 )
@@ -97,7 +97,7 @@ def written(make_report):
         (("goal", "metric"), 3, "metric must be text"),
         (("goal", "greater_is_better"), "yes", "greater_is_better must be a bool"),
         (("steps", "full"), None, "lacks 'full'"),
-        (("forecast", "mean"), float("inf"), "mean must be a finite number"),
+        (("forecast", "median"), float("inf"), "median must be a finite number"),
         (("forecast", "low"), True, "low must be a finite number"),
         (("outcome",), "0.9", "outcome must be a finite number"),
         (("diagnoses",), "few", "list of names"),
@@ -111,6 +111,20 @@ def test_what_no_release_has_written_is_refused(written, path, value, message):
     place[path[-1]] = value
     with pytest.raises(CardError, match=message):
         CardMetadata.from_dict(odd)
+
+
+def test_a_card_of_version_1_is_read_whose_median_was_called_mean(written):
+    old = copy.deepcopy(written) | {"version": 1}
+    for name in ("forecast", "early_forecast"):
+        if name in old:
+            old[name]["mean"] = old[name].pop("median")
+    assert CardMetadata.from_dict(old) == CardMetadata.from_dict(written)
+
+
+@pytest.mark.parametrize("version", [None, 0, 3, "2", [2]])
+def test_a_card_of_another_version_is_refused_by_it(written, version):
+    with pytest.raises(CardError, match="this release reads 1 and 2"):
+        CardMetadata.from_dict(written | {"version": version})
 
 
 def test_text_from_a_stranger_is_one_clean_line(written):

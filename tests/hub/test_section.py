@@ -165,7 +165,7 @@ def test_the_metadata_are_small_versioned_and_plain(make_report):
     names = tuple(Diagnosis(f"n{i}" * 100, "m" * 900, "a" * 900) for i in range(500))
     report = clean_report(make_report(diagnoses=names, notes=("x" * 5000,) * 300, outcome=0.9))
     data = metadata_of(report)
-    assert data["version"] == 1
+    assert data["version"] == 2
     assert data["outcome"] == 0.9
     assert data["forecast"]["level"] == 0.9
     assert yaml.safe_load(to_yaml({"ftrisk": data})) == {"ftrisk": data}

@@ -64,7 +64,7 @@ def test_each_look_sees_its_prefix_alone():
     record = RunRecord.from_trainer_state(state(RISING))
     for look in replay_run(record, rule(), shares=[0.25, 0.5]).looks:
         assert look.observed == RISING[look.step // 10 - 1]
-        assert look.mean == pytest.approx(look.observed)
+        assert look.median == pytest.approx(look.observed)
 
 
 def test_the_outcome_is_told_and_judged():
@@ -201,7 +201,7 @@ def test_the_json_of_a_file_is_strict_and_complete(file):
     data = json.loads(run_replay(file, goal="accuracy>=0.7", as_json=True))
     assert data["outcome"] == pytest.approx(0.77)
     assert data["good"] is True
-    assert {"step", "mean", "low", "high", "prob_good"} <= set(data["looks"][0])
+    assert {"step", "median", "low", "high", "prob_good"} <= set(data["looks"][0])
 
 
 def test_a_folder_tells_what_it_left_out(tmp_path, file):

@@ -45,6 +45,14 @@ def test_a_forecast_keeps_every_probability_through_a_file(full_report: RiskRepo
     assert again.forecast.mean == report.forecast.mean
 
 
+def test_a_report_of_0_1_is_read_whose_median_was_called_mean(full_report: RiskReport) -> None:
+    old = json.loads(json.dumps(full_report.to_dict()))
+    assert old["looks"]
+    for look in old["looks"]:
+        look["mean"] = look.pop("median")
+    assert RiskReport.from_dict(old).looks == full_report.looks
+
+
 def test_what_commands_a_terminal_is_not_printed(full_report: RiskReport) -> None:
     """A report may have been downloaded: its text is text."""
     bad = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egood\rover\x00"

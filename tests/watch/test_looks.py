@@ -70,7 +70,7 @@ def test_forecasts_reach_the_tracker_next_to_the_loss(runs: Runs):
     assert "train/loss" in tags
     looks = runs.callback.report.looks
     for name, values in {
-        "forecast": [look.mean for look in looks],
+        "forecast": [look.median for look in looks],
         "low": [look.low for look in looks],
         "high": [look.high for look in looks],
         "prob_good": [look.prob_good for look in looks],

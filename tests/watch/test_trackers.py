@@ -106,7 +106,7 @@ def test_forecasts_stand_next_to_the_loss(
     for look in looks:
         row = rows[look.step]
         values = [row[f"train/ftrisk/{name}"] for name in ("forecast", "low", "high", "prob_good")]
-        assert values == pytest.approx([look.mean, look.low, look.high, look.prob_good])
+        assert values == pytest.approx([look.median, look.low, look.high, look.prob_good])
     assert "train/ftrisk/optimization_std_left" in rows[30]
     assert "train/ftrisk/optimal_depth" in rows[30]
     assert {step for step, row in rows.items() if "train/ftrisk/forecast" in row} == {
