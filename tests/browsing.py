@@ -70,18 +70,31 @@ class Sight:
         return min(elements.nth(i).evaluate(_CONTRAST) for i in range(elements.count()))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """The browser; closed with the module, since its event loop is that of the thread."""
+@contextmanager
+def launched() -> Iterator[Any]:
+    """The browser, while it is open.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is on the PATH")
+        raise FileNotFoundError(f"no browser: none of {', '.join(NAMES)} is on the PATH")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The browser; closed with the module, since its event loop is that of the thread."""
+    if not any(map(shutil.which, NAMES)):
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is on the PATH")
+    with launched() as chromium:
+        yield chromium
 
 
 @contextmanager

@@ -3,7 +3,8 @@
     python -m benchmarks.figures                 # all, into docs/assets
     python -m benchmarks.figures --only trust    # one; with this one README's table too
 
-No benchmark data is needed. README's run comes from `benchmarks.figures.held_out`.
+No benchmark data is needed; `cards` needs a browser. README's run comes from
+`benchmarks.figures.held_out`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.figures import concepts, gallery, tables
+from benchmarks.figures import cards, concepts, gallery, tables
 
-FIGURES = {**gallery.FIGURES, **concepts.FIGURES, **tables.FIGURES}
+FIGURES = {**gallery.FIGURES, **cards.FIGURES, **concepts.FIGURES, **tables.FIGURES}
 
 
 def main() -> None:

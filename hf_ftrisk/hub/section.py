@@ -106,10 +106,12 @@ def _summary(report: RiskReport, answers: Sequence[Row]) -> Rows:
     if "Outcome" not in texts:
         table.append(("Chance to meet the goal", texts.get("Chance to meet the goal")))
     table += [(name, texts.get(name)) for name in ("Outcome", "Stopped", "Ended early")]
-    table.append(("Why", report.reasons[0] if report.reasons else None))
+    if report.reasons and ("Outcome" not in texts or report.stopped_at is not None):
+        table.append(("Why", report.reasons[0]))  # else the outcome says it
     if report.diagnoses:
         first = report.diagnoses[0]
-        table.append(("Check first", f"{first.name.replace('_', ' ')}: {first.message}"))
+        label = "Hint" if first.severity == "info" else "Check first"
+        table.append((label, f"{first.name.replace('_', ' ')}: {first.message}"))
     table += [(name, texts.get(name)) for name in ("Saved", "Spent", "Trivial baseline")]
     return [(name, _plain(text)) for name, text in table if text is not None][:_SUMMARY_ROWS]
 

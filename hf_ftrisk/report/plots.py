@@ -45,7 +45,7 @@ def plot_report(report: Findings, path: str | os.PathLike[str]) -> Path:
         figure = Figure(figsize=(7.5, 4.2), dpi=130, layout="constrained")
         plot_trajectory(report, figure.subplots())
         return write_figure(figure, path)
-    figure = Figure(figsize=(10.5, 4.2), dpi=130, layout="constrained")
+    figure = Figure(figsize=(9.0, 4.2), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     plot_trajectory(report, left)
     plot_risk_curve(report, right)

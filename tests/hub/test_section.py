@@ -109,6 +109,16 @@ def test_every_part_the_card_promises_is_there(make_report):
         assert words in section
 
 
+def test_a_hint_is_called_one_and_a_known_outcome_needs_no_why(make_report):
+    hint = Diagnosis("nothing_to_gain", "The rest gained nothing.", "Stop.", severity="info")
+    known = render_section(make_report(outcome=0.871, diagnoses=(hint,)))
+    assert "| Hint | nothing to gain: The rest gained nothing. |" in known
+    assert "Check first" not in known
+    assert "| Why |" not in known
+    assert "| Why |" in render_section(make_report())
+    assert "| Why |" in render_section(make_report(outcome=0.871, stopped_at=120))
+
+
 def test_the_section_has_sixty_lines_at_most_whatever_was_found(make_report):
     many = tuple(Diagnosis(f"finding_{i}", "message", "advice") for i in range(30))
     looks = tuple(Look(10 * i, 0.8, 0.6, 0.9, 0.5, 0.7) for i in range(1, 99))
