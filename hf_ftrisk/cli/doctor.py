@@ -1,9 +1,10 @@
-"""`hf-ftrisk doctor`: what is installed, and what would be refused here and why."""
+"""`hf-ftrisk doctor`: what is installed, and what cannot be done without more, and why."""
 
 from __future__ import annotations
 
 import platform
 import sys
+import textwrap
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from hf_ftrisk.cli.group import print_json
 
 app = typer.Typer()
 
+_WIDTH = 88
 # What would be refused, or left out, without an extra.
 _WITHOUT = {
     "train": "preflight, FineTuneRiskCallback, rank; hf-ftrisk run, rank and demo",
@@ -44,7 +46,7 @@ _NEVER = (
 def doctor(
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Versions, device, extras, and what would be refused here, with the reason.
+    """Versions, device, extras, and what cannot be done and why.
 
     Exit status: 0, whatever is missing.
 
@@ -123,16 +125,22 @@ def _device() -> str:
 def _words(findings: dict[str, Any]) -> str:
     from hf_ftrisk.text import visible
 
+    versions = ", ".join(f"{name} {number}" for name, number in findings["versions"].items())
     lines = [
         f"hf-ftrisk {findings['hf_ftrisk']}, Python {findings['python']}, {findings['platform']}",
         f"device: {findings['device']}",
+        "",
+        "versions",
+        *textwrap.wrap(
+            versions, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        ),
         "",
         "extras",
     ]
     for extra in findings["extras"]:
         state = "installed" if extra["installed"] else f"missing: {extra['install']}"
         lines.append(f"  {extra['extra']:<12}{state}")
-    lines += ["", "refused here"]
+    lines += ["", "cannot be done, and what to do"]
     for item in findings["refused"]:
         lines.append(f"  {item['what']}")
         lines.append(f"    {item['why']}" + (f": {item['do']}" if item["do"] else ""))
