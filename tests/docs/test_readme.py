@@ -15,6 +15,14 @@ def test_the_readme_has_120_lines_at_most():
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 120
 
 
+def test_the_site_s_first_page_says_of_the_run_what_readme_says():
+    alts = [
+        re.search(r"!\[(A run on [^\]]+)\]", page.read_text(encoding="utf-8"))[1].split()
+        for page in (README, ROOT / "docs" / "index.md")
+    ]
+    assert alts[0] == alts[1]
+
+
 def test_the_table_has_every_row_of_the_evidence_page_in_its_order():
     shown = rows_of(README, "forecast")
     page = rows_of(ROOT / "docs" / "evidence" / "forecasting.md", "forecast")
@@ -54,10 +62,10 @@ def test_how_many_recordings_were_stopped_is_what_its_page_says():
     ).groups()
     good, of_good, poor, of_poor, known_good, of_known_good, known_poor, of_known_poor = counts
     said = (
-        f"Of {int(of_good) + int(of_poor)} such recordings {poor} of the {of_poor} poor ones were "
-        f"stopped, and {good} of the {of_good} good ones, at an allowed rate of 5 %; with what a "
-        f"pre-flight measures of the untrained model {known_poor} of {of_known_poor} and "
-        f"{known_good} of {of_known_good}"
+        f"Of {int(of_good) + int(of_poor)} recordings of real length {poor} of the {of_poor} poor "
+        f"ones were stopped, and {good} of the {of_good} good ones, at an allowed rate of 5 %; "
+        f"with what a pre-flight measures of the untrained model {known_poor} of {of_known_poor} "
+        f"and {known_good} of {of_known_good}"
     )
     assert said in " ".join(README.read_text(encoding="utf-8").split())
 
