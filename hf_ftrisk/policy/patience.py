@@ -1,4 +1,4 @@
-"""Patience on the forecast: several evaluations in a row that foretell a poor outcome end a run.
+"""Patience on the forecast: several evaluations in a row that forecast a poor outcome end a run.
 
 The simplest rule on a forecast, and the example of how to write one: a class with the members of
 `hf_ftrisk.policy.protocol.Rule`, a function that makes it, and a name in
@@ -24,11 +24,11 @@ EVALUATIONS = 3
 
 @dataclass(frozen=True)
 class PatienceRule:
-    """Ends a run whose end is forecast to be poor at several evaluations in a row.
+    """Ends a run whose outcome is forecast to be poor at several evaluations in a row.
 
     Args:
         goal: what a run is judged by.
-        forecaster: predicts its end.
+        forecaster: predicts its outcome.
         evaluations: how many in a row have to foretell a poor outcome, P(good) below 0.5; at least
             1.
 

@@ -25,7 +25,7 @@ class Rule(Protocol):
 
     @property
     def forecaster(self) -> Predictor:
-        """Predicts the end of a run."""
+        """Predicts the outcome of a run."""
         ...
 
     @property
@@ -60,7 +60,7 @@ class RuleMaker(Protocol):
 
         Args:
             goal: what the run is judged by.
-            forecaster: predicts its end.
+            forecaster: predicts its outcome.
             history: completed runs of the same task, if there are any.
             false_stop_rate: share of good runs that may be stopped, for rules that bound it.
         """

@@ -56,7 +56,7 @@ class StoppingRule:
 
     Args:
         goal: what a run is judged by.
-        forecaster: predicts the end of a new run.
+        forecaster: predicts the outcome of a new run.
         false_stop_rate: allowed chance delta that a good run is stopped, in (0, 1).
         scores: (n_good,) scores of the good calibration runs, see `hf_ftrisk.policy.calibration`.
         groups: (n_good,) the task of each, when they are of different tasks; empty: runs of one
@@ -118,7 +118,7 @@ class StoppingRule:
         Args:
             records: completed runs; those without an outcome for this goal are left out.
             goal: what a run is judged by.
-            forecaster: predicts the end of new runs. Without `fit` it also forecasts the
+            forecaster: predicts the outcome of new runs. Without `fit` it also forecasts the
                 calibration runs, so it must not have been fitted on them.
             false_stop_rate: allowed chance that a good run is stopped.
             fit: builds a forecaster from runs. When given, the calibration runs are forecast by
@@ -328,9 +328,9 @@ class StoppingRule:
 
 
 def judge_outcome(record: RunRecord, goal: Goal) -> Ruling | None:
-    """Verdict on a run whose outcome is known; None where it is not, or no end can be called poor.
+    """Verdict on a run whose outcome is known; None where it is not, or none can be called poor.
 
-    No end is called poor by a target that may be on another scale (`unsure_scale`).
+    No outcome is called poor by a target that may be on another scale (`unsure_scale`).
 
     Args:
         record: the run, ended.
