@@ -6,13 +6,14 @@ INPUTS := pyproject.toml constraints.txt
 # torch first and alone: an unpinned torch pulls several gigabytes of CUDA packages.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo demo-lm docs test test-oldest fuzz clients check format sbom demo-hashes clean bench-record bench-quick
+.PHONY: help demo demo-lm docs test test-oldest test-engines fuzz clients check format sbom demo-hashes clean bench-record bench-quick
 
 help:
 	@echo "make demo     install into .venv and run the main job on a real model and real data"
 	@echo "make demo-lm  the same for a small language model with LoRA"
 	@echo "make test     install the test extra and run the whole test suite"
 	@echo "make test-oldest  the tests of what rests on other packages, with the oldest allowed versions"
+	@echo "make test-engines  the tests with DeepSpeed and LOMO, which have to be installed (compiles for minutes)"
 	@echo "make fuzz     the property tests of hostile input, for 50 times as many examples"
 	@echo "make clients EXAMPLES=path  run transformers' and TRL's own scripts, unchanged (path: examples/pytorch of a checkout)"
 	@echo "make check    formatting, lint, types"
@@ -85,6 +86,12 @@ test-oldest: $(OLDEST)/.installed
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest tests/history tests/hub_repo tests/record \
 		tests/report tests/signals tests/probing/test_no_trace.py tests/probing/test_kinds.py \
 		tests/watch/test_stop.py -k "not trl_sft"
+
+# What needs an engine that no extra brings: `.venv/bin/pip install deepspeed lomo-optim` first.
+test-engines: $(VENV)/.test
+	$(BIN)/python -c "import deepspeed, lomo_optim"
+	DS_ACCELERATOR=cpu OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/run/test_elsewhere.py \
+		-k "deepspeed or inside_backward"
 
 # Other examples each time; a failing one is printed with what repeats it.
 fuzz: $(VENV)/.test
