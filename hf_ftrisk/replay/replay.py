@@ -22,7 +22,7 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.goal.metric_names import choose_metric
 from hf_ftrisk.policy import Rule, look_steps
-from hf_ftrisk.policy.rule import POOR_PROBABILITY
+from hf_ftrisk.policy.rule import POOR_PROBABILITY, judge_outcome
 from hf_ftrisk.policy.ruling import Ruling, held_if_unsure
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.other_logs import EVENT_MARK
@@ -63,7 +63,7 @@ class Replay:
         looks: forecasts in order of step.
         stopped_at: step at which it would have been stopped, None if never.
         reason: why it would have been stopped; without a stop, why the rule could not, or did not
-            although it last forecast a poor outcome.
+            although the run was last forecast to be poor, or ended so.
         certain: the stop rests on a certain failure, not on a forecast.
         outcome: final value of the goal metric, None while unknown.
         diagnoses: named failures of the whole trajectory.
@@ -296,14 +296,16 @@ def _first_stop(record: RunRecord, rule: Rule) -> tuple[int | None, str | None, 
             last = ruling
     if failed_at is not None and failure is not None:
         return failed_at, failure.message, True
-    return None, rule.why_silent(record) or _why_not(last), False
+    return None, rule.why_silent(record) or _why_not(last, judge_outcome(record, rule.goal)), False
 
 
-def _why_not(last: Ruling | None) -> str | None:
-    """Why a run was not stopped that was forecast to be poor; None where it was not."""
-    if last is None or last.prob_good is None or last.prob_good >= POOR_PROBABILITY:
+def _why_not(last: Ruling | None, ended: Ruling | None) -> str | None:
+    """Why a run was not stopped that was last forecast to be poor, or ended so; None else."""
+    if last is None:
         return None
-    return last.reason
+    forecast_poor = last.prob_good is not None and last.prob_good < POOR_PROBABILITY
+    ended_poor = ended is not None and ended.verdict is Verdict.NO_GO
+    return last.reason if forecast_poor or ended_poor else None
 
 
 def _first_failure(record: RunRecord, goal: Goal) -> tuple[int | None, Diagnosis | None]:

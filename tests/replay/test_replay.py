@@ -98,6 +98,13 @@ def test_a_run_forecast_poor_and_not_stopped_says_why():
     assert "not below the threshold of" in words
 
 
+def test_a_run_that_ended_poor_after_good_forecasts_says_why_it_went_on():
+    late_fall = [0.75, *[0.8] * 8, 0.4]
+    replay = replay_run(RunRecord.from_trainer_state(state(late_fall)), rule(scores=(0.0,) * 9))
+    assert replay.good is False
+    assert "not below the threshold of" in (replay.reason or "")
+
+
 def test_a_run_forecast_good_needs_no_reason_for_going_on():
     replay = replay_run(RunRecord.from_trainer_state(state(RISING)), rule(scores=(0.0,) * 9))
     assert "stopped: never.\n" in replay_text(replay)
