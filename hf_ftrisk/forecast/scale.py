@@ -22,6 +22,8 @@ Shape = Literal["rate", "error", "loss", "correlation", "real"]
 # the number of rows is not known.
 RATE_EDGE = 0.005
 _LOSS_FLOOR = 1e-6
+# An error of quantities this small is one in their own unit; no cross-entropy begins here.
+_SMALL_LOSS = 1e-4
 _LOG_FLOOR = float(np.log(_LOSS_FLOOR))
 _FAR = 690.0  # e to this is the end of the floating numbers, a hundredfold aside
 _HUGE = 1e300
@@ -35,7 +37,8 @@ class Scale:
     Args:
         shape: family of the map.
         sign: 1 when a greater metric is better, else -1.
-        unit: what values are divided by: 1, 100 for percentages, the run's own spread for "real".
+        unit: what values are divided by: 1, 100 for percentages, the run's own spread for "real",
+            its greatest value for errors of tiny quantities.
         center: value at z = 0, for "real".
         edge: distance from a rate's ends below which values are not told apart.
     """
@@ -64,7 +67,9 @@ class Scale:
         if goal.kind == "loss" and _per_word(goal.metric):
             percent = float(np.max(values, initial=goal.target or 0.0)) > MAX_ERRORS_PER_WORD
             return cls("error", sign, 100.0 if percent else 1.0, edge=edge)
-        return cls("loss", sign) if goal.kind == "loss" else cls.relative(goal, values)
+        if goal.kind == "loss":
+            return cls("loss", sign, _loss_unit(values))
+        return cls.relative(goal, values)
 
     @classmethod
     def relative(cls, goal: Goal, values: np.ndarray) -> Scale:
@@ -118,6 +123,12 @@ class Scale:
         share = x if self.shape == "rate" else 0.5 * (1.0 + x)
         p = self.edge + (1.0 - 2.0 * self.edge) * min(max(share, 0.0), 1.0)
         return p * (1.0 - p) * (1.0 if self.shape == "rate" else 2.0)
+
+
+def _loss_unit(values: np.ndarray) -> float:
+    """Unit of a loss: 1, or its greatest value where all (n,) are so small that 0 is near them."""
+    greatest = float(np.max(values, initial=0.0))
+    return greatest if 0.0 < greatest < _SMALL_LOSS else 1.0
 
 
 def _per_word(metric: str) -> bool:

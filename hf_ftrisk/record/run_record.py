@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.goal.metric_scale import goal_for_values
+from hf_ftrisk.goal.metric_scale import goal_for_values, unsure_scale
 from hf_ftrisk.record.columns import (
     FrozenDict,
     check_length,
@@ -403,15 +403,14 @@ class RunRecord:
         return self.status == "finished" and evaluated
 
     def met(self, goal: Goal) -> bool | None:
-        """Whether the run ended as the goal asks, on the scale on which it reports its metric.
-
-        None where that cannot be said.
-        """
+        """Whether the run ended as the goal asks; None where its end or scale leaves that open."""
         goal, _ = self.goal_scale(goal)
         baseline = self.baseline(goal)
         if not self.has_outcome(goal) or goal.threshold(baseline) is None:
             return None
-        return goal.meets(self.outcome(goal), baseline)
+        if goal.meets(self.outcome(goal), baseline):
+            return True
+        return False if unsure_scale(goal, self.curve(goal.metric)[1]) is None else None
 
     # --- storage -----------------------------------------------------------------------------
 

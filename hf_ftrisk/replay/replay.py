@@ -21,6 +21,7 @@ from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.goal.metric_names import choose_metric
+from hf_ftrisk.goal.metric_scale import unsure_scale
 from hf_ftrisk.policy import Rule, look_steps
 from hf_ftrisk.policy.rule import POOR_PROBABILITY, judge_outcome
 from hf_ftrisk.policy.ruling import Ruling, held_if_unsure
@@ -94,10 +95,16 @@ class Replay:
 
     @property
     def good(self) -> bool | None:
-        """Whether the run ended well; None while unknown, or without target and baseline."""
+        """Whether the run ended well; None while unknown, or without target and baseline.
+
+        None as well where a target may be on another scale (`unsure_scale`).
+        """
         if self.outcome is None or self.goal.threshold(self.baseline) is None:
             return None
-        return self.goal.meets(self.outcome, self.baseline)
+        if self.goal.meets(self.outcome, self.baseline):
+            return True
+        values = self.record.curve(self.goal.metric)[1]
+        return False if unsure_scale(self.goal, values) is None else None
 
     @property
     def saved_share(self) -> float:
@@ -211,8 +218,8 @@ def replay_run(
         ValueError: a share outside (0, 1], or beyond what is recorded.
     """
     goal, note = record.goal_scale(rule.goal)
-    if note is not None and note not in notes:
-        notes = (*notes, note)
+    unsure = unsure_scale(goal, record.curve(goal.metric)[1])
+    notes = tuple(dict.fromkeys([*notes, *(text for text in (note, unsure) if text is not None)]))
     record = with_own_baseline(record, goal)
     looks = []
     latest = None
@@ -232,7 +239,7 @@ def replay_run(
         outcome=record.outcome(goal) if record.has_outcome(goal) else None,
         diagnoses=diagnose(record, goal, forecaster=rule.forecaster, runs=_related(record, rule)),
         goal_inferred=goal_inferred,
-        notes=tuple(notes),
+        notes=notes,
     )
 
 

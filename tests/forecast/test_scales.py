@@ -94,6 +94,16 @@ def test_the_score_of_a_run_whose_loss_is_negative_has_a_chance_of_failure():
     assert 0.4 < Forecaster.default().predict(run, Goal("accuracy")).median < 1.0
 
 
+@pytest.mark.parametrize("size", [1e-5, 1e-7, 1e-10])
+def test_an_error_of_tiny_quantities_is_forecast_in_their_own_unit(size):
+    """Of a regression on targets in meters that are nanometers, say."""
+    forecasts = []
+    for unit in (1.0, size):
+        run = _run([unit * v for v in (1.0, 0.6, 0.5)], metric="eval_mse")
+        forecasts.append(Forecaster.default().predict(run, Goal("mse")).samples / unit)
+    np.testing.assert_allclose(*forecasts, rtol=1e-6)
+
+
 @pytest.mark.parametrize("values", [[0.5, 0.1, 0.0], [0.0, 0.0, 0.0], [0.3, 0.0, 0.2, 0.0]])
 def test_a_loss_of_exactly_0_lies_inside_its_interval(values):
     steps = 10 * np.arange(1, len(values) + 1)

@@ -163,6 +163,15 @@ def test_an_accuracy_in_percent_is_judged_as_one_in_fractions_and_told():
         assert len(replay.notes) == (goal is GOAL)
 
 
+def test_an_end_that_is_poor_on_one_scale_and_good_on_the_other_is_neither_and_told():
+    goal = Goal("f1", target=80.0)
+    for values, good in (([0.85, 0.9], None), ([0.9, 64.0], False), ([0.9, 81.0], True)):
+        record = RunRecord(max_steps=2, eval_step=[1, 2], evals={"eval_f1": values})
+        replay = replay_run(record, StoppingRule(goal, LastValue(), 0.1, scores=()))
+        assert (replay.goal.kind, replay.good, record.met(goal)) == ("percent", good, good)
+        assert any("give the target as one" in note for note in replay.notes) == (good is None)
+
+
 def test_the_evaluation_before_training_is_the_baseline():
     history = [{"step": 0, "eval_loss": 2.0}, {"step": 10, "eval_loss": 2.5}]
     record = RunRecord.from_trainer_state({"max_steps": 10, "log_history": history})
