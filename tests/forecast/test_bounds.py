@@ -129,7 +129,7 @@ def test_a_replay_shows_no_value_outside_the_range_of_the_metric(name, tmp_path)
     looks = json.loads(done.stdout)["looks"]
     assert looks
     for look in looks:
-        assert low <= look["low"] <= look["mean"] <= look["high"] <= high
+        assert low <= look["low"] <= look["median"] <= look["high"] <= high
 
 
 @pytest.mark.parametrize("goal", [Goal("accuracy"), Goal("loss"), Goal("error_rate")])
