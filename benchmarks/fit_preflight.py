@@ -35,8 +35,8 @@ from hf_ftrisk.policy.parts.rule import PREFLIGHT_FILE, PartsRule
 from hf_ftrisk.reference import load_reference
 from hf_ftrisk.signals.ordering import ORDERING
 
-# Shares of the run that probes train within budgets of 5 and 10 %: most of them.
-DEPTHS = (0.05, 0.1)
+# Shares of the run that probes train within budgets of 2, 5 and 10 %: most of them.
+DEPTHS = (0.02, 0.05, 0.1)
 _NO_SHARDS = Path("benchmarks/recordings/none")
 
 

@@ -1,15 +1,14 @@
-"""The rule calibrated on packaged runs, held against data sets it does not know.
+"""The rule where there is no history: the thresholds in use, and other ways to calibrate it.
 
-Behind `python -m benchmarks.stopping`: packaged scores, and two tables.
+Behind `python -m benchmarks.stopping`: two tables. Variants are compared on the project's short
+runs, of which all is known; what is used is measured in `benchmarks.all_sources`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -235,32 +234,14 @@ def check_values(metric: str, names: Collection[str]) -> dict[str, float]:
     return lowest
 
 
-def checked_names(runs: Sequence[Watched], count: int = 4) -> list[str]:
-    names = sorted({run.name for run in runs})
+def short_run_names(metric: str, count: int = 4) -> list[str]:
+    """Names of some packaged runs that have the metric, evenly spread."""
+    names = sorted({run_name(run) for run in reference() if metric in run.record.evals})
     return names[:: max(1, len(names) // count)][:count]
 
 
 def run_name(run: Run) -> str:
     return f"{run.record.settings.get('setting_id')} {run.record.seed}"
-
-
-def write_scores(file: Path) -> None:
-    families = {}
-    for name, metric in FAMILIES.items():
-        assert family(Goal(metric).kind) == name
-        runs = watch_reference(metric)
-        scores = packaged_scores(runs)
-        families[name] = {
-            "metric": metric,
-            "runs": scores.runs,
-            "scores": list(scores.scores),
-            "groups": list(scores.groups),
-            "names": [run.name for run in calibrating(runs)],
-            "judged": list(scores.judged),
-            "check": check_values(metric, checked_names(runs)),
-        }
-    content = {"made_by": "python -m benchmarks.stopping scores --write", "families": families}
-    file.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def threshold_table() -> str:
@@ -280,7 +261,7 @@ def threshold_table() -> str:
             assert scores is not None
             fitted, level = scores.of(goal), rate / rule.caution
             lines.append(
-                f"| {name} | {rate:g} | {len(fitted.scores)} | {fitted.n_data_sets} | {level:.2%} "
+                f"| {name} | {rate:g} | {len(fitted.scores)} | {fitted.n_sources} | {level:.2%} "
                 f"| {rule.threshold_score:.3g} | {fitted.held_out_rate(level):.1%} |"
             )
     return "\n".join(lines)
@@ -302,23 +283,4 @@ def variant_table() -> str:
                 late = cells(held_out(runs, 0.05, judged=goals, variant=variant, new=bare))
                 kept = late.split(" | ")[1]
                 lines.append(f"| {name} | {metric}, {goals} | {measured} | {kept} |")
-    return "\n".join(lines)
-
-
-def held_out_table() -> str:
-    lines = [
-        "| metric | goals | allowed | looks up to | good | kept (95 %) | poor | stopped (95 %) "
-        "| steps saved |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for metric in FAMILIES.values():
-        runs = watch_reference(metric)
-        cases = [
-            (rate, 1.0, goals)
-            for rate in (0.05, 0.1)
-            for goals in ("", "baseline", *(f"{share:.0%}" for share in TARGET_SHARES))
-        ]
-        for rate, until, goals in [*cases, (0.05, 0.2, "baseline"), (0.1, 0.2, "baseline")]:
-            measured = cells(held_out(runs, rate, until=until, judged=goals))
-            lines.append(f"| {metric} | {goals or 'all'} | {rate:g} | {until:.0%} | {measured} |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What each part of a pre-flight's rule is worth, and how far its prior matters.
+"""What each part of a pre-flight's rule is worth, and how far the penalty on its weights matters.
 
     python -m benchmarks.preflight_choices --write docs/evidence/preflight.md
 
@@ -47,11 +47,11 @@ def row(name: str, cases: Sequence[Case], strength: float = STRENGTH) -> tuple[f
 
 
 def choices_table(cases: Sequence[Case]) -> str:
-    """The rule as it is, then without each part and with other priors, the worst first."""
+    """The rule as it is, then without each part and with other penalties, the worst first."""
     others = [row(f"without {part}", without(cases, part)) for part in part_names()]
     others += [
-        row(f"{factor:g} times the weight on the prior", cases, factor * STRENGTH)
-        for factor in (0.2, 5.0)
+        row(f"{factor:g} times the penalty", cases, factor * STRENGTH)
+        for factor in (0.1, 0.3, 3.0, 10.0)
     ]
     lines = [line for _, line in sorted(others, reverse=True)]
     head = ["| rule | AUC | log loss | told |", "| --- | ---: | ---: | ---: |"]

@@ -10,7 +10,7 @@ verdict is held against how the full run ended. Beside it, what a person has wit
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,15 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.decisions.examples import Example, examples_of
 from benchmarks.decisions.fitting import calibrated, weights_of
 from benchmarks.decisions.sources import NAMES, knowing_none, long_runs, short_runs
+from benchmarks.longruns import store
 from hf_ftrisk.policy.parts.parts import part_names
+from hf_ftrisk.policy.parts.rule import PartsRule
+from hf_ftrisk.reference import table
 from hf_ftrisk.verdict import Verdict
 
 BUDGETS = (0.02, 0.05, 0.1)
 # Depths that rules are fitted at: shallower probes are judged by the same rule.
-FITTED_AT = (0.05, 0.1)
+FITTED_AT = (0.02, 0.05, 0.1)
 # Below every part and signal: trees tell it from them.
 _ABSENT = -100.0
 _BEGIN, _END = "<!-- decisions: begin -->", "<!-- decisions: end -->"
@@ -43,27 +46,52 @@ class Judged:
     boosted: float
 
 
-def judged(shards: Path) -> dict[float, list[Judged]]:
-    """Budget -> every example of a long run at that depth, judged."""
+def seen(shards: Path) -> tuple[dict[float, list[Example]], list[Example]]:
+    """Budget -> every example of a long run at that depth; and what rules are fitted on."""
     at = {depth: examples_of(list(long_runs(depth, shards)), knowing_none) for depth in BUDGETS}
     short = examples_of(list(short_runs()), knowing_none)
-    fitted = [*short, *(example for depth in FITTED_AT for example in at[depth])]
+    return at, [*short, *(example for depth in FITTED_AT for example in at[depth])]
+
+
+def judged(
+    at: Mapping[float, Sequence[Example]],
+    fitted: Sequence[Example],
+    alone: Collection[str] = (),
+) -> dict[float, list[Judged]]:
+    """Budget -> examples, judged by rules that know no run of their data set.
+
+    Args:
+        at: budget -> examples of long runs.
+        fitted: what rules are fitted on.
+        alone: runs that no rule may know, and that alone are judged; empty: all are judged.
+    """
+    known = [example for example in fitted if example.run_id not in alone]
     by_budget: dict[float, list[Judged]] = {depth: [] for depth in BUDGETS}
     for dataset in sorted({example.dataset for example in at[BUDGETS[0]]}):
-        others = [example for example in fitted if example.dataset != dataset]
+        others = [example for example in known if example.dataset != dataset]
         rule, trees = calibrated(others), _boosted(others)
         for depth in BUDGETS:
-            for example in at[depth]:
-                if example.dataset != dataset:
-                    continue
-                prob = rule.prob_good(example.parts)
-                verdict = Verdict.UNDECIDED
-                if prob < rule.no_go(0.05):
-                    verdict = Verdict.NO_GO
-                elif prob >= rule.go:
-                    verdict = Verdict.GO
-                by_budget[depth].append(Judged(example, prob, verdict, trees(example)))
+            by_budget[depth] += [
+                _judged(example, rule, trees)
+                for example in at[depth]
+                if example.dataset == dataset and (not alone or example.run_id in alone)
+            ]
     return by_budget
+
+
+def _judged(example: Example, rule: PartsRule, trees: Callable[[Example], float]) -> Judged:
+    prob = rule.prob_good(example.parts)
+    verdict = Verdict.UNDECIDED
+    if prob < rule.no_go(0.05):
+        verdict = Verdict.NO_GO
+    elif prob >= rule.go:
+        verdict = Verdict.GO
+    return Judged(example, prob, verdict, trees(example))
+
+
+def recorded_last() -> frozenset[str]:
+    """Runs of the packed file that was written last: no choice before it saw one of them."""
+    return frozenset(run.run_id for run in table.read_runs(store.packed_files()[-1]))
 
 
 def _boosted(examples: Sequence[Example]) -> Callable[[Example], float]:
@@ -90,8 +118,9 @@ def _share(part: int, whole: int) -> str:
 def summary(by_budget: dict[float, list[Judged]]) -> list[str]:
     """Lines of the table over budgets."""
     lines = [
-        "| budget | runs x goals | decided | wrong NO_GO, of good | wrong GO, of GOs | AUC |",
-        "|---|---|---|---|---|---|",
+        "| budget | runs x goals | decided | settings alike | wrong NO_GO, of good "
+        "| wrong GO, of GOs | AUC |",
+        "|---|---|---|---|---|---|---|",
     ]
     for budget, rows in by_budget.items():
         good = [row for row in rows if row.example.good]
@@ -101,10 +130,20 @@ def summary(by_budget: dict[float, list[Judged]]) -> list[str]:
         poor = [row for row in go if not row.example.good]
         lines.append(
             f"| {budget:.0%} | {len(rows)} | {_share(len(decided), len(rows))} | "
-            f"{_share(len(no_go), len(good))} | {_share(len(poor), len(go))} | "
+            f"{_by_setting(rows):.0%} | {_share(len(no_go), len(good))} | "
+            f"{_share(len(poor), len(go))} | "
             f"{_auc(rows, lambda row: row.prob):.3f} |"
         )
     return lines
+
+
+def _by_setting(rows: Sequence[Judged]) -> float:
+    """Share decided where settings weigh alike, however many seeds and goals they have."""
+    shares: dict[str, list[bool]] = {}
+    for row in rows:
+        decided = row.verdict is not Verdict.UNDECIDED
+        shares.setdefault(row.example.setting, []).append(decided)
+    return float(np.mean([np.mean(of_setting) for of_setting in shares.values()]))
 
 
 def by_kind(rows: Sequence[Judged]) -> list[str]:
@@ -162,9 +201,16 @@ def _auc(rows: Sequence[Judged], score: Callable[[Judged], float]) -> float:
     return float(roc_auc_score([row.example.good for row in rows], [score(row) for row in rows]))
 
 
-def page(by_budget: dict[float, list[Judged]]) -> str:
-    """The tables as Markdown."""
+def page(by_budget: dict[float, list[Judged]], last: dict[float, list[Judged]]) -> str:
+    """The tables as Markdown.
+
+    Args:
+        by_budget: all runs.
+        last: those recorded last, judged by rules that know none of them.
+    """
     rows = by_budget[0.05]
+    n_last = len({row.example.run_id for row in last[0.05]})
+    n_settings = len({row.example.setting for row in last[0.05]})
     runs = len({row.example.run_id for row in rows})
     sets = len({row.example.dataset for row in rows})
     return "\n".join(
@@ -179,6 +225,11 @@ def page(by_budget: dict[float, list[Judged]]) -> str:
             "",
             *summary(by_budget),
             "",
+            f"The {n_last} runs that were recorded last ({n_settings} settings) alone, by a rule "
+            "that was fitted without any of them:",
+            "",
+            *summary(last),
+            "",
             "What tells good from poor at 5 %:",
             "",
             *beside(rows),
@@ -191,7 +242,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--shards", type=Path, default=_NO_SHARDS, help="shards not packed yet")
     parser.add_argument("--write", type=Path, help="page whose table is replaced")
     options = parser.parse_args(arguments)
-    text = page(judged(options.shards))
+    at, fitted = seen(options.shards)
+    text = page(judged(at, fitted), judged(at, fitted, recorded_last()))
     print(text)
     if options.write:
         old = options.write.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """What the stopping rule saves and what it costs, on runs it was not calibrated on.
 
-    python -m benchmarks.stopping scores --write      # packaged scores of the reference runs
+    python -m benchmarks.stopping scores --write      # packaged scores of all sources
     python -m benchmarks.stopping tables --write docs/evidence/policy.md
 
 Kept: good runs that no look stopped. Stopped: poor runs that some look did. Saved: steps not run,
@@ -15,16 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.all_sources import held_out_table, write_scores
 from benchmarks.bad_start import bad_start_table
 from benchmarks.far_below import far_below_table
 from benchmarks.forecasting.held_out import held_out_forecaster
-from benchmarks.other_people import outside_table
-from benchmarks.other_tasks import (
-    held_out_table,
-    threshold_table,
-    variant_table,
-    write_scores,
-)
+from benchmarks.other_tasks import threshold_table, variant_table
 from benchmarks.run_tables import Run, bert_seeds
 from benchmarks.watched import Judged, Watched, share_of, stopped_at, watch, write_table
 from hf_ftrisk.forecast.forecaster import Forecaster
@@ -171,7 +166,6 @@ TABLES = {
     "splits": split_table,
     "variants": variant_table,
     "held-out": held_out_table,
-    "outside": outside_table,
     "bad-start": bad_start_table,
     "far-below": far_below_table,
 }

@@ -37,6 +37,7 @@ class Watched:
         name: distinguishes the runs of a group.
         judged: how the goal was set: ``"baseline"``, or the share of good runs that reach it.
         far_below: whether it began far below its baseline: packaged runs do not judge it.
+        table: where it comes from, where that matters.
     """
 
     group: str
@@ -48,6 +49,7 @@ class Watched:
     name: str = ""
     judged: str = "baseline"
     far_below: bool = False
+    table: str = ""
 
     @property
     def relative(self) -> np.ndarray:

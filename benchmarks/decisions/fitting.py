@@ -9,34 +9,25 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import rel_entr
+from scipy.special import expit
+from scipy.stats import binom
 
 from benchmarks.decisions.cases import Case
 from hf_ftrisk.policy.parts.parts import part_names
 from hf_ftrisk.policy.parts.rule import PartsRule
 
-# What a unit of a part is taken to be worth before any pair is seen, in log odds: each part alone,
-# at its worst, makes a good outcome unlikely.
-PRIOR = {
-    "signal": 2.0,
-    "reach": 1.0,
-    "rows": 1.0,
-    "movement": 1.0,
-    "simulated": 0.5,
-    "heat": 3.0,
-    "learning": 3.0,
-    "separation": 1.0,
-    "progress": 1.0,
-    "stability": 6.0,
-    "forecast": 0.5,
-}
 # Runs of real length count more than the short ones of the reference library.
 LONG, LONG_WEIGHT = 500, 4.0
-# Weight of the prior, as a share of all pairs' weight.
-STRENGTH = 0.1
+# Weights, in log odds for a unit of the part, that the penalty draws toward: 0 but for what is rare
+# among the recordings. A rate at which a single step wrecks the model is known to make a poor run.
+PRIOR = {"heat": 3.0, "stability": 6.0}
+# Ridge penalty on the weight of a standard deviation of a part; the pairs' weights sum to 1.
+STRENGTH = 0.01
 GO_RATE = 0.1
 # Confidence of the bound on the share of GOs that end poor.
-_CONFIDENCE = 0.8
+_CONFIDENCE = 0.9
+# Wrong settings that the search for a threshold can bear from its start on.
+_SPARE = 2
 
 
 def weights_of(examples: Sequence[Case]) -> np.ndarray:
@@ -61,23 +52,11 @@ def fit(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRule:
     x = np.where(np.isnan(columns), means, columns)
     y = np.array([float(e.good) for e in examples])
     w = weights_of(examples)
-    prior = np.array([PRIOR[name] for name in names])
-
-    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
-        margins = values[0] + x @ values[1:]
-        probs = 1.0 / (1.0 + np.exp(-margins))
-        losses = np.logaddexp(0.0, -margins) * y + np.logaddexp(0.0, margins) * (1.0 - y)
-        slope = w * (probs - y)
-        away = values[1:] - prior
-        gradient = np.concatenate([[slope.sum()], slope @ x + strength * away])
-        return float(w @ losses + 0.5 * strength * away @ away), gradient
-
-    start = np.concatenate([[0.0], prior])
-    bounds = [(None, None)] + [(0.0, None)] * len(names)
-    solution = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    prior = np.array([PRIOR.get(name, 0.0) for name in names])
+    intercept, weights = _fit_weights(x, y, w, prior, strength)
     return PartsRule(
-        intercept=float(solution[0]),
-        weights=dict(zip(names, solution[1:].tolist(), strict=True)),
+        intercept=intercept,
+        weights=dict(zip(names, weights.tolist(), strict=True)),
         missing=dict(zip(names, means.tolist(), strict=True)),
         sound=dict(zip(names, _weighted(x[y > 0], w[y > 0]).tolist(), strict=True)),
         good=(),
@@ -87,6 +66,36 @@ def fit(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRule:
         runs=len({e.run_id for e in examples}),
         data_sets=len({e.dataset for e in examples}),
     )
+
+
+def _fit_weights(
+    x: np.ndarray, y: np.ndarray, w: np.ndarray, prior: np.ndarray, strength: float
+) -> tuple[float, np.ndarray]:
+    """Intercept and (n_parts,) weights, none below 0, of a penalized logistic regression.
+
+    Args:
+        x: (n, n_parts) parts.
+        y: (n,) 1 where the goal was met, else 0.
+        w: (n,) weights that sum to 1.
+        prior: (n_parts,) weights that the penalty draws toward.
+        strength: of the penalty on weights of standardized parts.
+    """
+    spread = np.sqrt(w @ (x - w @ x) ** 2)
+    scale = np.where(spread > 0.0, spread, 1.0)
+    z = x / scale
+
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        margins = values[0] + z @ values[1:]
+        losses = np.logaddexp(0.0, -margins) * y + np.logaddexp(0.0, margins) * (1.0 - y)
+        slope = w * (expit(margins) - y)
+        away = values[1:] - prior * scale
+        gradient = np.concatenate([[slope.sum()], slope @ z + strength * away])
+        return float(w @ losses + 0.5 * strength * away @ away), gradient
+
+    bounds = [(None, None)] + [(0.0, None)] * x.shape[1]
+    start = np.concatenate([[0.0], prior * scale])
+    solution = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    return float(solution[0]), solution[1:] / scale
 
 
 def _weighted(x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -115,10 +124,12 @@ def go_threshold(
 ) -> float:
     """The lowest P(good) from which on an upper bound of the share that ends poor is below `rate`.
 
-    Goals and seeds of one setting stand or fall together, so settings are counted, each with the
-    share of its pairs that were called GO and not met. The bound on the mean of such shares is
-    Hoeffding's (1963). Thresholds are tried from the highest on, and the first that fails ends the
-    search (fixed-sequence testing: Angelopoulos et al. 2021, learn then test). 2 where none holds.
+    Goals and seeds of one setting stand or fall together, so one pair of each setting is drawn
+    among those that were called GO, and the drawn ones' share is bounded by the binomial
+    distribution. Thresholds are tried downward from the one where so many settings are called that
+    `_SPARE` wrong ones are still within the bound, so that a single one at the top does not end the
+    search, and the first that fails ends it (fixed-sequence testing: Angelopoulos et al. 2021,
+    learn then test). 2 where none holds.
 
     Args:
         probs: (n,) P(good) of pairs of a run and a goal.
@@ -127,24 +138,28 @@ def go_threshold(
         rate: share of settings called GO that may be wrong, in (0, 1).
     """
     threshold = 2.0
-    called: Counter[str] = Counter()
-    wrong: Counter[str] = Counter()
-    least = math.ceil(math.log(1.0 - _CONFIDENCE) / math.log(1.0 - rate))
+    order = np.random.default_rng(0).permutation(len(probs))
+    drawn: dict[str, int] = {}
+    start = fewest_settings(rate)
     for index in np.argsort(-probs, kind="stable").tolist():
-        called[settings[index]] += 1
-        wrong[settings[index]] += not good[index]
-        if len(called) < least:
+        first = drawn.get(settings[index])
+        if first is None or order[index] < order[first]:
+            drawn[settings[index]] = index
+        if len(drawn) < start:
             continue
-        share = sum(wrong[name] / called[name] for name in called) / len(called)
-        if share >= rate or len(called) * _divergence(share, rate) < -math.log(1.0 - _CONFIDENCE):
+        wrong = sum(not good[chosen] for chosen in drawn.values())
+        if binom.cdf(wrong, len(drawn), rate) > 1.0 - _CONFIDENCE:
             break
         threshold = float(probs[index])
     return threshold
 
 
-def _divergence(p: float, q: float) -> float:
-    """Kullback-Leibler divergence of coins that fall on one side with chance p, q, in nats."""
-    return float(rel_entr(p, q) + rel_entr(1.0 - p, 1.0 - q))
+def fewest_settings(rate: float) -> int:
+    """Fewest settings of which `_SPARE` may be wrong, for a bound on their share below `rate`."""
+    count = _SPARE + 1
+    while binom.cdf(_SPARE, count, rate) > 1.0 - _CONFIDENCE:
+        count += 1
+    return count
 
 
 def calibrated(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRule:

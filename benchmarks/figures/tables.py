@@ -115,23 +115,35 @@ def _mark(rule: str) -> tuple[str, str, float]:
 
 
 def stopping(path: Path) -> Path:
-    """Good runs kept and poor ones stopped on runs of other people, row by row."""
-    with (EVIDENCE / "tables" / "outside.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["allowed"] == "0.05"]
+    """Good runs kept and poor ones stopped on sources held out, row by row."""
+    with (EVIDENCE / "tables" / "held-out.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if _is_shown(row)]
     figure = Figure(figsize=(8.6, 0.26 * len(rows) + 1.0), dpi=140, layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(rows):
         for cell, marker, color in ((row["kept"], "o", DARK), (row["stopped"], "X", WARM)):
             if cell != "-":
                 style = {"color": color, "mec": "black", "mew": 0.5, "ms": 6}
-                label = ("good runs kept" if marker == "o" else "poor runs stopped") * (not place)
-                axes.plot([float(cell.rstrip("%"))], [place], marker, label=label or None, **style)
-    names = [f"{r['runs']}, {r['judged by']} ({r['good']} good, {r['poor']} poor)" for r in rows]
+                axes.plot([float(cell.rstrip("%"))], [place], marker, **style)
+    names = [f"{r['runs']}, {r['metric']}, {_GOALS[r['judged by']]}" for r in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.axvline(95.0, color="0.35", lw=1.0, ls=":", label="allowed: 95 % kept")
+    for label, marker, color in (("good runs kept", "o", DARK), ("poor runs stopped", "X", WARM)):
+        axes.plot([], [], marker, color=color, mec="black", mew=0.5, ms=6, label=label)
     axes.set_xlabel("%")
-    return write_figure(finish(axes, "Runs of other people, allowed 5 %").figure, path)
+    return write_figure(finish(axes, "Sources held out, allowed 5 %").figure, path)
 
 
-FIGURES = {"trust": trust, "finishing": finishing, "stopping-others": stopping}
+_GOALS = {
+    "trivial baseline": "trivial baseline",
+    "target, by 0": "target just met",
+    "target, by 0.1": "target met or missed by 0.1",
+}
+
+
+def _is_shown(row: dict[str, str]) -> bool:
+    return row["allowed"] == "0.05" and row["judged by"] in _GOALS and row["runs"] != "all sources"
+
+
+FIGURES = {"trust": trust, "finishing": finishing, "stopping-sources": stopping}

@@ -18,7 +18,7 @@ from benchmarks.decisions.examples import Example, examples_of
 from benchmarks.decisions.fitting import calibrated
 from benchmarks.decisions.sources import knowing_none, long_runs, short_runs
 from benchmarks.decisions.watching import read_looks, stops_by_parts
-from benchmarks.forecasting.held_out import held_out_forecaster
+from benchmarks.forecasting.held_out import fold_of, held_out_forecaster
 from benchmarks.preflight_decisions import FITTED_AT
 from benchmarks.run_tables import Run, recordings
 from benchmarks.spending.candidates import OWN, Candidate, candidate
@@ -89,7 +89,7 @@ def _watched(run: Run, number: int, examples: Sequence[Example]) -> list[Candida
     goals = [(example.target, example.goal) for example in examples]
     forecaster = held_out_forecaster("recordings", run.group)
     return [
-        candidate(OWN, run.group, number, run, example.goal, one)
+        candidate(OWN, run.group, fold_of(f"own {run.group}"), number, run, example.goal, one)
         for example, one in zip(examples, watch(run, forecaster, goals), strict=True)
     ]
 

@@ -31,6 +31,7 @@ class Candidate:
     Args:
         kind: `OWN` or `PUBLIC`.
         source: what is held out together.
+        fold: fold of the source: forecasts and thresholds know none of its runs.
         number: of the run within its source.
         pool: what competes: runs of one source judged by one kind of goal.
         goal: what the run is judged by.
@@ -43,6 +44,7 @@ class Candidate:
 
     kind: str
     source: str
+    fold: str
     number: int
     pool: str
     goal: Goal
@@ -72,7 +74,7 @@ def candidates() -> tuple[Candidate, ...]:
             goals = pool_goals(run, runs)
             watched = watch(run, forecaster, goals)
             all_candidates += [
-                candidate(kind, source, number, run, goal, one)
+                candidate(kind, source, fold, number, run, goal, one)
                 for (_, goal), one in zip(goals, watched, strict=True)
             ]
     return tuple(all_candidates)
@@ -96,7 +98,7 @@ def pool_goals(run: Run, runs: Sequence[Run]) -> list[tuple[str, Goal]]:
 
 
 def candidate(
-    kind: str, source: str, number: int, run: Run, goal: Goal, watched: Watched
+    kind: str, source: str, fold: str, number: int, run: Run, goal: Goal, watched: Watched
 ) -> Candidate:
     """A watched run with its evaluations."""
     sign = 1.0 if goal.greater_is_better else -1.0
@@ -111,6 +113,7 @@ def candidate(
     return Candidate(
         kind=kind,
         source=source,
+        fold=fold,
         number=number,
         pool=f"{source} {length} {run.goal.metric} {watched.judged}",
         goal=goal,

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 
 import numpy as np
 
-from benchmarks.other_tasks import FAMILIES, calibrating, packaged_scores, watch_reference
-from benchmarks.spending.candidates import OWN, Candidate
+from benchmarks.all_sources import threshold_without
+from benchmarks.spending.candidates import Candidate
 from benchmarks.watched import stopped_at, stopped_by_packaged
 from hf_ftrisk.policy.calibration import conformal_threshold
-from hf_ftrisk.policy.packaged import family, pooled_threshold
+from hf_ftrisk.policy.packaged import family
 
 Stops = list[float | None]
 Method = Callable[[Sequence[Candidate]], Stops]
@@ -47,22 +46,10 @@ def _packaged_stop(candidate: Candidate, rate: float) -> float | None:
 def packaged_threshold(candidate: Candidate, rate: float) -> float | None:
     """Score below which a candidate is stopped; None where the rule isn't used for its goal."""
     goal = candidate.goal
-    if goal.kind == "real" or (goal.kind == "loss" and goal.target is not None):
+    if goal.kind == "real":
         return None
-    # Data sets of other people are among none of the packaged runs.
-    without = candidate.source if candidate.kind == OWN else ""
-    return _threshold(FAMILIES[family(goal.kind)], goal.target is not None, rate, without)
-
-
-@cache
-def _threshold(metric: str, target: bool, rate: float, without: str) -> float | None:
-    runs = [run for run in watch_reference(metric) if run.group != without]
-    alike = [run for run in runs if (run.judged != "baseline") == target]
-    if not calibrating(alike):
-        return None
-    scores = packaged_scores(alike)
-    caution = scores.caution(rate)
-    return pooled_threshold(scores.scores, rate / caution) if caution else None
+    targets = goal.target is not None
+    return threshold_without(family(goal.kind), candidate.fold, targets, rate)
 
 
 def with_history(rate: float) -> Method:

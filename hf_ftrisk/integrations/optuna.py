@@ -19,8 +19,8 @@ class RiskPruner(BasePruner):
     `false_stop_rate`, over all its reports, however many there are: no quantile of the other
     trials, no warm-up steps to choose. Until one trial is complete nothing is pruned but trials
     that report NaN, so a search with this pruner always has a best trial unless all diverge. For
-    metrics whose packaged calibration knows no threshold, such as losses, it prunes diverged trials
-    alone. It composes: ``PatientPruner(RiskPruner(...), patience=2)``.
+    metrics without a packaged calibration, such as rewards, it prunes diverged trials alone. It
+    composes: ``PatientPruner(RiskPruner(...), patience=2)``.
 
     Args:
         metric: name of what is reported, such as ``"eval_accuracy"``: it tells range and kind.

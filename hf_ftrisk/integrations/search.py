@@ -23,8 +23,8 @@ class TrialJudge:
     `false_stop_rate`, over all its looks, as for any run (docs/evidence/policy.md): by the rule
     that was measured on packaged runs of other tasks, since the trials of a search are all of
     different settings. A trial that would reach the target at its present pace goes on anyway.
-    Where that rule knows no threshold, as for losses with a target, nothing is ended but trials
-    whose metric is no longer a number.
+    Where that rule knows no threshold, as for scores of no known range (BLEU, rewards), nothing is
+    ended but trials whose metric is no longer a number.
 
     Args:
         goal: metric and direction.

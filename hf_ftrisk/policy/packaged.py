@@ -1,12 +1,12 @@
-"""The rule where there is no history: calibrated on the packaged runs of other tasks.
+"""The rule where there is no history: calibrated on completed runs of other tasks.
 
 Runs of other tasks are not exchangeable with a new one, so no theorem bounds the false stops. The
-rate is measured instead: each data set's good runs against the threshold that the *other* data sets
-give, every run forecast without its own data set. The rule is used only where that measured rate
-is within the allowed one, and for the kinds of goals for which the threshold has also held on runs
-of other people. Runs judged by the trivial baseline and by targets set higher are calibrated apart:
-how far a run will get is harder to say than whether it learns at all. The threshold is set for half
-of the allowed rate, or less where that is measured to stop too many.
+rate is measured instead: each source's good runs (a data set, a family of repositories) against the
+threshold that the *other* sources give, every run forecast without its own source. The rule is used
+only where that measured rate is within the allowed one. Runs judged by the trivial baseline and by
+targets that they just met are calibrated apart: how far a run will get is harder to say than
+whether it learns at all. The threshold is set for half of the allowed rate, or less where that is
+measured to stop too many.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ SCORES_FILE = Path(__file__).parent.parent / "reference" / "stopping.json"
 # The threshold is set for the allowed rate divided by the first of these that keeps the measured
 # rate within it.
 CAUTIONS = (2.0, 3.0, 4.0, 5.0, 6.0, 9.0)
-# Fewer data sets than this say nothing about one more.
-MIN_DATA_SETS = 8
+# Fewer sources than this say nothing about one more.
+MIN_SOURCES = 8
 FEW_RUNS = 3
 
 
 @dataclass(frozen=True)
 class ReferenceScores:
-    """Scores of good packaged runs.
+    """Scores of good runs of other tasks.
 
     Args:
         scores: (n,) `calibration.score_of`, one for each goal the run was judged by and met.
-        groups: (n,) data set of each.
-        judged: (n,) kind of the goal: the trivial baseline, or how many good runs reach the target.
-        runs: number of packaged runs behind them.
+        groups: (n,) source of each: a data set, a family of repositories.
+        judged: (n,) kind of the goal: the trivial baseline, or by how much the target was met.
+        runs: number of runs behind them.
     """
 
     scores: tuple[float, ...]
@@ -55,8 +55,8 @@ class ReferenceScores:
     runs: int
 
     @property
-    def n_data_sets(self) -> int:
-        """Number of data sets."""
+    def n_sources(self) -> int:
+        """Number of sources."""
         return len(set(self.groups))
 
     def of(self, goal: Goal) -> ReferenceScores:
@@ -81,11 +81,11 @@ class ReferenceScores:
         return None  # no threshold, one of 0 that nothing falls below, or too many good runs below
 
     def held_out_rate(self, level: float) -> float:
-        """Share of good runs below the threshold that the other data sets give, data sets in turn.
+        """Share of good runs below the threshold that the other sources give, sources in turn.
 
-        The mean over data sets, so that a data set with many runs does not speak for the others,
-        and of the kind of goal with the largest: a hard target is what people set. Data sets with
-        fewer than `FEW_RUNS` good runs, whose rate can only be far off, count together as one.
+        The mean over sources, so that a source with many runs does not speak for the others, and
+        of the kind of goal with the largest: a hard target is what people set. Sources with fewer
+        than `FEW_RUNS` good runs, whose rate can only be far off, count together as one.
 
         Args:
             level: share of the others' good runs that the threshold is set for.
@@ -137,19 +137,18 @@ def reference_rule(
 ) -> StoppingRule | None:
     """The rule calibrated on packaged runs, None where those do not support one.
 
-    They support one for rates and correlations, and for losses judged by their trivial baseline,
-    with at least `MIN_DATA_SETS` data sets, where the measured share of good runs stopped on data
-    sets left out is within the allowed one. Not for losses with a target: the threshold held on the
-    packaged data sets, but not on the longer runs of other people (docs/evidence/policy.md).
+    They support one for rates, correlations and losses with at least `MIN_SOURCES` sources, where
+    the measured share of good runs stopped on sources left out is within the allowed one; for
+    metrics of no known range there are too few.
     """
-    if goal.kind == "real" or (goal.kind == "loss" and goal.target is not None):
+    if goal.kind == "real":
         return None
     packaged = reference_scores(family(goal.kind))
     if packaged is None:
         return None
     reference = packaged.of(goal)
     caution = reference.caution(false_stop_rate)
-    if reference.n_data_sets < MIN_DATA_SETS or caution is None:
+    if reference.n_sources < MIN_SOURCES or caution is None:
         return None
     measured = reference.held_out_rate(false_stop_rate / caution)
     return StoppingRule(
@@ -158,8 +157,8 @@ def reference_rule(
         false_stop_rate=false_stop_rate,
         scores=reference.scores,
         caution=caution,
-        source=f"{reference.runs} packaged runs of {reference.n_data_sets} other data sets, not of "
-        f"this task; on data sets left out at most {measured:.1%} of good runs fell below it",
+        source=f"{reference.runs} completed runs of {reference.n_sources} other sources, not of "
+        f"this task; on sources left out at most {measured:.1%} of good runs fell below it",
     )
 
 
@@ -172,7 +171,7 @@ def default_rule(
     """The rule calibrated on the history, or else on packaged runs of other tasks.
 
     With enough good runs of the same task in the history the guarantee is exact. Without them the
-    packaged runs are used where their false stops, measured on data sets left out, stay within
+    packaged runs are used where their false stops, measured on sources left out, stay within
     the allowed rate (`reference_rule`); the rule's `source` says so. Where the untrained model's
     signals are known, the first fifth of the run is judged by them as well. They were forecast
     without a history, and so is the new run for this: a few known runs, all of them poor, would

@@ -2,33 +2,58 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
-from benchmarks.decisions.fitting import go_threshold
+from benchmarks.decisions.fitting import fewest_settings, go_threshold
 from benchmarks.decisions.watching import LookCase, calibrated_looks, read_looks, write_looks
 from benchmarks.fit_preflight import fitted
 from hf_ftrisk.policy.parts.parts import Parts
 from hf_ftrisk.policy.parts.rule import preflight_rule, watch_rule
 
-PROBS = np.linspace(0.99, 0.5, 50)
-RUNS = [f"run {number}" for number in range(50)]
+PROBS = np.linspace(0.99, 0.2, 80)
+RUNS = [f"run {number}" for number in range(80)]
 
 
-def test_go_begins_where_enough_runs_ended_well():
-    good = np.arange(50) < 40
-    # 40 of 41 good: the upper bound of the share of poor ones is below a tenth.
-    assert PROBS[45] < go_threshold(PROBS, good, RUNS) <= PROBS[39]
+def test_go_begins_where_enough_settings_ended_well():
+    good = np.arange(80) < 60
+    # 60 of 62 good: a share of poor ones of a tenth would show so few with a chance below 0.1.
+    assert PROBS[63] < go_threshold(PROBS, good, RUNS) <= PROBS[59]
 
 
-def test_goals_of_one_run_count_once():
-    everything = np.full(50, True)
+def test_goals_of_one_setting_count_once():
+    everything = np.full(80, True)
     assert go_threshold(PROBS, everything, RUNS) == PROBS[-1]
-    # The same pairs, of 10 runs: too few for any bound below a tenth.
-    assert go_threshold(PROBS, everything, [f"run {n % 10}" for n in range(50)]) == 2.0
+    # The same pairs, of 40 settings: too few for two wrong ones to be within the bound.
+    assert go_threshold(PROBS, everything, [f"run {n % 40}" for n in range(80)]) == 2.0
 
 
-def test_a_poor_run_at_the_top_ends_the_search():
-    good = np.arange(50) != 0
+def test_a_poor_run_at_the_top_does_not_end_the_search():
+    good = (np.arange(80) != 0) & (np.arange(80) < 60)
+    assert PROBS[63] < go_threshold(PROBS, good, RUNS) <= PROBS[59]
+
+
+def test_three_poor_runs_at_the_top_end_the_search():
+    good = np.arange(80) > 2
     assert go_threshold(PROBS, good, RUNS) == 2.0
+
+
+def test_the_search_begins_where_two_wrong_settings_are_within_the_bound():
+    fewest = fewest_settings(0.1)
+    assert binom.cdf(2, fewest, 0.1) <= 0.1 < binom.cdf(2, fewest - 1, 0.1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bound_holds_in_simulation(seed):
+    """Where P(good) is what it says, too many GOs are wrong in at most a tenth of the fits."""
+    rng = np.random.default_rng(seed)
+    failed = []
+    for _ in range(100):
+        probs = rng.uniform(0.5, 1.0, 400)
+        settings = [f"setting {n // 3}" for n in range(400)]
+        threshold = go_threshold(probs, rng.uniform(size=400) < probs, settings)
+        # Wrong GOs to be expected of new pairs: the mean of 1 - p above the threshold.
+        failed.append(threshold <= 1.0 and (1.0 - threshold) / 2.0 > 0.1)
+    assert np.mean(failed) <= 0.1 + 0.05
 
 
 @pytest.mark.slow

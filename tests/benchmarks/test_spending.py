@@ -24,7 +24,9 @@ def run(*values: float, source: str = "a", prob: float = 0.5, level: float = 0.8
         last=np.array(values[:-1]),
     )
     goal = Goal("accuracy", target=level)
-    return Candidate(OWN, source, 0, source, goal, watched, at, np.array(values), level, 0.5)
+    return Candidate(
+        OWN, source, "a fold", 0, source, goal, watched, at, np.array(values), level, 0.5
+    )
 
 
 def test_patience_ends_a_run_after_so_many_evaluations_without_a_better_value():

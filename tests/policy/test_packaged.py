@@ -27,9 +27,9 @@ def scores(*by_data_set, judged: str = "50%") -> ReferenceScores:
     )
 
 
-def alike(n_data_sets: int, runs: int = 20) -> ReferenceScores:
+def alike(n_sources: int, runs: int = 20) -> ReferenceScores:
     """Data sets whose good runs have one law of scores."""
-    drawn = np.random.default_rng(0).uniform(size=(n_data_sets, runs))
+    drawn = np.random.default_rng(0).uniform(size=(n_sources, runs))
     return scores(*drawn.tolist())
 
 
@@ -115,7 +115,7 @@ def test_without_history_a_rule_rests_on_packaged_runs_and_says_so(package):
     package(alike(12))
     rule = default_rule(GOAL, Forecaster.default(), None, 0.1)
     assert rule.can_stop
-    assert "240 packaged runs of 12 other data sets, not of this task" in rule.source
+    assert "240 completed runs of 12 other sources, not of this task" in rule.source
     assert "% of good runs fell below" in rule.source
 
 
@@ -147,9 +147,9 @@ def test_where_packaged_runs_do_not_support_it_no_rule_rests_on_them(package, kn
     assert "9 more" in rule.cannot_stop(record(0.5))
 
 
-def test_a_loss_with_a_target_stops_by_history_alone(package):
+def test_a_metric_of_no_known_range_stops_by_history_alone(package):
     assert reference_rule(Goal("loss"), Forecaster.default(), 0.1) is not None
-    assert reference_rule(Goal("loss", target=1.0), Forecaster.default(), 0.1) is None
+    assert reference_rule(Goal("reward", target=1.0), Forecaster.default(), 0.1) is None
 
 
 def test_nothing_is_stopped_earlier_than_the_packaged_runs_were_looked_at(package):

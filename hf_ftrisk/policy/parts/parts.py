@@ -27,6 +27,8 @@ from hf_ftrisk.signals.ordering import ORDERING
 # there to the best possible one stands for it.
 _MIN_SKILL = 0.05
 _MIN_FALL = 0.1
+# Skill that stands for none: an order of magnitude below the one that is asked for at least.
+_SMALLEST_SKILL = 0.005
 # Standard errors from which on a language model is taken to use its inputs.
 _USED = 3.0
 # log10 of the share of the trivial loss that a step may change it by without a stir.
@@ -268,7 +270,7 @@ def _reach(probe: RunRecord, goal: Goal, asked: float | None) -> float | None:
 
 
 def _log_odds(share: float) -> float:
-    share = _cut(share, 0.02, 0.995)
+    share = _cut(share, _SMALLEST_SKILL, 0.995)
     return math.log(share / (1.0 - share))
 
 

@@ -40,6 +40,8 @@ _WRONG = {
     "rows": math.log10(64),
     "reach": 0.0,
 }
+# Skill that nobody can have where labels do not depend on the representation.
+_WITHOUT_SIGNAL = ("reach", "simulated")
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,13 @@ def decisive_part(parts: Parts, rule: PartsRule) -> str:
     """The part that speaks against the run most.
 
     Among those that are wrong by themselves, the one that takes most from the log odds of a sound
-    run; where none is, the one of all that does.
+    run; where none is, the one of all that does. Where labels do not depend on the representation,
+    that is why a probe reaches nothing, and what its skill takes counts for the signal.
     """
     lost, wrong = rule.deficits(parts), wrong_parts(parts)
+    if "signal" in wrong:
+        lost["signal"] += sum(max(lost[name], 0.0) for name in _WITHOUT_SIGNAL)
+        wrong = [name for name in wrong if name not in _WITHOUT_SIGNAL]
     if wrong:
         return max(wrong, key=lambda name: (lost[name], -list(_WRONG).index(name)))
     # A target that the probe reaches is not out of reach, however far others' probes went.

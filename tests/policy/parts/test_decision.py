@@ -9,7 +9,7 @@ import pytest
 from hf_ftrisk import Goal
 from hf_ftrisk.policy.parts.decision import decide
 from hf_ftrisk.policy.parts.parts import Parts, part_names
-from hf_ftrisk.policy.parts.rule import PartsRule, decisive_part
+from hf_ftrisk.policy.parts.rule import PartsRule, decisive_part, preflight_rule
 from hf_ftrisk.verdict import Verdict
 from tests.policy.parts.test_parts import GOAL, probe
 
@@ -144,6 +144,27 @@ def test_each_part_decides_where_it_alone_is_low(name):
         "forecast": -4.0,
     }[name]  # fmt: skip
     assert decisive_part(replace(SOUND, **{name: lowest}), RULE) == name
+
+
+SHUFFLED = {"signal": 0.0, "reach": -2.35, "simulated": -2.35, "separation": 0.0, "forecast": 0.5}
+TINY = {"movement": -3.5, "simulated": -0.5, "separation": 0.0, "learning": 0.0, "forecast": -2.0}
+HUGE = {"heat": -1.5, "stability": -1.6, "learning": -0.2, "separation": 0.0, "forecast": -1.4}
+BEYOND = {"reach": -3.0, "simulated": -3.0, "forecast": -3.5}
+
+
+@pytest.mark.parametrize(
+    ("low", "names"),
+    [
+        (SHUFFLED, {"signal"}),
+        (TINY, {"movement"}),
+        (HUGE, {"heat", "stability"}),
+        (BEYOND, {"reach"}),
+        (SHUFFLED | TINY, {"signal", "movement"}),
+    ],
+    ids=["shuffled labels", "rate tiny", "rate huge", "target out of reach", "shuffled and tiny"],
+)
+def test_the_packaged_rule_names_the_fault(low, names):
+    assert decisive_part(replace(SOUND, **low), preflight_rule()) in names
 
 
 def test_a_part_that_looks_better_never_lowers_the_chance():

@@ -53,7 +53,10 @@ def test_a_goal_without_a_target_asks_for_a_little():
 def test_what_a_head_reaches_within_the_schedule_is_held_against_what_is_asked():
     # Half of the way from 0.5 to 1, as much as the goal asks for; then next to nothing of it.
     assert parts([0.7] * 3, simulated_score=0.75).simulated == pytest.approx(0.0)
-    assert parts([0.7] * 3, simulated_score=0.5).simulated == pytest.approx(-3.892, abs=1e-3)
+    assert parts([0.7] * 3, simulated_score=0.5).simulated == -4.0
+    # Nothing is far from even the little that a goal without a target asks for.
+    bare = parts([0.7] * 3, goal=Goal("eval_accuracy"), simulated_score=0.5)
+    assert bare.simulated == pytest.approx(-2.349, abs=1e-3)
     assert parts([0.7] * 3).simulated is None
 
 
