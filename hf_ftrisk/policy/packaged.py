@@ -12,7 +12,8 @@ measured to stop too many.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import compress
@@ -24,7 +25,6 @@ from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import MetricKind
-from hf_ftrisk.policy.calibration import conformal_threshold
 from hf_ftrisk.policy.parts.rule import watch_rule
 from hf_ftrisk.policy.rule import StoppingRule
 from hf_ftrisk.record import RunRecord
@@ -36,6 +36,7 @@ CAUTIONS = (2.0, 3.0, 4.0, 5.0, 6.0, 9.0)
 # Fewer sources than this say nothing about one more.
 MIN_SOURCES = 8
 FEW_RUNS = 3
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -90,15 +91,18 @@ class ReferenceScores:
         Args:
             level: share of the others' good runs that the threshold is set for.
         """
-        scores, groups, judged = (np.array(x) for x in (self.scores, self.groups, self.judged))
+        scores, judged = np.array(self.scores), np.array(self.judged)
+        of_group = np.unique(self.groups, return_inverse=True)[1]
+        members = [of_group == number for number in range(self.n_sources)]
         below = np.zeros(scores.size, dtype=bool)
-        for group in set(self.groups):
-            threshold = pooled_threshold(scores[groups != group].tolist(), level)
+        for member in members:
+            threshold = pooled_threshold(scores[~member], level)
             if threshold is not None:
-                below[groups == group] = scores[groups == group] < threshold
+                below[member] = scores[member] < threshold
         rates = []
         for kind in set(self.judged):
-            by_group = [below[(judged == kind) & (groups == group)] for group in set(self.groups)]
+            of_kind = judged == kind
+            by_group = [below[of_kind & member] for member in members]
             large = [flags for flags in by_group if flags.size >= FEW_RUNS]
             small = [flags for flags in by_group if 0 < flags.size < FEW_RUNS]
             pooled = [*large, np.concatenate(small)] if small else large
@@ -111,9 +115,14 @@ def family(kind: MetricKind | None) -> str:
     return "loss" if kind == "loss" else "score"
 
 
-def pooled_threshold(scores: tuple[float, ...] | list[float], level: float) -> float | None:
-    """Threshold that a share `level` of good runs falls below, each run counted on its own."""
-    return conformal_threshold(scores, [str(i) for i in range(len(scores))], level)
+def pooled_threshold(scores: Sequence[float] | np.ndarray, level: float) -> float | None:
+    """Threshold that a share `level` of good runs falls below, each run counted on its own.
+
+    The floor(level (n + 1))-th smallest of n scores (`conformal_threshold`); None where that is 0.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    place = math.floor((level + _ROUNDING) * (values.size + 1))
+    return float(np.partition(values, place - 1)[place - 1]) if place else None
 
 
 @cache
