@@ -70,9 +70,14 @@ def test_it_composes_with_the_patient_pruner() -> None:
     assert states(study)[0] == "COMPLETE"
 
 
-def test_losses_are_pruned_only_when_they_diverge() -> None:
-    pruner = RiskPruner("eval_loss", STEPS)
-    assert states(searched([0.1, 0.45, math.nan], pruner, "minimize")) == [
+def test_a_loss_that_cannot_reach_the_best_is_pruned() -> None:
+    study = searched([0.1, 0.45, math.nan, 0.1], RiskPruner("eval_loss", STEPS), "minimize")
+    assert states(study) == ["COMPLETE", "PRUNED", "PRUNED", "COMPLETE"]
+
+
+def test_rewards_are_pruned_only_when_they_diverge() -> None:
+    pruner = RiskPruner("eval_reward", STEPS)
+    assert states(searched([0.9, 0.55, math.nan], pruner)) == [
         "COMPLETE",
         "COMPLETE",
         "PRUNED",

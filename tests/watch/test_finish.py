@@ -155,7 +155,7 @@ def test_annealing_squeezes_the_schedule_into_a_tenth_of_the_steps(tmp_path: Pat
             seen.append(self.optimizer.param_groups[0]["lr"])
             return super().training_step(*args, **given)
 
-    callback = watcher(finish="anneal")
+    callback = watcher(finish="anneal", tolerance=0.1)
     flat = FLAT | {"lr_scheduler_type": "constant"}
     trainer = bert_trainer(tmp_path, kind=Watched, save_strategy="steps", save_steps=60, **flat)
     callback.attach(trainer)
@@ -203,7 +203,7 @@ def test_a_fault_of_the_finishing_ends_the_watching_and_not_the_run(
         raise RuntimeError("put in by the test")
 
     monkeypatch.setattr(Finisher if name == "look" else Ending, name, broken)
-    callback = watcher(finish="anneal")
+    callback = watcher(finish="anneal", tolerance=0.1)
     trainer = bert_trainer(tmp_path, **FLAT)
     callback.attach(trainer)
     trainer.train()
