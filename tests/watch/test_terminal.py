@@ -13,9 +13,11 @@ from tests.terminals import drawn, screen, written
 SCRIPT = """
 import sys
 from pathlib import Path
+from hf_ftrisk.goal import Goal
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from tests.watch.tiny import bert_trainer
-callback = FineTuneRiskCallback("eval_loss<=0.1")
+# A number of no known range: without completed runs of the task nothing ends it.
+callback = FineTuneRiskCallback(Goal("eval_loss", 0.1, greater_is_better=False, kind="real"))
 bert_trainer(Path(sys.argv[1]), callbacks=[callback], disable_tqdm=False).train()
 """
 
