@@ -247,8 +247,8 @@ def run_name(run: Run) -> str:
 def threshold_table() -> str:
     """The packaged thresholds in use: which goals they judge, and what was measured of them."""
     lines = [
-        "| goals | allowed | good runs behind it | data sets | threshold set for "
-        "| threshold of scores | good runs below it on data sets left out |",
+        "| goals | allowed | good runs behind it | sources | threshold set for "
+        "| threshold of scores | good runs below it on sources left out |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, goal in USED_FOR.items():
