@@ -162,7 +162,6 @@ def held_out(
     runs: Sequence[Watched],
     rate: float,
     *,
-    until: float = 1.0,
     judged: str = "",
     variant: tuple[Score, Threshold] = (eased, half_rate),
     new: Sequence[Watched] | None = None,
@@ -174,7 +173,6 @@ def held_out(
     Args:
         runs: give the thresholds.
         rate: allowed share of good runs stopped.
-        until: share of the run after which nothing is looked at.
         judged: kind of goal that is counted; all of them if empty.
         variant: how a run is scored, and how scores make a threshold.
         new: the runs that are judged, `runs` themselves if None.
@@ -196,9 +194,7 @@ def held_out(
                     continue
                 kinds = ("", run.judged, TARGETS if targets else "")
                 if run.group == group and judged in kinds:
-                    results.append(
-                        (run.good, stopped_by_packaged(run, score(run), threshold, until))
-                    )
+                    results.append((run.good, stopped_by_packaged(run, score(run), threshold)))
         per_group.append(results)
     return per_group
 

@@ -90,29 +90,24 @@ def watch(run: Run, forecaster: Predictor, goals: Iterable[tuple[str, Goal]]) ->
     ]
 
 
-def stopped_at(
-    run: Watched, scores: np.ndarray, threshold: float | None, until: float = 1.0
-) -> float | None:
+def stopped_at(run: Watched, scores: np.ndarray, threshold: float | None) -> float | None:
     """Share of the run at its first look that would end it, None if none does.
 
     Args:
         run: the run.
         scores: (n_looks,) scores of its looks.
         threshold: score strictly below which a run predicted to be poor is stopped.
-        until: share of the run after which nothing is looked at.
     """
     if threshold is None:
         return None
-    poor = (scores < threshold) & (run.prob < POOR_PROBABILITY) & (run.progress <= until)
+    poor = (scores < threshold) & (run.prob < POOR_PROBABILITY)
     places = np.flatnonzero(poor)
     return float(run.progress[places[0]]) if places.size else None
 
 
-def stopped_by_packaged(
-    run: Watched, scores: np.ndarray, threshold: float | None, until: float = 1.0
-) -> float | None:
+def stopped_by_packaged(run: Watched, scores: np.ndarray, threshold: float | None) -> float | None:
     """`stopped_at` by the threshold of runs of other tasks."""
-    return None if run.far_below else stopped_at(run, scores, threshold, until)
+    return None if run.far_below else stopped_at(run, scores, threshold)
 
 
 def share_of(flags: Sequence[bool]) -> float:
