@@ -38,6 +38,8 @@ def record(
     minutes: float | None,
     settings: Sequence[LongSetting] | None = None,
     packed_in: Path = store.PACKED,
+    *,
+    probes: bool = True,
 ) -> int:
     """Record what is missing of this worker's part of a plan; returns the number of new runs.
 
@@ -47,6 +49,7 @@ def record(
         minutes: start no run after this time.
         settings: the plan; None: that of the long runs.
         packed_in: folder of the packed files.
+        probes: record what a pre-flight would have seen as well; more than half of the time.
     """
     import torch
 
@@ -62,7 +65,7 @@ def record(
             break
         if setting.run_id in packed or shard_file(shards, setting.run_id).exists():
             continue
-        runs = record_run(setting)
+        runs = record_run(setting, probes=probes)
         write_shard(runs, shards)
         count += 1
         print(_line(position, setting, runs), flush=True)

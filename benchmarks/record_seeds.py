@@ -6,7 +6,8 @@
 
 Run it from the repository root. Several workers share the plan with --worker 0/2, --worker 1/2.
 Runs that are in the shards or packed already are skipped. Packed runs lie apart from the long runs:
-they are neither shipped with the package nor fitted on.
+they are neither shipped with the package nor fitted on. They have no probes: the page replays the
+beginnings of the runs themselves.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     planned.add_argument("--write", type=Path, metavar="PAGE", help="put it into this page")
     options = parser.parse_args(arguments)
     if options.command == "record":
-        record(options.shards, options.worker, options.minutes, seed_plan(), PACKED)
+        record(options.shards, options.worker, options.minutes, seed_plan(), PACKED, probes=False)
     elif options.command == "pack":
         print(f"{store.pack(options.shards, PACKED)} runs packed")
     else:

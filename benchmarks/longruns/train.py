@@ -46,15 +46,15 @@ _JUMP_LOOKS = (0.01, 0.02, 0.025, 0.05, 0.1)
 _BITS = 13
 
 
-def record_run(setting: LongSetting) -> list[RecordedRun]:
-    """The run to its end, first, and its probes."""
+def record_run(setting: LongSetting, *, probes: bool = True) -> list[RecordedRun]:
+    """The run to its end, first, and its probes if they are asked for."""
     task = build(setting)
     with tempfile.TemporaryDirectory(prefix="reference-run-") as folder:
         started = time.process_time()
         static = _signals(bare_trainer(setting, task, folder))
         run, start = _full_run(setting, task, folder, static)
         records = [(run, None, None, time.process_time() - started)]
-        for kind, depth, rates, looks in _probes(setting):
+        for kind, depth, rates, looks in _probes(setting) if probes else ():
             started = time.process_time()
             probe = _probe(setting, task, folder, rates, looks, start)
             records.append((probe, kind, depth, time.process_time() - started))

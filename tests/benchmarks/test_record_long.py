@@ -300,7 +300,7 @@ def two_planned(monkeypatch, tmp_path):
     monkeypatch.setattr(record_long, "plan", lambda: settings)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "benchmarks.longruns.train.record_run", lambda setting: [recorded(setting.run_id)]
+        "benchmarks.longruns.train.record_run", lambda setting, probes: [recorded(setting.run_id)]
     )
     return settings
 
