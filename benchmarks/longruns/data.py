@@ -97,10 +97,19 @@ def _both(rows: Callable[[str], Iterable[Example]], n_labels: int) -> Examples:
     return Examples(tuple(rows("train")), tuple(rows("test")), n_labels)
 
 
+def _texts(dataset: str, part: str) -> list[str]:
+    """Texts of a classification data set whose label does not matter."""
+    source = data.classification(dataset)
+    return [text for text, _ in (source.train if part == "train" else source.test)]
+
+
 def _tokens(dataset: str) -> Examples:
-    """E2E: each word of a description -> the slot whose value it stands in, 0 for none."""
+    """Each word -> a class. E2E: the slot whose value it stands in; other texts: its capitals.
+
+    The model reads lower case alone, so capitals have to be told from meaning and place.
+    """
     if dataset != "e2e_nlg":
-        raise ValueError(f"only e2e_nlg can be tagged, got {dataset!r}")
+        return _capitals(dataset)
 
     def rows(part: str) -> Iterable[Example]:
         for prompt, response in _generated(dataset, part):
@@ -121,10 +130,36 @@ def _tags(words: list[str], meaning: dict[str, str]) -> tuple[int, ...]:
     return tuple(tags)
 
 
+def _capitals(dataset: str) -> Examples:
+    """A text -> of each of its words whether it has no capital (0), begins with one or has more."""
+
+    def rows(part: str) -> Iterable[Example]:
+        for text in _texts(dataset, part):
+            words = _WORDS.findall(text)
+            yield Example(" ".join(words), tuple(_capital(word) for word in words))
+
+    return _both(rows, 3)
+
+
+def _capital(word: str) -> int:
+    capitals = sum(letter.isupper() for letter in word)
+    return 0 if not capitals else 1 if capitals == 1 and word[0].isupper() else 2
+
+
+# What a response may hold that can be foretold from its prompt, in part.
+_HOLDS = {
+    "gsm8k": ("+", "-", "*", "/", "%"),
+    "gpteacher_codegen": ("def ", "import ", "for ", "if ", "class ", "return "),
+}
+
+
 def _multilabel(dataset: str) -> Examples:
-    """E2E: a description -> which slots it was written from (the name always is: left out)."""
+    """E2E: a description -> which slots it was written from (the name always is: left out).
+
+    Instruction sets: a prompt -> which operations or statements the response holds.
+    """
     if dataset != "e2e_nlg":
-        raise ValueError(f"only e2e_nlg has slots, got {dataset!r}")
+        return _contents(dataset)
 
     def rows(part: str) -> Iterable[Example]:
         for prompt, response in _generated(dataset, part):
@@ -134,29 +169,67 @@ def _multilabel(dataset: str) -> Examples:
     return _both(rows, len(SLOTS) - 1)
 
 
+def _contents(dataset: str) -> Examples:
+    """A prompt -> which of `_HOLDS` its response holds."""
+    parts = _HOLDS[dataset]
+
+    def rows(part: str) -> Iterable[Example]:
+        for prompt, response in _generated(dataset, part):
+            yield Example(prompt, tuple(float(text in response) for text in parts))
+
+    return _both(rows, len(parts))
+
+
 def _regression(dataset: str) -> Examples:
     """A text -> a number, standardized on the training part.
 
     E2E: how many slots a description was written from. Instruction sets: the logarithm of the
-    response's length, from the prompt.
+    response's length, from the prompt. Other texts: the share of words with a capital, which the
+    model does not see.
     """
-
-    def value(prompt: str, response: str) -> float:
-        return float(len(_meaning(prompt))) if dataset == "e2e_nlg" else math.log1p(len(response))
-
-    targets = [value(*row) for row in _generated(dataset, "train")]
+    numbers = {part: _numbers(dataset, part) for part in ("train", "test")}
+    targets = [value for _, value in numbers["train"]]
     mean, spread = statistics.fmean(targets), statistics.pstdev(targets)
 
     def rows(part: str) -> Iterable[Example]:
-        for prompt, response in _generated(dataset, part):
-            text = response if dataset == "e2e_nlg" else prompt
-            yield Example(text, (value(prompt, response) - mean) / spread)
+        return (Example(text, (value - mean) / spread) for text, value in numbers[part])
 
     return _both(rows, 1)
 
 
+def _numbers(dataset: str, part: str) -> list[tuple[str, float]]:
+    """Texts and their numbers, as they are."""
+    if dataset == "e2e_nlg":
+        generated = _generated(dataset, part)
+        return [(response, float(len(_meaning(prompt)))) for prompt, response in generated]
+    if dataset in data.INSTRUCTION_SETS:
+        generated = _generated(dataset, part)
+        return [(prompt, math.log1p(len(response))) for prompt, response in generated]
+    texts = [(text, _WORDS.findall(text)) for text in _texts(dataset, part)]
+    return [
+        (text, statistics.fmean(_capital(word) > 0 for word in words))
+        for text, words in texts
+        if words
+    ]
+
+
+def _halves(dataset: str) -> Examples:
+    """The first half of a text's words -> the second."""
+
+    def rows(part: str) -> Iterable[Example]:
+        for text in _texts(dataset, part):
+            words = text.split()
+            if len(words) >= 4:
+                middle = len(words) // 2
+                yield Example(" ".join(words[:middle]), " ".join(words[middle:]))
+
+    return _both(rows, 0)
+
+
 def _generation(dataset: str) -> Examples:
     """Prompt -> response; E2E backwards, from a description to its meaning, as ``e2e_parse``."""
+    if dataset not in (*data.INSTRUCTION_SETS, "e2e_parse", "wikitext2"):
+        return _halves(dataset)
     backwards = dataset == "e2e_parse"
     name = "e2e_nlg" if backwards else dataset
 

@@ -6,17 +6,19 @@ sequences; two of three are recipes as people use them, one of three fails in a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, zip_longest
 from typing import Any
 
+from benchmarks.longruns import kinds
+from benchmarks.longruns.recipes import POOR, SCHEDULES, at, choice
 from benchmarks.longruns.setting import LongSetting
 from benchmarks.recording.design import halton
 
 SEEDS_PER_CELL = 8
 N_SINGLES = 286  # 13 turns over the data sets
 N_OTHERS = 72
+N_KINDS = 112  # of tasks beyond the class of a text, once more: 8 turns
 
 # Tokens a row is cut at: short, for the sake of time.
 SINGLE_SETS = {
@@ -80,54 +82,11 @@ _LENGTHS = (
     (1500, 20),
 )
 _ROWS = (1000, 2000, 3000, 4000, 6000)
-_SCHEDULES = (
-    ("linear", 0.06),
-    ("linear", 0.1),
-    ("cosine", 0.1),
-    ("linear", 0.0),
-    ("constant_with_warmup", 0.06),
-    ("linear", 0.06),
-    ("cosine", 0.03),
-)
 # Of the first two turns: those that keep their number of steps.
 _LONGER = frozenset({0, 4, 8, 16, 24, 32, 40})
 # Those that keep their number of layers.
 _WHOLE = frozenset({10, 13})
 _SOUND_RATES = {"full": (1e-5, 3e-4), "lora": (1e-4, 2e-3)}
-
-
-def _at(low: float, high: float, u: float) -> float:
-    """A rate between `low` and `high`, even in its logarithm, with two digits."""
-    return float(f"{low * (high / low) ** u:.1e}")
-
-
-# What fails, as changes of a sound setting; `u` in [0, 1) picks within it.
-_POOR: tuple[tuple[str, Callable[[LongSetting, float], dict[str, Any]]], ...] = (
-    ("rate tiny", lambda s, u: _rate(3e-8, 1e-6, s, u)),
-    ("shuffled labels", lambda s, u: {"fault": "shuffled"}),
-    ("rate huge", lambda s, u: _rate(2e-3, 5e-2, s, u)),
-    ("few rows", lambda s, u: {"train_rows": (8, 16, 32)[int(3 * u)]}),
-    ("noise 60 %", lambda s, u: {"label_noise": 0.6}),
-    ("swapped column", lambda s, u: {"fault": "swapped_column"}),
-    (
-        "hot start",
-        lambda s, u: _rate(5e-4, 2e-3, s, u) | {"warmup": 0.0},
-    ),
-    ("bias only", lambda s, u: {"method": "bias_only"}),
-    ("label mapping", lambda s, u: {"fault": "mapping"}),
-    ("masked input", lambda s, u: {"fault": "mask"}),
-    ("noise 20 %", lambda s, u: {"label_noise": 0.2}),
-    ("frozen body", lambda s, u: {"method": "frozen_body"}),
-    ("other vocabulary", lambda s, u: {"fault": "vocabulary"}),
-    ("rate low", lambda s, u: _rate(1e-6, 5e-6, s, u)),
-    ("truncated", lambda s, u: {"fault": "truncated"}),
-)
-
-
-def _rate(low: float, high: float, setting: LongSetting, u: float) -> dict[str, Any]:
-    """A rate in a range for full fine-tuning; ten times as high with LoRA."""
-    factor = 10 if setting.method == "lora" else 1
-    return {"learning_rate": _at(factor * low, factor * high, u)}
 
 
 def single(index: int) -> LongSetting:
@@ -139,20 +98,20 @@ def single(index: int) -> LongSetting:
     poor = (place + turn) % 3 == 2
     method = "lora" if (place + turn // 3) % 4 == 3 else "full"
     pick = index + 16  # the first elements of Halton sequences of several bases move together
-    scheduler, warmup = _choice(_SCHEDULES, halton(pick, 11))
-    max_steps, evaluations = _choice(_LENGTHS, halton(pick, 3))
-    model = _choice(_MODELS, halton(pick, 7))
+    scheduler, warmup = choice(SCHEDULES, halton(pick, 11))
+    max_steps, evaluations = choice(_LENGTHS, halton(pick, 3))
+    model = choice(_MODELS, halton(pick, 7))
     # Breadth first, and short runs of few layers are the cheap ones.
     if turn < 2 and index not in _LONGER:
         max_steps, evaluations = _LENGTHS[0]
         model = _cheaper(model, index)
-    rows = _choice(_ROWS, halton(pick, 5))
+    rows = choice(_ROWS, halton(pick, 5))
     sound = LongSetting(
         dataset=dataset,
         kind="pair" if dataset in PAIR_SETS else "single",
         model=model,
         method=method,  # type: ignore[arg-type]
-        learning_rate=_at(*_SOUND_RATES[method], halton(pick, 2)),
+        learning_rate=at(*_SOUND_RATES[method], halton(pick, 2)),
         train_rows=min(rows, _ROW_LIMIT.get(dataset, rows)),
         scheduler=scheduler,
         warmup=warmup,
@@ -166,7 +125,7 @@ def single(index: int) -> LongSetting:
     if not poor:
         return sound
     n_poor = sum((i % len(sets) + i // len(sets)) % 3 == 2 for i in range(index))
-    recipe, changes = _POOR[n_poor % len(_POOR)]
+    recipe, changes = POOR[n_poor % len(POOR)]
     return replace(sound, recipe=recipe, **changes(sound, halton(n_poor, 2)))
 
 
@@ -177,10 +136,6 @@ def _cheaper(model: str, index: int) -> str:
     if index < 12:
         return model.replace("minilm-6", "minilm-3").replace("fresh-4", "fresh-3")
     return "minilm-2-fresh-2" if "fresh" in model else "minilm-2"
-
-
-def _choice(choices: tuple[Any, ...], u: float) -> Any:
-    return choices[int(u * len(choices))]
 
 
 def _cell(dataset: str, **changes: Any) -> LongSetting:
@@ -212,66 +167,17 @@ CELLS = (
 )
 
 
-# Tasks beyond the class of a text: data set, kind, model, tokens, rates.
-_OTHERS = (
-    ("e2e_nlg", "tokens", "minilm-2", 32, (3e-5, 5e-4)),
-    ("gsm8k", "regression", "minilm-3", 32, (2e-5, 3e-4)),
-    ("e2e_nlg", "causal_lm", "smollm2-4", 40, (2e-4, 3e-3)),
-    ("e2e_nlg", "multilabel", "minilm-2", 32, (3e-5, 3e-4)),
-    ("e2e_nlg", "seq2seq", "t5-scratch", 48, (3e-4, 5e-3)),
-    ("e2e_nlg", "regression", "minilm-2", 32, (2e-5, 3e-4)),
-    ("gsm8k", "causal_lm", "smollm2-4", 40, (2e-4, 3e-3)),
-    ("gpteacher_codegen", "regression", "minilm-2", 32, (2e-5, 3e-4)),
-    ("e2e_parse", "seq2seq", "t5-scratch", 48, (3e-4, 5e-3)),
-    ("gpteacher_codegen", "causal_lm", "smollm2-6", 40, (2e-4, 3e-3)),
-    ("wikitext2", "causal_lm", "smollm2-4", 40, (2e-4, 3e-3)),
-    ("mbpp", "causal_lm", "smollm2-30", 48, (2e-4, 2e-3)),
-)
-_OTHERS_POOR = ("shuffled labels", "rate tiny", "rate huge", "few rows", "swapped column")
-
-
-def other(index: int) -> LongSetting:
-    """Setting number `index` of the other tasks; the index is the seed as well."""
-    turn, place = divmod(index, len(_OTHERS))
-    dataset, kind, model, max_tokens, rates = _OTHERS[place]
-    pick = index + 16
-    scheduler, warmup = _choice(_SCHEDULES, halton(pick, 11))
-    deep = model == "smollm2-30"
-    rows = _choice(_ROWS[:4], halton(pick, 5))
-    sound = LongSetting(
-        dataset=dataset,
-        kind=kind,  # type: ignore[arg-type]
-        model=model,
-        method="lora" if kind == "causal_lm" else "full",
-        learning_rate=_at(*rates, halton(pick, 2)),
-        train_rows=min(
-            rows, {"mbpp": 474, "wikitext2": 1600, "gpteacher_codegen": 3600}.get(dataset, rows)
-        ),
-        scheduler=scheduler,
-        warmup=warmup,
-        max_steps=160 if deep else 500,
-        evaluations=20,
-        batch_size=2 if kind == "causal_lm" else 8,
-        eval_rows=32 if deep else 200,
-        max_tokens=max_tokens,
-        seed=index,
-    )
-    n_poor, poor = divmod(index + turn, 3)
-    if poor != 2:
-        return sound
-    recipe = _OTHERS_POOR[n_poor % len(_OTHERS_POOR)]
-    return replace(sound, recipe=recipe, **dict(_POOR)[recipe](sound, halton(n_poor, 2)))
-
-
 def plan() -> tuple[LongSetting, ...]:
     """All runs in the order in which they are recorded."""
     singles = [single(index) for index in range(N_SINGLES)]
-    others = [other(index) for index in range(N_OTHERS)]
+    others = [kinds.other(kinds.FIRST, index) for index in range(N_OTHERS)]
     repeats = [replace(cell, seed=seed) for cell in CELLS for seed in range(SEEDS_PER_CELL)]
     # A turn over the data sets, one over them and the other tasks; then all kinds by turns.
-    n_sets, n_kinds = len(SINGLE_SETS) + len(PAIR_SETS), len(_OTHERS)
+    n_sets, n_kinds = len(SINGLE_SETS) + len(PAIR_SETS), len(kinds.FIRST)
     second = zip_longest(singles[n_sets : 2 * n_sets], others[:n_kinds])
     more = singles[2 * n_sets :]
     rest = zip_longest(more[::3], more[1::3], repeats, more[2::3], others[n_kinds:])
     later = chain.from_iterable(chain(second, rest))
-    return (*singles[:n_sets], *(setting for setting in later if setting is not None))
+    more_kinds = [kinds.other(kinds.SECOND, index) for index in range(N_KINDS)]
+    planned = (setting for setting in later if setting is not None)
+    return (*singles[:n_sets], *planned, *more_kinds)

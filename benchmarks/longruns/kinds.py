@@ -1,0 +1,98 @@
+"""The plan of tasks beyond the class of a text: tagging, numbers, several labels, generation.
+
+Two of three are recipes as people use them, one of three fails in a way people meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.longruns.recipes import POOR, SCHEDULES, at, choice
+from benchmarks.longruns.setting import LongSetting
+from benchmarks.recording.design import halton
+
+# Data set, kind, model, tokens, rates. A language model of few layers begins far above the loss of
+# its tokens' frequencies; one of all thirty does not, and is slow.
+Tasks = tuple[tuple[str, str, str, int, tuple[float, float]], ...]
+FIRST: Tasks = (
+    ("e2e_nlg", "tokens", "minilm-2", 32, (3e-5, 5e-4)),
+    ("gsm8k", "regression", "minilm-3", 32, (2e-5, 3e-4)),
+    ("e2e_nlg", "causal_lm", "smollm2-4", 40, (2e-4, 3e-3)),
+    ("e2e_nlg", "multilabel", "minilm-2", 32, (3e-5, 3e-4)),
+    ("e2e_nlg", "seq2seq", "t5-scratch", 48, (3e-4, 5e-3)),
+    ("e2e_nlg", "regression", "minilm-2", 32, (2e-5, 3e-4)),
+    ("gsm8k", "causal_lm", "smollm2-4", 40, (2e-4, 3e-3)),
+    ("gpteacher_codegen", "regression", "minilm-2", 32, (2e-5, 3e-4)),
+    ("e2e_parse", "seq2seq", "t5-scratch", 48, (3e-4, 5e-3)),
+    ("gpteacher_codegen", "causal_lm", "smollm2-6", 40, (2e-4, 3e-3)),
+    ("wikitext2", "causal_lm", "smollm2-4", 40, (2e-4, 3e-3)),
+    ("mbpp", "causal_lm", "smollm2-30", 48, (2e-4, 2e-3)),
+)
+SECOND: Tasks = (
+    ("ag_news", "tokens", "minilm-2", 24, (3e-5, 5e-4)),
+    ("gsm8k", "multilabel", "minilm-2", 32, (3e-5, 5e-4)),
+    ("ag_news", "regression", "minilm-2", 24, (2e-5, 3e-4)),
+    ("ag_news", "seq2seq", "t5-scratch", 32, (3e-4, 5e-3)),
+    ("vader_tweets", "tokens", "minilm-3", 24, (3e-5, 5e-4)),
+    ("gpteacher_codegen", "multilabel", "minilm-2", 32, (3e-5, 5e-4)),
+    ("vader_tweets", "regression", "minilm-2", 24, (2e-5, 3e-4)),
+    ("vader_tweets", "causal_lm", "smollm2-4", 32, (2e-4, 3e-3)),
+    ("bbc_news", "tokens", "minilm-2", 32, (3e-5, 5e-4)),
+    ("snips", "causal_lm", "smollm2-30", 24, (1e-4, 1e-3)),
+    ("bbc_news", "regression", "minilm-3", 32, (2e-5, 3e-4)),
+    ("gsm8k", "seq2seq", "t5-scratch", 40, (3e-4, 5e-3)),
+    ("sms_spam", "tokens", "minilm-2", 24, (3e-5, 5e-4)),
+    ("e2e_nlg", "causal_lm", "smollm2-30", 32, (1e-4, 1e-3)),
+)
+_FAILS: dict[int, tuple[str, ...]] = {
+    len(FIRST): ("shuffled labels", "rate tiny", "rate huge", "few rows", "swapped column"),
+    len(SECOND): (
+        "shuffled labels",
+        "rate tiny",
+        "rate huge",
+        "few rows",
+        "swapped column",
+        "rate low",
+        "hot start",
+    ),
+}
+_ROWS = (1000, 2000, 3000, 4000)
+_ROW_LIMIT = {
+    "mbpp": 474,
+    "wikitext2": 1600,
+    "gpteacher_codegen": 3600,
+    "bbc_news": 1700,
+    "vader_tweets": 3000,
+}
+
+
+def other(tasks: Tasks, index: int) -> LongSetting:
+    """Setting number `index` of some tasks; the index is the seed as well."""
+    turn, place = divmod(index, len(tasks))
+    dataset, kind, model, max_tokens, rates = tasks[place]
+    pick = index + 16
+    scheduler, warmup = choice(SCHEDULES, halton(pick, 11))
+    deep = model == "smollm2-30"
+    rows = choice(_ROWS, halton(pick, 5))
+    sound = LongSetting(
+        dataset=dataset,
+        kind=kind,  # type: ignore[arg-type]
+        model=model,
+        method="lora" if kind == "causal_lm" else "full",
+        learning_rate=at(*rates, halton(pick, 2)),
+        train_rows=min(rows, _ROW_LIMIT.get(dataset, rows)),
+        scheduler=scheduler,
+        warmup=warmup,
+        max_steps=160 if deep else 500,
+        evaluations=20,
+        batch_size=2 if kind == "causal_lm" else 8,
+        eval_rows=32 if deep else 200,
+        max_tokens=max_tokens,
+        seed=index,
+    )
+    n_poor, poor = divmod(index + turn, 3)
+    if poor != 2:
+        return sound
+    fails = _FAILS[len(tasks)]
+    recipe = fails[n_poor % len(fails)]
+    return replace(sound, recipe=recipe, **dict(POOR)[recipe](sound, halton(n_poor, 2)))
