@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-
-import numpy as np
 
 from hf_ftrisk.goal.metric_names import (
     MetricKind,
@@ -236,76 +233,3 @@ def _kind_of(metric: str, target: float | None) -> MetricKind:
     if kind in ("rate", "correlation") and number and 2.0 <= float(target or 0.0) <= 100.0:
         return "percent"
     return kind
-
-
-def majority_rate(labels: Sequence[int] | np.ndarray) -> float:
-    """Accuracy of always predicting the most frequent label, in [0, 1].
-
-    Args:
-        labels: (n,) class indices; negative ones (-100, ignored) don't count.
-
-    Raises:
-        ValueError: no label left to count.
-    """
-    return float(_label_shares(labels).max())
-
-
-def label_entropy(labels: Sequence[int] | np.ndarray) -> float:
-    """Entropy of the label distribution in nats: the cross-entropy of the best constant predictor.
-
-    Args:
-        labels: (n,) class indices; negative ones (-100, ignored) don't count.
-
-    Raises:
-        ValueError: no label left to count.
-    """
-    shares = _label_shares(labels)
-    return float(-(shares * np.log(shares)).sum())
-
-
-def _label_shares(labels: Sequence[int] | np.ndarray) -> np.ndarray:
-    """(n_classes,) share of each label that occurs."""
-    counted = np.asarray(labels).reshape(-1)
-    counted = counted[counted >= 0]
-    if counted.size == 0:
-        raise ValueError("no label to count: labels are empty or all masked (negative)")
-    _, counts = np.unique(counted, return_counts=True)
-    return np.asarray(counts / counted.size)
-
-
-def trivial_baseline(
-    goal: Goal,
-    *,
-    labels: Sequence[int] | np.ndarray | None = None,
-    majority: float | None = None,
-    untrained: float | None = None,
-) -> float | None:
-    """Value of the goal's metric that a predictor without learning reaches.
-
-    For an accuracy it is the majority rate of `labels`; for ``eval_loss`` of a classifier the
-    label entropy (the best constant predictor's loss), but never worse than the untrained model's
-    own value; for correlations 0. Otherwise the untrained model's value, None if that is not
-    given.
-
-    Args:
-        goal: the goal whose metric is asked for.
-        labels: (n,) class indices of the evaluation set, when it is a classification.
-        majority: share of its most frequent class, in [0, 1], where only that is known.
-        untrained: the metric of the model before any step (zero-shot).
-    """
-    name = goal.metric.removeprefix("eval_")
-    candidates: list[float] = []
-    if metric_kind(name) == "correlation" or goal.kind == "correlation" or name.endswith("r2"):
-        candidates.append(0.0)
-    is_labeled = labels is not None and len(labels) > 0
-    if labels is not None and is_labeled:
-        majority = majority_rate(labels)
-    if majority is not None and name.endswith(("accuracy", "acc")):
-        candidates.append(goal.unit * majority)
-    if labels is not None and is_labeled and name == "loss":
-        candidates.append(label_entropy(labels))
-    if untrained is not None and math.isfinite(untrained) and (name == "loss" or not candidates):
-        candidates.append(untrained)
-    if not candidates:
-        return None
-    return max(candidates) if goal.greater_is_better else min(candidates)

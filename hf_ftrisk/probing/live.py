@@ -30,9 +30,9 @@ from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog, Usage
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.trainers.facts import (
-    class_labels,
     generates_text,
     goal_sets,
+    known_targets,
     planned_evaluations,
 )
 from hf_ftrisk.trainers.memory import peak_memory
@@ -290,7 +290,7 @@ class _Training(TrainerCallback):
             evaluations=evaluations if size is not None else 0,
             load_best=plan.load_best,
             selection=plan.selection,
-            labels=class_labels(parts[0], names) if len(parts) == 1 else None,
+            labels=known_targets(parts[0], names) if len(parts) == 1 else None,
             settings=plan.settings,
             task=plan.task,
             notes=(_NOTE,),

@@ -6,7 +6,7 @@ import copy
 import math
 import warnings
 from collections.abc import Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -192,6 +192,11 @@ def goal_sets(eval_dataset: Any, metric: str) -> Any:
     return fitting or eval_dataset
 
 
+# Tags are told from the tokens that a language model writes: of those there are more, most of them
+# rare.
+_MAX_TAGS, _PER_TAG = 1000, 20
+
+
 def class_labels(eval_dataset: Any, label_names: list[str]) -> np.ndarray | None:
     """(n,) class indices of an evaluation set that keeps them in a column, None otherwise.
 
@@ -202,6 +207,48 @@ def class_labels(eval_dataset: Any, label_names: list[str]) -> np.ndarray | None
         if values and all(isinstance(v, Integral) and not isinstance(v, bool) for v in values):
             return np.asarray(values)
     return None
+
+
+def known_targets(eval_dataset: Any, label_names: list[str]) -> np.ndarray | None:
+    """Targets of an evaluation set that keeps them in a column, where a constant can meet them.
+
+    Returns:
+        (n,) class indices of rows, or of all tokens of a tagger's rows; (n,) numbers;
+        (n, n_labels) zeros and ones, of rows with several labels. None where there is no such
+        column, or targets are texts.
+    """
+    classes = class_labels(eval_dataset, label_names)
+    if classes is not None:
+        return classes
+    for name in (*label_names, "label"):
+        values = _column(eval_dataset, name)
+        if values:
+            return _numbers(values) if np.ndim(values[0]) == 0 else _of_several(values)
+    return None
+
+
+def _numbers(values: list[Any]) -> np.ndarray | None:
+    """(n,) finite numbers, None where they are anything else."""
+    if not all(isinstance(value, Real) for value in values):
+        return None
+    numbers = np.asarray(values, dtype=np.float64)
+    return numbers if np.isfinite(numbers).all() else None
+
+
+def _of_several(values: list[Any]) -> np.ndarray | None:
+    """Labels of tokens (n,), or zeros and ones (n, n_labels) of rows with several labels."""
+    rows = [np.asarray(value) for value in values]
+    if any(row.ndim != 1 or row.dtype.kind not in "iuf" for row in rows):
+        return None
+    if all(row.dtype.kind == "f" for row in rows):
+        alike = len({row.size for row in rows}) == 1 and rows[0].size > 0
+        labels = np.stack(rows) if alike else np.zeros((0, 0))
+        return labels if labels.size and np.isin(labels, (0.0, 1.0)).all() else None
+    tags = np.concatenate(rows)
+    tags = tags[tags >= 0]
+    kinds = np.unique(tags).size
+    is_tagger = 0 < kinds <= min(_MAX_TAGS, tags.size / _PER_TAG) and tags.dtype.kind in "iu"
+    return tags if is_tagger else None
 
 
 def _column(dataset: Any, name: str) -> list[Any] | None:

@@ -13,8 +13,8 @@ from hf_ftrisk.goal import Goal, trivial_baseline
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.trainers.facts import (
-    class_labels,
     goal_sets,
+    known_targets,
     length_of,
     model_selection,
     planned_evaluations,
@@ -225,7 +225,7 @@ def _steps_per_epoch(args: Any, state: Any, loader: Any) -> float | None:
 
 
 def eval_labels(trainer: Any | None, sets: Any) -> np.ndarray | None:
-    """(n,) class labels of the goal's evaluation set, where it keeps them in a column.
+    """Targets of the goal's evaluation set, where it keeps them in a column (`known_targets`).
 
     Args:
         trainer: the Trainer, None if it is not known.
@@ -240,7 +240,7 @@ def eval_labels(trainer: Any | None, sets: Any) -> np.ndarray | None:
     size = length_of(data)
     if size is not None and size > _MAX_LABELS and isinstance(data, Dataset):
         data = data.select(range(0, size, -(-size // _MAX_LABELS)))
-    return class_labels(data, list(trainer.label_names or []))
+    return known_targets(data, list(trainer.label_names or []))
 
 
 def evaluations(args: Any, plan: RunRecord) -> int:

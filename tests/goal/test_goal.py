@@ -162,6 +162,13 @@ def test_the_majority_rate_and_label_entropy_leave_masked_labels_out():
         ("matthews_correlation", {}, 0.0),
         ("r2", {"untrained": -3.0}, 0.0),
         ("f1", {}, None),
+        ("mse", {"labels": [1.0, 3.0], "untrained": 0.5}, 1.0),
+        ("rmse", {"labels": [1.0, 3.0, 1.0, 3.0]}, 1.0),
+        ("mae", {"labels": [0.0, 0.0, 3.0]}, 1.0),
+        ("loss", {"labels": [1.0, 5.0], "untrained": 13.0}, 4.0),
+        ("accuracy", {"labels": [0.5, 1.5], "untrained": 0.2}, 0.2),
+        ("accuracy", {"labels": np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])}, 2 / 3),
+        ("loss", {"labels": np.array([[1.0, 0.0], [0.0, 0.0]])}, math.log(2) / 2),
     ],
 )
 def test_the_trivial_baseline_is_what_no_learning_reaches(metric, known, expected):

@@ -10,7 +10,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from hf_ftrisk.trainers.facts import class_labels, is_pretrained
+from hf_ftrisk.trainers.facts import class_labels, is_pretrained, known_targets
 from tests.watch.tiny import bert
 
 
@@ -61,6 +61,36 @@ def test_labels_are_read_from_a_list_of_rows():
 
 def test_real_targets_are_no_classes():
     assert class_labels([{"labels": 0.5}, {"labels": 1.5}], ["labels"]) is None
+
+
+def test_the_targets_of_a_regression_are_its_numbers():
+    assert list(known_targets([{"labels": 0.5}, {"labels": 2}], ["labels"])) == [0.5, 2.0]
+
+
+def test_the_targets_of_a_tagger_are_its_tags_without_what_is_masked():
+    data = Dataset.from_dict({"labels": [[-100, 0, 0, 1], [0, 0, -100]] * 10})
+    assert np.bincount(known_targets(data, ["labels"])).tolist() == [40, 10]
+
+
+def test_the_targets_of_rows_with_several_labels_are_a_matrix():
+    data = Dataset.from_dict({"labels": [[1.0, 0.0], [1.0, 1.0]]})
+    assert known_targets(data, ["labels"]).tolist() == [[1.0, 0.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [[number, number + 1] for number in range(100)],  # tokens of texts: most are rare
+        [["a"], ["b"]],
+        ["yes", "no"],
+        [[0.5, 0.2], [0.1, 0.9]],  # numbers, several for a row
+        [[1.0], [1.0, 0.0]],
+        [float("nan"), 1.0],
+        [[], []],
+    ],
+)
+def test_targets_that_no_constant_meets_are_not_read(labels):
+    assert known_targets([{"labels": value} for value in labels], ["labels"]) is None
 
 
 def test_a_data_set_that_computes_its_rows_is_not_read_for_labels():

@@ -156,7 +156,7 @@ FUNCTIONS: list[tuple[Any, str]] = [
     (session, "watch_report"),
     (plan, "task_name"),
     (plan, "scheduler_rates"),
-    (plan, "class_labels"),
+    (plan, "known_targets"),
     (report, "dynamics_signals"),
     (report, "_training_loss"),
     (StoppingRule, "from_runs"),
