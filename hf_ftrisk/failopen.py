@@ -23,22 +23,26 @@ class Guard(Protocol):
 
 
 def attempt(
-    work: Callable[[], T],
+    work: Callable[P, T],
     failed: Callable[[Exception], object],
-    *,
     passing: tuple[type[Exception], ...] = (),
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
 ) -> T | None:
     """What `work` returns; None where it failed.
 
     Ctrl-C and ``sys.exit`` are no faults and pass.
 
     Args:
-        work: what is done.
+        work: what is done, with `args` and `kwargs`.
         failed: is told the exception.
         passing: what the user must know, raised as it is: arguments that cannot work.
+        args: for `work`.
+        kwargs: for `work`.
     """
     try:
-        return work()
+        return work(*args, **kwargs)
     except passing:
         raise
     except Exception as error:  # noqa: BLE001 - the one broad handler, see above
@@ -58,5 +62,5 @@ def fault_of(
         passing: what the user must know, raised as it is: arguments that cannot work.
     """
     faults: list[Exception] = []
-    attempt(lambda: work(*args), faults.append, passing=passing)
+    attempt(work, faults.append, passing, *args)
     return faults[0] if faults else None

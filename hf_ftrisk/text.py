@@ -11,12 +11,14 @@ _JOINERS = "\u200c\u200d"
 
 def printable(text: object, limit: int = MAX_TEXT) -> str:
     """One line of `text`: white space folded, control and direction characters gone, cut short."""
-    characters = [
-        " " if character.isspace() else character
-        for character in str(text)[: 8 * limit]
-        if character.isspace() or _is_visible(character)
-    ]
-    line = " ".join("".join(characters).split())
+    shown = str(text)[: 8 * limit]
+    if not (shown.isascii() and shown.isprintable()):  # most are both, and need no sifting
+        shown = "".join(
+            " " if character.isspace() else character
+            for character in shown
+            if character.isspace() or _is_visible(character)
+        )
+    line = " ".join(shown.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "\u2026"
 
 

@@ -72,8 +72,9 @@ def logged(record: RunRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
         "grad_norm": record.grad_norm,
         "learning_rate": record.learning_rate,
     }[name]
-    was_nan = np.isin(record.train_step, record.nan_steps.get(name, ()))
-    is_logged = ~np.isnan(column) | was_nan
+    is_logged = ~np.isnan(column)
+    if name in record.nan_steps:
+        is_logged |= np.isin(record.train_step, record.nan_steps[name])
     return record.train_step[is_logged], column[is_logged]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from hf_ftrisk.diagnoses.advice import on_divergence
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record.columns import median
 from hf_ftrisk.verdict import Diagnosis
 
 # Ratio to the beginning -> share of the run that a loss may stay above it.
@@ -88,7 +89,7 @@ def _above_untrained(record: RunRecord, steps: np.ndarray, loss: np.ndarray) -> 
 def _since(steps: np.ndarray, loss: np.ndarray, level: float) -> float | None:
     """Step since which the smoothed loss has stayed above a level, None if it is not above now."""
     width = max(_WINDOW, int(loss.size * _WINDOW_SHARE))
-    if np.median(loss[-width:]) <= level:
+    if median(loss[-width:]) <= level:
         return None
     medians = np.median(np.lib.stride_tricks.sliding_window_view(loss, width), axis=1)
     below = np.flatnonzero(medians <= level)
@@ -99,7 +100,7 @@ def _since(steps: np.ndarray, loss: np.ndarray, level: float) -> float | None:
 def _noise(loss: np.ndarray) -> float:
     """Robust standard deviation of a single log of the loss's logarithm."""
     changes = np.abs(np.diff(np.log(np.maximum(loss[-_NOISE_LOGS:], 1e-12))))
-    return float(1.4826 * np.median(changes) / math.sqrt(2.0))
+    return 1.4826 * median(changes) / math.sqrt(2.0)
 
 
 def _diagnosis(

@@ -69,6 +69,8 @@ _MAGNITUDES = (
     "above_recent",
 )
 _PLAIN = ("evaluations", "level", "gap", "epochs", "steps")
+_MAGNITUDE_COLUMNS = np.array([_COLUMN[name] for name in _MAGNITUDES])
+_PLAIN_COLUMNS = np.array([_COLUMN[name] for name in _PLAIN])
 
 
 def family_of(scale: Scale) -> Family:
@@ -82,16 +84,20 @@ def size_terms(values: np.ndarray) -> np.ndarray:
     """Terms (n, n_terms) of the size from features (n, n_features)."""
     x = np.atleast_2d(values)
     log_left = np.log(1.0 - x[:, _COLUMN["progress"]] + 0.03)
-    terms = [log_left, np.log(x[:, _COLUMN["progress"]] + _SMALL)]
-    for name in _MAGNITUDES:
-        column = x[:, _COLUMN[name]]
-        is_known = np.isfinite(column)
-        terms += [np.where(is_known, np.log(np.abs(np.nan_to_num(column)) + _SMALL), 0.0), is_known]
-    for name in _PLAIN:
-        terms.append(np.nan_to_num(x[:, _COLUMN[name]]))
-    terms.append(np.abs(np.nan_to_num(x[:, _COLUMN["level"]])))
-    terms.append(log_left * terms[2])
-    return np.array(terms, dtype=np.float64).T
+    magnitudes = x[:, _MAGNITUDE_COLUMNS]
+    is_known = np.isfinite(magnitudes)
+    logs = np.where(is_known, np.log(np.abs(np.nan_to_num(magnitudes)) + _SMALL), 0.0)
+    plain = np.nan_to_num(x[:, _PLAIN_COLUMNS])
+    return np.column_stack(
+        [
+            log_left,
+            np.log(x[:, _COLUMN["progress"]] + _SMALL),
+            np.stack([logs, is_known], axis=2).reshape(len(x), -1),
+            plain,
+            np.abs(plain[:, _PLAIN.index("level")]),
+            log_left * logs[:, 0],
+        ]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +214,8 @@ def combined(known: np.ndarray, simulated: np.ndarray, shares: np.ndarray) -> np
     Its median is the sum of the shares (..., 2) of theirs; the rest is averaged in proportion.
     """
     parts = np.stack([known, simulated], axis=-2)
-    medians = np.median(parts, axis=-1, keepdims=True)
+    n = parts.shape[-1]
+    medians = parts[..., (n - 1) // 2 : n // 2 + 1].mean(axis=-1, keepdims=True)
     total = shares.sum(axis=-1, keepdims=True)
     # Where no change is expected the spread is the forest's.
     part = np.where(total > 0.0, shares / np.where(total > 0.0, total, 1.0), (1.0, 0.0))

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_ftrisk.record.columns import median
+
 LEVEL = 0.9
 # Levels of the central intervals that are calibrated; between them factors are interpolated.
 LEVELS = (0.5, 0.8, 0.9)
@@ -55,7 +57,7 @@ def conformal_quantile(
         raise ValueError(f"{values.size} scores need as many groups, got {len(names)}")
     sizes = Counter(names)
     order = np.argsort(values, kind="stable")
-    share = np.array([1.0 / ((len(sizes) + 1) * sizes[names[i]]) for i in order.tolist()])
+    share = 1.0 / ((len(sizes) + 1) * np.array([sizes[name] for name in names])[order])
     enough = np.flatnonzero(np.cumsum(share) >= level - _ROUNDING)
     return float(values[order[enough[0]]]) if enough.size else float("inf")
 
@@ -84,7 +86,7 @@ def inflate(samples: np.ndarray, factors: Sequence[float] | np.ndarray) -> np.nd
     ordered = np.sort(samples)
     n = ordered.size
     level = np.abs(2.0 * (np.arange(n) + 0.5) / n - 1.0)
-    middle = np.median(ordered)
+    middle = median(ordered)
     moved = (ordered - middle) * np.interp(level, LEVELS, factors)
     half = n // 2
     moved[half:] = np.maximum.accumulate(moved[half:])

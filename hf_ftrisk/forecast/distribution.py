@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -63,7 +64,7 @@ class Forecast:
         """Expected final value."""
         return float(self.samples.mean())
 
-    @property
+    @cached_property
     def std(self) -> float:
         """Standard deviation of the final value: the root of L(c) for this one run."""
         return float(self.samples.std())

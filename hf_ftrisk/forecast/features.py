@@ -23,7 +23,7 @@ from hf_ftrisk.forecast.static import (
 )
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.record.columns import finite_points
+from hf_ftrisk.record.columns import finite_points, median
 
 # Name -> range. The order is that of the model's columns.
 RANGES: dict[str, tuple[float, float]] = {
@@ -196,13 +196,13 @@ def _metric(at: np.ndarray, z: np.ndarray) -> dict[str, float]:
         features["trend"] = float(change[-1] / max(steps[-1], _TINY) * left)
         features["since_half"] = float(z[-1] - np.interp(done / 2, at, z))
         features["since_three_quarters"] = float(z[-1] - np.interp(0.75 * done, at, z))
-        features["above_recent"] = float(z[-1] - np.median(z[-_RECENT:]))
+        features["above_recent"] = float(z[-1]) - median(z[-_RECENT:])
         features["half_trend"] = _slope(at, z) * left
         features["doubling"] = _doubling(at, z)
         features["ties"] = float(np.mean(np.abs(change) < 1e-9))
     if n >= 3:
         features["change_before"] = float(z[-2] - z[-3])
-        features["roughness"] = float(np.median(np.abs(np.diff(z[-12:], 2))))
+        features["roughness"] = median(np.abs(np.diff(z[-12:], 2)))
     return features
 
 
@@ -223,7 +223,7 @@ def _losses(record: RunRecord, goal: Goal) -> dict[str, float]:
             features[name] = float(cut[-2].mean() - cut[-1].mean())
     if logs.size >= 4:
         features["train_doubling"] = -_doubling(steps / record.max_steps, _smooth(logs))
-        features["train_noise"] = float(np.median(np.abs(np.diff(logs))))
+        features["train_noise"] = median(np.abs(np.diff(logs)))
     trivial = record.baselines.get("eval_loss", math.nan)
     level = _log(trivial) if math.isfinite(trivial) else math.nan
     features["train_below_trivial"] = level - recent
@@ -285,8 +285,8 @@ def _run(record: RunRecord, at: np.ndarray) -> dict[str, float]:
     if norms.size:
         logs = _logs(norms)
         tail = max(1, logs.size // 5)
-        features["gradient_level"] = float(np.median(logs[-tail:]))
-        features["gradient_rise"] = features["gradient_level"] - float(np.median(logs[:tail]))
+        features["gradient_level"] = median(logs[-tail:])
+        features["gradient_rise"] = features["gradient_level"] - median(logs[:tail])
     return features
 
 

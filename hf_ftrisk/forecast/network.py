@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hf_ftrisk.record.columns import median
+
 NETWORK_FILE = Path(__file__).parent.parent / "reference" / "network.npz"
 # Levels of the quantiles that it gives; the median is the middle one.
 QUANTILES = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)
@@ -40,7 +42,7 @@ def trajectory(at: np.ndarray, z: np.ndarray, rate: float) -> np.ndarray:
     curve = np.interp(_GRID, at / max(float(at[-1]), _FIRST), z) - last
     latest = np.concatenate([np.full(max(_LATEST - z.size, 0), z[0]), z[-_LATEST:]]) - last
     size = float(np.ptp(z)) + _SMALL
-    rough = float(np.median(np.abs(np.diff(z[-12:], 2)))) if z.size >= 3 else size
+    rough = median(np.abs(np.diff(z[-12:], 2))) if z.size >= 3 else size
     knows_rate = bool(np.isfinite(rate))
     plan = [at[-1], np.log(z.size), np.log(rough + _SMALL), np.log(size), np.clip(last, -6.0, 6.0)]
     plan += [rate if knows_rate else 1.0 - at[-1], knows_rate]

@@ -72,13 +72,17 @@ class ReferenceScores:
 
     def caution(self, false_stop_rate: float) -> float | None:
         """What the allowed rate is divided by for the threshold; None: the scores support none."""
+        supported = self.supported(false_stop_rate)
+        return None if supported is None else supported[0]
+
+    def supported(self, false_stop_rate: float) -> tuple[float, float] | None:
+        """`caution`, and the `held_out_rate` that was measured with it."""
         for caution in CAUTIONS:
             level = false_stop_rate / caution
-            if (
-                pooled_threshold(self.scores, level)
-                and self.held_out_rate(level) <= false_stop_rate
-            ):
-                return caution
+            if pooled_threshold(self.scores, level):
+                measured = self.held_out_rate(level)
+                if measured <= false_stop_rate:
+                    return caution, measured
         return None  # no threshold, one of 0 that nothing falls below, or too many good runs below
 
     def held_out_rate(self, level: float) -> float:
@@ -102,11 +106,14 @@ class ReferenceScores:
         rates = []
         for kind in set(self.judged):
             of_kind = judged == kind
-            by_group = [below[of_kind & member] for member in members]
-            large = [flags for flags in by_group if flags.size >= FEW_RUNS]
-            small = [flags for flags in by_group if 0 < flags.size < FEW_RUNS]
-            pooled = [*large, np.concatenate(small)] if small else large
-            rates.append(float(np.mean([flags.mean() for flags in pooled])))
+            of_source = of_group[of_kind]
+            runs = np.bincount(of_source, minlength=len(members))
+            lost = np.bincount(of_source, below[of_kind], minlength=len(members))
+            large, small = runs >= FEW_RUNS, (runs > 0) & (runs < FEW_RUNS)
+            pooled = lost[large] / runs[large]
+            if small.any():
+                pooled = np.append(pooled, lost[small].sum() / runs[small].sum())
+            rates.append(float(pooled.mean()))
         return max(rates, default=0.0)
 
 
@@ -156,10 +163,10 @@ def reference_rule(
     if packaged is None:
         return None
     reference = packaged.of(goal)
-    caution = reference.caution(false_stop_rate)
-    if reference.n_sources < MIN_SOURCES or caution is None:
+    supported = reference.supported(false_stop_rate)
+    if reference.n_sources < MIN_SOURCES or supported is None:
         return None
-    measured = reference.held_out_rate(false_stop_rate / caution)
+    caution, measured = supported
     return StoppingRule(
         goal=goal,
         forecaster=forecaster,

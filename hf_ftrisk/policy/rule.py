@@ -96,7 +96,7 @@ class StoppingRule:
         if self.groups and len(self.groups) != len(self.scores):
             raise ValueError(f"{len(self.scores)} scores need as many groups: {len(self.groups)}")
         if not self.groups:
-            object.__setattr__(self, "groups", tuple(str(i) for i in range(len(self.scores))))
+            object.__setattr__(self, "groups", tuple(map(str, range(len(self.scores)))))
 
     @classmethod
     def from_runs(

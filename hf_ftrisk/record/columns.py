@@ -87,6 +87,15 @@ def finite_points(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np
     return steps[is_finite], values[is_finite]
 
 
+def median(values: np.ndarray) -> float:
+    """Median of finite values (n,), at least one: that of numpy, at a fraction of its cost."""
+    middle = values.size // 2
+    if values.size % 2:
+        return float(np.partition(values, middle)[middle])
+    parted = np.partition(values, (middle - 1, middle))
+    return float((parted[middle - 1] + parted[middle]) / 2.0)
+
+
 def check_length(name: str, values: np.ndarray, expected: int) -> None:
     """Refuse a column that is not (expected,)."""
     if values.shape != (expected,):

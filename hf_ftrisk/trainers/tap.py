@@ -64,7 +64,7 @@ class Tap(Protocol):
         """
 
 
-@dataclass
+@dataclass(slots=True)
 class _Waiting:
     """What was taken down of one step, still on the device."""
 
@@ -207,14 +207,13 @@ class StepTap:
 
     def before_optimizer(self, optimizer: Any) -> None:
         """The gradients of a step are complete, the optimizer has not stepped."""
-        rate = optimizer.param_groups[0]["lr"]
+        groups = optimizer.param_groups
+        rate = groups[0]["lr"]
         # A capturable optimizer keeps it on the device: reading it would wait.
         self._rate = float(rate) if isinstance(rate, int | float) else None
         # Optimizers that step inside the backward pass leave no gradient behind, and its norm is 0.
         self._unseen = not any(
-            parameter.grad is not None
-            for group in optimizer.param_groups
-            for parameter in group["params"]
+            parameter.grad is not None for group in groups for parameter in group["params"]
         )
 
     def end_step(self, step: int) -> None:

@@ -40,6 +40,7 @@ T = TypeVar("T")
 Decide = Callable[[Any, Any], LookDecision | None]
 
 _log = logging.getLogger(__name__)
+_PASSING = (WatchArgumentError,)
 
 
 class FineTuneRiskCallback(TrainerCallback):
@@ -189,8 +190,7 @@ class FineTuneRiskCallback(TrainerCallback):
 
     def _guard(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """What `work` returns; a fault of ours ends the watching and nothing else."""
-        passing = (WatchArgumentError,)
-        return attempt(lambda: work(*args, **kwargs), self._fail, passing=passing)
+        return attempt(work, self._fail, _PASSING, *args, **kwargs)
 
     def _fail(self, error: Exception) -> None:
         if self._fault is not None:
@@ -276,7 +276,8 @@ class FineTuneRiskCallback(TrainerCallback):
         if session is None:
             return
         # On every rank, also on one that has a fault: their rates have to agree.
-        self._guard(session.ending.cool, kwargs["optimizer"], state.global_step)
+        if session.ending.cool_down is not None:
+            self._guard(session.ending.cool, kwargs["optimizer"], state.global_step)
         if self._fault is None:
             self._guard(session.before_optimizer, kwargs["optimizer"])
 
@@ -289,7 +290,8 @@ class FineTuneRiskCallback(TrainerCallback):
             self._guard(session.end_step, state)
         if self._guard(session.checks, state.global_step):
             self._guard(self._look, session, session.look_at_step, state, control)
-        self._guard(session.end_cool_down, state, control)
+        if session.ending.cool_down is not None:
+            self._guard(session.end_cool_down, state, control)
         self._prune(args, state, control)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -300,7 +302,7 @@ class FineTuneRiskCallback(TrainerCallback):
         self._guard(session.take_logs, state, logs or {})
         if session.trainer is not None and "train_runtime" in (logs or {}):
             # The last log of a training: its trackers are closed when it ends.
-            self._guard(self._outputs.draw, session.trainer, self.report)
+            self._guard(self._outputs.draw, session.trainer, lambda: self.report)
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any

@@ -66,10 +66,14 @@ class Finisher:
         if record.progress < HINTS_FROM:
             return None
         goal, _ = record.goal_scale(self.goal)
-        finish, baseline = self._spent(record, goal), record.baseline(goal)
-        if finish is None or baseline is None or goal.is_better(finish.best, baseline):
-            return finish
-        return None
+        baseline, (_, values) = record.baseline(goal), evaluations(record, goal)
+        if not values.size:
+            return None
+        # Asked first: the rule costs more than everything else at a look.
+        best = float(values.max() if goal.greater_is_better else values.min())
+        if baseline is not None and not goal.is_better(best, baseline):
+            return None
+        return self._spent(record, goal)
 
     def _reached(self, record: RunRecord, forecast: Forecast) -> Finish | None:
         """The target holds now and the forecast keeps it."""

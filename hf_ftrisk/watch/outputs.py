@@ -100,10 +100,9 @@ class Outputs:
         title = "ftrisk: run stopped" if decided.stop else "ftrisk: this run cannot end well"
         _try_tracker(alert, trainer, title, decided.judged.paragraph())
 
-    def draw(self, trainer: Trainer, report: RiskReport | None) -> None:
-        """The figure of the run as it ends, to its trackers."""
-        if report is not None:
-            _try_tracker(send_figure, trainer, report)
+    def draw(self, trainer: Trainer, report: Callable[[], RiskReport | None]) -> None:
+        """The figure of the run as it ends, to its trackers; its report, where any is open."""
+        _try_tracker(_draw, trainer, report)
 
 
 def _try_tracker(work: Callable[..., None], *args: Any) -> None:
@@ -113,6 +112,12 @@ def _try_tracker(work: Callable[..., None], *args: Any) -> None:
         _log.warning(
             "[ftrisk] a tracker could not be written to: %s: %s", type(error).__name__, error
         )
+
+
+def _draw(trainer: Trainer, report: Callable[[], RiskReport | None]) -> None:
+    made = report() if any(True for _ in _open_trackers(trainer)) else None
+    if made is not None:
+        send_figure(trainer, made)
 
 
 def log_quietly(

@@ -297,7 +297,7 @@ class Watcher:
             ruling = Ruling(Verdict.UNDECIDED, ruling.reason, prob_good=look.prob_good)
         ruling = held_if_unsure(ruling, self.goal, values)
         ruling = held_without_value(ruling, self.goal, record)
-        risk = self._risk_so_far([*self._variances(), (step, forecast.std**2)])
+        risk = self._risk_so_far(step, forecast)
         poor = ruling.verdict is Verdict.NO_GO
         advice = (ruling.advice or self._advice(record)) if poor else None
         finish = None if poor or self.finisher is None else self.finisher.look(record, forecast)
@@ -385,11 +385,11 @@ class Watcher:
             if judged.forecast is not None and not judged.of_train_loss
         ]
 
-    def _risk_so_far(self, variances: Sequence[tuple[int, float]]) -> Risk | None:
+    def _risk_so_far(self, step: int, forecast: Forecast) -> Risk | None:
         elapsed = time.perf_counter() - self._began
         if self._risk is not None and self._risk_seconds > _RISK_SHARE * elapsed:
             return self._risk
-        return self._fit_risk(variances)
+        return self._fit_risk([*self._variances(), (step, forecast.std**2)])
 
     def _fit_risk(self, variances: Sequence[tuple[int, float]]) -> Risk | None:
         began = time.perf_counter()

@@ -130,7 +130,7 @@ OUTSIDE = {
     | {"_switch_off", "_prune", "close"},
     # What only a search, a Trainer that will fail as it saves, or a run that is to be finished
     # (tests/watch/test_finish.py) comes to.
-    "WatchSession": {"_search_has_result", "_tell_selection", "_finished"},
+    "WatchSession": {"_search_has_result", "_tell_selection", "_finished", "end_cool_down"},
 }
 CLASSES = [
     FineTuneRiskCallback,
@@ -189,6 +189,7 @@ KINDS = {
     "watcher.lasting_failure": "lost",
     "Trace._continue": "resumed",
     "FineTuneRiskCallback._report_fault": "with another fault",
+    "FineTuneRiskCallback._keep_report": "with another fault",
     "WatchSession._saves": "to be stopped",
     "WatchSession._is_optuna_trial": "to be stopped",
     "WatchSession._all_sets_evaluated": "unreported goal",

@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from hf_ftrisk.record.columns import median
+
 _RECENT = 40
 
 GAIN_FEATURES = (
@@ -83,10 +85,10 @@ def _gains(at: np.ndarray, best: np.ndarray) -> dict[str, float]:
 
 def _noise(at: np.ndarray, units: np.ndarray) -> dict[str, float]:
     n, progress = units.size, float(at[-1])
-    evaluations_left = max((1.0 - progress) / max(float(np.median(np.diff(at))), 1e-9), 0.0)
+    evaluations_left = max((1.0 - progress) / max(median(np.diff(at)), 1e-9), 0.0)
     noise = abs(float(units[-1] - units[-2]))
     if n > 3:
-        noise = float(np.median(np.abs(np.diff(units[-_RECENT:], 2)))) / 2.4
+        noise = median(np.abs(np.diff(units[-_RECENT:], 2))) / 2.4
     recent = float(units[-5:].mean())
     earlier = units[-10:-5] if n >= 10 else units[: max(n - 5, 1)]
     return {
