@@ -139,6 +139,9 @@ bench-record: $(VENV)/.test
 	$(BIN)/python -m benchmarks.record_long package
 	$(BIN)/python -m benchmarks.record_long table --write docs/evidence/reference-runs.md
 	$(BIN)/python -m benchmarks.probe_kinds --write docs/evidence/reference-runs.md
+	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m benchmarks.record_kinds record \
+		--shards recordings/kinds
+	$(BIN)/python -m benchmarks.record_kinds pack --shards recordings/kinds
 	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python -m benchmarks.record_seeds record \
 		--shards recordings/seeds
 	$(BIN)/python -m benchmarks.record_seeds pack --shards recordings/seeds

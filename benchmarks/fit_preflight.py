@@ -3,6 +3,7 @@
     python -m benchmarks.fit_preflight signals [--shards recordings]  # what older records lack
     python -m benchmarks.fit_preflight orderings [--shards recordings]
     python -m benchmarks.fit_preflight cases [--shards recordings]
+    python -m benchmarks.fit_preflight other_cases [--shards recordings]  # of other tasks
     python -m benchmarks.fit_preflight fit
 
 Run it from the repository root. Pairs are read from benchmarks/recordings and, with --shards, from
@@ -17,9 +18,9 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks.decisions.cases import read_cases, write_cases
+from benchmarks.decisions.cases import OTHER_CASES_FILE, read_cases, write_cases
 from benchmarks.decisions.examples import examples_of
-from benchmarks.decisions.fitting import calibrated
+from benchmarks.decisions.fitting import OTHERS_PRIOR, calibrated
 from benchmarks.decisions.sources import (
     keep_orderings,
     keep_signals,
@@ -27,11 +28,12 @@ from benchmarks.decisions.sources import (
     known_orderings,
     known_signals,
     long_runs,
+    other_runs,
     short_key,
     short_runs,
 )
 from benchmarks.longruns import store
-from hf_ftrisk.policy.parts.rule import PREFLIGHT_FILE, PartsRule
+from hf_ftrisk.policy.parts.rule import OTHERS_FILE, PREFLIGHT_FILE, PartsRule
 from hf_ftrisk.reference import load_reference
 from hf_ftrisk.signals.ordering import ORDERING
 
@@ -46,16 +48,31 @@ def cases(shards: Path) -> None:
     write_cases(examples_of(runs, knowing_none))
 
 
+def other_cases(shards: Path) -> None:
+    """The same of other tasks."""
+    runs = [run for depth in DEPTHS for run in other_runs(depth, shards)]
+    write_cases(examples_of(runs, knowing_none), OTHER_CASES_FILE)
+
+
 def fitted() -> PartsRule:
     """The rule on the cases that are kept."""
     return calibrated(read_cases())
 
 
+def fitted_to_others() -> PartsRule:
+    """The rule on the kept cases of other tasks."""
+    return calibrated(read_cases(OTHER_CASES_FILE), prior=OTHERS_PRIOR)
+
+
 def fit() -> None:
-    """Fit, and write the packaged rule."""
-    rule = fitted()
+    """Fit, and write the packaged rules."""
+    _write(fitted(), PREFLIGHT_FILE)
+    _write(fitted_to_others(), OTHERS_FILE)
+
+
+def _write(rule: PartsRule, file: Path) -> None:
     text = json.dumps(rule.to_dict(), indent=1)
-    PREFLIGHT_FILE.write_text(text + "\n", encoding="utf-8")
+    file.write_text(text + "\n", encoding="utf-8")
     weights = {name: round(value, 3) for name, value in rule.weights.items()}
     print(f"{rule.runs} runs of {rule.data_sets} data sets; weights {weights}")
     print(f"NO_GO below {rule.no_go(0.05):.3f}, GO from {rule.go:.3f}")
@@ -101,13 +118,18 @@ def orderings(shards: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("command", choices=("signals", "orderings", "cases", "fit"))
+    parser.add_argument("command", choices=("signals", "orderings", "cases", "other_cases", "fit"))
     parser.add_argument("--shards", type=Path, default=_NO_SHARDS, help="shards not packed yet")
     options = parser.parse_args(arguments)
     if options.command == "fit":
         fit()
     else:
-        commands = {"signals": signals, "orderings": orderings, "cases": cases}
+        commands = {
+            "signals": signals,
+            "orderings": orderings,
+            "cases": cases,
+            "other_cases": other_cases,
+        }
         commands[options.command](options.shards)
 
 

@@ -10,8 +10,9 @@ verdict is held against how the full run ended. Beside it, what a person has wit
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +39,19 @@ _NO_SHARDS = Path("benchmarks/recordings/none")
 
 @dataclass(frozen=True)
 class Judged:
-    """An example with the verdict of the rule that never saw its data set."""
+    """An example with the verdict of the rule that never saw its data set.
+
+    Args:
+        example: the example.
+        prob: the rule's P(good).
+        verdict: the rule's verdict at 5 %.
+        boosted: P(good) of gradient boosting, NaN where it was not asked.
+    """
 
     example: Example
     prob: float
     verdict: Verdict
-    boosted: float
+    boosted: float = math.nan
 
 
 def seen(shards: Path) -> tuple[dict[float, list[Example]], list[Example]]:
@@ -72,21 +80,22 @@ def judged(
         rule, trees = calibrated(others), _boosted(others)
         for depth in BUDGETS:
             by_budget[depth] += [
-                _judged(example, rule, trees)
+                replace(judged_by(rule, example), boosted=trees(example))
                 for example in at[depth]
                 if example.dataset == dataset and (not alone or example.run_id in alone)
             ]
     return by_budget
 
 
-def _judged(example: Example, rule: PartsRule, trees: Callable[[Example], float]) -> Judged:
+def judged_by(rule: PartsRule, example: Example) -> Judged:
+    """The rule's verdict at an allowed 5 % of good runs."""
     prob = rule.prob_good(example.parts)
     verdict = Verdict.UNDECIDED
     if prob < rule.no_go(0.05):
         verdict = Verdict.NO_GO
     elif prob >= rule.go:
         verdict = Verdict.GO
-    return Judged(example, prob, verdict, trees(example))
+    return Judged(example, prob, verdict)
 
 
 def recorded_last() -> frozenset[str]:
@@ -146,14 +155,27 @@ def _by_setting(rows: Sequence[Judged]) -> float:
     return float(np.mean([np.mean(of_setting) for of_setting in shares.values()]))
 
 
-def by_kind(rows: Sequence[Judged]) -> list[str]:
-    """Lines of the table over what was wrong with a run, the least decided first."""
+def fault_of(row: Judged) -> str:
+    """What was wrong with the run, or with what was asked of it."""
+    out = row.example.target == "out of reach"
+    return "target out of reach" if out else row.example.recipe
+
+
+def by_kind(
+    rows: Sequence[Judged], kind_of: Callable[[Judged], str] = fault_of, head: str = "kind"
+) -> list[str]:
+    """Lines of the table over what was wrong with a run, the least decided first.
+
+    Args:
+        rows: the examples.
+        kind_of: name of an example's line, where not by what was wrong.
+        head: of the names.
+    """
     kinds: dict[str, list[Judged]] = {}
     for row in rows:
-        out = row.example.target == "out of reach"
-        kinds.setdefault("target out of reach" if out else row.example.recipe, []).append(row)
+        kinds.setdefault(kind_of(row), []).append(row)
     lines = [
-        "| kind | runs x goals | good | NO_GO | undecided | GO | wrong |",
+        f"| {head} | runs x goals | good | NO_GO | undecided | GO | wrong |",
         "|---|---|---|---|---|---|---|",
     ]
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from hf_ftrisk.policy.parts.parts import Parts, part_names
 
 CASES_FILE = Path(__file__).parent / "cases.parquet"
+OTHER_CASES_FILE = Path(__file__).parent / "other_cases.parquet"
 _DIGITS = 4
 
 

@@ -24,6 +24,8 @@ TARGETS: tuple[float | None, ...] = (None, 0.6, 0.8, 0.92)
 # Out of reach: this far from the best run to the best possible value.
 OUT_OF_REACH = 0.6
 JUMP = ("jump", 0.1)
+ROW_KINDS = ("single", "pair")
+TEXT_KINDS = ("causal_lm", "seq2seq")
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,33 @@ class ProbedRun:
         """Name of the data set."""
         return str(self.run.settings["dataset"])
 
+    @property
+    def alike(self) -> str:
+        """What runs have in common that could reach the same: data and task, of text the model."""
+        settings = self.run.settings
+        if settings.get("kind", "single") in ROW_KINDS:
+            return self.dataset
+        model = settings["model"] if settings["kind"] in TEXT_KINDS else ""
+        return f"{self.dataset} {settings['kind']} {model}"
+
+    def seen_baseline(self, goal: Goal) -> float | None:
+        """The trivial value as a pre-flight knows it: the untrained model's loss for text."""
+        return self.probe.baseline(goal)
+
 
 def probed_run(pair: Pair, depth: float) -> ProbedRun:
     """A pair as a pre-flight sees it that jumps the warm-up and trains `depth` of the run."""
     probe = pair.probes[JUMP].prefix(max(1.0, round(depth * pair.run.max_steps)))
+    baselines = dict(pair.run.baselines)
+    if pair.run.settings["kind"] in TEXT_KINDS:
+        # How often each token occurs is not known before a run.
+        baselines["eval_loss"] = float(pair.run.evals["eval_loss"][0])
     probe = replace(
         probe,
         max_steps=pair.run.max_steps,
         schedule=pair.run.schedule,
         static=pair.run.static,
-        baselines=pair.run.baselines,
+        baselines=baselines,
     )
     return ProbedRun(pair.run, probe, pair.run_id, str(pair.run.settings["recipe"]))
 
@@ -96,9 +115,10 @@ def examples_of(
     examples = []
     for probed in runs:
         goal = main_goal(probed.run)
-        baseline = probed.run.baseline(goal)
+        baseline = probed.seen_baseline(goal)
         forecast = forecaster_of(probed.dataset).predict(probed.probe, goal)
-        for name, goal_asked in goals_of(goal, baseline, best.get((probed.dataset, goal.metric))):
+        reached = best.get((probed.alike, goal.metric))
+        for name, goal_asked in goals_of(goal, probed.run.baseline(goal), reached):
             end = probed.run.outcome(goal_asked)
             examples.append(
                 Example(
@@ -119,13 +139,13 @@ def examples_of(
 
 
 def best_skills(runs: Iterable[ProbedRun]) -> Mapping[tuple[str, str], float]:
-    """(data set, metric) -> the best skill that a run of it ended with."""
+    """(`ProbedRun.alike`, metric) -> the best skill that such a run ended with."""
     best: dict[tuple[str, str], float] = defaultdict(lambda: 0.0)
     for probed in runs:
         goal = main_goal(probed.run)
         ended = skill(goal, probed.run.baseline(goal), probed.run.outcome(goal))
         if ended is not None and np.isfinite(ended):
-            key = (probed.dataset, goal.metric)
+            key = (probed.alike, goal.metric)
             best[key] = max(best[key], ended)
     return best
 

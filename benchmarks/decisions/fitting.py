@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,8 @@ LONG, LONG_WEIGHT = 500, 4.0
 # Weights, in log odds for a unit of the part, that the penalty draws toward: 0 but for what is rare
 # among the recordings. A rate at which a single step wrecks the model is known to make a poor run.
 PRIOR = {"heat": 3.0, "stability": 6.0}
+# Of other tasks: an encoder-decoder from scratch learns at rates that throw a pretrained model.
+OTHERS_PRIOR: Mapping[str, float] = {}
 # Ridge penalty on the weight of a standard deviation of a part; the pairs' weights sum to 1.
 STRENGTH = 0.01
 GO_RATE = 0.1
@@ -42,7 +44,9 @@ def weights_of(examples: Sequence[Case]) -> np.ndarray:
     return np.array(raw) / np.sum(raw)
 
 
-def fit(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRule:
+def fit(
+    examples: Sequence[Case], strength: float = STRENGTH, prior: Mapping[str, float] = PRIOR
+) -> PartsRule:
     """The rule without thresholds: it never calls a run GO or NO_GO."""
     names = part_names()
     columns = np.array([[_or_nan(getattr(e.parts, name)) for name in names] for e in examples])
@@ -52,8 +56,8 @@ def fit(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRule:
     x = np.where(np.isnan(columns), means, columns)
     y = np.array([float(e.good) for e in examples])
     w = weights_of(examples)
-    prior = np.array([PRIOR.get(name, 0.0) for name in names])
-    intercept, weights = _fit_weights(x, y, w, prior, strength)
+    toward = np.array([prior.get(name, 0.0) for name in names])
+    intercept, weights = _fit_weights(x, y, w, toward, strength)
     return PartsRule(
         intercept=intercept,
         weights=dict(zip(names, weights.tolist(), strict=True)),
@@ -108,11 +112,13 @@ def _or_nan(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def held_out_probs(examples: Sequence[Case], strength: float = STRENGTH) -> np.ndarray:
+def held_out_probs(
+    examples: Sequence[Case], strength: float = STRENGTH, prior: Mapping[str, float] = PRIOR
+) -> np.ndarray:
     """(n,) P(good) of each example, by weights fitted without its data set."""
     probs = np.full(len(examples), np.nan)
     for dataset in sorted({e.dataset for e in examples}):
-        rule = fit([e for e in examples if e.dataset != dataset], strength)
+        rule = fit([e for e in examples if e.dataset != dataset], strength, prior)
         for index, example in enumerate(examples):
             if example.dataset == dataset:
                 probs[index] = rule.prob_good(example.parts)
@@ -162,19 +168,21 @@ def fewest_settings(rate: float) -> int:
     return count
 
 
-def calibrated(examples: Sequence[Case], strength: float = STRENGTH) -> PartsRule:
+def calibrated(
+    examples: Sequence[Case], strength: float = STRENGTH, prior: Mapping[str, float] = PRIOR
+) -> PartsRule:
     """The rule with its thresholds.
 
     They rest on examples judged without their data set, of runs of real length alone: short ones
     end lower than such runs do, and earlier.
     """
-    probs = held_out_probs(examples, strength)
+    probs = held_out_probs(examples, strength, prior)
     good = np.array([example.good for example in examples])
     long = np.array([example.steps >= LONG for example in examples])
     probs, good = probs[long], good[long]
     settings = [example.setting for example, is_long in zip(examples, long, strict=True) if is_long]
     return replace(
-        fit(examples, strength),
+        fit(examples, strength, prior),
         good=tuple(probs[good].round(6).tolist()),
         good_settings=tuple(name for name, met in zip(settings, good, strict=True) if met),
         go=round(go_threshold(probs, good, settings), 6),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.decisions.examples import JUMP, ProbedRun, probed_run
+from benchmarks.decisions.examples import JUMP, ROW_KINDS, ProbedRun, probed_run
 from benchmarks.forecasting.held_out import held_out_forecaster
 from benchmarks.longruns import store
 from hf_ftrisk.forecast.distribution import Predictor
@@ -139,7 +139,7 @@ def short_runs() -> Iterator[ProbedRun]:
 
 
 def long_runs(depth: float, shards: Path) -> Iterator[ProbedRun]:
-    """Long runs as a pre-flight sees them that trains this share of the run."""
+    """Classifiers of rows as a pre-flight sees them that trains this share of the run."""
     orderings = known_orderings()
     for pair, static in _long_pairs(shards):
         if JUMP in pair.probes:
@@ -147,6 +147,14 @@ def long_runs(depth: float, shards: Path) -> Iterator[ProbedRun]:
             yield replace(
                 probed, probe=replace(probed.probe, static={**probed.probe.static, **static})
             )
+
+
+def other_runs(depth: float, shards: Path) -> Iterator[ProbedRun]:
+    """Runs of other tasks as a pre-flight sees them that trains this share of the run."""
+    runs = store.read_all(shards) | store.read_all(shards, store.KINDS)
+    for pair in pairs_of(run for runs_of in runs.values() for run in runs_of):
+        if pair.run.settings["kind"] not in ROW_KINDS and JUMP in pair.probes:
+            yield probed_run(pair, depth)
 
 
 def long_full_runs(shards: Path) -> Iterator[ProbedRun]:
@@ -157,10 +165,10 @@ def long_full_runs(shards: Path) -> Iterator[ProbedRun]:
 
 
 def _long_pairs(shards: Path) -> Iterator[tuple[Pair, dict[str, float]]]:
-    """Classifiers of rows with known signals; of other tasks there are four runs or fewer."""
+    """Classifiers of rows with known signals."""
     signals = known_signals()
     runs = store.read_all(shards)
     for pair in pairs_of(run for runs_of in runs.values() for run in runs_of):
         static = {**pair.run.static, **signals.get(pair.run_id, {})}
-        if pair.run.settings["kind"] in ("single", "pair") and "schedule_gain" in static:
+        if pair.run.settings["kind"] in ROW_KINDS and "schedule_gain" in static:
             yield pair, static

@@ -56,6 +56,8 @@ _FAILS: dict[int, tuple[str, ...]] = {
         "hot start",
     ),
 }
+FROM_FIRST = 29  # those before are among the long runs
+N_SECOND = 112  # eight turns
 _ROWS = (1000, 2000, 3000, 4000)
 _ROW_LIMIT = {
     "mbpp": 474,
@@ -96,3 +98,20 @@ def other(tasks: Tasks, index: int) -> LongSetting:
     fails = _FAILS[len(tasks)]
     recipe = fails[n_poor % len(fails)]
     return replace(sound, recipe=recipe, **dict(POOR)[recipe](sound, halton(n_poor, 2)))
+
+
+def kinds_plan() -> tuple[LongSetting, ...]:
+    """Runs for the pre-flight of such tasks, apart from the long runs, turn by turn.
+
+    Within a turn the slow ones, models of thirty layers, come last.
+    """
+    settings: list[LongSetting] = []
+    for turn in range(N_SECOND // len(SECOND)):
+        of_turn = [other(SECOND, index) for index in _turn(0, len(SECOND), turn)]
+        of_turn += [other(FIRST, index) for index in _turn(FROM_FIRST, 6, turn)]
+        settings += sorted(of_turn, key=lambda setting: setting.model == "smollm2-30")
+    return tuple(settings)
+
+
+def _turn(start: int, size: int, turn: int) -> range:
+    return range(start + turn * size, start + (turn + 1) * size)

@@ -17,8 +17,6 @@ from benchmarks.recording.design import halton
 
 SEEDS_PER_CELL = 8
 N_SINGLES = 286  # 13 turns over the data sets
-N_OTHERS = 72
-N_KINDS = 112  # of tasks beyond the class of a text, once more: 8 turns
 
 # Tokens a row is cut at: short, for the sake of time.
 SINGLE_SETS = {
@@ -170,7 +168,7 @@ CELLS = (
 def plan() -> tuple[LongSetting, ...]:
     """All runs in the order in which they are recorded."""
     singles = [single(index) for index in range(N_SINGLES)]
-    others = [kinds.other(kinds.FIRST, index) for index in range(N_OTHERS)]
+    others = [kinds.other(kinds.FIRST, index) for index in range(kinds.FROM_FIRST)]
     repeats = [replace(cell, seed=seed) for cell in CELLS for seed in range(SEEDS_PER_CELL)]
     # A turn over the data sets, one over them and the other tasks; then all kinds by turns.
     n_sets, n_kinds = len(SINGLE_SETS) + len(PAIR_SETS), len(kinds.FIRST)
@@ -178,6 +176,4 @@ def plan() -> tuple[LongSetting, ...]:
     more = singles[2 * n_sets :]
     rest = zip_longest(more[::3], more[1::3], repeats, more[2::3], others[n_kinds:])
     later = chain.from_iterable(chain(second, rest))
-    more_kinds = [kinds.other(kinds.SECOND, index) for index in range(N_KINDS)]
-    planned = (setting for setting in later if setting is not None)
-    return (*singles[:n_sets], *planned, *more_kinds)
+    return (*singles[:n_sets], *(setting for setting in later if setting is not None))

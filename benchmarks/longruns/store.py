@@ -10,6 +10,7 @@ from hf_ftrisk.reference.packaged import LONG_RUNS_FILE
 from hf_ftrisk.reference.table import RecordedRun
 
 PACKED = Path("benchmarks/recordings")
+KINDS = PACKED / "kinds"  # of tasks beyond the class of a text, apart from the long runs
 SIZE_LIMIT = 4_000_000
 
 

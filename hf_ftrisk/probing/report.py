@@ -13,7 +13,7 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.history.remembered import Remembered
 from hf_ftrisk.policy import default_rule, judge_preflight
 from hf_ftrisk.policy.parts.decision import Decision, decide
-from hf_ftrisk.policy.parts.rule import preflight_rule
+from hf_ftrisk.policy.parts.rule import preflight_rules
 from hf_ftrisk.policy.rule import no_threshold
 from hf_ftrisk.policy.ruling import Ruling, held_if_unsure, held_without_value
 from hf_ftrisk.probing.cost import full_cost
@@ -93,7 +93,7 @@ def _decide(session: PreflightSession, records: tuple[RunRecord, ...]) -> Decisi
     if goal.threshold(baseline) is None:
         return Decision(Ruling(Verdict.UNDECIDED, no_threshold(goal)), None, by_parts=False)
     rate = session.options.false_stop_rate
-    decision = decide(records, goal, baseline, preflight_rule(), rate, Forecaster.default())
+    decision = decide(records, goal, baseline, preflight_rules(), rate, Forecaster.default())
     if decision is None:
         return Decision(_by_rule(session, records), None, by_parts=False)
     # Completed runs were not begun at the peak of their schedule.

@@ -126,9 +126,10 @@ class DataSample:
     ) -> DataSample:
         """Sample from rows with ``input_ids``, ``attention_mask`` and ``labels``, as far as given.
 
-        A label that is a number is the row's label; one that is a sequence labels tokens, those
-        with -100 being masked. With `encoder_decoder`, the labels are a sequence of their own and
-        the inputs are the prompt. Without `texts`, the row's columns of type str are joined.
+        A label that is a number is the row's label; one that is a sequence of integers labels
+        tokens, those with -100 being masked. With `encoder_decoder`, the labels are a sequence of
+        their own and the inputs are the prompt. Without `texts`, the row's columns of type str are
+        joined.
         """
         tokens, masks, prompts, labels = [], [], [], []
         for row in rows:
@@ -141,6 +142,8 @@ class DataSample:
             value = np.asarray(label)
             if value.ndim == 0:
                 labels.append(value.item())
+                continue
+            if value.dtype.kind == "f":  # several labels of the row, or several numbers
                 continue
             scored = value.reshape(-1) != IGNORED_LABEL
             masks.append(scored)

@@ -6,9 +6,9 @@ from scipy.stats import binom
 
 from benchmarks.decisions.fitting import fewest_settings, go_threshold
 from benchmarks.decisions.watching import LookCase, calibrated_looks, read_looks, write_looks
-from benchmarks.fit_preflight import fitted
+from benchmarks.fit_preflight import fitted, fitted_to_others
 from hf_ftrisk.policy.parts.parts import Parts
-from hf_ftrisk.policy.parts.rule import preflight_rule, watch_rule
+from hf_ftrisk.policy.parts.rule import preflight_rule, preflight_rules, watch_rule
 
 PROBS = np.linspace(0.99, 0.2, 80)
 RUNS = [f"run {number}" for number in range(80)]
@@ -59,6 +59,15 @@ def test_the_bound_holds_in_simulation(seed):
 @pytest.mark.slow
 def test_the_packaged_rule_is_what_the_command_fits():
     anew, packaged = fitted(), preflight_rule()
+    assert (anew.runs, anew.data_sets) == (packaged.runs, packaged.data_sets)
+    assert anew.go == pytest.approx(packaged.go, abs=5e-3)
+    assert anew.no_go(0.05) == pytest.approx(packaged.no_go(0.05), abs=5e-3)
+    assert anew.weights == pytest.approx(dict(packaged.weights), abs=0.02)
+
+
+@pytest.mark.slow
+def test_the_packaged_rule_of_other_tasks_is_what_the_command_fits():
+    anew, packaged = fitted_to_others(), preflight_rules().others
     assert (anew.runs, anew.data_sets) == (packaged.runs, packaged.data_sets)
     assert anew.go == pytest.approx(packaged.go, abs=5e-3)
     assert anew.no_go(0.05) == pytest.approx(packaged.no_go(0.05), abs=5e-3)

@@ -16,6 +16,7 @@ import pytest
 from benchmarks import record_long
 from benchmarks.longruns import data as long_data
 from benchmarks.longruns import store, tasks
+from benchmarks.longruns.kinds import kinds_plan
 from benchmarks.longruns.plan import CELLS, plan
 from benchmarks.longruns.setting import LongSetting
 from benchmarks.longruns.summary import is_good
@@ -68,6 +69,16 @@ def test_the_plan_is_as_large_as_what_it_is_for():
     assert {setting.kind for setting in planned} == set(tasks._BUILDERS)
     repeats = Counter(setting.setting_id for setting in planned)
     assert sum(n >= 8 for n in repeats.values()) >= len(CELLS) >= 20
+
+
+def test_the_plan_of_other_tasks_has_each_on_several_data_sets_and_none_of_the_long_runs():
+    planned = kinds_plan()
+    assert len({setting.run_id for setting in planned} - {s.run_id for s in plan()}) == len(planned)
+    sets = {kind: {s.dataset for s in planned if s.kind == kind} for kind in tasks._BUILDERS}
+    assert min(len(of_kind) for kind, of_kind in sets.items() if of_kind) >= 3
+    assert len([kind for kind, of_kind in sets.items() if of_kind]) == 5
+    assert 0.55 <= np.mean([setting.recipe == "sound" for setting in planned]) <= 0.75
+    assert {setting.dataset for setting in planned} <= set(data.licenses())
 
 
 def test_two_thirds_of_the_single_settings_are_sound_and_the_first_ones_are_broad():

@@ -69,6 +69,14 @@ def test_duplicate_share_counts_repeats_of_earlier_rows():
     assert signals["near_duplicate_share"] == 0.0
 
 
+def test_several_labels_of_a_row_are_no_prompt_and_response():
+    rows = [
+        {"input_ids": [1, 2, 3], "labels": [1.0, 0.0]},
+        {"input_ids": [4], "labels": [0.0, 1.0]},
+    ]
+    assert DataSample.from_rows(rows).supervised is None
+
+
 def test_near_duplicates_are_found_by_similarity():
     base = list(range(100))
     changed = [*base[:99], 1000]  # 97 of 99 shingles in common

@@ -11,9 +11,8 @@ from hf_ftrisk.policy.parts.findings import finding
 from hf_ftrisk.policy.parts.parts import Parts, read_parts, skill_asked
 from hf_ftrisk.policy.parts.rule import (
     MIN_PARTS,
-    PartsRule,
+    PreflightRules,
     decisive_part,
-    is_like_recorded,
     wrong_parts,
 )
 from hf_ftrisk.policy.rule import chance
@@ -46,7 +45,7 @@ def decide(
     probes: Sequence[RunRecord],
     goal: Goal,
     baseline: float | None,
-    rule: PartsRule,
+    rules: PreflightRules,
     false_stop_rate: float = 0.05,
     forecaster: Predictor | None = None,
 ) -> Decision | None:
@@ -58,7 +57,7 @@ def decide(
         probes: (n_seeds,) trajectories with their evaluations and static signals.
         goal: what the run is judged by.
         baseline: trivial baseline of the goal's metric.
-        rule: the calibrated rule.
+        rules: the calibrated rules, by kind of task.
         false_stop_rate: share of good runs that NO_GO is allowed to meet, in (0, 1).
         forecaster: forecasts the full run's outcome from a probe, as the rule's pairs were
             forecast: without completed runs of the task. None: that part is not measured.
@@ -78,8 +77,11 @@ def decide(
         return None
     # Of tasks that were not recorded only a schedule that moves nothing is judged.
     moves = any(parts.movement is None or parts.movement > _STILL for parts in parts_of_probes)
-    if moves and not all(is_like_recorded(probe) for probe in probes):
-        return None
+    rule = rules.of(probes[0])
+    if rule is None:
+        if moves:
+            return None
+        rule = rules.rows
     chances = [rule.prob_good(parts) for parts in parts_of_probes]
     prob = sum(chances) / len(chances)
     worst = min(range(len(probes)), key=chances.__getitem__)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
+from typing import Literal
 
 import numpy as np
 
@@ -97,9 +98,23 @@ class Parts:
         return sum(value is not None for value in astuple(self))
 
 
-def classifies_rows(static: Mapping[str, float]) -> bool:
-    """Whether the signals are those of a classifier of rows: the kind of task of the pairs."""
-    return "uniform_loss" in static
+TaskKind = Literal["rows", "tokens", "labels", "numbers", "text"]
+
+
+def task_kind(static: Mapping[str, float]) -> TaskKind | None:
+    """What a model is trained to tell, by what could be measured of it; None for anything else.
+
+    Returns:
+        ``"rows"``: a class of each row; ``"tokens"``: of each token; ``"labels"``: several labels
+        of a row; ``"numbers"``: a regression; ``"text"``: tokens that follow, or are left out.
+    """
+    if "uniform_loss" in static:
+        return "rows"
+    if "signal_correlation" in static:
+        return "numbers"
+    if "signal_score" in static:
+        return "tokens" if "perplexity" in static else "labels"
+    return "text" if "perplexity" in static else None
 
 
 def part_names() -> tuple[str, ...]:
@@ -174,7 +189,7 @@ def skill_asked(goal: Goal, baseline: float | None) -> float | None:
 def trivial_loss(probe: RunRecord) -> float | None:
     """Loss of a predictor without learning: the labels' entropy, or the untrained model's loss."""
     candidates = [
-        probe.static.get("label_entropy") if "uniform_loss" in probe.static else None,
+        probe.static.get("label_entropy") if task_kind(probe.static) == "rows" else None,
         probe.baselines.get(_EVAL_LOSS),
         probe.static.get("zero_shot_loss"),
     ]

@@ -1,12 +1,12 @@
 """The calibrated rules on parts: P(good) of a run, and where GO and NO_GO begin.
 
 A logistic regression on the parts, whose weights cannot be negative: a part that looks better never
-makes a run look worse. One rule judges what a pre-flight saw (``benchmarks.fit_preflight``), one
-the looks at a run that trains (``benchmarks.fit_watch``); both are fitted on recorded runs of which
-the outcome is known. Every run is judged by weights fitted without its data set; the thresholds
-are then the widest for which finite-sample bounds hold on runs of 500 steps and more: of good runs
-at most a given share fall below `no_go`, and of those at or above `go` at most `go_rate` end poor.
-No torch.
+makes a run look worse. Two rules judge what a pre-flight saw, of classifiers of rows and of other
+tasks (``benchmarks.fit_preflight``), one the looks at a run that trains (``benchmarks.fit_watch``);
+they are fitted on recorded runs of which the outcome is known. Every run is judged by weights
+fitted without its data set; the thresholds are then the widest for which finite-sample bounds hold
+on runs of 500 steps and more: of good runs at most a given share fall below `no_go`, and of those
+at or above `go` at most `go_rate` end poor. No torch.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ import numpy as np
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import conformal_threshold
-from hf_ftrisk.policy.parts.parts import Parts, classifies_rows, part_names, read_parts
+from hf_ftrisk.policy.parts.parts import Parts, part_names, read_parts, task_kind
 from hf_ftrisk.record import RunRecord
 
-PREFLIGHT_FILE = Path(__file__).parents[2] / "reference" / "preflight.json"
-WATCH_FILE = Path(__file__).parents[2] / "reference" / "watch.json"
+_REFERENCE = Path(__file__).parents[2] / "reference"
+PREFLIGHT_FILE = _REFERENCE / "preflight.json"
+OTHERS_FILE = _REFERENCE / "preflight_others.json"
+WATCH_FILE = _REFERENCE / "watch.json"
 # The recorded runs had all parts, or nearly all: where fewer were measured the rules know nothing.
 MIN_PARTS = 6
 # Value below which a part is said to be wrong, whatever the weights: then it may be named.
@@ -106,28 +108,53 @@ class PartsRule:
         return asdict(self)
 
 
-@cache
+@dataclass(frozen=True)
+class PreflightRules:
+    """The rules on what a pre-flight saw, by kind of task.
+
+    Args:
+        rows: of pretrained classifiers of rows.
+        others: of taggers, regressions, rows with several labels, and models that write text.
+    """
+
+    rows: PartsRule
+    others: PartsRule
+
+    def of(self, probe: RunRecord) -> PartsRule | None:
+        """The rule for runs like this one; None where none were recorded.
+
+        What a linear probe finds in random weights says nothing of where a run ends; where text is
+        written there is none.
+        """
+        kind = task_kind(probe.static)
+        if kind is None or (kind != "text" and probe.settings.get("pretrained") is False):
+            return None
+        return self.rows if kind == "rows" else self.others
+
+
+def preflight_rules() -> PreflightRules:
+    """The packaged rules on what a pre-flight saw."""
+    return PreflightRules(preflight_rule(), _read(OTHERS_FILE))
+
+
 def preflight_rule() -> PartsRule:
-    """The packaged rule on what a pre-flight saw."""
+    """The packaged rule on what a pre-flight saw of a classifier of rows."""
     return _read(PREFLIGHT_FILE)
 
 
-@cache
 def watch_rule() -> PartsRule:
     """The packaged rule on looks at a run that trains."""
     return _read(WATCH_FILE)
 
 
+@cache
 def _read(file: Path) -> PartsRule:
     return PartsRule(**json.loads(file.read_text(encoding="utf-8")))
 
 
 def is_like_recorded(record: RunRecord) -> bool:
-    """Whether a run is of the kind that was recorded: a pretrained classifier, its signals known.
-
-    What a linear probe finds in random weights says nothing of where a run ends.
-    """
-    return classifies_rows(record.static) and record.settings.get("pretrained") is not False
+    """Whether a run is a pretrained classifier of rows whose signals are known: most recordings."""
+    return task_kind(record.static) == "rows" and record.settings.get("pretrained") is not False
 
 
 def decisive_part(parts: Parts, rule: PartsRule) -> str:
@@ -172,5 +199,6 @@ def decision_parts(
     Returns:
         Part (`Parts`) -> log odds against runs that ended well; 0 where it was not measured.
     """
-    deficits = preflight_rule().deficits(read_parts(probe, goal, baseline, forecast))
+    rule = preflight_rules().of(probe) or preflight_rule()
+    deficits = rule.deficits(read_parts(probe, goal, baseline, forecast))
     return {name: -lost for name, lost in deficits.items()}

@@ -8,8 +8,13 @@ import pytest
 
 from hf_ftrisk import Goal
 from hf_ftrisk.policy.parts.decision import decide
-from hf_ftrisk.policy.parts.parts import Parts, part_names
-from hf_ftrisk.policy.parts.rule import PartsRule, decisive_part, preflight_rule
+from hf_ftrisk.policy.parts.parts import Parts, part_names, read_parts, task_kind
+from hf_ftrisk.policy.parts.rule import (
+    PartsRule,
+    PreflightRules,
+    decisive_part,
+    preflight_rule,
+)
 from hf_ftrisk.verdict import Verdict
 from tests.policy.parts.test_parts import GOAL, probe
 
@@ -29,6 +34,7 @@ RULE = PartsRule(
     runs=100,
     data_sets=10,
 )
+RULES = PreflightRules(rows=RULE, others=replace(RULE, intercept=-5.0))
 GOOD = probe([0.7, 0.6, 0.5, 0.4, 0.35, 0.3], accuracy=0.75, loss=0.35, signal_z=40.0)
 
 
@@ -40,7 +46,7 @@ def seen(**static):
 
 
 def test_all_parts_well_is_a_go_that_says_why():
-    decision = decide([GOOD], GOAL, 0.5, RULE)
+    decision = decide([GOOD], GOAL, 0.5, RULES)
     assert decision.ruling.verdict is Verdict.GO
     assert decision.finding is None
     assert decision.ruling.reason.startswith("Sound: ")
@@ -49,7 +55,7 @@ def test_all_parts_well_is_a_go_that_says_why():
 
 def test_a_rate_that_moves_nothing_is_told_to_go_up():
     tiny = replace(seen(signal_z=14.0, schedule_gain=0.0035), learning_rate=[1e-7] * 6)
-    decision = decide([tiny], GOAL, 0.5, RULE)
+    decision = decide([tiny], GOAL, 0.5, RULES)
     assert decision.ruling.verdict is Verdict.NO_GO
     assert decision.finding.name == "cannot_move"
     assert (
@@ -66,51 +72,84 @@ def test_a_rate_that_throws_everything_about_is_told_to_go_down():
         static=seen(schedule_gain=350.0, schedule_rates=0.5).static,
         learning_rate=[5e-2] * 6,
     )
-    decision = decide([hot], GOAL, 0.5, RULE)
+    decision = decide([hot], GOAL, 0.5, RULES)
     assert decision.finding.name == "unstable"
     assert decision.finding.advice.startswith("Lower the learning rate: 5e-5 to 5e-4")
 
 
 def test_labels_like_shuffled_ones_are_no_signal():
-    decision = decide([seen(signal_z=0.3, signal_p=0.4, signal_eval_score=0.5)], GOAL, 0.5, RULE)
+    decision = decide([seen(signal_z=0.3, signal_p=0.4, signal_eval_score=0.5)], GOAL, 0.5, RULES)
     assert decision.ruling.verdict is Verdict.NO_GO
     assert decision.finding.name == "no_signal"
     assert "0.490 against 0.500 (p = 0.4, 500 rows)" in decision.finding.message
 
 
 def test_a_target_beyond_reach_names_one_within():
-    decision = decide([seen(signal_z=40.0)], GOAL.with_target(0.995), 0.5, RULE)
+    decision = decide([seen(signal_z=40.0)], GOAL.with_target(0.995), 0.5, RULES)
     assert decision.finding.name == "target_out_of_reach"
     # Log odds of 0 on 500 rows, 0.4 on the 1,000 that the run sees.
     assert "Set a target below 0.799" in decision.finding.advice
 
 
-def language_model(gain: float):
-    static = {
+def preferences(gain: float, **static: float):
+    known = {
         "zero_shot_loss": 2.0, "input_gain": 0.001, "input_gain_z": 0.4, "schedule_gain": gain,
         "schedule_rates": 1e-3, "train_rows": 500.0,
     }  # fmt: skip
-    return replace(probe([2.0] * 6, loss=2.0), static=static, learning_rate=[1e-6] * 6)
+    return replace(probe([2.0] * 6, loss=2.0), static=known | static, learning_rate=[1e-6] * 6)
 
 
-def test_of_a_language_model_only_a_schedule_that_moves_nothing_is_judged():
+def test_of_tasks_that_were_not_recorded_only_a_schedule_that_moves_nothing_is_judged():
     goal = Goal("eval_loss", target=1.0)
-    assert decide([language_model(5.0)], goal, 2.0, RULE) is None
-    assert decide([language_model(0.1)], goal, 2.0, RULE) is None
-    still = decide([language_model(1e-3)], goal, 2.0, RULE)
+    assert decide([preferences(5.0)], goal, 2.0, RULES) is None
+    assert decide([preferences(0.1)], goal, 2.0, RULES) is None
+    still = decide([preferences(1e-3)], goal, 2.0, RULES)
     assert still.ruling.verdict is Verdict.NO_GO
     assert still.finding.name == "cannot_move"
 
 
+@pytest.mark.parametrize(
+    ("signals", "kind"),
+    [
+        ({"uniform_loss": 0.7, "signal_score": 0.9}, "rows"),
+        ({"signal_score": 0.9, "perplexity": 3.0}, "tokens"),
+        ({"signal_score": 0.9}, "labels"),
+        ({"signal_score": 0.4, "signal_correlation": 0.6}, "numbers"),
+        ({"perplexity": 9.0, "input_gain": 0.1}, "text"),
+        ({"zero_shot_loss": 0.7}, None),
+    ],
+)
+def test_the_kind_of_task_is_told_by_what_could_be_measured(signals, kind):
+    assert task_kind(signals) == kind
+
+
+def test_a_language_model_is_judged_by_the_rule_of_other_tasks():
+    goal = Goal("eval_loss", target=1.0)
+    text = preferences(5.0, perplexity=7.4)
+    parts = read_parts(text, goal, 2.0)
+    assert decide([text], goal, 2.0, RULES).ruling.prob_good == RULES.others.prob_good(parts)
+
+
+def test_random_weights_that_write_text_are_judged_and_those_that_tell_classes_are_not():
+    text, tags = (
+        preferences(5.0, perplexity=7.4),
+        preferences(5.0, perplexity=7.4, signal_score=0.9),
+    )
+    scratch = {"pretrained": False}
+    assert RULES.of(replace(text, settings=scratch)) is RULES.others
+    assert RULES.of(replace(tags, settings=scratch)) is None
+    assert RULES.of(tags) is RULES.others
+
+
 def test_a_model_from_scratch_is_not_judged_by_what_its_random_weights_show():
     unlike = seen(signal_z=0.3, signal_p=0.4, signal_eval_score=0.5)
-    assert decide([unlike], GOAL, 0.5, RULE).ruling.verdict is Verdict.NO_GO
+    assert decide([unlike], GOAL, 0.5, RULES).ruling.verdict is Verdict.NO_GO
     scratch = replace(unlike, settings={**unlike.settings, "pretrained": False})
-    assert decide([scratch], GOAL, 0.5, RULE) is None
+    assert decide([scratch], GOAL, 0.5, RULES) is None
 
 
 def test_between_the_thresholds_it_says_what_keeps_it_open():
-    decision = decide([seen(signal_z=40.0)], GOAL.with_target(0.8), 0.5, RULE)
+    decision = decide([seen(signal_z=40.0)], GOAL.with_target(0.8), 0.5, RULES)
     assert decision.ruling.verdict is Verdict.UNDECIDED
     assert "Main concern: Target out of reach" in decision.ruling.reason
     # As far as this probe goes with all rows: just below.
@@ -118,22 +157,24 @@ def test_between_the_thresholds_it_says_what_keeps_it_open():
 
 
 def test_where_no_part_is_wrong_more_budget_is_what_is_missing():
-    decision = decide([seen(signal_z=40.0)], GOAL, 0.5, RULE)
+    decision = decide([seen(signal_z=40.0)], GOAL, 0.5, RULES)
     assert decision.ruling.verdict is Verdict.UNDECIDED
     assert decision.finding is None
     assert "Nothing measured speaks against the run, but 6 of 100 steps" in decision.ruling.reason
 
 
 def test_the_mean_over_the_probes_decides():
-    ruling = decide([GOOD, seen(signal_z=40.0)], GOAL, 0.5, RULE).ruling
-    alone = [decide([one], GOAL, 0.5, RULE).ruling.prob_good for one in (GOOD, seen(signal_z=40.0))]
+    ruling = decide([GOOD, seen(signal_z=40.0)], GOAL, 0.5, RULES).ruling
+    alone = [
+        decide([one], GOAL, 0.5, RULES).ruling.prob_good for one in (GOOD, seen(signal_z=40.0))
+    ]
     assert ruling.prob_good == pytest.approx(sum(alone) / 2)
     assert "mean over 2 probes" in ruling.reason
 
 
 def test_no_probe_is_refused():
     with pytest.raises(ValueError, match="judged by its probes"):
-        decide([], GOAL, 0.5, RULE)
+        decide([], GOAL, 0.5, RULES)
 
 
 @pytest.mark.parametrize("name", part_names())
@@ -196,4 +237,4 @@ def test_goals_and_seeds_of_one_setting_are_no_more_evidence_than_one():
 
 def test_where_little_was_measured_nothing_is_decided():
     bare = replace(probe([0.7] * 6), static={})
-    assert decide([bare], GOAL, 0.5, RULE) is None
+    assert decide([bare], GOAL, 0.5, RULES) is None
