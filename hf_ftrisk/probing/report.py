@@ -13,6 +13,7 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.history.remembered import Remembered
 from hf_ftrisk.policy import default_rule, judge_preflight
 from hf_ftrisk.policy.parts.decision import Decision, decide
+from hf_ftrisk.policy.parts.parts import task_kind
 from hf_ftrisk.policy.parts.rule import preflight_rules
 from hf_ftrisk.policy.rule import no_threshold
 from hf_ftrisk.policy.ruling import Ruling, held_if_unsure, held_without_value
@@ -29,8 +30,8 @@ from hf_ftrisk.verdict import Diagnosis, Verdict
 _FEW_DEPTHS = 2
 # Setting `pretrained` -> what the report says where it is not true.
 _NOT_PRETRAINED = {
-    False: "The model's weights are random: its normalization layers are untrained. The rule for "
-    "pretrained classifiers does not judge it.",
+    False: "The model's weights are random: its normalization layers are untrained. A rule that "
+    "rests on pretrained models does not judge it.",
     None: "Whether the model is pretrained is not known: it has no normalization layer whose "
     "weights would show it. It is judged as a pretrained one.",
 }
@@ -192,7 +193,8 @@ def _scope(session: PreflightSession) -> list[str]:
             "rests on packaged runs of other tasks. If runs of this task are stored there under "
             "another name, give task=...."
         )
-    if "model" in facts.settings and facts.settings.get("pretrained") is not True:
+    writes = task_kind(session.signals) == "text"  # runs of such models from scratch were recorded
+    if "model" in facts.settings and facts.settings.get("pretrained") is not True and not writes:
         notes.append(_NOT_PRETRAINED[facts.settings.get("pretrained")])
     total = facts.eval.rows if facts.eval is not None else None
     rows = session.eval_rows

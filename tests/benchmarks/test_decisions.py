@@ -1,14 +1,21 @@
 """The fit of a pre-flight's rule."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
+from benchmarks.decisions.examples import examples_of, probed_run
 from benchmarks.decisions.fitting import fewest_settings, go_threshold
 from benchmarks.decisions.watching import LookCase, calibrated_looks, read_looks, write_looks
 from benchmarks.fit_preflight import fitted, fitted_to_others
+from hf_ftrisk import Goal
+from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy.parts.parts import Parts
 from hf_ftrisk.policy.parts.rule import preflight_rule, preflight_rules, watch_rule
+from hf_ftrisk.record import RunRecord
+from hf_ftrisk.reference.pairs import Pair
 
 PROBS = np.linspace(0.99, 0.2, 80)
 RUNS = [f"run {number}" for number in range(80)]
@@ -87,3 +94,35 @@ def test_looks_come_back_as_they_were_kept(tmp_path):
     look = LookCase(parts, True, "trec6", "a", 500, target="none", progress=0.2)
     write_looks([look], tmp_path / "looks.parquet")
     assert read_looks(tmp_path / "looks.parquet") == [look]
+
+
+def a_pair(kind: str, losses: list[float], unigram: float) -> Pair:
+    """A run of this kind and its probe from the peak on."""
+    run = RunRecord(
+        max_steps=500,
+        eval_step=np.array([0, 250, 500]),
+        evals={"eval_loss": np.array(losses)},
+        baselines={"eval_loss": unigram},
+        settings={"kind": kind, "dataset": "gsm8k", "model": "smollm2-4", "recipe": "sound"},
+    )
+    probe = replace(run, max_steps=50, eval_step=np.array([0, 25, 50]))
+    return Pair(run, {("jump", 0.1): probe}, "gsm8k-s0", "gsm8k")
+
+
+def test_text_is_seen_against_the_untrained_loss_and_asked_for_what_frequencies_do_not_reach():
+    probed = probed_run(a_pair("causal_lm", [9.0, 6.0, 4.0], unigram=6.0), 0.1)
+    assert probed.seen_baseline(Goal("eval_loss")) == 9.0
+    examples = {e.target: e for e in examples_of([probed], lambda _: Forecaster.default())}
+    assert examples["none"].good
+    assert examples["none"].baseline == 9.0
+    # Eight tenths of the way from 6 to the best loss that was reached.
+    assert examples["80%"].goal.target == pytest.approx(6.0 - 0.8 * 2.0)
+
+
+def test_what_a_run_could_reach_is_that_of_its_data_its_task_and_of_text_its_model():
+    text = probed_run(a_pair("causal_lm", [9.0, 6.0, 4.0], 6.0), 0.1)
+    numbers = probed_run(a_pair("regression", [1.0, 0.9, 0.8], 1.0), 0.1)
+    classes = probed_run(a_pair("single", [0.7, 0.6, 0.5], 0.7), 0.1)
+    assert text.alike == "gsm8k causal_lm smollm2-4"
+    assert numbers.alike == "gsm8k regression "
+    assert classes.alike == "gsm8k"
