@@ -183,11 +183,18 @@ def weights_of_unseen(grown: Grown, source: np.ndarray) -> sparse.csr_matrix:
     tree, case = np.nonzero(~grown.knows)
     share = 1.0 / np.maximum((~grown.knows).sum(axis=0), 1)
     asked = sparse.csr_matrix((share[case], (case, grown.leaf[tree, case])), shape=(n, n_leaves))
-    weights = (asked @ in_leaf).tocoo()
-    other = source[weights.row] != source[weights.col]
-    row, weight = weights.row[other], weights.data[other]
+    weights = asked @ in_leaf
+    # Names are compared once, not for each of some ten million pairs.
+    name = np.unique(source, return_inverse=True)[1].astype(np.int32)
+    row = np.repeat(np.arange(n, dtype=np.int32), np.diff(weights.indptr))
+    other = name[row] != name[weights.indices]
+    row, weight = row[other], weights.data[other]
     total = np.bincount(row, weight, minlength=n)
-    return sparse.csr_matrix((weight / total[row], (row, weights.col[other])), shape=(n, n))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n))])
+    others = (weight / total[row], weights.indices[other], starts)
+    unseen = sparse.csr_matrix(others, shape=(n, n))
+    unseen.sort_indices()
+    return unseen
 
 
 def _outcomes(
@@ -285,7 +292,7 @@ def calibrated(
     n_sources = len(set(groups))
     factors = []
     for level in LEVELS:
-        scores = [interval_score(d, t, level) for d, t in zip(draws, truth, strict=True)]
+        scores = interval_score(draws, truth, level)
         # Undoes the weight of the unknown source.
         asked = level if corrected else level * n_sources / (n_sources + 1)
         factors.append(float(np.clip(conformal_quantile(scores, asked, groups), *FACTOR_RANGE)))

@@ -58,6 +58,13 @@ def test_stretching_by_the_scores_puts_the_outcome_on_the_interval_end():
         assert np.abs(ends - outcome).min() < 1e-6
 
 
+def test_scores_of_many_forecasts_are_those_of_each():
+    rng = np.random.default_rng(3)
+    samples, outcomes = rng.gamma(2.0, size=(5, 101)), rng.gamma(2.0, size=5)
+    each = [float(interval_score(s, o, 0.8)) for s, o in zip(samples, outcomes, strict=True)]
+    np.testing.assert_array_equal(interval_score(samples, outcomes, 0.8), each)
+
+
 def test_each_level_is_stretched_by_its_own_factor():
     samples = np.linspace(-1.0, 1.0, 4001)
     wider = inflate(samples, [0.5, 1.0, 3.0])
@@ -80,11 +87,7 @@ def test_overconfident_forecasts_cover_after_calibration():
     truth = rng.normal(size=(2, 2000))
     forecasts = 0.4 * rng.normal(size=(2, 2000, 300))
     factors = [
-        conformal_quantile(
-            [interval_score(f, t, level) for f, t in zip(forecasts[0], truth[0], strict=True)],
-            level,
-        )
-        for level in LEVELS
+        conformal_quantile(interval_score(forecasts[0], truth[0], level), level) for level in LEVELS
     ]
     for level in LEVELS:
         ends = [(1 - level) / 2, (1 + level) / 2]
