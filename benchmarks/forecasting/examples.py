@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from benchmarks.forecasting.sources import Completed
 from hf_ftrisk.forecast.change_model import family_of
 from hf_ftrisk.forecast.features import run_state
 from hf_ftrisk.forecast.scale import Scale
+from hf_ftrisk.record import RunRecord
 
 DEPTHS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 MIN_EVALUATIONS = 3
@@ -82,6 +84,19 @@ class Examples:
         names = list(cls.__dataclass_fields__)
         return cls(**{n: np.array([row[i] for row in rows]) for i, n in enumerate(names)})
 
+    @classmethod
+    def joined(cls, parts: Sequence[Examples]) -> Examples:
+        """The rows of all parts, one after the other."""
+        filled = [part for part in parts if len(part)]
+        names = list(cls.__dataclass_fields__)
+        return cls(**{n: np.concatenate([getattr(p, n) for p in filled]) for n in names})
+
+
+@lru_cache(maxsize=1)
+def _prefixes(record: RunRecord) -> tuple[RunRecord, ...]:
+    """A run at each of `DEPTHS`: its metrics, which come one after the other, share them."""
+    return tuple(record.prefix(depth * record.max_steps + 1e-6) for depth in DEPTHS)
+
 
 def _rows(run: Completed, *, relative: bool) -> list[tuple]:
     record, (goal, _) = run.record, run.record.goal_scale(run.goal)
@@ -94,8 +109,7 @@ def _rows(run: Completed, *, relative: bool) -> list[tuple]:
         return []  # diverged: no value to forecast
     rows = []
     whole = Scale.of(goal, values)
-    for depth in DEPTHS:
-        prefix = record.prefix(depth * record.max_steps + 1e-6)
+    for depth, prefix in zip(DEPTHS, _prefixes(record), strict=True):
         known = prefix.curve(goal.metric)[1]
         known = known[np.isfinite(known)]
         if not known.size or known.size == values.size:
