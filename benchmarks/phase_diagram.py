@@ -15,13 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.paper import figure, tables
-from benchmarks.paper.bound import against_envelope
-from benchmarks.paper.depth import is_probed_early, regrets
-from benchmarks.paper.forms import compared
-from benchmarks.paper.regimes import naming, place
-from benchmarks.paper.risks import Replay, has_many_seeds, replay
-from benchmarks.paper.signals import explained, probe_seeds
+from benchmarks.paper import figure, planned, tables
+from benchmarks.paper.evidence import Evidence, all_evidence
+from benchmarks.paper.signals import explained
 from benchmarks.paper.tasks import all_tasks
 from benchmarks.watched import write_table
 
@@ -36,27 +32,26 @@ def mean_regrets(regrets_of_tasks: Sequence[Mapping[str, np.ndarray]]) -> Mappin
     }
 
 
-def measure(replays: Sequence[Replay], pictures: Path | None) -> dict[str, str]:
+def all_tables(evidence: Sequence[Evidence], pictures: Path | None) -> dict[str, str]:
     """Name of a table -> the table; with a folder the figure is drawn into it."""
-    rng = np.random.default_rng(0)
-    many = [one for one in replays if has_many_seeds(one.task)]
-    forms = [compared(one, one.best) for one in replays]
-    places = [place(one, rng) for one in replays]
-    bounds = [against_envelope(one, rng) for one in many]
-    names = {one.task.name: naming(one, rng, alone=False) for one in many}
-    alone = {one.task.name: naming(one, rng, alone=True) for one in many}
-    regret = mean_regrets([regrets(one, rng) for one in replays if is_probed_early(one)])
+    replays = [one.replay for one in evidence]
+    forms, places = [one.forms for one in evidence], [one.place for one in evidence]
+    bounds = [one.bound for one in evidence if one.bound is not None]
+    names = {one.task.name: one.named for one in evidence if one.named is not None}
+    alone = {one.task.name: one.alone for one in evidence if one.alone is not None}
+    regret = mean_regrets([one.regret for one in evidence if one.regret is not None])
     shares = explained(replays, [one.fit.regime for one in places])
-    seeds = [probe_seeds(one, rng) for one in replays if one.task.goal.kind != "loss"]
+    seeds = [one.seeds for one in evidence if one.seeds is not None]
     if pictures is not None:
-        namings = {task: of_task for task, (_, of_task) in names.items()}
-        figure.draw(pictures / FIGURE, replays, places, forms, namings, regret)
+        figure.draw(pictures / FIGURE, replays, places, forms, list(names.values()), regret)
     return {
         "summary": tables.summary(replays, places, forms, bounds, names, regret, shares, seeds),
         "risks": tables.risk_table(replays),
         "forms": tables.forms_table(replays, forms),
         "bound": tables.bound_table(bounds),
         "phase": tables.phase_table(replays, places),
+        "expected": planned.expected_table(evidence),
+        "recipes": planned.forms_table(evidence),
         "naming": tables.naming_table(names),
         "naming-alone": tables.naming_table(alone),
         "regret": tables.regret_table(regret),
@@ -71,8 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--write", type=Path, help=f"folder of {PAGE} and {FIGURE}")
     options = parser.parse_args(arguments)
-    texts = measure([replay(task) for task in all_tasks()], options.write)
-    for name, text in texts.items():
+    for name, text in all_tables(all_evidence(all_tasks()), options.write).items():
         print(f"{name}\n{text}\n")
         if options.write:
             write_table(options.write / PAGE, name, text)

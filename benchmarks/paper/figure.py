@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.paper.depth import PRICES
 from benchmarks.paper.forms import FORMS, HeldOut
-from benchmarks.paper.regimes import Naming, Place
+from benchmarks.paper.regimes import SEED_COUNTS, Naming, Place
 from benchmarks.paper.risks import OURS, Replay, has_many_seeds
 
 COLORS = {
@@ -22,7 +23,21 @@ COLORS = {
     "dynamic-critical": "#1b4965",
     "unidentified": "#9fb3c8",
 }
+# Told apart without color as well.
+MARKS = {
+    "noise-dominant": "^",
+    "static-sufficient": "o",
+    "dynamic-critical": "s",
+    "unidentified": "D",
+}
+DASHES = {
+    "noise-dominant": "-.",
+    "static-sufficient": "-",
+    "dynamic-critical": "--",
+    "unidentified": ":",
+}
 _NOT_DRAWN = ("always 1%", "c* from 7 known runs", "c* from 3 known runs")
+_RULE_MARKS = "osD^v<>Ph*"
 # Where tasks are drawn whose decay is no power law.
 _NO_LAW = 2.5
 _LINES = ("#1b4965", "#b5562b", "#62a8ac", "#8a6fae", "#c9a227", "#5b7553", "#9fb3c8", "#444444")
@@ -33,7 +48,7 @@ def draw(
     replays: Sequence[Replay],
     places: Sequence[Place],
     forms: Sequence[Mapping[str, Mapping[str, HeldOut]]],
-    names: Mapping[str, Sequence[Naming]],
+    names: Sequence[tuple[str, Sequence[Naming]]],
     regret: Mapping[str, np.ndarray],
 ) -> None:
     """Write the figure.
@@ -43,10 +58,10 @@ def draw(
         replays: all tasks.
         places: where each lies.
         forms: of each, the forms on depths left out.
-        names: task -> how many seeds name its regime.
+        names: regime of each task with many seeds, and how many seeds name it.
         regret: rule -> (n_prices,) mean regret.
     """
-    figure = Figure(figsize=(14.0, 8.4), dpi=110, layout="constrained")
+    figure = Figure(figsize=(14.0, 9.4), dpi=110, layout="constrained")
     (a, b, c), (d, e, f) = figure.subplots(2, 3)
     _curves(a, replays, places)
     _probes(b, replays)
@@ -67,33 +82,48 @@ def _plain(axis: Axis, ticks: Sequence[float]) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _short(name: str) -> str:
-    return name.replace("Adam without bias correction", "uncorrected Adam")
+def _regimes(axes: Axes, regimes: Sequence[str]) -> None:
+    """Legend of the regimes that are drawn."""
+    handles = [
+        Line2D([], [], color=COLORS[name], marker=MARKS[name], ls=DASHES[name], ms=5, label=name)
+        for name in COLORS
+        if name in regimes
+    ]
+    if handles:
+        axes.legend(
+            handles=handles,
+            fontsize=8,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.14),
+            ncols=2,
+            handlelength=3.5,
+        )
 
 
 def _curves(axes: Axes, replays: Sequence[Replay], places: Sequence[Place]) -> None:
     drawn = [pair for pair in zip(replays, places, strict=True) if has_many_seeds(pair[0].task)]
-    for number, (replay, place) in enumerate(drawn):
-        task, color = replay.task, _LINES[number % len(_LINES)]
+    for replay, place in drawn:
+        regime = place.fit.regime
+        color = COLORS[regime]
         at = np.geomspace(replay.depths[0], replay.depths[-1], 80)
-        unit = 100.0 / task.horizon
+        unit = 100.0 / replay.task.horizon
         root = np.sqrt(replay.risk(replay.best))
-        axes.plot(unit * replay.depths, root, "o", color=color, ms=4)
+        axes.plot(unit * replay.depths, root, MARKS[regime], color=color, ms=3.5)
         low, high = np.sqrt(place.fit.band(at))
-        axes.fill_between(unit * at, low, high, color=color, alpha=0.15, lw=0)
-        line = np.sqrt(place.fit.total(at))
-        axes.plot(unit * at, line, color=color, lw=1.5, label=_short(task.name))
+        axes.fill_between(unit * at, low, high, color=color, alpha=0.12, lw=0)
+        axes.plot(unit * at, np.sqrt(place.fit.total(at)), DASHES[regime], color=color, lw=1.3)
     axes.set(
         xscale="log",
         yscale="log",
         xlabel="share c of the run, %",
         ylabel="root of U(c), units of the metric",
     )
-    _plain(axes.xaxis, (10, 20, 30, 50, 100))
-    axes.set_title("(i) U(c) by replay, fitted envelope and its 90 % band")
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high * 12)
-    axes.legend(fontsize=7, frameon=False, loc="upper right", ncols=2)
+    _plain(axes.xaxis, (5, 10, 20, 30, 50, 100))
+    axes.set_title(
+        "(i) U(c) by replay, fitted envelope, its 90 % band\n(tasks of 40 seeds and more)"
+    )
+    _regimes(axes, [place.fit.regime for _, place in drawn])
 
 
 def _probes(axes: Axes, replays: Sequence[Replay]) -> None:
@@ -105,10 +135,10 @@ def _probes(axes: Axes, replays: Sequence[Replay]) -> None:
         axes.plot(
             np.sqrt(replay.risk(OURS[0])),
             np.sqrt((replay.spread**2).mean(axis=0)),
-            "o-" if many else ".",
+            "o" if many else ".",
             color=_LINES[0] if many else _LINES[6],
             ms=4,
-            lw=0.7,
+            zorder=2 if many else 1,
         )
     axes.set(xscale="log", yscale="log", xlabel="root of U(c) by replay", ylabel="by probe")
     axes.set(xlim=(1e-3, 0.6), ylim=(1e-3, 0.6))
@@ -133,62 +163,62 @@ def _forms(axes: Axes, forms: Sequence[Mapping[str, Mapping[str, HeldOut]]]) -> 
 
 
 def _phase(axes: Axes, replays: Sequence[Replay], places: Sequence[Place]) -> None:
-    labeled: set[str] = set()
+    lawless = 0
     for replay, place in zip(replays, places, strict=True):
         unit = replay.task.tolerance
         low, middle, high = np.maximum(place.intrinsic / unit, 5e-3)
         first, alpha, last = place.alpha
-        regime = place.fit.regime
+        regime, many = place.fit.regime, has_many_seeds(replay.task)
         color = COLORS[regime]
-        axes.plot([low, high], [alpha, alpha], color=color, lw=0.8, alpha=0.6)
-        axes.plot([middle, middle], [first, last], color=color, lw=0.8, alpha=0.6)
+        if np.isnan(alpha):
+            lawless += 1
+            first, alpha, last = _NO_LAW, _NO_LAW, _NO_LAW
+        axes.plot([low, high], [alpha, alpha], color=color, lw=0.7, alpha=0.5)
+        axes.plot([middle, middle], [first, last], color=color, lw=0.7, alpha=0.5)
         axes.plot(
             middle,
             alpha,
-            "o" if has_many_seeds(replay.task) else "s",
+            MARKS[regime],
             color=color,
-            ms=8 if has_many_seeds(replay.task) else 4,
+            ms=8 if many else 4,
             mfc=color if place.fit.alpha is not None else "white",
-            label=regime if regime not in labeled else None,
         )
-        labeled.add(regime)
-    for replay, place in zip(replays, places, strict=True):
-        if np.isnan(place.alpha[1]):
-            at = place.intrinsic[1] / replay.task.tolerance
-            color = COLORS[place.fit.regime]
-            axes.annotate("no power law", (at, _NO_LAW), fontsize=7, color=color, ha="center")
-            axes.plot(at, 0.9 * _NO_LAW, "x", color=color, ms=6)
+    if lawless:
+        axes.axhline(0.85 * _NO_LAW, color="black", lw=0.5)
+        across = axes.get_yaxis_transform()
+        axes.text(0.01, 1.2 * _NO_LAW, "no power law", transform=across, fontsize=8)
     axes.axvline(1.0, color="black", lw=0.8, ls=":")
     axes.set(xscale="log", yscale="log", xlabel=r"root of $L_{int}$, in tolerances", ylabel="alpha")
-    _plain(axes.xaxis, (0.1, 0.2, 0.5, 1, 2))
+    _plain(axes.xaxis, (0.01, 0.03, 0.1, 0.3, 1, 3))
     _plain(axes.yaxis, (0.2, 0.5, 1, 2))
-    axes.set_ylim(axes.get_ylim()[0], 1.3 * _NO_LAW)
+    axes.set_ylim(axes.get_ylim()[0], 1.5 * _NO_LAW)
     axes.set_title(
         "(iii) Phase diagram, 90 % intervals over seeds\n"
         "(hollow: alpha not identified; large: 40 seeds and more)"
     )
-    axes.legend(fontsize=8, frameon=False)
+    _regimes(axes, [place.fit.regime for place in places])
 
 
-def _naming(axes: Axes, names: Mapping[str, Sequence[Naming]]) -> None:
-    for number, (task, namings) in enumerate(names.items()):
+def _naming(axes: Axes, names: Sequence[tuple[str, Sequence[Naming]]]) -> None:
+    for regime, namings in names:
         axes.plot(
             [one.seeds for one in namings],
             [100 * one.named * (one.right if one.named else 0.0) for one in namings],
-            "o-",
-            color=_LINES[number % len(_LINES)],
-            label=_short(task),
+            MARKS[regime],
+            ls=DASHES[regime],
+            color=COLORS[regime],
+            lw=1.2,
             ms=4,
         )
     axes.set(
         xlabel="seeds",
         ylabel="named as all seeds name it, %",
-        ylim=(-3, 145),
+        ylim=(-3, 103),
+        xticks=SEED_COUNTS,
         yticks=range(0, 101, 20),
     )
-    axes.set_title("(iii) How many seeds name the regime, the forecaster given")
-    if names:
-        axes.legend(fontsize=7, frameon=False, loc="upper left", ncols=2)
+    axes.set_title("(iii) How many seeds name the regime, the forecaster given\n(a line a task)")
+    _regimes(axes, [regime for regime, _ in names])
 
 
 def _regret(axes: Axes, regret: Mapping[str, np.ndarray]) -> None:
@@ -198,14 +228,15 @@ def _regret(axes: Axes, regret: Mapping[str, np.ndarray]) -> None:
         axes.plot(
             PRICES,
             100 * values,
-            "o-" if ours else "s--",
+            f"{_RULE_MARKS[number % len(_RULE_MARKS)]}{'-' if ours else '--'}",
             color=_LINES[number % len(_LINES)],
             lw=1.8 if ours else 1.0,
-            ms=4,
+            ms=4.5,
             label=rule,
         )
     axes.set(xscale="log", xlabel="price of a whole run, in risks before probing")
+    _plain(axes.xaxis, PRICES)
     axes.set_ylabel("regret, % of the risk before probing")
     axes.set_ylim(0, 110)
     axes.set_title("(iv) Cost of the probing depth above the best depth's")
-    axes.legend(fontsize=7, frameon=False, loc="upper left", ncols=2)
+    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)

@@ -7,10 +7,11 @@ Recordings made later join by themselves: whatever lies in the reference library
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.longruns.seeds import TASKS
 from benchmarks.recovery.seeds import logged_schedule
 from benchmarks.run_tables import Run, bert_seeds, mlperf, recordings, reference, seed_recordings
 from hf_ftrisk.goal import Goal
@@ -35,6 +36,7 @@ class Task:
         rates: (T,) learning rate of every step.
         scheduler: name of the schedule's shape.
         warmup: share of the steps with rising rate.
+        expected: regime that a planned task (`longruns.seeds`) was chosen for; None for others.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Task:
     rates: np.ndarray
     scheduler: str
     warmup: float
+    expected: str | None = None
 
     @property
     def goal(self) -> Goal:
@@ -83,11 +86,6 @@ class Task:
         """What a root of a risk is multiplied by for tables: points, or thousandths of a loss."""
         return 100.0 if self.goal.kind != "loss" else 1000.0
 
-    def part(self, numbers: Sequence[int]) -> Task:
-        """The task with some of its runs."""
-        runs = tuple(self.runs[int(i)] for i in numbers)
-        return Task(self.name, self.table, runs, self.rates, self.scheduler, self.warmup)
-
 
 def all_tasks() -> list[Task]:
     """Every task with enough seeds, those with most seeds first."""
@@ -95,7 +93,7 @@ def all_tasks() -> list[Task]:
     tasks += _own("recordings", [*recordings(), *seed_recordings()])
     tasks = [task for task in tasks if len(task.runs) >= MIN_SEEDS and task.depths.size >= 3]
     # What never varies has no risk to split.
-    tasks = [task for task in tasks if np.ptp(task.ends) > 1e-9]
+    tasks = told_apart([task for task in tasks if np.ptp(task.ends) > 1e-9])
     return sorted(tasks, key=lambda task: (task.table not in ("bert_seeds", "mlperf"), task.name))
 
 
@@ -117,13 +115,43 @@ def _mlperf() -> Iterator[Task]:
     yield Task(name, "mlperf", tuple(runs[int(i)] for i in numbers), rates, "cosine, cut", 0.0)
 
 
+def told_apart(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks, those of one name with what sets them apart in it."""
+    for more in (_steps, _warm, _setting):
+        differing: dict[str, set[str]] = {}
+        for task in tasks:
+            differing.setdefault(task.name, set()).add(more(task))
+        tasks = [
+            replace(task, name=f"{task.name}, {more(task)}")
+            if len(differing[task.name]) > 1
+            else task
+            for task in tasks
+        ]
+    return list(tasks)
+
+
+def _steps(task: Task) -> str:
+    return f"{task.horizon} steps"
+
+
+def _warm(task: Task) -> str:
+    return f"warm-up {task.warmup:.0%}"
+
+
+def _setting(task: Task) -> str:
+    return str(task.runs[0].record.settings.get("setting_id"))
+
+
 def _own(table: str, runs: Iterable[Run]) -> Iterator[Task]:
+    planned = {task.setting.setting_id: task for task in TASKS}
     finished = [run for run in runs if np.isfinite(run.outcome) and run.record.schedule is not None]
-    for _, same in _grouped(finished, lambda run: str(run.record.settings.get("setting_id"))):
+    for setting, same in _grouped(finished, lambda run: str(run.record.settings.get("setting_id"))):
         record = same[0].record
         rates = np.asarray(record.schedule)
         scheduler = str(record.settings.get("scheduler", "linear"))
-        yield Task(_name(record), table, tuple(same), rates, scheduler, _warmup(rates))
+        plan = planned.get(setting)
+        name, expected = (plan.name, plan.expected) if plan else (_name(record), None)
+        yield Task(name, table, tuple(same), rates, scheduler, _warmup(rates), expected)
 
 
 def _name(record: RunRecord) -> str:
