@@ -15,8 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.forecasting.held_out import fold_of, forecaster_without
-from benchmarks.forecasting.sources import Completed, completed
+from benchmarks.forecasting.held_out import (
+    all_runs,
+    fit_without,
+    fold_of,
+    forecaster_without,
+)
+from benchmarks.forecasting.sources import Completed
+from benchmarks.in_parallel import in_parallel
 from benchmarks.other_tasks import (
     FAMILIES,
     check_values,
@@ -66,9 +72,22 @@ def watched_sources(name: str) -> tuple[Watched, ...]:
     Args:
         name: family of the metric, ``"score"`` or ``"loss"``.
     """
-    runs = [run for run in _thinned(completed()) if family(run.goal.kind) == name]
-    runs.sort(key=lambda run: fold_of(run.source))  # one forecaster after the other
-    return tuple(one for run in runs for one in _watched(run))
+    runs = _runs_of(name)
+    fit_without(fold_of(run.source) for run in runs)
+    places = [(name, i) for i in range(len(runs))]
+    return tuple(one for of_run in in_parallel(_watched_at, places) for one in of_run)
+
+
+@cache
+def _runs_of(name: str) -> Sequence[Completed]:
+    """The runs of a family, those forecast by one forecaster together."""
+    runs = [run for run in _thinned(all_runs()) if family(run.goal.kind) == name]
+    return sorted(runs, key=lambda run: fold_of(run.source))
+
+
+def _watched_at(place: tuple[str, int]) -> list[Watched]:
+    """One run, given its family and its number in it."""
+    return _watched(_runs_of(place[0])[place[1]])
 
 
 def _thinned(runs: Iterable[Completed]) -> list[Completed]:

@@ -63,12 +63,6 @@ VARIANTS: dict[str, Callable[[Parts], Parts]] = {
 }
 
 
-def judged(looks: Sequence[LookCase], rate: float) -> list[tuple[LookCase, float | None]]:
-    """Each run and goal with the progress at which it is stopped, judged without its data set."""
-    stops, one_of = stops_by_parts(looks, rate), {look.judged: look for look in looks}
-    return [(one_of[key], stop) for key, stop in stops.items()]
-
-
 def table(looks: Sequence[LookCase]) -> str:
     """Good runs kept and poor ones stopped, by variant, goals and allowed rate."""
     lines = [
@@ -77,8 +71,9 @@ def table(looks: Sequence[LookCase]) -> str:
     ]
     for name, change in VARIANTS.items():
         changed = [replace(look, parts=change(look.parts)) for look in looks]
-        for rate in RATES:
-            stops = judged(changed, rate)
+        one_of = {look.judged: look for look in changed}
+        for rate, stops_of in stops_by_parts(changed, RATES).items():
+            stops = [(one_of[key], stop) for key, stop in stops_of.items()]
             lines.append(_row(name, "all", rate, stops))
             baseline = [pair for pair in stops if pair[0].target == "none"]
             lines.append(_row(name, "baseline", rate, baseline))

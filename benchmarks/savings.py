@@ -32,7 +32,7 @@ from benchmarks.spending.measure import (
     poor_at,
     sources_of,
 )
-from benchmarks.spending.methods import DEFAULTS, MEDIAN, METHODS
+from benchmarks.spending.methods import DEFAULTS, MEDIAN
 from benchmarks.spending.published import on_its_own_table
 from benchmarks.watched import write_table
 
@@ -196,7 +196,7 @@ def _told(by_method: Found, name: str) -> str:
 def measure(pictures: Path | None) -> dict[str, str]:
     """Name of a table -> the table; with a folder the figure is drawn into it."""
     rows = candidates()
-    stops = all_stops(rows, METHODS)
+    stops = all_stops()
     every = of_kind(rows, stops)
     groups: dict[str, Found] = {"all": every}
     groups |= {kind: of_kind(rows, stops, kind) for kind in (OWN, PUBLIC)}

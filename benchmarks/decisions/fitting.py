@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from scipy.optimize import minimize
@@ -13,6 +14,7 @@ from scipy.special import expit
 from scipy.stats import binom
 
 from benchmarks.decisions.cases import Case
+from benchmarks.in_parallel import in_parallel
 from hf_ftrisk.policy.parts.parts import part_names
 from hf_ftrisk.policy.parts.rule import PartsRule
 
@@ -48,8 +50,20 @@ def fit(
     examples: Sequence[Case], strength: float = STRENGTH, prior: Mapping[str, float] = PRIOR
 ) -> PartsRule:
     """The rule without thresholds: it never calls a run GO or NO_GO."""
+    return _fit(examples, _part_columns(examples), strength, prior)
+
+
+def _part_columns(examples: Sequence[Case]) -> np.ndarray:
+    """(n, n_parts) parts, NaN where not measured."""
+    unmeasured = dict.fromkeys(part_names(), math.nan)
+    return np.array([e.parts.values(unmeasured) for e in examples])
+
+
+def _fit(
+    examples: Sequence[Case], columns: np.ndarray, strength: float, prior: Mapping[str, float]
+) -> PartsRule:
+    """`fit` to examples whose parts (n, n_parts) are read already."""
     names = part_names()
-    columns = np.array([[_or_nan(getattr(e.parts, name)) for name in names] for e in examples])
     measured = ~np.isnan(columns).all(axis=0)
     means = np.zeros(len(names))
     means[measured] = np.nanmean(columns[:, measured], axis=0)
@@ -108,20 +122,16 @@ def _weighted(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     return means
 
 
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
 def held_out_probs(
     examples: Sequence[Case], strength: float = STRENGTH, prior: Mapping[str, float] = PRIOR
 ) -> np.ndarray:
     """(n,) P(good) of each example, by weights fitted without its data set."""
     probs = np.full(len(examples), np.nan)
-    for dataset in sorted({e.dataset for e in examples}):
-        rule = fit([e for e in examples if e.dataset != dataset], strength, prior)
-        for index, example in enumerate(examples):
-            if example.dataset == dataset:
-                probs[index] = rule.prob_good(example.parts)
+    columns, datasets = _part_columns(examples), np.array([e.dataset for e in examples])
+    for dataset in np.unique(datasets).tolist():
+        known, new = np.flatnonzero(datasets != dataset), np.flatnonzero(datasets == dataset)
+        rule = _fit([examples[i] for i in known.tolist()], columns[known], strength, prior)
+        probs[new] = [rule.prob_good(examples[i].parts) for i in new.tolist()]
     return probs
 
 
@@ -166,6 +176,18 @@ def fewest_settings(rate: float) -> int:
     while binom.cdf(_SPARE, count, rate) > 1.0 - _CONFIDENCE:
         count += 1
     return count
+
+
+def calibrated_without(
+    examples: Sequence[Case], datasets: Sequence[str]
+) -> Mapping[str, PartsRule]:
+    """Data set -> `calibrated` on the examples of the others, all processors at work."""
+    rules = in_parallel(partial(_calibrated_without, examples), datasets)
+    return dict(zip(datasets, rules, strict=True))
+
+
+def _calibrated_without(examples: Sequence[Case], dataset: str) -> PartsRule:
+    return calibrated([example for example in examples if example.dataset != dataset])
 
 
 def calibrated(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from benchmarks.decisions.cases import Case, case_columns, case_of_row, write_co
 from benchmarks.decisions.examples import ProbedRun, best_skills, goals_of, main_goal
 from benchmarks.decisions.fitting import fit, held_out_probs
 from benchmarks.decisions.sources import knowing_none, long_full_runs
+from benchmarks.in_parallel import in_parallel
 from hf_ftrisk.policy.calibration import look_forecasts
 from hf_ftrisk.policy.grid import FIRST_SHARE
 from hf_ftrisk.policy.parts.parts import read_parts
@@ -105,17 +107,33 @@ def calibrated_looks(looks: Sequence[LookCase]) -> PartsRule:
     )
 
 
-def stops_by_parts(looks: Sequence[LookCase], rate: float) -> dict[tuple[str, str], float | None]:
-    """Run and goal -> progress at which it is stopped, judged without its data set; None: never."""
+def stops_by_parts(
+    looks: Sequence[LookCase], rates: Sequence[float]
+) -> dict[float, dict[tuple[str, str], float | None]]:
+    """Rate -> run and goal -> progress at which it is stopped; None: never.
+
+    Each is judged without its data set.
+    """
+    datasets = sorted({look.dataset for look in looks})
+    rules = in_parallel(partial(_rule_without, looks), datasets)
+    stops: dict[float, dict[tuple[str, str], float | None]] = {rate: {} for rate in rates}
+    for dataset, rule in zip(datasets, rules, strict=True):
+        mine = [(look, rule.prob_good(look.parts)) for look in looks if look.dataset == dataset]
+        for rate in rates:
+            stops[rate] |= _first_below(mine, rule.no_go(rate / CAUTION))
+    return stops
+
+
+def _rule_without(looks: Sequence[LookCase], dataset: str) -> PartsRule:
+    return calibrated_looks([look for look in looks if look.dataset != dataset])
+
+
+def _first_below(
+    looks: Sequence[tuple[LookCase, float]], threshold: float
+) -> dict[tuple[str, str], float | None]:
+    """Run and goal -> progress of the first look whose P(good) is below a threshold."""
     stops: dict[tuple[str, str], float | None] = {}
-    for dataset in sorted({look.dataset for look in looks}):
-        rule = calibrated_looks([look for look in looks if look.dataset != dataset])
-        threshold = rule.no_go(rate / CAUTION)
-        for look in looks:
-            if look.dataset != dataset:
-                continue
-            stop = stops.get(look.judged)
-            if stop is None and rule.prob_good(look.parts) < threshold:
-                stop = look.progress
-            stops[look.judged] = stop
+    for look, prob in looks:
+        stop = stops.get(look.judged)
+        stops[look.judged] = look.progress if stop is None and prob < threshold else stop
     return stops

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.decisions.examples import Example, examples_of
-from benchmarks.decisions.fitting import calibrated
+from benchmarks.decisions.fitting import calibrated_without
 from benchmarks.decisions.sources import knowing_none, long_runs, short_runs
 from benchmarks.decisions.watching import read_looks, stops_by_parts
 from benchmarks.forecasting.held_out import fold_of, held_out_forecaster
@@ -59,10 +59,10 @@ def judged_long_runs() -> tuple[Before, ...]:
     ]
     runs = {_key(run): run for run in recordings()}
     looks = read_looks()
-    ended = {rate: stops_by_parts(looks, rate) for rate in RATES}
+    ended = stops_by_parts(looks, RATES)
+    rules = calibrated_without(fitted, sorted({example.dataset for example in at[BUDGET]}))
     rows_before = []
-    for dataset in sorted({example.dataset for example in at[BUDGET]}):
-        rule = calibrated([example for example in fitted if example.dataset != dataset])
+    for dataset, rule in rules.items():
         mine = [e for e in at[BUDGET] if e.dataset == dataset and e.run_id in runs]
         for number, run_id in enumerate(dict.fromkeys(e.run_id for e in mine)):
             examples = [e for e in mine if e.run_id == run_id]

@@ -7,13 +7,14 @@ drawn over sources.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
-from benchmarks.forecasting.held_out import fold_of, forecaster_without
+from benchmarks.forecasting.held_out import fit_without, fold_of, forecaster_without
+from benchmarks.in_parallel import in_parallel
 from benchmarks.other_tasks import TARGET_SHARES, goals_of
 from benchmarks.run_tables import Run, bert_seeds, peft_metamath, recordings, reference
 from benchmarks.selection.pools import public_pools
@@ -67,17 +68,22 @@ class Candidate:
 @cache
 def candidates() -> tuple[Candidate, ...]:
     """All candidates of all sources."""
-    all_candidates: list[Candidate] = []
-    for kind, source, fold, runs in _sources():
-        forecaster = forecaster_without(fold)
-        for number, run in enumerate(runs):
-            goals = pool_goals(run, runs)
-            watched = watch(run, forecaster, goals)
-            all_candidates += [
-                candidate(kind, source, fold, number, run, goal, one)
-                for (_, goal), one in zip(goals, watched, strict=True)
-            ]
-    return tuple(all_candidates)
+    sources = _sources()
+    fit_without(fold for _, _, fold, _ in sources)
+    places = [(i, k) for i, (*_, runs) in enumerate(sources) for k in range(len(runs))]
+    return tuple(one for of_run in in_parallel(_of_run, places) for one in of_run)
+
+
+def _of_run(place: tuple[int, int]) -> list[Candidate]:
+    """One run by all its goals, given the number of its source and its own."""
+    kind, source, fold, runs = _sources()[place[0]]
+    run = runs[place[1]]
+    goals = pool_goals(run, runs)
+    watched = watch(run, forecaster_without(fold), goals)
+    return [
+        candidate(kind, source, fold, place[1], run, goal, one)
+        for (_, goal), one in zip(goals, watched, strict=True)
+    ]
 
 
 def pool_goals(run: Run, runs: Sequence[Run]) -> list[tuple[str, Goal]]:
@@ -125,8 +131,13 @@ def candidate(
     )
 
 
-def _sources() -> Iterable[tuple[str, str, str, list[Run]]]:
+@cache
+def _sources() -> tuple[tuple[str, str, str, list[Run]], ...]:
     """Kind, source, fold of its forecaster, runs."""
+    return tuple(_each_source())
+
+
+def _each_source() -> Iterator[tuple[str, str, str, list[Run]]]:
     own: dict[str, list[Run]] = {}
     for run in [*reference(), *recordings()]:
         own.setdefault(run.group, []).append(run)

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.spending.candidates import Candidate
-from benchmarks.spending.methods import Method, Stops
+from benchmarks.all_sources import watched_sources
+from benchmarks.in_parallel import in_parallel
+from benchmarks.other_tasks import FAMILIES
+from benchmarks.spending.candidates import Candidate, candidates
+from benchmarks.spending.methods import METHODS, Method, Stops
 
 RESAMPLES = 1000
 # Sources with fewer runs x goals than this count together as one: their rates can only be far off.
@@ -125,14 +128,21 @@ def run_method(rows: Sequence[Candidate], method: Method) -> Stops:
     return stops
 
 
-def all_stops(
-    rows: Sequence[Candidate], methods: Mapping[str, Mapping[str, Method]]
-) -> dict[str, dict[str, Stops]]:
-    """Method -> setting -> where each row ends."""
-    return {
-        name: {knob: run_method(rows, method) for knob, method in knobs.items()}
-        for name, knobs in methods.items()
-    }
+def all_stops() -> dict[str, dict[str, Stops]]:
+    """Method -> setting -> where each candidate ends."""
+    candidates()
+    for name in FAMILIES:
+        watched_sources(name)
+    places = [(name, knob) for name, knobs in METHODS.items() for knob in knobs]
+    found: dict[str, dict[str, Stops]] = {name: {} for name in METHODS}
+    for (name, knob), stops in zip(places, in_parallel(_stops_of, places), strict=True):
+        found[name][knob] = stops
+    return found
+
+
+def _stops_of(place: tuple[str, str]) -> Stops:
+    """Where each candidate ends by one setting of one method."""
+    return run_method(candidates(), METHODS[place[0]][place[1]])
 
 
 def of_kind(
@@ -143,8 +153,7 @@ def of_kind(
     mine = [rows[i] for i in numbers]
     return {
         name: {
-            knob: measured(mine, [all_stops[i] for i in numbers])
-            for knob, all_stops in knobs.items()
+            knob: measured(mine, [stops_of[i] for i in numbers]) for knob, stops_of in knobs.items()
         }
         for name, knobs in stops.items()
     }

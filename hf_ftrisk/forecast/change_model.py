@@ -86,18 +86,18 @@ def size_terms(values: np.ndarray) -> np.ndarray:
     log_left = np.log(1.0 - x[:, _COLUMN["progress"]] + 0.03)
     magnitudes = x[:, _MAGNITUDE_COLUMNS]
     is_known = np.isfinite(magnitudes)
-    logs = np.where(is_known, np.log(np.abs(np.nan_to_num(magnitudes)) + _SMALL), 0.0)
+    logs = np.where(is_known, np.log(np.abs(np.where(is_known, magnitudes, 0.0)) + _SMALL), 0.0)
     plain = np.nan_to_num(x[:, _PLAIN_COLUMNS])
-    return np.column_stack(
-        [
-            log_left,
-            np.log(x[:, _COLUMN["progress"]] + _SMALL),
-            np.stack([logs, is_known], axis=2).reshape(len(x), -1),
-            plain,
-            np.abs(plain[:, _PLAIN.index("level")]),
-            log_left * logs[:, 0],
-        ]
-    )
+    terms = [
+        log_left,
+        np.log(x[:, _COLUMN["progress"]] + _SMALL),
+        np.stack([logs, is_known], axis=2).reshape(len(x), -1),
+        plain,
+        np.abs(plain[:, _PLAIN.index("level")]),
+        log_left * logs[:, 0],
+    ]
+    # Column by column in memory: sums over rows then round as they always did.
+    return np.asfortranarray(np.column_stack(terms))
 
 
 @dataclass(frozen=True, eq=False)

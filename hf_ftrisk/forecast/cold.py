@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from scipy.special import ndtri
 
@@ -86,5 +88,12 @@ def sampling_noise(state: RunState, record: RunRecord, z: float, n: int) -> np.n
     share = 1.0 / (1.0 + np.exp(-z))
     p = (share * rows + 1.0) / (rows + 2.0)
     variance = (1.0 / rows - 1.0 / _USUAL_ROWS) / (p * (1.0 - p))
-    levels = (np.random.default_rng(0).permutation(n) + 0.5) / n
-    return np.asarray(np.sqrt(variance) * ndtri(levels))
+    return np.asarray(np.sqrt(variance) * _normal_draws(n))
+
+
+@cache
+def _normal_draws(n: int) -> np.ndarray:
+    """Normal quantiles (n,) at even levels in no order, always the same."""
+    draws = ndtri((np.random.default_rng(0).permutation(n) + 0.5) / n)
+    draws.setflags(write=False)
+    return np.asarray(draws)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -84,18 +85,15 @@ class Parts:
 
     def values(self, missing: Mapping[str, float]) -> np.ndarray:
         """(n_parts,) numbers; `missing` has one for each part that was not measured."""
-        names = part_names()
+        measured = vars(self)
         return np.array(
-            [
-                missing[name] if value is None else value
-                for name, value in zip(names, astuple(self), strict=True)
-            ]
+            [missing[name] if measured[name] is None else measured[name] for name in part_names()]
         )
 
     @property
     def measured(self) -> int:
         """Number of parts that were measured."""
-        return sum(value is not None for value in astuple(self))
+        return sum(value is not None for value in vars(self).values())
 
 
 TaskKind = Literal["rows", "tokens", "labels", "numbers", "text"]
@@ -117,6 +115,7 @@ def task_kind(static: Mapping[str, float]) -> TaskKind | None:
     return "text" if "perplexity" in static else None
 
 
+@cache
 def part_names() -> tuple[str, ...]:
     """Names of the parts, in the order of `Parts.values`."""
     return tuple(field.name for field in fields(Parts))
