@@ -13,6 +13,7 @@ from hf_ftrisk.policy.parts.rule import (
     MIN_PARTS,
     PreflightRules,
     decisive_part,
+    uses_inputs,
     wrong_parts,
 )
 from hf_ftrisk.policy.rule import chance
@@ -89,6 +90,13 @@ def decide(
     prob_words = f"{chance(goal, baseline)} = {prob:.3f}"
     if len(probes) > 1:
         prob_words += f", mean over {len(probes)} probes"
+    if prob >= rule.go and not uses_inputs(probe):
+        concern = finding("signal", probe, goal, baseline)
+        reason = (
+            f"{prob_words}, but a GO needs targets that depend on their inputs. Main concern: "
+            f"{concern.message} {concern.advice}"
+        )
+        return Decision(Ruling(Verdict.UNDECIDED, reason, prob_good=prob), concern)
     if prob >= rule.go:
         reason = (
             f"Sound: {_why_sound(probe, parts, goal, baseline)}. {prob_words}, at least the "

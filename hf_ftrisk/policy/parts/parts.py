@@ -32,7 +32,7 @@ _MIN_FALL = 0.1
 # Skill that stands for none: an order of magnitude below the one that is asked for at least.
 _SMALLEST_SKILL = 0.005
 # Standard errors from which on a language model is taken to use its inputs.
-_USED = 3.0
+USED_INPUTS = 3.0
 # log10 of the share of the trivial loss that a step may change it by without a stir.
 _CALM = math.log10(0.05)
 _EVAL_LOSS = "eval_loss"
@@ -227,7 +227,7 @@ def _signal(static: Mapping[str, float]) -> float | None:
     if z is None:
         # That an untrained language model does not use its inputs says nothing of a fine-tune.
         gain = static.get("input_gain_z", 0.0)
-        z = gain if gain > _USED else None
+        z = gain if gain > USED_INPUTS else None
     return None if z is None else _cut(math.log2(1.0 + max(z, 0.0) / 2.0), 0.0, 2.0)
 
 

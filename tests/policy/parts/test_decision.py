@@ -130,6 +130,20 @@ def test_a_language_model_is_judged_by_the_rule_of_other_tasks():
     assert decide([text], goal, 2.0, RULES).ruling.prob_good == RULES.others.prob_good(parts)
 
 
+def test_answers_that_do_not_depend_on_their_prompts_are_no_go():
+    learned = replace(probe([2.0, 1.5, 1.2, 1.0, 0.9, 0.8], loss=0.8), learning_rate=[1e-3] * 6)
+    static = preferences(50.0, perplexity=7.4).static
+    goal, sure = Goal("eval_loss", target=1.5), replace(RULE, intercept=8.0)
+    rules = PreflightRules(rows=RULE, others=sure)
+    used = replace(learned, static={**static, "input_gain": 0.8, "input_gain_z": 6.0})
+    shuffled = replace(learned, static=static)
+    assert decide([used], goal, 2.0, rules).ruling.verdict is Verdict.GO
+    decision = decide([shuffled], goal, 2.0, rules)
+    assert decision.ruling.verdict is Verdict.UNDECIDED
+    assert decision.finding.name == "no_signal"
+    assert "a GO needs targets that depend on their inputs" in decision.ruling.reason
+
+
 def test_random_weights_that_write_text_are_judged_and_those_that_tell_classes_are_not():
     text, tags = (
         preferences(5.0, perplexity=7.4),
