@@ -23,8 +23,8 @@ from benchmarks.decisions.examples import Example, examples_of
 from benchmarks.decisions.fitting import calibrated, weights_of
 from benchmarks.decisions.sources import NAMES, knowing_none, long_runs, short_runs
 from benchmarks.longruns import store
-from hf_ftrisk.policy.parts.parts import part_names
-from hf_ftrisk.policy.parts.rule import PartsRule, uses_inputs
+from hf_ftrisk.policy.parts.parts import part_names, uses_inputs
+from hf_ftrisk.policy.parts.rule import PartsRule
 from hf_ftrisk.reference import table
 from hf_ftrisk.verdict import Verdict
 
@@ -93,7 +93,7 @@ def judged_by(rule: PartsRule, example: Example) -> Judged:
     verdict = Verdict.UNDECIDED
     if prob < rule.no_go(0.05):
         verdict = Verdict.NO_GO
-    elif prob >= rule.go and uses_inputs(example.record):
+    elif prob >= rule.go and uses_inputs(example.record.static):
         verdict = Verdict.GO
     return Judged(example, prob, verdict)
 

@@ -90,7 +90,6 @@ def probed_run(pair: Pair, depth: float) -> ProbedRun:
         schedule=pair.run.schedule,
         static=pair.run.static,
         baselines=baselines,
-        settings={**probe.settings, "pretrained": pair.run.settings["model"] != "t5-scratch"},
     )
     return ProbedRun(pair.run, probe, pair.run_id, str(pair.run.settings["recipe"]))
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.parts.findings import finding
-from hf_ftrisk.policy.parts.parts import Parts, read_parts, skill_asked
+from hf_ftrisk.policy.parts.parts import Parts, read_parts, skill_asked, uses_inputs
 from hf_ftrisk.policy.parts.rule import (
     MIN_PARTS,
     PreflightRules,
     decisive_part,
-    uses_inputs,
     wrong_parts,
 )
 from hf_ftrisk.policy.rule import chance
@@ -90,7 +89,7 @@ def decide(
     prob_words = f"{chance(goal, baseline)} = {prob:.3f}"
     if len(probes) > 1:
         prob_words += f", mean over {len(probes)} probes"
-    if prob >= rule.go and not uses_inputs(probe):
+    if prob >= rule.go and not uses_inputs(probe.static):
         concern = finding("signal", probe, goal, baseline)
         reason = (
             f"{prob_words}, but a GO needs targets that depend on their inputs. Main concern: "

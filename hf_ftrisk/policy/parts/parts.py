@@ -31,8 +31,10 @@ _MIN_SKILL = 0.05
 _MIN_FALL = 0.1
 # Skill that stands for none: an order of magnitude below the one that is asked for at least.
 _SMALLEST_SKILL = 0.005
-# Standard errors from which on a language model is taken to use its inputs.
-USED_INPUTS = 3.0
+# Standard errors from which on a language model is taken to use its inputs, and perplexity below
+# which it knows the language.
+_USED = 3.0
+_FLUENT = 1000.0
 # log10 of the share of the trivial loss that a step may change it by without a stir.
 _CALM = math.log10(0.05)
 _EVAL_LOSS = "eval_loss"
@@ -223,12 +225,27 @@ def step_gain(probe: RunRecord) -> float | None:
 
 
 def _signal(static: Mapping[str, float]) -> float | None:
-    z = static.get("signal_z")
-    if z is None:
-        # That an untrained language model does not use its inputs says nothing of a fine-tune.
-        gain = static.get("input_gain_z", 0.0)
-        z = gain if gain > USED_INPUTS else None
+    z = static.get("signal_z", _input_z(static))
     return None if z is None else _cut(math.log2(1.0 + max(z, 0.0) / 2.0), 0.0, 2.0)
+
+
+def _input_z(static: Mapping[str, float]) -> float | None:
+    """How surely targets depend on their inputs; None where that is not known.
+
+    That a model which does not know the language makes nothing of its inputs says nothing.
+    """
+    z = static.get("input_gain_z")
+    knows = static.get("perplexity", math.inf) < _FLUENT
+    return z if z is not None and (knows or z > _USED) else None
+
+
+def uses_inputs(static: Mapping[str, float]) -> bool:
+    """Whether targets seem to depend on their inputs, as far as that was measured.
+
+    A language model lowers its loss on shuffled answers as well, by what answers have in common.
+    """
+    z = _input_z(static)
+    return z is None or z > _USED
 
 
 def rows_seen(probe: RunRecord) -> float | None:

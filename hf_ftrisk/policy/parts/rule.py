@@ -24,7 +24,7 @@ import numpy as np
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import conformal_threshold
-from hf_ftrisk.policy.parts.parts import USED_INPUTS, Parts, part_names, read_parts, task_kind
+from hf_ftrisk.policy.parts.parts import Parts, part_names, read_parts, task_kind
 from hf_ftrisk.record import RunRecord
 
 _REFERENCE = Path(__file__).parents[2] / "reference"
@@ -155,16 +155,6 @@ def _read(file: Path) -> PartsRule:
 def is_like_recorded(record: RunRecord) -> bool:
     """Whether a run is a pretrained classifier of rows whose signals are known: most recordings."""
     return task_kind(record.static) == "rows" and record.settings.get("pretrained") is not False
-
-
-def uses_inputs(probe: RunRecord) -> bool:
-    """Whether a pretrained model's targets seem to depend on their inputs, where that was measured.
-
-    A language model lowers its loss on shuffled answers as well, by what answers have in common:
-    that is no reason for a GO.
-    """
-    z = probe.static.get("input_gain_z")
-    return z is None or z > USED_INPUTS or probe.settings.get("pretrained") is False
 
 
 def decisive_part(parts: Parts, rule: PartsRule) -> str:
