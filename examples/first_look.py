@@ -21,6 +21,10 @@
 # and built here; at the end stands what to change for yours.
 
 # %%
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-ftrisk[train,plots]"]
+# ///
 # On Colab and Kaggle the package has to be installed first; elsewhere this cell does nothing.
 import importlib.util
 import subprocess

@@ -94,18 +94,17 @@ def test_a_job_needs_no_file_beside_it(tmp_path):
     assert "after it:" in out
 
 
-# The script beside a notebook installs what it needs in its first cell, as the notebook does.
-SCRIPTS = [
-    path for path in sorted(EXAMPLES.glob("*.py")) if not path.with_suffix(".ipynb").exists()
-]
+# PEP 723's own pattern: the block stands anywhere, and once.
+HEAD = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_the_head_of_an_example_names_what_it_needs(path):
-    block = re.search(r"(?m)\A# /// script\n((?:# .*\n)+?)# ///$", path.read_text())
-    head = tomllib.loads(re.sub(r"(?m)^# ", "", block[1]))
+    (block,) = HEAD.finditer(path.read_text())
+    head = tomllib.loads(re.sub(r"(?m)^# ?", "", block["content"]))
     needed = " ".join(head["dependencies"])
-    assert "hf-ftrisk[train]" in needed
+    assert "hf-ftrisk[train" in needed
+    assert ("plots" in needed) == ("import pyplot" in path.read_text())
     assert ("trl" in needed) == ("from trl import" in path.read_text())
 
 
