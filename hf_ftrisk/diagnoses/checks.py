@@ -129,7 +129,7 @@ CHECKS: tuple[Check, ...] = (
         "losses, or labels of equal rows",
         "training loss stalled well above the evaluation loss; or equal rows under different "
         "labels",
-        "losses still falling, label smoothing, language models",
+        "losses still falling, label smoothing, language models, scores of generated text",
         lambda e: data.conflicting_labels(e) or trajectory.noisy_labels(e),
     ),
     Check(

@@ -19,6 +19,7 @@ from hf_ftrisk.diagnoses.evidence import (
     train_loss_at,
 )
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.metric_names import metric_facts
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Diagnosis
 
@@ -151,6 +152,15 @@ def _never_learned(record: RunRecord, goal: Goal, lowest: float) -> bool:
     return not any(goal.is_better(float(value), baseline) for value in values)
 
 
+def _classifies(evidence: Evidence) -> bool:
+    """Whether a run learns labels: a share of generated text (BLEU) is no share of right labels."""
+    if "classes" in evidence.signals:
+        return True
+    facts = metric_facts(evidence.goal.metric)
+    generates = facts is not None and facts.begins_near_zero
+    return evidence.goal.kind in ("rate", "percent") and not generates
+
+
 def noisy_labels(evidence: Evidence) -> Diagnosis | None:
     """Training loss of a classifier that has stalled well above its evaluation loss.
 
@@ -158,7 +168,7 @@ def noisy_labels(evidence: Evidence) -> Diagnosis | None:
     that the evaluation labels have as well cannot be seen this way.
     """
     record = evidence.record
-    if evidence.goal.kind not in ("rate", "percent") and "classes" not in evidence.signals:
+    if not _classifies(evidence):
         return None
     if is_policy_gradient(record) or record.settings.get("label_smoothing_factor"):
         return None

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import DataCollatorForLanguageModeling
 
 from hf_ftrisk.signals.collect import CollatedSample, collated_sample, data_sample, trainer_loss
 from hf_ftrisk.signals.model.batches import row_classes
@@ -72,7 +73,7 @@ def _check_data(trainer: Any, max_rows: int, seed: int) -> list[Diagnosis | None
         check_token_range(trainer.model, rows),
     ]
     config = getattr(trainer.model, "config", None)
-    results = [check_masking(rows), *out_of_range]
+    results = [check_masking(rows, drawn=_draws_masks(trainer)), *out_of_range]
     if not getattr(config, "is_encoder_decoder", False):
         results.append(check_answers_cut(rows, _eos(trainer)))
     # An index out of range ends a CUDA process for good: never run the model on it.
@@ -191,12 +192,24 @@ def _check_rows(which: str, data: Any, own_loader: bool) -> Diagnosis | None:
     )
 
 
-def check_masking(sample: DataSample) -> Diagnosis | None:
-    """Token labels are not all -100."""
+def _draws_masks(trainer: Any) -> bool:
+    """Whether the tokens that count are drawn anew in every batch: masked language modeling."""
+    collator = trainer.data_collator
+    return isinstance(collator, DataCollatorForLanguageModeling) and collator.mlm
+
+
+def check_masking(sample: DataSample, *, drawn: bool = False) -> Diagnosis | None:
+    """Token labels are not all -100.
+
+    Args:
+        sample: collated rows.
+        drawn: which labels count is drawn anew in every batch. A short row then goes without any
+            at times, and only all of them together are a fault.
+    """
     if not sample.supervised:
         return None
     masked = float(np.mean([not mask.any() for mask in sample.supervised]))
-    if masked < MASKED_WARNING:
+    if masked < (1.0 if drawn else MASKED_WARNING):
         return None
     n = len(sample.supervised)
     return Diagnosis(
@@ -204,8 +217,11 @@ def check_masking(sample: DataSample) -> Diagnosis | None:
         message=f"In {masked:.0%} of {n} sampled training rows every label is {IGNORED_LABEL}: "
         "the loss counts none of their tokens.",
         advice=(
-            "Check the response template or assistant mask, and that the prompt alone does not "
-            "fill max_length."
+            "Give the collator an mlm_probability above 0, such as 0.15, and it tokens to mask: "
+            "special ones never are."
+            if drawn
+            else "Check the response template or assistant mask, and that the prompt alone does "
+            "not fill max_length."
         ),
         severity="fatal" if masked == 1.0 else "warning",
         evidence={"all_masked_share": masked, "rows": float(n)},

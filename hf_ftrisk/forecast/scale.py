@@ -82,7 +82,8 @@ class Scale:
         # The run's own spread, but never less than a tenth of its size: a flat start says little
         # about the scale of what is to come.
         spread, size = float(np.ptp(values_known)), float(np.max(np.abs(values_known)))
-        unit = max(spread, 0.1 * size, 10.0 * (goal.tolerance or 0.0)) or 1.0
+        # A metric that has only been 0 is read as one of size 1, a reward's usual one.
+        unit = max(spread, 0.1 * size, 10.0 * (goal.tolerance or 0.0)) or 0.1
         return cls("real", sign, unit, center=float(np.median(values_known)))
 
     def forward(self, value: np.ndarray | float) -> np.ndarray:

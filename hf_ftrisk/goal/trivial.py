@@ -56,8 +56,10 @@ def trivial_baseline(
     """Value of the goal's metric that a predictor without learning reaches.
 
     For an accuracy, a loss or an error of known `labels` that of the best constant predictor, for a
-    loss never worse than the untrained model's own value; for correlations 0. Otherwise the
-    untrained model's value, None if that is not given.
+    loss never worse than the untrained model's own value; for correlations 0; for a preference
+    trainer's ``rewards/accuracies`` one half, as its untrained policy equals its reference and
+    ties in every pair, which counts as wrong. Otherwise the untrained model's value, None if that
+    is not given.
 
     Args:
         goal: the goal whose metric is asked for.
@@ -70,6 +72,8 @@ def trivial_baseline(
     candidates: list[float] = []
     if metric_kind(name) == "correlation" or goal.kind == "correlation" or name.endswith("r2"):
         candidates.append(0.0)
+    if name.endswith("rewards/accuracies"):
+        candidates.append(0.5 * goal.unit)
     known = np.asarray([] if labels is None else labels)
     if known.size:
         majority = _majority(known)

@@ -92,7 +92,13 @@ def gain_hint(
             continue
         if baseline is None or goal.is_better(gain.best, baseline):
             finish = Finish(
-                step, "gain", gain.best, gain.best_step, gain.expected, gain.at_most(0.9)
+                step=step,
+                way="gain",
+                best=gain.best,
+                best_step=gain.best_step,
+                expected_gain=gain.expected,
+                most_gain=gain.at_most(0.9),
+                tolerance=gain.tolerance,
             )
             return nothing_to_gain(finish, goal, record.max_steps)
     return None

@@ -21,6 +21,8 @@ def hint_words(finish: Finish, goal: Goal, max_steps: int) -> str:
     )
     if most is not None:
         text += f", in nine of ten such runs at most {gain_words(most, goal)}"
+    if finish.tolerance is not None:
+        text += f", and less than {gain_words(finish.tolerance, goal)} counts as none"
     return f"{text}; {goal.metric} was best at step {finish.best_step}."
 
 

@@ -363,6 +363,15 @@ def test_a_language_model_is_not_told_of_noisy_labels_by_its_losses():
     assert "noisy_labels" not in names(record, Goal("loss"))
 
 
+@pytest.mark.parametrize("goal", [Goal("bleu", 20), Goal("rougeL")])
+def test_a_translator_is_not_told_of_noisy_labels_by_its_losses(goal):
+    """Dropout alone sets its losses apart, and its words are no labels."""
+    losses = 1.2 + np.exp(-np.arange(1, 11))
+    evals = {"eval_loss": losses, goal.metric: RISING * goal.unit}
+    record = run(noisy(learning(1.9, 10)), eval_step=np.arange(10, 101, 10), evals=evals)
+    assert "noisy_labels" not in names(record, goal)
+
+
 # --- all together ------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from transformers import Trainer
+from transformers import BertForMaskedLM, DataCollatorForLanguageModeling, Trainer
 
 from hf_ftrisk.diagnoses.wiring import check_wiring
 from tests.signals.tiny import (
@@ -18,6 +18,7 @@ from tests.signals.tiny import (
     classified_rows,
     llama,
     prompted_rows,
+    tokenizer,
     trainer_of,
 )
 
@@ -120,6 +121,25 @@ def test_some_rows_masked_is_a_warning(tmp_path):
     fault = only(check_wiring(trainer_of(llama(), rows, tmp_path)))
     assert (fault.name, fault.severity) == ("all_labels_masked", "warning")
     assert fault.evidence["all_masked_share"] == 0.25
+
+
+def masked_language_model(folder, probability):
+    rows = [{"input_ids": row["input_ids"]} for row in prompted_rows(64, prompt=0)]
+    words = tokenizer()
+    words.mask_token = "<unk>"
+    collator = DataCollatorForLanguageModeling(words, mlm_probability=probability, seed=0)
+    return trainer_of(BertForMaskedLM(bert().config), rows, folder, data_collator=collator)
+
+
+def test_rows_whose_masks_are_drawn_may_go_without_one(tmp_path):
+    assert check_wiring(masked_language_model(tmp_path, 0.15)) == ()
+
+
+def test_masks_that_are_drawn_nowhere_are_fatal(tmp_path):
+    faults = check_wiring(masked_language_model(tmp_path, 0.0))
+    fault = next(fault for fault in faults if fault.name == "all_labels_masked")
+    assert fault.severity == "fatal"
+    assert "mlm_probability" in fault.advice
 
 
 @pytest.mark.parametrize(("label", "advice"), [(2, "num_labels=3"), (-1, "-100")])

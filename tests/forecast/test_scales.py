@@ -113,3 +113,13 @@ def test_a_loss_of_exactly_0_lies_inside_its_interval(values):
     assert low == 0.0
     assert forecast.point <= (1e-5 if 0.2 in values else 0.0)  # one that jumps may rise again
     assert 0.0 < high < 1e-4
+
+
+@pytest.mark.parametrize("seen", [1, 2, 5])
+@pytest.mark.parametrize("load_best", [False, True])
+def test_a_reward_that_has_only_been_0_is_not_forecast_to_jump(seen, load_best):
+    run = _run([0.0] * seen, metric="eval_reward", loss=[0.0] * 10, load_best=load_best)
+    forecast = Forecaster.default().predict(run, Goal("reward"))
+    low, high = forecast.interval(0.9)
+    assert low <= 0.0 < high
+    assert 0.0 <= forecast.median < 0.1

@@ -169,6 +169,7 @@ def test_the_majority_rate_and_label_entropy_leave_masked_labels_out():
         ("accuracy", {"labels": [0.5, 1.5], "untrained": 0.2}, 0.2),
         ("accuracy", {"labels": np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])}, 2 / 3),
         ("loss", {"labels": np.array([[1.0, 0.0], [0.0, 0.0]])}, math.log(2) / 2),
+        ("eval_rewards/accuracies", {"untrained": 0.0}, 0.5),
     ],
 )
 def test_the_trivial_baseline_is_what_no_learning_reaches(metric, known, expected):

@@ -63,6 +63,7 @@ def test_a_run_with_nothing_to_gain_is_hinted_at_where_nobody_asked(tmp_path: Pa
     assert (hint["name"], hint["severity"]) == ("nothing_to_gain", "info")
     assert 0.25 * 200 <= hint["evidence"]["step"] < 200
     assert "finish='gain'" in hint["advice"]
+    assert "less than 1 point counts as none" in hint["message"]
     assert replayed(tmp_path, FLAT, "--finish")["diagnoses"] == []
 
 
