@@ -62,14 +62,20 @@ def measure(names: list[str], seeds: list[int], share: float) -> tuple[dict[str,
 
 
 def with_rows(page: str, rows: dict[str, list[str]]) -> str:
-    """The page with these campaigns' rows; those of the others stay as they are."""
+    """The page with these rows; those of other campaigns and other seeds stay as they are."""
     before, _, rest = page.partition(BEGIN)
     old, _, after = rest.partition(END)
     table = list(HEAD)
     for name in CAMPAIGNS:
-        old_rows = [line for line in old.splitlines() if line.startswith(f"| {name} |")]
-        table += rows.get(name, old_rows)
+        lines = [line for line in old.splitlines() if line.startswith(f"| {name} |")]
+        by_seed = {_seed(line): line for line in [*lines, *rows.get(name, [])]}
+        table += [by_seed[seed] for seed in sorted(by_seed)]
     return before + "\n".join([BEGIN, "", *table, "", END]) + after
+
+
+def _seed(row: str) -> int:
+    """The second cell of a row."""
+    return int(row.split("|")[2])
 
 
 def main() -> None:
@@ -80,7 +86,7 @@ def main() -> None:
     )
     parser.add_argument("--share", type=float, default=1.0, help="of the number of cases")
     parser.add_argument("--only", choices=CAMPAIGNS, action="append", help="repeat for several")
-    parser.add_argument("--write", type=Path, help="page whose rows of these campaigns to replace")
+    parser.add_argument("--write", type=Path, help="page whose rows of these seeds to replace")
     options = parser.parse_args()
     rows, lost = measure(options.only or list(CAMPAIGNS), options.seed or [0, 1], options.share)
     if options.write is not None:
