@@ -12,8 +12,8 @@ from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.history.remembered import Remembered
 from hf_ftrisk.policy import default_rule, judge_preflight
-from hf_ftrisk.policy.parts.decision import Decision, decide
-from hf_ftrisk.policy.parts.parts import task_kind, uses_inputs
+from hf_ftrisk.policy.parts.decision import Decision, decide, stands
+from hf_ftrisk.policy.parts.parts import task_kind
 from hf_ftrisk.policy.parts.rule import preflight_rules
 from hf_ftrisk.policy.rule import no_threshold
 from hf_ftrisk.policy.ruling import Ruling, held_if_unsure, held_without_value
@@ -101,8 +101,7 @@ def _decide(session: PreflightSession, records: tuple[RunRecord, ...]) -> Decisi
     if decision.ruling.verdict is not Verdict.UNDECIDED or not session.known_runs or session.first:
         return decision
     ruling = _by_rule(session, records)
-    unsound = ruling.verdict is Verdict.GO and not uses_inputs(session.signals)
-    if ruling.verdict is Verdict.UNDECIDED or unsound:
+    if ruling.verdict is Verdict.UNDECIDED or not stands(ruling, session.signals):
         return decision
     return Decision(ruling, decision.finding, by_parts=False)
 

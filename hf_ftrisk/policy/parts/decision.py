@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hf_ftrisk.forecast.distribution import Predictor
@@ -122,6 +122,14 @@ def decide(
     else:
         verdict, reason = Verdict.UNDECIDED, f"{between} Main concern: {complaint}"
     return Decision(Ruling(verdict, reason, prob_good=prob, threshold=threshold), concern)
+
+
+def stands(ruling: Ruling, static: Mapping[str, float]) -> bool:
+    """Whether a verdict by completed runs of the task holds for a run with these signals.
+
+    Those runs had targets that depend on their inputs: no GO by them where this run's do not.
+    """
+    return ruling.verdict is not Verdict.GO or uses_inputs(static)
 
 
 def _why_sound(probe: RunRecord, parts: Parts, goal: Goal, baseline: float | None) -> str:

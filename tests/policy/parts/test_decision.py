@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hf_ftrisk import Goal
-from hf_ftrisk.policy.parts.decision import decide
+from hf_ftrisk.policy.parts.decision import decide, stands
 from hf_ftrisk.policy.parts.parts import Parts, part_names, read_parts, task_kind
 from hf_ftrisk.policy.parts.rule import (
     PartsRule,
@@ -15,6 +15,7 @@ from hf_ftrisk.policy.parts.rule import (
     decisive_part,
     preflight_rule,
 )
+from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.verdict import Verdict
 from tests.policy.parts.test_parts import GOAL, probe
 
@@ -142,6 +143,16 @@ def test_answers_that_do_not_depend_on_their_prompts_are_no_go():
     assert decision.ruling.verdict is Verdict.UNDECIDED
     assert decision.finding.name == "no_signal"
     assert "a GO needs targets that depend on their inputs" in decision.ruling.reason
+
+
+def test_completed_runs_make_no_go_of_a_run_whose_answers_are_shuffled():
+    go, no_go = (Ruling(verdict, "by history") for verdict in (Verdict.GO, Verdict.NO_GO))
+    shuffled = {"perplexity": 15.5, "input_gain": 0.03, "input_gain_z": 0.2}
+    assert not stands(go, shuffled)
+    assert stands(no_go, shuffled)
+    assert stands(go, shuffled | {"input_gain_z": 6.9})
+    # A model that does not know the language makes nothing of any input.
+    assert stands(go, shuffled | {"perplexity": 5000.0})
 
 
 def test_random_weights_that_write_text_are_judged_and_those_that_tell_classes_are_not():
