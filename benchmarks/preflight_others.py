@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.decisions.examples import Example, examples_of
-from benchmarks.decisions.fitting import OTHERS_PRIOR, calibrated
+from benchmarks.decisions.fitting import OTHERS_PRIOR, calibrated_without
 from benchmarks.decisions.sources import knowing_none, other_runs
 from benchmarks.preflight_decisions import Judged, by_kind, judged_by, summary
 from benchmarks.watched import write_table
@@ -36,15 +36,12 @@ def seen(shards: Path) -> dict[float, list[Example]]:
 
 def judged(at: Mapping[float, Sequence[Example]]) -> dict[float, list[Judged]]:
     """Budget -> examples, judged by rules that know no run of their data set."""
-    by_budget: dict[float, list[Judged]] = {depth: [] for depth in BUDGETS}
-    for dataset in sorted({example.dataset for example in at[BUDGETS[0]]}):
-        others = [e for examples in at.values() for e in examples if e.dataset != dataset]
-        rule = calibrated(others, prior=OTHERS_PRIOR)
-        for depth in BUDGETS:
-            by_budget[depth] += [
-                judged_by(rule, example) for example in at[depth] if example.dataset == dataset
-            ]
-    return by_budget
+    known = [example for examples in at.values() for example in examples]
+    rules = calibrated_without(known, sorted({e.dataset for e in known}), OTHERS_PRIOR)
+    return {
+        depth: [judged_by(rules[example.dataset], example) for example in examples]
+        for depth, examples in at.items()
+    }
 
 
 def by_task(rows: Sequence[Judged]) -> list[str]:

@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from benchmarks.longruns import store
 from benchmarks.longruns.kinds import kinds_plan
 from benchmarks.record_long import record
-from benchmarks.recording.arguments import add_record
+from benchmarks.recording.arguments import add_pack, add_record
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     add_record(commands)
-    packing = commands.add_parser("pack", help="put shards into the repository")
-    packing.add_argument("--shards", type=Path, required=True)
+    add_pack(commands)
     options = parser.parse_args(arguments)
     if options.command == "record":
         record(options.shards, options.worker, options.minutes, kinds_plan(), store.KINDS)

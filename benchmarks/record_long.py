@@ -25,7 +25,7 @@ from benchmarks.longruns import store
 from benchmarks.longruns.plan import plan
 from benchmarks.longruns.setting import LongSetting
 from benchmarks.longruns.summary import markdown, provenance
-from benchmarks.recording.arguments import add_record, part_of
+from benchmarks.recording.arguments import add_pack, add_record, part_of
 from benchmarks.recording.shards import shard_file, write_shard
 from benchmarks.recording.summary import replace_block
 from hf_ftrisk.reference.packaged import LONG_PROVENANCE_FILE
@@ -122,8 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     measuring.add_argument(
         "--lacking", default="schedule_gain", help="measure the runs that lack this signal"
     )
-    packing = commands.add_parser("pack", help="put shards into benchmarks/recordings")
-    packing.add_argument("--shards", type=Path, required=True)
+    packing = add_pack(commands)
     packing.add_argument("--anew", action="store_true", help="write the packed files from scratch")
     commands.add_parser("package", help="put the packed runs into the package")
     tables = commands.add_parser("table", help="what is recorded, as Markdown")

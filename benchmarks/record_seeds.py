@@ -21,7 +21,7 @@ from benchmarks.longruns import store
 from benchmarks.longruns.seeds import TASKS, seed_plan
 from benchmarks.paper.tables import table
 from benchmarks.record_long import record
-from benchmarks.recording.arguments import add_record
+from benchmarks.recording.arguments import add_pack, add_record
 from benchmarks.watched import write_table
 
 PACKED = store.PACKED / "seeds"
@@ -60,8 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     add_record(commands)
-    packing = commands.add_parser("pack", help="put shards into the repository")
-    packing.add_argument("--shards", type=Path, required=True)
+    add_pack(commands)
     planned = commands.add_parser("plan", help="what is planned and what is recorded")
     planned.add_argument("--write", type=Path, metavar="PAGE", help="put it into this page")
     options = parser.parse_args(arguments)

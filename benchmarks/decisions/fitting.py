@@ -179,15 +179,18 @@ def fewest_settings(rate: float) -> int:
 
 
 def calibrated_without(
-    examples: Sequence[Case], datasets: Sequence[str]
+    examples: Sequence[Case], datasets: Sequence[str], prior: Mapping[str, float] = PRIOR
 ) -> Mapping[str, PartsRule]:
     """Data set -> `calibrated` on the examples of the others, all processors at work."""
-    rules = in_parallel(partial(_calibrated_without, examples), datasets)
+    rules = in_parallel(partial(_calibrated_without, examples, prior), datasets)
     return dict(zip(datasets, rules, strict=True))
 
 
-def _calibrated_without(examples: Sequence[Case], dataset: str) -> PartsRule:
-    return calibrated([example for example in examples if example.dataset != dataset])
+def _calibrated_without(
+    examples: Sequence[Case], prior: Mapping[str, float], dataset: str
+) -> PartsRule:
+    others = [example for example in examples if example.dataset != dataset]
+    return calibrated(others, prior=prior)
 
 
 def calibrated(

@@ -28,3 +28,16 @@ def add_record(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--worker", type=part_of, default=(0, 1), help="part of the plan: 0/2")
     parser.add_argument("--minutes", type=float, help="start no run after this time")
     return parser
+
+
+def add_pack(commands: Any) -> argparse.ArgumentParser:
+    """The command ``pack``: put shards into the repository.
+
+    Args:
+        commands: what `add_subparsers` returned.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "pack", help="put shards into the repository"
+    )
+    parser.add_argument("--shards", type=Path, required=True)
+    return parser

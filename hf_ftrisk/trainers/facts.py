@@ -195,6 +195,8 @@ def goal_sets(eval_dataset: Any, metric: str) -> Any:
 # Tags are told from the tokens that a language model writes: of those there are more, most of them
 # rare.
 _MAX_TAGS, _PER_TAG = 1000, 20
+# Rows with several labels each that are read.
+_MAX_ROWS = 2000
 
 
 def class_labels(eval_dataset: Any, label_names: list[str]) -> np.ndarray | None:
@@ -217,13 +219,19 @@ def known_targets(eval_dataset: Any, label_names: list[str]) -> np.ndarray | Non
         (n, n_labels) zeros and ones, of rows with several labels. None where there is no such
         column, or targets are texts.
     """
+    for name in (*label_names, "label"):
+        first = _column(eval_dataset, name, slice(1))
+        if first and np.ndim(first[0]) > 0:
+            # Evenly spread rows: the tokens of a large set are too many to read before a run.
+            step = max(1, -(-len(eval_dataset) // _MAX_ROWS))
+            return _of_several(_column(eval_dataset, name, slice(None, None, step)) or [])
     classes = class_labels(eval_dataset, label_names)
     if classes is not None:
         return classes
     for name in (*label_names, "label"):
         values = _column(eval_dataset, name)
         if values:
-            return _numbers(values) if np.ndim(values[0]) == 0 else _of_several(values)
+            return _numbers(values)
     return None
 
 
@@ -251,15 +259,15 @@ def _of_several(values: list[Any]) -> np.ndarray | None:
     return tags if is_tagger else None
 
 
-def _column(dataset: Any, name: str) -> list[Any] | None:
+def _column(dataset: Any, name: str, rows: slice = slice(None)) -> list[Any] | None:
     """Values of a column of a data set, or of a list of mappings; None where there is none."""
     if isinstance(dataset, list | tuple):
-        rows = [row for row in dataset if isinstance(row, Mapping) and name in row]
-        return [row[name] for row in rows] if len(rows) == len(dataset) else None
+        named = all(isinstance(row, Mapping) and name in row for row in dataset)
+        return [row[name] for row in dataset[rows]] if named else None
     columns = getattr(dataset, "column_names", None)
     if not isinstance(columns, list) or name not in columns or length_of(dataset) is None:
         return None
-    return list(dataset.with_format(None)[name][:])
+    return list(dataset.with_format(None)[name][rows])
 
 
 def task_name(model: Any, loader: Any, trainer: Any | None) -> str:

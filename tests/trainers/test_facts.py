@@ -77,6 +77,13 @@ def test_the_targets_of_rows_with_several_labels_are_a_matrix():
     assert known_targets(data, ["labels"]).tolist() == [[1.0, 0.0], [1.0, 1.0]]
 
 
+def test_of_a_large_set_evenly_spread_rows_are_read_for_tags():
+    data = Dataset.from_dict({"labels": [[number % 2] * 10 for number in range(8001)]})
+    tags = known_targets(data, ["labels"])
+    assert tags.size == 10 * 1601  # every fifth row
+    assert tags.mean() == pytest.approx(0.5, abs=0.001)
+
+
 @pytest.mark.parametrize(
     "labels",
     [
