@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from hf_ftrisk.risk.fit import WIDEST
 from hf_ftrisk.text import printable
 
 if TYPE_CHECKING:
     from hf_ftrisk.goal import Goal
     from hf_ftrisk.report.findings import Findings
+    from hf_ftrisk.risk import RiskDecomposition
 
 LEVEL = 0.9  # of every interval that is shown
 _MAX_TEXT = 4000  # characters of one item in the Markdown form
@@ -230,13 +232,7 @@ def _uncertainty(report: Findings) -> Iterator[Row]:
     chance = {str(name): p for name, p in risk.regime_probabilities.items()}.get(regime)
     sure = "" if chance is None else f" ({share(chance)})"
     yield Row("uncertainty", "Regime", f"{regime}{sure}: {_REGIMES[regime]}")
-    if risk.identified.get("intrinsic", False):
-        low, high = (_root(end) for end in risk.interval("intrinsic", LEVEL))
-        between = f"{share(LEVEL)} interval {value(low, goal)} to {value(high, goal)}"
-        limit = f"± {value(_root(risk.intrinsic), goal)} ({between}): no probing removes it"
-    else:
-        limit = "unidentified: what was measured does not separate it from the reducible spread"
-    yield Row("uncertainty", "Irreducible spread", limit)
+    yield Row("uncertainty", "Irreducible spread", _irreducible(risk, goal))
     spent = report.forecast.step if report.forecast is not None else report.cost.spent_steps
     if spent > 0:
         reducible = value(_root(float(risk.optimization(spent))), goal)
@@ -246,6 +242,28 @@ def _uncertainty(report: Findings) -> Iterator[Row]:
         part = share(report.optimal_depth / report.cost.full_steps)
         depth = f"{report.optimal_depth:,.0f} steps ({part} of the run)"
         yield Row("uncertainty", "Best probing depth", depth)
+
+
+def _irreducible(risk: RiskDecomposition, goal: Goal) -> str:
+    """The spread that no probing removes; where it is no single number, how far it is known."""
+    low, high = risk.interval("intrinsic", LEVEL)
+    between = f"{share(LEVEL)} interval {value(_root(low), goal)} to {value(_root(high), goal)}"
+    if risk.identified.get("intrinsic", False):
+        return f"± {value(_root(risk.intrinsic), goal)} ({between}): no probing removes it"
+    if high <= WIDEST["intrinsic"] * low:  # not its width is the reason
+        return f"unidentified: {risk.reasons.get('intrinsic', 'too little was measured')}"
+    least, most = risk.band(risk.shallowest, LEVEL)
+    if most > WIDEST["intrinsic"] * least:
+        text = f"unidentified: too little was measured to say more than its {between}"
+    else:
+        text = (
+            "unidentified: what was measured does not separate it from the reducible spread "
+            f"({between})"
+        )
+    chance = risk.regime_probabilities.get("noise-dominant")
+    if risk.regime == "noise-dominant" and risk.tolerance is not None and chance is not None:
+        text += f"; with {share(chance)} probability above the tolerance of {risk.tolerance:g}"
+    return text
 
 
 def _cost(report: Findings) -> Iterator[Row]:

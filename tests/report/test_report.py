@@ -18,6 +18,7 @@ from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.report import Cost, RiskReport
 from hf_ftrisk.report import wording as report_text
 from hf_ftrisk.report.terminal import show_report
+from hf_ftrisk.risk import RiskDecomposition, fit_risk_curve
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
 
@@ -118,6 +119,44 @@ def test_rows_carry_the_reports_own_numbers(full_report: RiskReport) -> None:
     assert inside in rows["Outcome"]
     assert rows["Best probing depth"] == "22 steps (22 % of the run)"
     assert rows["Spent"] == "12 of 100 steps (12 %), 4 s"
+
+
+def irreducible(report: RiskReport, risk: RiskDecomposition) -> str:
+    rows = report_text.rows(replace(report, decomposition=risk))
+    return next(row.text for row in rows if row.label == "Irreducible spread")
+
+
+def test_a_spread_above_the_tolerance_is_said_to_be_so_where_it_is_no_single_number(full_report):
+    few = fit_risk_curve(
+        [10.0, 20.0], [0.3, 0.3], counts=4, horizon=100, tolerance=0.03, same_runs=True
+    )
+    assert few.regime == "noise-dominant"
+    assert not few.identified["intrinsic"]
+    low, high = (math.sqrt(end) for end in few.interval("intrinsic", 0.9))
+    chance = report_text.share(few.regime_probabilities["noise-dominant"])
+    assert irreducible(full_report, few) == (
+        "unidentified: too little was measured to say more than its 90 % interval "
+        f"{low:.3f} to {high:.3f}; with {chance} probability above the tolerance of 0.03"
+    )
+
+
+def test_a_spread_within_a_known_whole_is_said_not_to_be_separated(full_report):
+    known = fit_risk_curve(
+        [10.0, 20.0, 40.0],
+        [9e-4, 5e-4, 4e-4],
+        counts=40,
+        horizon=100,
+        tolerance=0.03,
+        same_runs=True,
+    )
+    text = irreducible(full_report, known)
+    assert text.startswith("unidentified: what was measured does not separate it from")
+    assert "tolerance" not in text
+
+
+def test_runs_without_any_error_give_no_spread_and_say_why(full_report):
+    none = fit_risk_curve([10.0, 20.0], [0.0, 0.0], counts=4, horizon=100, tolerance=0.03)
+    assert irreducible(full_report, none) == "unidentified: every measured risk is zero"
 
 
 def test_unknown_parts_are_named_as_unknown(full_report: RiskReport) -> None:
