@@ -120,7 +120,8 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          r"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])", "[token]"),
         (r"(?<![A-Za-z0-9])arn:aws[\w-]*:[^\s'\"<>`,;)\]]+", "[address]"),
         # --- paths and files
-        (r"(?i)(?:[\w.:-]*%2F[\w.~-]+){2,}\S*", "[path]"),
+        # From where its first word begins: from each character on, a long word takes seconds.
+        (r"(?i)(?<![\w.:-])(?:[\w.:-]*%2F[\w.~-]+){2,}\S*", "[path]"),
         (rf"(?i)(?<![A-Za-z0-9]){_SCHEMES}(?:\+\w+)?(?::\w+)?:/+[^\s'\"<>`,;)\]]*", "[path]"),
         (r"(?i)https?://[\w.-]*(?:\.core\.windows\.net|amazonaws\.com|storage\.googleapis\.com|"
          r"storage\.cloud\.google\.com|digitaloceanspaces\.com|r2\.cloudflarestorage\.com)\S*",
