@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 # A forward pass is about a third of a forward and backward pass; measured times replace this.
 FORWARD_SHARE = 1 / 3
+# Generating goes token by token: a row of such an evaluation is taken to cost as one of training.
+GENERATING_SHARE = 1.0
 # Of what a probe may cost, the share that is planned for its evaluations: steps tell more.
 EVAL_SHARE = 0.2
 # Shallower probes than this show little: rather fewer seeds.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from hf_ftrisk.errors import PreflightArgumentError
-from hf_ftrisk.probing.budget import FORWARD_SHARE, EvalSize
+from hf_ftrisk.probing.budget import FORWARD_SHARE, GENERATING_SHARE, EvalSize
 from hf_ftrisk.probing.cost import Ledger
 from hf_ftrisk.probing.workload import Evaluation, Probe, Workload
 
@@ -67,7 +67,8 @@ class Evaluations:
     def guessed_cost(self) -> float:
         """Cost of the smallest evaluation before anything was timed, steps."""
         rows = self._size.min_rows
-        return rows / (self._rows_per_step or rows) * FORWARD_SHARE
+        share = GENERATING_SHARE if self._size.generates else FORWARD_SHARE
+        return rows / (self._rows_per_step or rows) * share
 
     @property
     def guessed_step_seconds(self) -> float | None:

@@ -34,6 +34,7 @@ from hf_ftrisk.trainers.facts import (
     goal_sets,
     known_targets,
     planned_evaluations,
+    rows_in_batch,
 )
 from hf_ftrisk.trainers.memory import peak_memory
 from hf_ftrisk.trainers.plan import run_plan
@@ -274,7 +275,7 @@ class _Training(TrainerCallback):
     def _facts(self, state: Any, given: Mapping[str, Any]) -> Facts:
         trainer, args, sets = self._trainer, self._planned, self._sets
         plan = run_plan(self._options.goal, args, state, dict(given), trainer, self._options.task)
-        batch = args.eval_batch_size * args.world_size
+        batch = rows_in_batch(args, args.eval_batch_size * args.world_size, "eval")
         size = eval_size(sets, batch, generates_text(args))
         parts = list(sets.values()) if isinstance(sets, dict) else [sets]
         names = list(trainer.label_names or [])
@@ -285,7 +286,7 @@ class _Training(TrainerCallback):
             max_steps=plan.max_steps,
             schedule=plan.schedule,
             steps_per_epoch=plan.steps_per_epoch,
-            rows_per_step=float(rows),
+            rows_per_step=float(rows_in_batch(args, rows, "train")),
             eval=size,
             evaluations=evaluations if size is not None else 0,
             load_best=plan.load_best,

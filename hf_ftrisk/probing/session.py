@@ -213,12 +213,12 @@ class PreflightSession:
 
     def _probe(self, evaluations: Evaluations) -> None:
         if self.ledger.allowed < 1 + evaluations.guessed_cost:
-            self._no_room(evaluations.guessed_cost)
+            self._no_room(evaluations, evaluations.guessed_cost)
             return
         self._time_a_step(evaluations)
         self.plan = self._own_plan(evaluations)
         if not self.plan.depths:
-            self._no_room(evaluations.min_cost)
+            self._no_room(evaluations, evaluations.min_cost)
             return
         target: int | None = self.plan.depths[0]
         seeds = self.plan.seeds
@@ -227,12 +227,29 @@ class PreflightSession:
             self.evidence = self._summarize()
             target = self._next(evaluations, self.plan, target, seeds)
 
-    def _no_room(self, look: float) -> None:
-        share = (1 + look) / self.facts.max_steps
-        self.notes.append(
-            f"The budget of {self.ledger.allowed:.3g} steps is too small for one step with one "
-            f"evaluation: give budget={min(1.0, share):.2g} or more."
-        )
+    def _no_room(self, evaluations: Evaluations, look: float) -> None:
+        """Say why there is no forecast, and which budget would do; an evaluation costs `look`."""
+        spent, total = self.ledger.spent, self.facts.max_steps
+        if spent:
+            untrained = evaluations.dry_run_result is not None
+            before = "an evaluation of the untrained model and " if untrained else ""
+            why = (
+                f"No forecast: {max(0.0, self.ledger.left):.1f} of the budget of "
+                f"{self.ledger.allowed:.3g} steps are left after {before}the first step, and an "
+                f"evaluation costs as much as {look:.1f}"
+            )
+        else:
+            why = (
+                f"No forecast: the budget of {self.ledger.allowed:.3g} steps is too small for one "
+                f"step with one evaluation, which is taken to cost as much as {look:.2g}"
+            )
+        needed = (max(1.0, spent) + look) / total
+        if needed > 1.0:
+            self.notes.append(f"{why}: a run of {total} steps is too short to be probed.")
+            return
+        digits = 1 - math.floor(math.log10(needed))
+        share = math.ceil(needed * 10**digits) / 10**digits
+        self.notes.append(f"{why}: give budget={share:g} or more.")
 
     def _show(self) -> None:
         self._progress(self.ledger.spent)

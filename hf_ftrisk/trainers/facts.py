@@ -101,7 +101,24 @@ def planned_evaluations(args: Any, max_steps: int, steps_per_epoch: int) -> int:
 
 def generates_text(args: Any) -> bool:
     """Whether an evaluation generates text, which costs far more than a forward pass."""
-    return bool(getattr(args, "predict_with_generate", False))  # Seq2SeqTrainingArguments
+    by_policy = getattr(args, "num_generations", None) is not None  # TRL's GRPO and RLOO
+    return by_policy or bool(getattr(args, "predict_with_generate", False))  # Seq2SeqTrainer
+
+
+def rows_in_batch(args: Any, batch: int, which: Literal["train", "eval"]) -> int:
+    """Rows of the data set in a batch, 1 at least.
+
+    TRL's GRPO and RLOO count the completions: each row of theirs is a prompt with several.
+
+    Args:
+        args: the Trainer's arguments.
+        batch: its batch size, over all ranks.
+        which: the set that the batch is of.
+    """
+    each = getattr(args, "num_generations", None) or 1
+    if which == "eval":
+        each = getattr(args, "num_generations_eval", None) or each
+    return max(1, batch // each)
 
 
 def builds_own_loader(trainer: Any, which: Literal["train", "eval"]) -> bool:

@@ -122,7 +122,7 @@ def test_a_budget_without_room_for_a_step_and_an_evaluation_says_what_would_do()
     session = probed(setup, 0.012)
     assert setup.evaluations == []
     assert session.ledger.spent == 0
-    assert "budget=0.013 or more" in session.notes[-1]
+    assert "budget=0.014 or more" in session.notes[-1]
 
 
 def test_a_small_budget_does_without_the_dry_run_for_the_sake_of_the_evaluation():

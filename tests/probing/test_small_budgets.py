@@ -49,6 +49,28 @@ def test_a_budget_without_a_look_at_all_is_undecided_and_says_what_would_do() ->
     assert any("budget=" in note for note in report.notes)
 
 
+def test_the_budget_that_is_named_would_do_where_evaluating_is_dearer_than_was_thought() -> None:
+    def tried(budget: float) -> RiskReport:
+        dear = SimulatedSetup(max_steps=20, row_seconds=0.25)  # 16 rows cost 4 steps
+        session = PreflightSession(dear, PreflightOptions(Goal.parse("eval_accuracy"), budget))
+        session.run()
+        return preflight_report(session)
+
+    report = tried(0.3)
+    note = next(note for note in report.notes if note.startswith("No forecast: 1.0 of the budget"))
+    named = float(re.search(r"give budget=(\S+) or more", note).group(1))
+    assert named > 0.3
+    assert report.forecast is None
+    assert tried(named).forecast is not None
+
+
+def test_a_run_too_short_for_one_evaluation_is_said_to_be_so() -> None:
+    setup = SimulatedSetup(max_steps=6, row_seconds=0.25)
+    session = PreflightSession(setup, PreflightOptions(Goal.parse("eval_accuracy"), 1.0))
+    session.run()
+    assert any("a run of 6 steps is too short" in note for note in preflight_report(session).notes)
+
+
 def test_more_seeds_at_one_depth_do_not_make_a_curve() -> None:
     report = probed(0.3, depths=[8])
     assert len(report.probes) == 3

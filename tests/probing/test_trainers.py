@@ -86,6 +86,35 @@ def test_grpo(tmp_path: Path, tokenizer):
     assert [goal.metric for goal in own_goals(trainer)] == ["eval_reward", "eval_loss"]
 
 
+def test_a_short_grpo_run_is_evaluated_within_its_budget(tmp_path: Path, tokenizer):
+    """Rows are prompts with several completions each: an evaluation of few of them is dear."""
+    from trl import GRPOConfig, GRPOTrainer
+
+    data = Dataset.from_dict({"prompt": sentences(48, 1)})
+    settings = SETTINGS | {"per_device_train_batch_size": 8, "per_device_eval_batch_size": 16}
+    trainer = GRPOTrainer(
+        model=llama(),
+        reward_funcs=lambda completions, **_: [float(len(text)) for text in completions],
+        args=GRPOConfig(
+            str(tmp_path),
+            bf16=False,
+            gradient_checkpointing=False,
+            num_generations=8,
+            max_completion_length=4,
+            **(settings | {"max_steps": 20}),
+        ),
+        train_dataset=data,
+        eval_dataset=data,
+        processing_class=tokenizer,
+    )
+    report = preflight(trainer, goal="eval_reward>=1", budget=0.4, seeds=1, signal_seconds=0)
+    assert report.forecast is not None
+    low, high = report.forecast.interval(0.9)
+    assert low < report.forecast.point < high
+    assert report.cost.full_seconds is not None
+    assert report.settings["eval_rows"] < 16
+
+
 def test_sentence_transformers(tmp_path: Path, tokenizer):
     from sentence_transformers import (
         SentenceTransformerTrainer,

@@ -10,7 +10,13 @@ import torch
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from hf_ftrisk.trainers.facts import class_labels, is_pretrained, known_targets
+from hf_ftrisk.trainers.facts import (
+    class_labels,
+    generates_text,
+    is_pretrained,
+    known_targets,
+    rows_in_batch,
+)
 from tests.watch.tiny import bert
 
 
@@ -109,3 +115,17 @@ def test_a_data_set_that_computes_its_rows_is_not_read_for_labels():
             raise AssertionError("a row was computed")
 
     assert class_labels(Computed(), ["labels"]) is None
+
+
+def test_a_batch_of_completions_holds_as_many_rows_as_prompts(tmp_path: Path):
+    from trl import GRPOConfig, SFTConfig
+
+    several = {"num_generations": 4, "num_generations_eval": 2}
+    args = GRPOConfig(str(tmp_path), bf16=False, use_cpu=True, **several)
+    assert rows_in_batch(args, 16, "train") == 4
+    assert rows_in_batch(args, 16, "eval") == 8
+    assert rows_in_batch(args, 1, "eval") == 1
+    assert generates_text(args)
+    plain = SFTConfig(str(tmp_path), bf16=False, use_cpu=True)
+    assert rows_in_batch(plain, 16, "eval") == 16
+    assert not generates_text(plain)

@@ -17,6 +17,7 @@ from transformers.trainer_utils import has_length
 
 from hf_ftrisk.probing.workload import Batches, Evaluation, Processes
 from hf_ftrisk.signals.ordering import ORDERING, class_ordering
+from hf_ftrisk.trainers.facts import rows_in_batch
 from hf_ftrisk.trainers.state import RngState
 
 
@@ -33,6 +34,7 @@ class EvalClock:
         self._lockstep = ranks
         self._device = trainer.args.device
         self._ranks = trainer.args.world_size
+        self._args = trainer.args
         data = trainer.eval_dataset
         self._parts = len(data) if isinstance(data, dict) else 1
         # Metrics over all batches are computed at the last one: it must not be left out.
@@ -88,11 +90,14 @@ class EvalClock:
     def count(self, batch: Any, n_rows: int | None, seconds: float) -> None:
         """Count the rows of a batch, of a set of `n_rows`, and its time."""
         size = find_batch_size(batch)
+        if size is None and isinstance(batch, list):
+            # Rows as they are: the Trainer makes its batches as it goes on (TRL's GRPO).
+            size = len(batch)
         if size is None:
             self._known = False
             return
         before = self._rows[-1]
-        rows = before + size * self._ranks
+        rows = before + rows_in_batch(self._args, size * self._ranks, "eval")
         self._rows[-1] = rows if n_rows is None else min(rows, n_rows)
         self._timed[-1].append((seconds, self._rows[-1] - before))
 

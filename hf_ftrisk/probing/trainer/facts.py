@@ -11,7 +11,12 @@ from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.probing.budget import EvalSize
 from hf_ftrisk.probing.trainer.sample import eval_size
 from hf_ftrisk.probing.workload import Facts
-from hf_ftrisk.trainers.facts import builds_own_loader, generates_text, scheduler_rates
+from hf_ftrisk.trainers.facts import (
+    builds_own_loader,
+    generates_text,
+    rows_in_batch,
+    scheduler_rates,
+)
 from hf_ftrisk.trainers.plan import eval_labels, evaluations, plan_of
 from hf_ftrisk.trainers.shadow import clone_scheduler
 
@@ -34,9 +39,10 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
         )
     has_epochs = updates < max_steps or epochs <= args.num_train_epochs
     generates = generates_text(args)
-    size = eval_size(eval_sets, args.eval_batch_size * args.world_size, generates)
+    batch = rows_in_batch(args, args.eval_batch_size * args.world_size, "eval")
+    size = eval_size(eval_sets, batch, generates)
     if size is None and builds_own_loader(shadow, "eval"):
-        size = EvalSize(None, args.eval_batch_size * args.world_size, generates)
+        size = EvalSize(None, batch, generates)
     plan = plan_of(
         shadow,
         args,
@@ -49,7 +55,7 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
         max_steps=max_steps,
         schedule=plan.schedule,
         steps_per_epoch=plan.steps_per_epoch,
-        rows_per_step=float(rows),
+        rows_per_step=float(rows_in_batch(args, rows, "train")),
         eval=size,
         evaluations=evaluations(args, plan) if size is not None else 0,
         load_best=plan.load_best,
