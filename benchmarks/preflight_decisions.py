@@ -23,6 +23,7 @@ from benchmarks.decisions.examples import Example, examples_of
 from benchmarks.decisions.fitting import calibrated, weights_of
 from benchmarks.decisions.sources import NAMES, knowing_none, long_runs, short_runs
 from benchmarks.longruns import store
+from benchmarks.watched import write_table
 from hf_ftrisk.policy.parts.parts import part_names, uses_inputs
 from hf_ftrisk.policy.parts.rule import PartsRule
 from hf_ftrisk.reference import table
@@ -33,7 +34,6 @@ BUDGETS = (0.02, 0.05, 0.1)
 FITTED_AT = (0.02, 0.05, 0.1)
 # Below every part and signal: trees tell it from them.
 _ABSENT = -100.0
-_BEGIN, _END = "<!-- decisions: begin -->", "<!-- decisions: end -->"
 _NO_SHARDS = Path("benchmarks/recordings/none")
 
 
@@ -268,11 +268,7 @@ def main(arguments: list[str] | None = None) -> None:
     text = page(judged(at, fitted), judged(at, fitted, recorded_last()))
     print(text)
     if options.write:
-        old = options.write.read_text(encoding="utf-8")
-        head, _, rest = old.partition(_BEGIN)
-        tail = rest.partition(_END)[2]
-        new = f"{head}{_BEGIN}\n{text}\n\n{_END}{tail}"
-        options.write.write_text(new, encoding="utf-8")
+        write_table(options.write, "decisions", f"{text}\n")
 
 
 if __name__ == "__main__":

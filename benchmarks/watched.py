@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -122,18 +123,28 @@ def measures(results: Judged) -> tuple[float, float, float]:
 
 
 def write_table(page: Path, name: str, table: str) -> None:
-    """Put a table between its marks on a page; a long one into a file that the page links.
+    """Put a table, or several, between marks on a page; a long one into a file that the page links.
 
     Args:
         page: the page.
         name: of the marks, and of the file ``tables/NAME.csv`` beside the page.
         table: Markdown, the worst rows first.
+
+    Raises:
+        ValueError: a long table beside others.
     """
     begin, end = BEGIN.format(name), END.format(name)
     before, rest = page.read_text(encoding="utf-8").split(begin)
     _, after = rest.split(end)
-    rows = [line for line in table.splitlines() if line.startswith("|")]
+    is_row = groupby(table.splitlines(), key=lambda line: line.startswith("|"))
+    tables = [list(lines) for inside, lines in is_row if inside]
+    rows = max(tables, key=len, default=[])
     if len(rows) - 2 > MAX_ROWS:
+        if len(tables) > 1:
+            raise ValueError(
+                f"{len(tables)} tables between the marks {name!r}, one of {len(rows) - 2} rows: "
+                f"give one of more than {MAX_ROWS} rows marks of its own"
+            )
         _write_csv(page.parent / "tables" / f"{name}.csv", rows)
         link = f"[All {len(rows) - 2} rows](tables/{name}.csv), the first {SHOWN_ROWS} here:"
         notes = [line for line in table.partition(rows[0])[0].splitlines() if line]
