@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.forecasting.held_out import fold_of, models_without
-from benchmarks.forecasting.sources import Completed, completed
+from benchmarks.forecasting.sources import UNFITTED, Completed, completed, unfitted
 from benchmarks.watched import write_table
 from hf_ftrisk.forecast.conformal import conformal_quantile
 from hf_ftrisk.forecast.forecaster import Forecaster
@@ -37,6 +37,8 @@ TITLES = {
     "public error": "public runs, error rates",
     "recordings score": "own long recordings, scores",
     "recordings loss": "own long recordings, losses",
+    "kinds score": "own recordings of other tasks, scores",
+    "kinds loss": "own recordings of other tasks, losses",
     "reference score": "own short runs, scores",
     "reference loss": "own short runs, losses",
     "plm score": "protein models, scores",
@@ -82,12 +84,16 @@ def judged() -> list[Judged]:
 
 
 def picked() -> list[Completed]:
-    """At most `MAX_RUNS` runs of a source, with as many evaluations as the kept-back ones have."""
-    runs: dict[str, list[Completed]] = {}
-    for run in completed():
-        values = run.record.finite(run.goal.metric)[1]
-        if values.size >= MIN_EVALUATIONS:
-            runs.setdefault(run.source, []).append(run)
+    """At most `MAX_RUNS` runs of a source, with as many evaluations as the kept-back ones have.
+
+    Those that no forecast is fitted on stand beside them, by data set as well.
+    """
+    runs: dict[tuple[bool, str], list[Completed]] = {}
+    for fitted, of_all in ((True, completed()), (False, unfitted())):
+        for run in of_all:
+            values = run.record.finite(run.goal.metric)[1]
+            if values.size >= MIN_EVALUATIONS:
+                runs.setdefault((fitted, run.source), []).append(run)
     chosen: list[Completed] = []
     for of_source in runs.values():
         names = list(dict.fromkeys(run.run for run in of_source))
@@ -169,7 +175,8 @@ class Row:
 def row_of(group: str, rows: Sequence[Judged]) -> Row:
     error, covered, score = [], [], []
     family = group.rpartition(" ")[2]
-    alike_metrics = [r for r in rows if r.group.rpartition(" ")[2] == family]
+    fitted = [r for r in rows if r.group.partition(" ")[0] != UNFITTED]
+    alike_metrics = [r for r in fitted if r.group.rpartition(" ")[2] == family]
     for depth in DEPTHS:
         here = [r for r in rows if r.group == group and r.depth == depth]
         if not here:

@@ -23,6 +23,7 @@ from hf_ftrisk.reference.table import read_runs
 
 RECORDINGS = Path(__file__).parent / "recordings"
 SEED_RECORDINGS = RECORDINGS / "seeds"
+KIND_RECORDINGS = RECORDINGS / "kinds"
 RTE_MAJORITY = 146 / 277  # dev set of RTE
 
 
@@ -212,6 +213,11 @@ def recordings() -> list[Run]:
 def seed_recordings() -> list[Run]:
     """Recordings of many seeds of one setting each (`benchmarks.record_seeds`)."""
     return _recorded(SEED_RECORDINGS)
+
+
+def kind_recordings() -> list[Run]:
+    """Recordings of tasks beyond the class of a text; the group is the data set."""
+    return _recorded(KIND_RECORDINGS)
 
 
 def _recorded(folder: Path) -> list[Run]:

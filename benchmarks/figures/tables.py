@@ -65,7 +65,8 @@ def trust(path: Path) -> Path:
         right.plot([], [], marker, label=f"at {share} of the run", **style)
     finish(left, "Runs held out (sources): error", legend=False)
     finish(right, "and intervals", legend=False)
-    right.legend(fontsize=7, frameon=False, loc="lower left")
+    marks_of = right.get_legend_handles_labels()
+    figure.legend(*marks_of, fontsize=8, frameon=False, loc="outside lower center", ncols=4)
     return write_figure(figure, path)
 
 

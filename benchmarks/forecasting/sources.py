@@ -29,6 +29,8 @@ _TABLES = {
     "reference": lambda run: f"own {run.group}",
     "recordings": lambda run: f"own {run.group}",
 }
+# The table that nothing is fitted on.
+UNFITTED = "kinds"
 MAX_RUNS = 40
 # Every third of several hundred runs of one task on many machines.
 _EVERY = {"mlperf": 3}
@@ -68,6 +70,18 @@ def completed() -> list[Completed]:
         kept = {names[int(i)] for i in picked}
         chosen += [run for run in runs if run.run in kept]
     return chosen
+
+
+def unfitted() -> list[Completed]:
+    """Recordings that no forecast is fitted on, of tasks beyond the class of a text.
+
+    Their sources are their data sets: they are forecast by models that know none of those.
+    """
+    return [
+        one
+        for number, run in enumerate(run_tables.kind_recordings())
+        for one in _each(UNFITTED, f"own {run.group}", f"{UNFITTED} {number}", run.record)
+    ]
 
 
 def _everything() -> Iterator[Completed]:

@@ -100,7 +100,7 @@ def test_the_page_of_evidence_quotes_the_worst_of_its_pages():
     evidence = ROOT / "docs" / "evidence"
     index = (evidence / "index.md").read_text(encoding="utf-8")
     worst = rows_of(evidence / "forecasting.md", "forecast")[0]
-    assert worst[0] == "protein models, scores"
+    assert worst[0] == "own recordings of other tasks, scores"
     assert f"up to {max(worst[2].split(' / '))} times the error" in index
     at_five = rows_of(evidence / "preflight.md", "decisions")
     wrong, goes = next(row[5] for row in at_five if row[0] == "5%").split(" ")[0].split("/")
