@@ -122,7 +122,10 @@ _TABLE: dict[str, MetricFacts] = {
     **{name: MetricFacts("rate", True, chance_level=True) for name in _CHANCES},
     **{name: MetricFacts("rate", True, begins_near_zero=True) for name in _OVERLAPS},
     **{name: MetricFacts("rate", False) for name in _RATES_DOWN},
-    **{name: MetricFacts("percent", True) for name in _PERCENTS_UP},
+    **{
+        name: MetricFacts("percent", True, begins_near_zero=name.endswith("bleu"))
+        for name in _PERCENTS_UP
+    },
     **{name: MetricFacts("correlation", True) for name in _CORRELATIONS},
     **{name: MetricFacts("loss", False, mostly_below=1.0) for name in _ERRORS_PER_WORD},
     **{name: MetricFacts("loss", False) for name in _LOSSES},

@@ -97,6 +97,32 @@ def test_none_right_of_eighteen_rows_is_not_certain():
     assert upper[0] > upper[1]
 
 
+@pytest.mark.parametrize("goal", ["eval_bleu>=20", "eval_sacrebleu>=20", "eval_rouge1>=20"])
+def test_an_overlap_that_has_not_moved_yet_may_still_take_off(goal):
+    goal = Goal.parse(goal)
+    early = Forecaster.default().predict(run([0.2, 0.5], goal.metric), goal)
+    low, high = early.interval(0.9)
+    assert low < 2.0
+    assert early.point < 5.0
+    assert high > 50.0  # a translation model that ends at 47.6 began like this
+    moving = Forecaster.default().predict(run([4.0, 9.0], goal.metric), goal)
+    late = Forecaster.default().predict(run([0.2, 0.5, 0.5, 0.5, 0.5, 0.5], goal.metric), goal)
+    assert late.interval(0.9)[1] < 5.0
+    assert not np.array_equal(moving.samples, early.samples)
+
+
+def test_a_share_of_right_answers_is_forecast_from_its_evaluations_alone():
+    goal = Goal.parse("eval_accuracy>=0.5")
+    early = Forecaster.default().predict(run([0.002, 0.005], goal.metric), goal)
+    assert early.interval(0.9)[1] < 0.5
+
+
+def test_what_an_overlap_has_reached_is_kept_where_the_best_checkpoint_is():
+    goal = Goal.parse("eval_bleu>=20")
+    kept = run([0.1, 1.2], goal.metric, load_best=True)
+    assert Forecaster.default().predict(kept, goal).samples.min() >= 1.2
+
+
 def test_an_error_rate_is_not_forecast_beyond_one_or_what_was_seen():
     goal = Goal("wer")
     for values, most in (([], 1.0), ([0.4, 0.3], 1.0), ([1.6, 1.2], 1.6), ([40.0, 30.0], 100.0)):
