@@ -82,7 +82,10 @@ class Scale:
         # The run's own spread, but never less than a tenth of its size: a flat start says little
         # about the scale of what is to come.
         spread, size = float(np.ptp(values_known)), float(np.max(np.abs(values_known)))
-        # A metric that has only been 0 is read as one of size 1, a reward's usual one.
+        # A metric that has only been 0 shows no scale, and no known run gives it one: the two that
+        # began so (format rewards of one source) stayed there. It is read as of size 1, a reward's
+        # usual one. The interval's ends alone depend on it: whether it beats a trivial 0 is a
+        # matter of sign, a target is a scale, and without known runs no such run is stopped.
         unit = max(spread, 0.1 * size, 10.0 * (goal.tolerance or 0.0)) or 0.1
         return cls("real", sign, unit, center=float(np.median(values_known)))
 

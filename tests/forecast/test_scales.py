@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 from hf_ftrisk import Forecaster, Goal, RunRecord
+from hf_ftrisk.forecast.change_model import load_change_model
+from hf_ftrisk.forecast.cold import cold_values
+from hf_ftrisk.forecast.features import run_state
+from hf_ftrisk.forecast.scale import Scale
 
 
 def _run(values, *, metric="eval_accuracy", loss=None, max_steps=100, **fields):
@@ -123,3 +127,23 @@ def test_a_reward_that_has_only_been_0_is_not_forecast_to_jump(seen, load_best):
     low, high = forecast.interval(0.9)
     assert low <= 0.0 < high
     assert 0.0 <= forecast.median < 0.1
+
+
+@pytest.mark.parametrize("unit", [0.1, 7.0])
+def test_whether_a_reward_of_only_0_beats_a_trivial_0_does_not_depend_on_its_scale(unit):
+    run = _run([0.0] * 4, metric="eval_reward")
+    goal, model = Goal("reward"), load_change_model("real")
+    draws = []
+    for scale in (Scale("real", 1.0, 1.0), Scale("real", 1.0, unit)):
+        state = run_state(run, goal, scale)
+        draws.append(cold_values(state, run, goal, model, 500))
+    assert 0.0 < np.mean(draws[0] > 0.0) < 1.0
+    np.testing.assert_array_equal(draws[0] > 0.0, draws[1] > 0.0)
+
+
+def test_the_first_reward_that_is_not_0_gives_a_reward_its_scale():
+    forecasts = []
+    for size in (1.0, 100.0):
+        run = _run([0.0, 0.0, 0.0, 0.0, size * 0.05], metric="eval_reward")
+        forecasts.append(Forecaster.default().predict(run, Goal("reward")).samples / size)
+    np.testing.assert_allclose(*forecasts, rtol=1e-6)
