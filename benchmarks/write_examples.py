@@ -41,7 +41,7 @@ CHOSEN = {
     "stuck": (
         "banking77/minilm-3/full",
         "eval_accuracy",
-        "Cannot move: the labels were shuffled, so there is nothing to learn.",
+        "Does not learn: the labels were shuffled, so there is nothing to learn.",
     ),
 }
 FAILURE = "wrong"
@@ -81,10 +81,11 @@ def _failure(runs: list[RunRecord]) -> tuple[RunRecord, str, str]:
         misses.append((bool(one.good) and one.stopped_at is not None, miss, one, run))
     stopped, miss, worst, run = max(misses, key=lambda row: row[:2])
     what_it_did = (
-        f"and stopped a good run at step {worst.stopped_at}" if stopped else "in a good run"
+        f"and a good run was stopped at step {worst.stopped_at}" if stopped else "in a good run"
     )
     words = (
-        f"Wrong: it ended {miss:.0f} times as far off as the 90 % interval reached, {what_it_did}."
+        f"Wrong: the outcome lies {miss:.0f} half-widths of a 90 % interval from its middle, "
+        f"{what_it_did}."
     )
     return run, worst.goal.metric, words
 

@@ -20,7 +20,11 @@ def diagnosis_name(name: str) -> str:
 
 
 class Verdict(StrEnum):
-    """What to do with a run."""
+    """What to do with a run.
+
+    GO: it is expected to end well. NO_GO: it is expected to end poorly, or was stopped for that.
+    UNDECIDED: what was seen does not say, or nothing tells a good outcome from a poor one.
+    """
 
     GO = "GO"
     NO_GO = "NO_GO"

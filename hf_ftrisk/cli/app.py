@@ -66,7 +66,9 @@ def report(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a saved report; as JSON or Markdown without what should stay on this machine.
+    """Show a saved report. JSON and Markdown leave out what should stay on this machine.
+
+    Left out are paths, names, tokens, and settings that are not declared as shared.
 
     Example: `hf-ftrisk report reports/watch.json --markdown`
     """

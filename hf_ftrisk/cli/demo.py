@@ -35,7 +35,7 @@ def demo(
         ),
     ] = False,
 ) -> None:
-    """Fine-tune a real model: one sound setting and two with a fault, judged before and early.
+    """Fine-tune a real model: one sound setting and two with a fault, each forecast early.
 
     Example: `hf-ftrisk demo --task text --out ftrisk-demo`
     """

@@ -46,7 +46,7 @@ _NEVER = (
 def doctor(
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Versions, device, extras, and what cannot be done and why.
+    """Show versions, device, extras, and what cannot be done here and what to do instead.
 
     Exit status: 0, whatever is missing.
 

@@ -168,14 +168,17 @@ def _read_goal(data: Mapping[str, Any], name: str) -> Goal:
             return Goal(metric, target=target, greater_is_better=direction, kind=possible_kind)
         except ValueError as error:
             refused = error
-    raise CardError(f"the card's goal cannot be: {printable(refused)}")
+    raise CardError(f"the card's goal is not valid: {printable(refused)}")
 
 
 def _read_verdict(data: Mapping[str, Any], name: str) -> Verdict:
     try:
         return Verdict(str(data.get(name)))
     except ValueError:
-        raise CardError(f"the card's verdict is {fields.shown(data.get(name))}") from None
+        raise CardError(
+            f"the card's verdict must be one of {', '.join(Verdict)}, "
+            f"got {fields.shown(data.get(name))}"
+        ) from None
 
 
 def _read_diagnoses(data: Mapping[str, Any], name: str) -> tuple[str, ...]:

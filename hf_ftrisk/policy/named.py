@@ -24,8 +24,8 @@ def rule_maker(rule: str | RuleMaker) -> RuleMaker:
     if isinstance(rule, str):
         if rule not in RULES:
             raise ValueError(
-                f"no stopping rule is called {rule!r}: the rules are {', '.join(RULES)}; one of "
-                "your own is given as what makes it (hf_ftrisk.policy.RuleMaker)"
+                f"no stopping rule is called {rule!r}: the rules are {', '.join(RULES)}; for "
+                "one of your own pass the function that makes it (hf_ftrisk.policy.RuleMaker)"
             )
         return RULES[rule]
     if not callable(rule):

@@ -50,7 +50,9 @@ class PreflightOptions:
         for name in ("signal_seconds", "timeout"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be a finite number of seconds, got {value!r}")
+                raise ValueError(
+                    f"{name} must be a finite number of seconds, 0 or more, got {value!r}"
+                )
         if self.timeout == 0:
             raise ValueError("timeout must be above 0 seconds, got 0")
         if not 0 < self.false_stop_rate < 1:

@@ -31,7 +31,7 @@ def nothing_to_gain(finish: Finish, goal: Goal, max_steps: int) -> Diagnosis:
     return Diagnosis(
         name="nothing_to_gain",
         message=sentence(hint_words(finish, goal, max_steps)),
-        advice="End such runs by themselves with finish='gain', and keep the best checkpoint "
+        advice="finish='gain' ends such runs by itself; keep the best checkpoint "
         "with load_best_model_at_end=True.",
         severity="info",
         evidence={"step": float(finish.step), "expected_gain": finish.expected_gain or 0.0},

@@ -290,7 +290,7 @@ class RiskDecomposition:
 
         `from_dict` restores point estimates, weights and probabilities as they are. Curves, bands,
         intervals and optimal depths then come from the stored draws and move a little:
-        docs/concepts/risk.md says how much.
+        docs/evidence/risk.md says how much.
         """
         return {
             "format_version": _FORMAT_VERSION,

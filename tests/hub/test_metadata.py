@@ -92,7 +92,7 @@ def written(make_report):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("verdict",), "MAYBE", "verdict is 'MAYBE'"),
+        (("verdict",), "MAYBE", "verdict must be one of GO, NO_GO, UNDECIDED, got 'MAYBE'"),
         (("goal",), None, "goal must be a mapping"),
         (("goal", "metric"), 3, "metric must be text"),
         (("goal", "greater_is_better"), "yes", "greater_is_better must be a bool"),
