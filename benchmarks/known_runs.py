@@ -1,9 +1,9 @@
 """What completed runs of the same task add to a forecast: error, coverage and width.
 
-    python -m benchmarks.known_runs                        # all tables, printed
+    python -m benchmarks.known_runs                        # all tables, printed one by one
     python -m benchmarks.known_runs bert_seeds             # some of them
     python -m benchmarks.known_runs --quick                # fewer runs a table, for a first look
-    python -m benchmarks.known_runs --write docs/evidence/forecasting.md
+    python -m benchmarks.known_runs --write PAGE           # one with the marks of `MARKS`
 
 Cold and warm forecasts rest on a model fitted without the source (`forecasting.held_out`). Warm
 ones know runs of the same task as well; ridge and the spread of known runs know the same ones.
@@ -22,9 +22,11 @@ from benchmarks.forecasting.held_out import held_out_forecaster
 from benchmarks.forecasting.measures import Scored, difference
 from benchmarks.forecasting.prefixes import DEPTHS, Prefix, all_tables, prefixes
 from benchmarks.run_tables import Run
+from benchmarks.watched import write_table
 from hf_ftrisk.forecast.forecaster import Forecaster
 
-BEGIN, END = "<!-- known runs: begin -->", "<!-- known runs: end -->"
+# Of the table over all runs, and of that over the cells of bert_seeds.
+MARKS = ("known runs", "known runs by cell")
 # Targets are set at further depths for some tables.
 FURTHER = {"peft_metamath": (0.1, 0.2, 0.25, 0.3, 0.5, 0.7)}
 BY_CELL = ("bert_seeds", "bert_seeds_loss")
@@ -163,50 +165,50 @@ CELL_HEAD = (
 )
 
 
-def table_text(names: Sequence[str], quick: bool) -> str:
-    tables = all_tables()
-    warm, cells = [HEAD], [CELL_HEAD]
-    for table in names or tables:
-        runs = tables[table]
-        limit = QUICK_RUNS if quick else LARGE.get(table, len(runs))
-        picked = np.unique(np.linspace(0, len(runs) - 1, min(limit, len(runs))).round())
-        runs = [runs[int(i)] for i in picked]
-        seen = list(prefixes(table, runs, FURTHER.get(table, DEPTHS)))
-        splits = splits_of(table, runs)
-        for depth in FURTHER.get(table, DEPTHS):
-            here = [p for p in seen if p.depth == depth]
-            methods = warm_methods(here, runs, splits) if here else {}
-            if methods:
-                warm += rows_of(table, depth, methods)
-            if methods and table == "bert_seeds":
-                cells += cell_rows(depth, methods)
-    parts = ["\n".join(warm)]
-    if len(cells) > 1:
-        parts += ["### bert_seeds by cell, 10 known runs", "\n".join(cells)]
-    return "\n\n".join(parts)
+def rows_by_mark(
+    table: str, runs: list[Run], depths: Sequence[float]
+) -> tuple[list[str], list[str]]:
+    """Rows of one table's runs, and of their cells, as `MARKS` has them."""
+    seen = list(prefixes(table, runs, tuple(depths)))
+    splits = splits_of(table, runs)
+    warm: list[str] = []
+    cells: list[str] = []
+    for depth in depths:
+        here = [p for p in seen if p.depth == depth]
+        methods = warm_methods(here, runs, splits) if here else {}
+        if methods:
+            warm += rows_of(table, depth, methods)
+        if methods and table == "bert_seeds":
+            cells += cell_rows(depth, methods)
+    return warm, cells
 
 
-def write(file: Path, text: str) -> None:
-    """Replace what stands between the file's marks."""
-    old = file.read_text(encoding="utf-8")
-    before, _, rest = old.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    if not rest or not after:
-        raise SystemExit(f"{file} lacks the marks {BEGIN} and {END}")
-    file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+def picked(table: str, runs: list[Run], quick: bool) -> list[Run]:
+    """The runs that are forecast, evenly spread over the table."""
+    limit = QUICK_RUNS if quick else LARGE.get(table, len(runs))
+    places = np.unique(np.linspace(0, len(runs) - 1, min(limit, len(runs))).round())
+    return [runs[int(i)] for i in places]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("tables", nargs="*", help="tables to run; none: all")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_RUNS} runs a table")
-    parser.add_argument("--write", type=Path, help="Markdown file to put the tables into")
+    parser.add_argument("--write", type=Path, help="page that has the marks of the tables")
     options = parser.parse_args()
-    text = table_text(options.tables, options.quick)
+    tables = all_tables()
+    warm, cells = HEAD.splitlines(), CELL_HEAD.splitlines()
+    print(HEAD, flush=True)
+    for table in options.tables or tables:
+        runs = picked(table, tables[table], options.quick)
+        of_table, of_cells = rows_by_mark(table, runs, FURTHER.get(table, DEPTHS))
+        print("\n".join(of_table), flush=True)
+        warm += of_table
+        cells += of_cells
+    print("\n".join(cells))
     if options.write:
-        write(options.write, text)
-    else:
-        print(text)
+        for mark, rows in zip(MARKS, (warm, cells), strict=True):
+            write_table(options.write, mark, "\n".join(rows))
 
 
 if __name__ == "__main__":
