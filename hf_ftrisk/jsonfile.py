@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 import stat
 from pathlib import Path
 from typing import Any
@@ -42,3 +43,21 @@ def read_json(file: Path) -> Any:
         raise ValueError(f"{file} is nested too deep") from None
     except ValueError as error:
         raise ValueError(f"{file} is not JSON: {error}") from None
+
+
+def check_format(what: str, version: object, reads: int) -> None:
+    """Refuse what another release wrote.
+
+    Args:
+        what: what was read, such as ``"report"``.
+        version: its ``format_version``, whatever stands there.
+        reads: the version that this release reads.
+
+    Raises:
+        ValueError: another version.
+    """
+    if version == reads:
+        return
+    text = f"{what} has format_version {reprlib.repr(version)}, this release reads {reads}"
+    newer = isinstance(version, int) and version > reads
+    raise ValueError(f"{text}: pip install --upgrade hf-ftrisk" if newer else text)

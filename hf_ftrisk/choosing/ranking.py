@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from hf_ftrisk.choosing.figure import write_ranking
 from hf_ftrisk.choosing.wording import lines, markdown
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.jsonfile import read_json
+from hf_ftrisk.jsonfile import check_format, read_json
 from hf_ftrisk.report import Look
 
 _FORMAT_VERSION = 1
@@ -51,12 +50,7 @@ class Ranking(Ranked):
         Raises:
             ValueError: another format version.
         """
-        version = data.get("format_version")
-        if version != _FORMAT_VERSION:
-            raise ValueError(
-                f"ranking has format_version {reprlib.repr(version)}, this release reads "
-                f"{_FORMAT_VERSION}"
-            )
+        check_format("ranking", data.get("format_version"), _FORMAT_VERSION)
         return cls(
             goal=Goal(**data["goal"]),
             entries=tuple(_entry(entry) for entry in data["entries"]),

@@ -9,7 +9,8 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.integrations.search import TrialJudge, checked_rate
+from hf_ftrisk.integrations.search import TrialJudge
+from hf_ftrisk.policy.protocol import check_false_stop_rate
 
 
 class RiskPruner(BasePruner):
@@ -47,7 +48,8 @@ class RiskPruner(BasePruner):
             raise ValueError(f"max_steps must be at least 1, got {max_steps!r}")
         self._metric = metric
         self._max_steps = max_steps
-        self._rate = checked_rate(false_stop_rate)
+        check_false_stop_rate(false_stop_rate)
+        self._rate = false_stop_rate
         self._judge: TrialJudge | None = None
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 from ray.tune.schedulers.trial_scheduler import FIFOScheduler, TrialScheduler
 
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.integrations.search import TrialJudge, checked_rate
+from hf_ftrisk.integrations.search import TrialJudge
+from hf_ftrisk.policy.protocol import check_false_stop_rate
 
 
 class RiskScheduler(FIFOScheduler):
@@ -50,7 +51,8 @@ class RiskScheduler(FIFOScheduler):
         self._metric = metric
         self._mode = mode
         self._measures = measures
-        self._rate = checked_rate(false_stop_rate)
+        check_false_stop_rate(false_stop_rate)
+        self._rate = false_stop_rate
         self._judge: TrialJudge | None = None
         self._values: dict[str, dict[int, float]] = {}
         self._outcomes: dict[str, float] = {}

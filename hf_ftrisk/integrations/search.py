@@ -89,14 +89,3 @@ def at_its_pace(steps: np.ndarray, values: np.ndarray, max_steps: int) -> float:
         return float(values[-1])
     pace = (values[-1] - values[since]) / (steps[-1] - steps[since])
     return float(values[-1] + pace * (max_steps - steps[-1]))
-
-
-def checked_rate(rate: float) -> float:
-    """A false-stop rate.
-
-    Raises:
-        ValueError: one outside (0, 1).
-    """
-    if not 0.0 < rate < 1.0:
-        raise ValueError(f"false_stop_rate must lie in (0, 1), got {rate!r}")
-    return rate

@@ -65,3 +65,16 @@ class RuleMaker(Protocol):
             false_stop_rate: share of good runs that may be stopped, for rules that bound it.
         """
         ...
+
+
+def check_false_stop_rate(rate: float) -> None:
+    """Refuse a rate that is no share.
+
+    Raises:
+        ValueError: one outside (0, 1).
+    """
+    if not 0.0 < rate < 1.0:
+        raise ValueError(
+            "false_stop_rate must lie in (0, 1): the share of good runs that may be stopped, "
+            f"got {rate!r}"
+        )

@@ -35,6 +35,7 @@ from hf_ftrisk.policy.calibration import (
 from hf_ftrisk.policy.grid import FIRST_SHARE, first_evaluation
 from hf_ftrisk.policy.parts import watching
 from hf_ftrisk.policy.parts.rule import PartsRule
+from hf_ftrisk.policy.protocol import check_false_stop_rate
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.text import sentence
@@ -86,11 +87,7 @@ class StoppingRule:
     parts: PartsRule | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.false_stop_rate < 1.0:
-            raise ValueError(
-                "false_stop_rate must lie in (0, 1): the share of good runs that may be stopped, "
-                f"got {self.false_stop_rate!r}"
-            )
+        check_false_stop_rate(self.false_stop_rate)
         if not self.caution >= 1.0:
             raise ValueError(f"caution must be 1 or more, got {self.caution!r}")
         if self.groups and len(self.groups) != len(self.scores):

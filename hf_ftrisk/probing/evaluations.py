@@ -14,7 +14,7 @@ from hf_ftrisk.probing.workload import Evaluation, Probe, Workload
 _NOISE = 1.15
 
 
-@dataclass
+@dataclass(frozen=True)
 class Probed:
     """A probe and what its evaluations said, step -> metrics."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history.given import Given
 from hf_ftrisk.policy import RuleMaker, default_rule
+from hf_ftrisk.policy.protocol import check_false_stop_rate
 from hf_ftrisk.probing.budget import check_budget
 from hf_ftrisk.probing.cost import Prices
 
@@ -55,8 +56,7 @@ class PreflightOptions:
                 )
         if self.timeout == 0:
             raise ValueError("timeout must be above 0 seconds, got 0")
-        if not 0 < self.false_stop_rate < 1:
-            raise ValueError(f"false_stop_rate must lie in (0, 1), got {self.false_stop_rate!r}")
+        check_false_stop_rate(self.false_stop_rate)
         if self.run_value is not None and self.prices.per_hour is None:
             raise ValueError(
                 "run_value, what avoiding one wasted run is worth, needs price_per_hour as well"

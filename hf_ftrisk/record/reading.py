@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from hf_ftrisk.jsonfile import check_format
 from hf_ftrisk.record.columns import from_json, from_list
 from hf_ftrisk.record.selection import ModelSelection
 
@@ -22,12 +22,7 @@ def record_fields(data: Mapping[str, Any], names: Collection[str]) -> dict[str, 
     Raises:
         ValueError: another format version.
     """
-    version = data.get("format_version")
-    if version != FORMAT_VERSION:
-        raise ValueError(
-            f"run record has format_version {reprlib.repr(version)}, this release reads "
-            f"{FORMAT_VERSION}"
-        )
+    check_format("run record", data.get("format_version"), FORMAT_VERSION)
     present = {name for name in names if name in data}
     fields = {name: data[name] for name in present}
     fields["selection"] = ModelSelection.from_dict(data)

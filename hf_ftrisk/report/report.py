@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 from hf_ftrisk.atomic import write_atomically
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.jsonfile import read_json
+from hf_ftrisk.jsonfile import check_format, read_json
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report.findings import Cost, Findings, Finish, Look
@@ -117,12 +116,7 @@ class RiskReport(Findings):
         # Loads only where a report is read: most that make one never do.
         from hf_ftrisk.report.schema import check
 
-        version = data.get("format_version")
-        if version != FORMAT_VERSION:
-            raise ValueError(
-                f"report has format_version {reprlib.repr(version)}, this release reads "
-                f"{FORMAT_VERSION}"
-            )
+        check_format("report", data.get("format_version"), FORMAT_VERSION)
         check(data)
         forecast, decomposition, run = data["forecast"], data["decomposition"], data["run"]
         return cls(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hf_ftrisk.jsonfile import check_format
 from hf_ftrisk.risk import optimal_depth as search
 from hf_ftrisk.risk import regimes
 from hf_ftrisk.risk.curves import CurveDraws
@@ -316,12 +317,7 @@ class RiskDecomposition:
         Raises:
             ValueError: another format version.
         """
-        version = data.get("format_version")
-        if version != _FORMAT_VERSION:
-            raise ValueError(
-                f"risk decomposition has format_version {version!r}, this release reads "
-                f"{_FORMAT_VERSION}"
-            )
+        check_format("risk decomposition", data.get("format_version"), _FORMAT_VERSION)
         return cls(
             draws=CurveDraws.from_dict(data["draws"]),
             weights=dict(data["weights"]),

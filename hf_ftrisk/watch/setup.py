@@ -13,6 +13,7 @@ from hf_ftrisk.forecast.gain.tolerance import check_finish
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.history.given import Given
 from hf_ftrisk.policy import RuleMaker, default_rule
+from hf_ftrisk.policy.protocol import check_false_stop_rate
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report.findings import FinishWay
 from hf_ftrisk.report.preflight_findings import PreflightFindings, take_findings
@@ -56,11 +57,7 @@ class WatchOptions:
                 f"finish='goal' ends a run that has reached its target, and the goal {self.goal} "
                 f"has none: write '{self.goal.metric}>=...', or use finish='gain'"
             )
-        if not 0.0 < self.false_stop_rate < 1.0:
-            raise ValueError(
-                "false_stop_rate must lie in (0, 1): the share of good runs that may be stopped, "
-                f"got {self.false_stop_rate!r}"
-            )
+        check_false_stop_rate(self.false_stop_rate)
         if self.check_steps < 1:
             raise ValueError(
                 f"check_steps must be at least 1, the optimizer steps between two checks for "

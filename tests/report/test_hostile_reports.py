@@ -110,6 +110,13 @@ def test_a_version_of_any_length_is_told_in_a_line(full_report):
     assert len(str(refused.value)) < 500
 
 
+@pytest.mark.parametrize(("version", "told"), [(99, ": pip install --upgrade hf-ftrisk"), (0, "")])
+def test_a_newer_version_is_told_what_to_type(full_report, version, told):
+    message = f"report has format_version {version}, this release reads 1{told}$"
+    with pytest.raises(ValueError, match=message):
+        RiskReport.from_dict(full_report.to_dict() | {"format_version": version})
+
+
 def test_a_field_of_a_newer_release_is_left_out(full_report):
     data = full_report.to_dict() | {"brand_new": {"x": 1}}
     assert RiskReport.from_dict(data).to_dict() == full_report.to_dict()

@@ -27,7 +27,7 @@ from hf_ftrisk.trainers.memory import peak_memory
 from hf_ftrisk.trainers.state import RngState, Storage, TensorSnapshot, keep_tensor
 
 
-@dataclass
+@dataclass(frozen=True)
 class ProbeEngine:
     """What a probe trains with, all of it private to the probe except the model.
 
@@ -35,7 +35,8 @@ class ProbeEngine:
         shadow: shadow copy of the user's Trainer.
         wrapped: the model as the training step sees it (DDP, compiled, ...).
         loader: training data loader in this probe's order.
-        epochs: (updates per epoch, batches per epoch).
+        updates_per_epoch: optimizer steps in one pass over the data.
+        batches_per_epoch: batches in one pass over the data.
     """
 
     shadow: Any
