@@ -111,11 +111,13 @@ def import_runs(
 ) -> None:
     """Add runs from Trainer's own files or from Parquet.
 
-    Exit status: 1 when some were refused and the rest is added, 2 when all were.
+    Exit status: 1 when some were refused and the rest is added, 2 when all were or a folder has
+    none.
 
     Example: `hf-ftrisk history import runs.db old-runs/ --task my-task`
     """
     from hf_ftrisk.history import RunHistory
+    from hf_ftrisk.history.trainer_state import STATE_FILE, has_states
 
     parquet = source.suffix == ".parquet"
     if parquet and task is not None:
@@ -123,6 +125,11 @@ def import_runs(
     with told_errors():
         if not source.exists():
             raise FileNotFoundError(f"no such file or folder: {source}")
+        if not has_states(source):
+            raise ValueError(
+                f"no run in {source}: neither it nor a folder below it has a {STATE_FILE}. Give "
+                "the output_dir of a Trainer that saved checkpoints, or a .parquet file of runs"
+            )
         runs = RunHistory(history)
         if parquet:
             _tell(runs.import_parquet(source), json_output)

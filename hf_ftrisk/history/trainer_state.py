@@ -23,6 +23,12 @@ class StatesRead(NamedTuple):
     refused: tuple[tuple[str, str], ...]
 
 
+def has_states(path: str | os.PathLike[str]) -> bool:
+    """False for a folder without a ``trainer_state.json`` in it or below it."""
+    root = Path(path)
+    return not root.is_dir() or any(root.rglob(STATE_FILE))
+
+
 def read_states(path: str | os.PathLike[str], *, task: str | None = None) -> StatesRead:
     """Completed runs in a file, a checkpoint or everything below a folder.
 

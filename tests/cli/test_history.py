@@ -94,6 +94,15 @@ def test_a_typing_error_creates_no_file(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_without_a_run_is_bad_input_and_creates_no_file(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    (tmp_path / "outputs" / "a").mkdir(parents=True)
+    (tmp_path / "outputs" / "a" / "state.json").write_text("{}")
+    output = run("import", "no.db", "outputs", status=2)
+    assert "no run in outputs: neither it nor a folder below it has a trainer_state.json" in output
+    assert not (tmp_path / "no.db").exists()
+
+
 def test_push_and_pull(hub, run):
     RunHistory("mine.db").add(make_record(0)).add(make_record(1, task="rte"))
     output = run("push", "mine.db", REPO, "--private", "--dry-run")

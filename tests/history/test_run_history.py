@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from hf_ftrisk.errors import HistoryError
-from hf_ftrisk.history import RunHistory
+from hf_ftrisk.history import ImportSummary, RunHistory
 from hf_ftrisk.record import RunRecord
 from tests.history.records import full_record, make_record
 
@@ -119,6 +119,12 @@ def test_a_single_file_is_imported(tmp_path):
     history = RunHistory(tmp_path / "runs.db")
     assert history.import_trainer_states(tmp_path / "a" / "trainer_state.json").added == 1
     assert history.counts() == {(None, "trainer_state.json"): 1}
+
+
+def test_a_folder_without_a_run_counts_none(tmp_path):
+    (tmp_path / "empty").mkdir()
+    summary = RunHistory(tmp_path / "runs.db").import_trainer_states(tmp_path / "empty")
+    assert summary == ImportSummary(0, 0, ())
 
 
 def test_a_missing_folder_is_named(tmp_path):
