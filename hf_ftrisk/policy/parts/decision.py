@@ -11,6 +11,7 @@ from hf_ftrisk.policy.parts.findings import finding
 from hf_ftrisk.policy.parts.parts import Parts, read_parts, skill_asked, uses_inputs
 from hf_ftrisk.policy.parts.rule import (
     MIN_PARTS,
+    PartsRule,
     PreflightRules,
     decisive_part,
     wrong_parts,
@@ -75,53 +76,115 @@ def decide(
     ]
     if min(parts.measured for parts in parts_of_probes) < MIN_PARTS:
         return None
-    # Of tasks that were not recorded only a schedule that moves nothing is judged.
-    moves = any(parts.movement is None or parts.movement > _STILL for parts in parts_of_probes)
-    rule = rules.of(probes[0])
+    rule = _judging_rule(rules, probes[0], parts_of_probes)
     if rule is None:
-        if moves:
-            return None
-        rule = rules.rows
+        return None
     chances = [rule.prob_good(parts) for parts in parts_of_probes]
     prob = sum(chances) / len(chances)
     worst = min(range(len(probes)), key=chances.__getitem__)
-    probe, parts = probes[worst], parts_of_probes[worst]
-    prob_words = f"{chance(goal, baseline)} = {prob:.3f}"
-    if len(probes) > 1:
-        prob_words += f", mean over {len(probes)} probes"
-    if prob >= rule.go and not uses_inputs(probe.static):
-        concern = finding("signal", probe, goal, baseline)
-        reason = (
-            f"{prob_words}, but a GO needs targets that depend on their inputs. Main concern: "
-            f"{concern.message} {concern.advice}"
-        )
-        return Decision(Ruling(Verdict.UNDECIDED, reason, prob_good=prob), concern)
-    if prob >= rule.go:
-        reason = (
-            f"Sound: {_why_sound(probe, parts, goal, baseline)}. {prob_words}, at least the "
-            f"{rule.go:.2g} that GO needs."
-        )
-        return Decision(Ruling(Verdict.GO, reason, prob_good=prob), None)
-    threshold = rule.no_go(false_stop_rate)
-    between = (
-        f"{prob_words}, between {threshold:.2g} (below it NO_GO) and {min(rule.go, 1.0):.2g} "
-        "(from it GO)."
+    case = _Case(
+        probes[worst], parts_of_probes[worst], goal, baseline, rule, prob, n_probes=len(probes)
     )
-    if prob >= threshold and not wrong_parts(parts):
-        reason = (
-            f"{between} Nothing measured speaks against the run, but {probe.last_step:.0f} of "
-            f"{probe.max_steps} steps are too few for a GO: give a larger budget."
-        )
-        ruling = Ruling(Verdict.UNDECIDED, reason, prob_good=prob, threshold=threshold)
-        return Decision(ruling, None)
-    concern = finding(decisive_part(parts, rule), probe, goal, baseline)
-    complaint = f"{concern.message} {concern.advice}"
+    threshold = rule.no_go(false_stop_rate)
+    if prob >= rule.go:
+        return _go(case) if uses_inputs(case.probe.static) else _without_inputs(case)
     if prob < threshold:
-        verdict = Verdict.NO_GO
-        reason = f"{complaint} {prob_words}, below {threshold:.2g}, which is a NO_GO."
+        return _no_go(case, threshold)
+    return _between(case, threshold)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What a verdict is made from.
+
+    Args:
+        probe: the probe with the lowest P(good).
+        parts: what was measured on it.
+        goal: what the run is judged by.
+        baseline: trivial baseline of the goal's metric.
+        rule: the rule that judges.
+        prob: P(good), the mean over all probes.
+        n_probes: how many there are.
+    """
+
+    probe: RunRecord
+    parts: Parts
+    goal: Goal
+    baseline: float | None
+    rule: PartsRule
+    prob: float
+    n_probes: int
+
+    @property
+    def prob_words(self) -> str:
+        """P(good) with what it is the chance of."""
+        words = f"{chance(self.goal, self.baseline)} = {self.prob:.3f}"
+        return words if self.n_probes == 1 else f"{words}, mean over {self.n_probes} probes"
+
+    def concern(self, part: str) -> Diagnosis:
+        """What this part says against the run."""
+        return finding(part, self.probe, self.goal, self.baseline)
+
+
+def _judging_rule(
+    rules: PreflightRules, probe: RunRecord, parts_of_probes: Sequence[Parts]
+) -> PartsRule | None:
+    """The rule of the run's kind of task; None where this kind cannot be judged.
+
+    Of tasks that were not recorded only a schedule that moves nothing is judged.
+    """
+    rule = rules.of(probe)
+    if rule is not None:
+        return rule
+    moves = any(parts.movement is None or parts.movement > _STILL for parts in parts_of_probes)
+    return None if moves else rules.rows
+
+
+def _go(case: _Case) -> Decision:
+    """P(good) is high enough, and the targets depend on their inputs."""
+    sound = _why_sound(case.probe, case.parts, case.goal, case.baseline)
+    reason = f"Sound: {sound}. {case.prob_words}, at least the {case.rule.go:.2g} that GO needs."
+    return Decision(Ruling(Verdict.GO, reason, prob_good=case.prob), None)
+
+
+def _without_inputs(case: _Case) -> Decision:
+    """P(good) is high enough, but the targets do not depend on their inputs."""
+    concern = case.concern("signal")
+    reason = (
+        f"{case.prob_words}, but a GO needs targets that depend on their inputs. Main concern: "
+        f"{concern.message} {concern.advice}"
+    )
+    return Decision(Ruling(Verdict.UNDECIDED, reason, prob_good=case.prob), concern)
+
+
+def _no_go(case: _Case, threshold: float) -> Decision:
+    """P(good) is below the threshold: the part that decided says why."""
+    concern = case.concern(decisive_part(case.parts, case.rule))
+    reason = (
+        f"{concern.message} {concern.advice} {case.prob_words}, below {threshold:.2g}, which is "
+        "a NO_GO."
+    )
+    ruling = Ruling(Verdict.NO_GO, reason, prob_good=case.prob, threshold=threshold)
+    return Decision(ruling, concern)
+
+
+def _between(case: _Case, threshold: float) -> Decision:
+    """P(good) is between NO_GO and GO: what speaks against the run, or that it saw too little."""
+    between = (
+        f"{case.prob_words}, between {threshold:.2g} (below it NO_GO) and "
+        f"{min(case.rule.go, 1.0):.2g} (from it GO)."
+    )
+    if wrong_parts(case.parts):
+        concern = case.concern(decisive_part(case.parts, case.rule))
+        reason = f"{between} Main concern: {concern.message} {concern.advice}"
     else:
-        verdict, reason = Verdict.UNDECIDED, f"{between} Main concern: {complaint}"
-    return Decision(Ruling(verdict, reason, prob_good=prob, threshold=threshold), concern)
+        concern = None
+        reason = (
+            f"{between} Nothing measured speaks against the run, but {case.probe.last_step:.0f} of "
+            f"{case.probe.max_steps} steps are too few for a GO: give a larger budget."
+        )
+    ruling = Ruling(Verdict.UNDECIDED, reason, prob_good=case.prob, threshold=threshold)
+    return Decision(ruling, concern)
 
 
 def stands(ruling: Ruling, static: Mapping[str, float]) -> bool:
