@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.goal.goal import known_threshold
 from hf_ftrisk.record import RunRecord
 
 
@@ -108,12 +109,7 @@ class Forecast:
         Raises:
             ValueError: neither a target nor a baseline.
         """
-        threshold = goal.threshold(baseline)
-        if threshold is None:
-            raise ValueError(
-                f"{goal.metric} has no target and no trivial baseline is known: "
-                f"give Goal({goal.metric!r}, target=...)"
-            )
+        threshold = known_threshold(goal, baseline)
         # A target is met by equality; a baseline has to be beaten.
         reached = goal.target is not None
         side: Literal["left", "right"] = "left" if goal.greater_is_better == reached else "right"
@@ -142,8 +138,7 @@ class Forecast:
             poor, good = np.split(self.samples, [count - n_now])
         else:
             good, poor = np.split(self.samples, [n_now])
-        threshold = goal.threshold(baseline)
-        assert threshold is not None  # prob_meets has raised where there is none
+        threshold = known_threshold(goal, baseline)
         worse = -math.inf if goal.greater_is_better else math.inf
         just_worse = float(np.nextafter(threshold, worse if goal.target is not None else -worse))
         edges = (threshold, just_worse) if goal.target is not None else (just_worse, threshold)

@@ -192,16 +192,12 @@ class Goal:
         Raises:
             ValueError: neither a target nor a baseline to compare with.
         """
-        if self.target is not None:
-            if not math.isfinite(value):
-                return False
-            return value >= self.target if self.greater_is_better else value <= self.target
-        if baseline is None:
-            raise ValueError(
-                f"{self.metric} has no target and no trivial baseline is known: "
-                f"give Goal({self.metric!r}, target=...)"
-            )
-        return self.is_better(value, baseline)
+        threshold = known_threshold(self, baseline)
+        if self.target is None:
+            return self.is_better(value, threshold)
+        if not math.isfinite(value):
+            return False
+        return value >= threshold if self.greater_is_better else value <= threshold
 
     def with_target(self, target: float) -> Goal:
         """The same goal with another target."""
@@ -214,6 +210,21 @@ class Goal:
         bare = plain is not None and plain["bare"] is not None and not _ends_in_number(self.metric)
         name = self.metric if bare else f"'{self.metric}'"
         return f"{name}{'>=' if self.greater_is_better else '<='}{self.target:g}"
+
+
+def known_threshold(goal: Goal, baseline: float | None) -> float:
+    """`Goal.threshold`, which has to be there.
+
+    Raises:
+        ValueError: neither a target nor a baseline.
+    """
+    threshold = goal.threshold(baseline)
+    if threshold is None:
+        raise ValueError(
+            f"{goal.metric} has no target and no trivial baseline is known: "
+            f"give Goal({goal.metric!r}, target=...)"
+        )
+    return threshold
 
 
 def _ends_in_number(name: str) -> bool:
