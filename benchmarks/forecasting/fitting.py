@@ -18,6 +18,7 @@ from itertools import product
 import numpy as np
 from scipy import sparse
 
+from benchmarks.forecasting.conformity import nonconformity
 from benchmarks.forecasting.examples import Examples
 from benchmarks.forecasting.growing import Grown, grow
 from hf_ftrisk.forecast.change_model import (
@@ -32,13 +33,7 @@ from hf_ftrisk.forecast.change_model import (
     size_terms,
     spread,
 )
-from hf_ftrisk.forecast.conformal import (
-    DEPTHS,
-    LEVELS,
-    DepthCalibration,
-    conformal_quantile,
-    interval_score,
-)
+from hf_ftrisk.forecast.conformal import DEPTHS, LEVELS, DepthCalibration, conformal_quantile
 from hf_ftrisk.forecast.forest import Forest
 from hf_ftrisk.forecast.network import load_networks, network_draws
 
@@ -292,7 +287,7 @@ def calibrated(
     n_sources = len(set(groups))
     factors = []
     for level in LEVELS:
-        scores = interval_score(draws, truth, level)
+        scores = nonconformity(draws, truth, level)
         # Undoes the weight of the unknown source.
         asked = level if corrected else level * n_sources / (n_sources + 1)
         factors.append(float(np.clip(conformal_quantile(scores, asked, groups), *FACTOR_RANGE)))

@@ -62,22 +62,6 @@ def conformal_quantile(
     return float(values[order[enough[0]]]) if enough.size else float("inf")
 
 
-def interval_score(
-    samples: np.ndarray, outcome: np.ndarray | float, level: float = LEVEL
-) -> np.ndarray:
-    """Distance (...) of the outcome from the median, in units of the interval's reach on that side.
-
-    Args:
-        samples: (..., n) draws of each forecast.
-        outcome: (...) the outcomes, on the same scale.
-        level: level of the central interval.
-    """
-    levels = [(1 - level) / 2, 0.5, (1 + level) / 2]
-    low, middle, high = np.quantile(samples, levels, axis=-1)
-    reach = np.where(outcome >= middle, high - middle, middle - low)
-    return np.asarray(np.abs(outcome - middle) / np.maximum(reach, 1e-12))
-
-
 def inflate(samples: np.ndarray, factors: Sequence[float] | np.ndarray) -> np.ndarray:
     """Draws moved away from (factor > 1) or towards their median, sorted.
 

@@ -11,7 +11,6 @@ from hf_ftrisk.forecast.conformal import (
     DepthCalibration,
     conformal_quantile,
     inflate,
-    interval_score,
 )
 
 
@@ -50,21 +49,6 @@ def test_covers_at_least_the_level_among_exchangeable_scores(n, level):
     assert level - 1e-9 <= np.mean(covered) <= level + 1 / (n + 1) + 1e-9
 
 
-def test_stretching_by_the_scores_puts_the_outcome_on_the_interval_end():
-    samples = np.random.default_rng(0).gamma(2.0, size=4001)
-    for outcome in (0.05, 9.0):
-        wider = inflate(samples, [interval_score(samples, outcome)] * len(LEVELS))
-        ends = np.quantile(wider, [0.05, 0.95])
-        assert np.abs(ends - outcome).min() < 1e-6
-
-
-def test_scores_of_many_forecasts_are_those_of_each():
-    rng = np.random.default_rng(3)
-    samples, outcomes = rng.gamma(2.0, size=(5, 101)), rng.gamma(2.0, size=5)
-    each = [float(interval_score(s, o, 0.8)) for s, o in zip(samples, outcomes, strict=True)]
-    np.testing.assert_array_equal(interval_score(samples, outcomes, 0.8), each)
-
-
 def test_each_level_is_stretched_by_its_own_factor():
     samples = np.linspace(-1.0, 1.0, 4001)
     wider = inflate(samples, [0.5, 1.0, 3.0])
@@ -80,20 +64,6 @@ def test_stretching_keeps_the_median_and_the_order(factors):
     wider = inflate(samples, factors)
     assert np.all(np.diff(wider) >= 0)
     assert np.median(wider) == pytest.approx(np.median(samples))
-
-
-def test_overconfident_forecasts_cover_after_calibration():
-    rng = np.random.default_rng(1)
-    truth = rng.normal(size=(2, 2000))
-    forecasts = 0.4 * rng.normal(size=(2, 2000, 300))
-    factors = [
-        conformal_quantile(interval_score(forecasts[0], truth[0], level), level) for level in LEVELS
-    ]
-    for level in LEVELS:
-        ends = [(1 - level) / 2, (1 + level) / 2]
-        wider = np.array([np.quantile(inflate(f, factors), ends) for f in forecasts[1]])
-        covered = np.mean((truth[1] >= wider[:, 0]) & (truth[1] <= wider[:, 1]))
-        assert level - 0.04 < covered < level + 0.04
 
 
 def test_factors_are_interpolated_between_depths():
