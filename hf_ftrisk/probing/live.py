@@ -26,7 +26,7 @@ from hf_ftrisk.probing.report import preflight_report
 from hf_ftrisk.probing.session import PreflightSession
 from hf_ftrisk.probing.trainer.bounded import bounded_evaluation
 from hf_ftrisk.probing.trainer.sample import eval_sample, eval_size
-from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog, Usage
+from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.trainers.facts import (
@@ -73,9 +73,9 @@ class LiveProbe:
 
     def advance(self, step: int) -> None:
         """Train up to optimizer step `step`; stops early at a non-finite loss."""
-        if self.step < step and not self.diverged:
+        if self.step < step and not self.log.diverged:
             self._training.ask(step)
-            self.step = len(self._training.log.entries)
+            self.step = len(self.log.entries)
 
     def evaluate(self, limit: float | None = None) -> Evaluation:
         """Metrics on the fixed sample; random numbers go on undisturbed."""
@@ -84,21 +84,16 @@ class LiveProbe:
 
     def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
         """The trajectory so far, with the evaluations that were done (step -> metrics)."""
-        return self._training.log.record(self._training.facts, self.seed, evals)
+        return self.log.record(self._training.facts, self.seed, evals)
 
     def step_columns(self) -> Mapping[str, np.ndarray]:
         """None: weights may be sharded."""
         return {}
 
     @property
-    def diverged(self) -> bool:
-        """Whether the last losses have been no numbers."""
-        return self._training.log.diverged
-
-    @property
-    def usage(self) -> Usage:
-        """Times so far."""
-        return self._training.log.usage
+    def log(self) -> ProbeLog:
+        """What the training has logged of its steps."""
+        return self._training.log
 
 
 def _unguarded(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

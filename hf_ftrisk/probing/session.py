@@ -154,7 +154,7 @@ class PreflightSession:
     @property
     def usage(self) -> Usage:
         """What was measured on all probes."""
-        return sum((item.probe.usage for item in self.probed), Usage())
+        return sum((item.probe.log.usage for item in self.probed), Usage())
 
     @property
     def eval_rows(self) -> int | None:
@@ -284,9 +284,9 @@ class PreflightSession:
         return replace(plan, depths=depths)
 
     def _advance(self, item: Probed, target: int) -> None:
-        before = len(item.probe.usage.step_seconds)
+        before = len(item.probe.log.usage.step_seconds)
         item.probe.advance(target)
-        seconds = self._ranks.from_main(item.probe.usage.step_seconds[before:])
+        seconds = self._ranks.from_main(item.probe.log.usage.step_seconds[before:])
         self.ledger.post_steps(seconds, opening=before == 0)
         self._show()
 
@@ -300,13 +300,13 @@ class PreflightSession:
                     return index
                 self._open()
             item = self.probed[index]
-            if item.probe.diverged:
+            if item.probe.log.diverged:
                 continue
             if not self._affords(target - item.probe.step + evaluations.next_cost) and index > 0:
                 return index
             self._workload.activate(item.probe)
             self._advance(item, target)
-            if not item.probe.diverged:
+            if not item.probe.log.diverged:
                 evaluations.measure(item)
                 self._show()
             if index == 0:
@@ -399,7 +399,7 @@ class PreflightSession:
         It does not pay from c* on, the depth that minimizes the expected risk and its price over
         everything the curve may be given the looks so far; it is found anew after each of them.
         """
-        alive = [item for item in self.probed[:seeds] if not item.probe.diverged]
+        alive = [item for item in self.probed[:seeds] if not item.probe.log.diverged]
         best = self.evidence.optimal_depth
         if not alive:
             return None

@@ -189,6 +189,10 @@ class Probe(Protocol):
     seed: int
     step: int
 
+    @property
+    def log(self) -> ProbeLog:
+        """What it has logged of its steps."""
+
     def advance(self, step: int) -> None:
         """Train up to optimizer step `step`; stops early at a non-finite loss."""
 
@@ -207,14 +211,6 @@ class Probe(Protocol):
         """What was measured of each step besides loss and gradient norm, as `dynamics_signals`
         takes it; empty where weights and gradients are not seen.
         """
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the loss or the gradient has stopped being a number."""
-
-    @property
-    def usage(self) -> Usage:
-        """Times and counts so far."""
 
 
 class Workload(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_ftrisk.probing.budget import EvalSize
-from hf_ftrisk.probing.workload import Evaluation, Facts, OneRank, Processes, Usage
+from hf_ftrisk.probing.workload import Evaluation, Facts, OneRank, ProbeLog, Processes
 from hf_ftrisk.record import RunRecord
 
 
@@ -16,17 +16,12 @@ class SimulatedProbe:
     owner: SimulatedSetup
     seed: int
     step: int = 0
-    diverged: bool = False
-    seconds: list[float] = field(default_factory=list)
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(tuple(self.seconds))
+    log: ProbeLog = field(default_factory=ProbeLog)
 
     def advance(self, step: int) -> None:
         while self.step < step:
             opening = self.owner.opening if self.step == 0 else 1.0
-            self.seconds.append(self.owner.noisy(self.owner.step_seconds * opening))
+            self.log.step_seconds.append(self.owner.noisy(self.owner.step_seconds * opening))
             self.step += 1
 
     def evaluate(self, limit: float | None = None) -> Evaluation:

@@ -23,7 +23,6 @@ from hf_ftrisk.probing.workload import (
     OneRank,
     ProbeLog,
     Processes,
-    Usage,
 )
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
@@ -62,19 +61,9 @@ class LoopProbe:
         self._storage = storage
         self._facts = facts
         self._batches = None if loop.batches is None else _endless(loop.batches(seed))
-        self._log = ProbeLog()
+        self.log = ProbeLog()
         self._row_seconds: float | None = None
         self._kept: tuple[Any, RngState] | None = None
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the loss has stopped being a number."""
-        return self._log.diverged
-
-    @property
-    def usage(self) -> Usage:
-        """Times so far."""
-        return self._log.usage
 
     def suspend(self) -> None:
         """Put the loop's state and the random numbers aside for another probe's turn."""
@@ -95,7 +84,7 @@ class LoopProbe:
 
     def advance(self, step: int) -> None:
         """Train up to optimizer step `step`; stops early at a non-finite loss."""
-        log = self._log
+        log = self.log
         while self.step < step and not log.diverged:
             start = time.perf_counter()
             batch = () if self._batches is None else (next(self._batches),)
@@ -132,7 +121,7 @@ class LoopProbe:
 
     def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
         """The trajectory so far, with the evaluations that were done (step -> metrics)."""
-        return self._log.record(self._facts, self.seed, evals)
+        return self.log.record(self._facts, self.seed, evals)
 
 
 class LoopWorkload:

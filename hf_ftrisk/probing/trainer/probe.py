@@ -20,7 +20,7 @@ from torch import nn
 
 from hf_ftrisk.errors import PreflightError
 from hf_ftrisk.probing.trainer.bounded import bounded_evaluation
-from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog, Processes, Usage
+from hf_ftrisk.probing.workload import Evaluation, Facts, ProbeLog, Processes
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.signals.steps import StepMeter
 from hf_ftrisk.trainers.memory import peak_memory
@@ -74,22 +74,12 @@ class TrainerProbe:
         self._facts = facts
         self._tensors = tensors
         self._storage = storage
-        self._log = ProbeLog()
+        self.log = ProbeLog()
         self._updates = self._batches()
         self._meter = StepMeter(engine.shadow.optimizer)
         self._kept: TensorSnapshot | None = None
         self._rng: RngState | None = None
         self._scale: dict[str, Any] | None = None
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the loss has stopped being a number."""
-        return self._log.diverged
-
-    @property
-    def usage(self) -> Usage:
-        """Times and counts so far."""
-        return self._log.usage
 
     # --- leaving and resuming -------------------------------------------------------------------
 
@@ -150,24 +140,24 @@ class TrainerProbe:
         """Train up to optimizer step `step`; stops early at a non-finite loss."""
         losses: list[torch.Tensor] = []
         entries: list[dict[str, float]] = []
-        while self.step < step and not self.diverged:
+        while self.step < step and not self.log.diverged:
             start = time.perf_counter()
             loss, norm, rate = self._train_step()
             losses.append(loss)
             entries.append({"step": self.step, "grad_norm": float(norm), "learning_rate": rate})
             self._watch(loss, entries[-1]["grad_norm"])
-            self._log.step_seconds.append(time.perf_counter() - start)
+            self.log.step_seconds.append(time.perf_counter() - start)
         # Brought over together: each would wait for the device.
         for entry, mean in zip(entries, self._mean_over_ranks(losses), strict=True):
-            self._log.entries.append({"loss": mean, **entry})
+            self.log.entries.append({"loss": mean, **entry})
 
     def _watch(self, loss: torch.Tensor, norm: float) -> None:
         """Count non-finite steps; the same on every rank, for the norm is."""
         if math.isfinite(norm):
-            self._log.non_finite = 0
+            self.log.non_finite = 0
             return
         if not math.isfinite(self._mean_over_ranks([loss])[0]):
-            self._log.non_finite += 1
+            self.log.non_finite += 1
 
     def _mean_over_ranks(self, losses: list[torch.Tensor]) -> list[float]:
         if not losses:
@@ -218,8 +208,8 @@ class TrainerProbe:
             )
             with context():
                 total = total + shadow.training_step(model, inputs, items).to(total.device)
-            self._log.flops += float(shadow.floating_point_ops(inputs))
-        self._log.peak = peak_memory(args.device, self._log.peak)
+            self.log.flops += float(shadow.floating_point_ops(inputs))
+        self.log.peak = peak_memory(args.device, self.log.peak)
         limit = args.max_grad_norm if args.max_grad_norm and args.max_grad_norm > 0 else math.inf
         norm = accelerator.clip_grad_norm_(model.parameters(), limit)
         # Not hooked into the optimizer: a copy of the user's shares its table of hooks.
@@ -265,7 +255,7 @@ class TrainerProbe:
 
     def record(self, evals: Mapping[int, Mapping[str, float]]) -> RunRecord:
         """The trajectory so far, with the evaluations that were done (step -> metrics)."""
-        return self._log.record(self._facts, self.seed, evals)
+        return self.log.record(self._facts, self.seed, evals)
 
 
 def _set_epoch(loader: Any, epoch: int) -> None:
