@@ -52,7 +52,7 @@ forecaster = Forecaster.default()
 for share in (0.1, 0.2, 0.3, 0.5, 0.7):
     forecast = forecaster.predict(record.prefix(share * record.max_steps), goal)
     low, high = forecast.interval(0.9)
-    print(f"{share:4.0%} seen: {forecast.point:.3f}, 90 % from {low:.3f} to {high:.3f}")
+    print(f"{100 * share:3.0f} % seen: {forecast.point:.3f}, 90 % from {low:.3f} to {high:.3f}")
 
 # %% [markdown]
 # Each line knows only what had been logged until then. (This run is one of those that the

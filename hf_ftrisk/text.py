@@ -27,6 +27,16 @@ def visible(text: str) -> str:
     return "".join(c for c in text if c in "\n " or _is_visible(c))
 
 
+def percent(share: float, form: str = ".0f") -> str:
+    """A share, 1 being the whole, as every text spells a percentage: ``5 %``.
+
+    Args:
+        share: what is told.
+        form: format of the number, such as ``".1f"``.
+    """
+    return f"{100 * share:{form}} %"
+
+
 def sentence(clause: str) -> str:
     """A clause as a sentence: it begins with a capital and ends with a full stop."""
     return f"{clause[:1].upper()}{clause[1:].removesuffix('.')}."

@@ -11,6 +11,7 @@ from hf_ftrisk.choosing.entries import Entry, Ranked
 from hf_ftrisk.extras import named_extras
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.report.plots import DARK, LIGHT, MIDDLE, current_axes, finish, write_figure
+from hf_ftrisk.text import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,7 @@ def plot_ranking(ranking: Ranked, ax: Axes | None = None) -> Axes:
         axes.plot([entry.forecast.point], [place], "*" if best else "o", **point)
         if entry.observed is not None:
             axes.plot([entry.observed], [place], "|", color="black", ms=12, mew=1.4)
-    labels = [f"{entry.name}\n{entry.share:.0%} seen" for entry in entries]
+    labels = [f"{entry.name}\n{percent(entry.share)} seen" for entry in entries]
     axes.set_yticks(range(len(entries)), labels)
     axes.set_ylim(len(entries) - 0.4, -0.6)
     for place, entry in enumerate(entries):
@@ -51,7 +52,7 @@ def plot_ranking(ranking: Ranked, ax: Axes | None = None) -> Axes:
             "va": "center",
             "fontsize": 8,
         }
-        axes.text(1.02, place, f"{entry.prob_best:.0%} best", **where)
+        axes.text(1.02, place, f"{percent(entry.prob_best)} best", **where)
     axes.grid(axis="x", color=LIGHT, lw=0.5, alpha=0.5)
     metric = ranking.goal.metric.replace("$", r"\$")
     axes.set_xlabel(f"forecast outcome, {metric}: median, 50 and 90 %; | last seen")
@@ -81,7 +82,7 @@ def plot_fans(ranking: Ranked, ax: Axes | None = None) -> Axes:
         axes.plot((begin[0], 1.0), (begin[1], end), color=color, ls="--", lw=2.0 if best else 0.9)
     _name_ends(axes, entries)
     axes.set_xlim(0.0, 1.0)
-    axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.xaxis.set_major_formatter(lambda share, _: percent(share))
     axes.set_xlabel("share of the run")
     axes.set_ylabel(ranking.goal.metric.replace("$", r"\$"))
     return finish(axes, "Seen (solid) and forecast (dashed, 90 % shaded)", legend=False)

@@ -28,6 +28,7 @@ from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.jsonfile import read_json
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
+from hf_ftrisk.text import percent
 
 FILE = "ranking.json"
 _FORMAT_VERSION = 1
@@ -359,7 +360,7 @@ def _decided_by(candidate: Candidate) -> str:
     if candidate.latest.ended:
         return "trained to its end"
     if candidate.looks:
-        return f"forecast at {candidate.looks[-1] / candidate.max_steps:.0%} of its run"
+        return f"forecast at {percent(candidate.looks[-1] / candidate.max_steps)} of its run"
     return "not probed"
 
 

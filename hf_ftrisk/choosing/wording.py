@@ -6,6 +6,7 @@ import math
 
 from hf_ftrisk.choosing.entries import Entry, Ranked
 from hf_ftrisk.redaction import clean_text
+from hf_ftrisk.text import percent
 
 HEAD = (
     "candidate",
@@ -27,11 +28,12 @@ def sentence(ranking: Ranked) -> str:
         return f"None of {len(ranking.entries)} candidates can be chosen."
     shares = [entry.share for entry in probed_entries]
     low, high = min(shares), max(shares)
-    depth = f"{low:.0%}" if round(low, 2) == round(high, 2) else f"{low:.0%} to {high:.0%}"
+    same = round(low, 2) == round(high, 2)
+    depth = percent(low) if same else f"{percent(low)} to {percent(high)}"
     return (
         f"{best.name} chosen among {len(ranking.entries)} by probes of {depth} of a run: its "
-        f"chance to be the best by {ranking.goal.metric} is {best.prob_best:.0%}. Cost: "
-        f"{ranking.spent:.0%} of that of all full runs."
+        f"chance to be the best by {ranking.goal.metric} is {percent(best.prob_best)}. Cost: "
+        f"{percent(ranking.spent)} of that of all full runs."
     )
 
 
@@ -68,14 +70,14 @@ def _row(entry: Entry, ranking: Ranked) -> tuple[str, ...]:
     regret = "-"
     if entry.expected_regret is not None:
         loss = ranking.goal.kind == "loss"
-        regret = f"{entry.expected_regret:.1%}" if loss else f"{entry.expected_regret:.3g}"
+        regret = percent(entry.expected_regret, ".1f") if loss else f"{entry.expected_regret:.3g}"
     failed = entry.status == "failed"
     return (
         entry.name,
-        "-" if failed or entry.forecast is None else f"{entry.prob_best:.0%}",
+        "-" if failed or entry.forecast is None else percent(entry.prob_best),
         forecast,
         regret,
-        f"{entry.share:.0%}",
+        percent(entry.share),
         _cost(entry.spent, ranking.unit),
         "-" if failed else _cost(entry.to_come, ranking.unit),
         entry.decided_by,

@@ -20,6 +20,7 @@ from hf_ftrisk.report import Look, RiskReport
 from hf_ftrisk.report import wording as report_text
 from hf_ftrisk.report.plots import plot_report
 from hf_ftrisk.report.terminal import show_report
+from hf_ftrisk.text import percent
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -73,8 +74,8 @@ def run_demo(name: TaskName, folder: Path, console: Console | None = None) -> li
     folder.mkdir(parents=True, exist_ok=True)
     history = demo_history(folder)
     console.print(
-        f"Goal: {task.goal}. A pre-flight may spend {task.budget:.0%} of a run; at most "
-        f"{task.false_stop_rate:.0%} of good runs may be stopped."
+        f"Goal: {task.goal}. A pre-flight may spend {percent(task.budget)} of a run; at most "
+        f"{percent(task.false_stop_rate)} of good runs may be stopped."
     )
     results = []
     for number, setting in enumerate(task.settings):

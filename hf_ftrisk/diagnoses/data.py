@@ -7,6 +7,7 @@ are lower bounds. A signal that is absent says nothing.
 from __future__ import annotations
 
 from hf_ftrisk.diagnoses.evidence import Evidence
+from hf_ftrisk.text import percent
 from hf_ftrisk.verdict import Diagnosis
 
 TRUNCATED_SHARE = 0.1
@@ -32,8 +33,8 @@ def truncated_inputs(evidence: Evidence) -> Diagnosis | None:
     limit = int(signals.get("tokens_max", 0))
     return Diagnosis(
         name="truncated_inputs",
-        message=f"{share:.0%} of the sampled training rows are as long as the limit of {limit} "
-        "tokens: what came after was cut off.",
+        message=f"{percent(share)} of the sampled training rows are as long as the limit of "
+        f"{limit} tokens: what came after was cut off.",
         advice=f"Raise the maximum length above {limit} tokens (twice as long, if memory allows), "
         "or split long rows; check that labels and answers are not in the part cut off.",
         evidence={"truncated_share": share, "tokens_max": float(limit)},
@@ -49,9 +50,9 @@ def train_eval_overlap(evidence: Evidence) -> Diagnosis | None:
         return None
     return Diagnosis(
         name="train_eval_overlap",
-        message=f"{exact:.1%} of the sampled evaluation rows also appear word for word in the "
-        f"training sample, {near:.1%} with near duplicates: the evaluation metric looks better "
-        "than the model is.",
+        message=f"{percent(exact, '.1f')} of the sampled evaluation rows also appear word for word "
+        f"in the training sample, {percent(near, '.1f')} with near duplicates: the evaluation "
+        "metric looks better than the model is.",
         advice="Remove the evaluation rows from the training set (exact and near duplicates), then "
         "evaluate again.",
         evidence={"train_eval_overlap": exact, "train_eval_near_overlap": near},
@@ -65,7 +66,8 @@ def conflicting_labels(evidence: Evidence) -> Diagnosis | None:
         return None
     return Diagnosis(
         name="noisy_labels",
-        message=f"{share:.1%} of the sampled training rows also appear with another label.",
+        message=f"{percent(share, '.1f')} of the sampled training rows also appear with another "
+        "label.",
         advice="Read the rows that repeat with different labels: correct them, or keep only those "
         "with the majority label. The other labels were probably made the same way.",
         evidence={"conflicting_label_share": share},

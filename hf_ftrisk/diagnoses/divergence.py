@@ -17,6 +17,7 @@ from hf_ftrisk.diagnoses.evidence import (
     train_loss_at,
 )
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 from hf_ftrisk.verdict import Diagnosis
 
 # Share of its first value by which a loss must have fallen to be on its way.
@@ -103,7 +104,7 @@ def _never_held(evidence: Evidence) -> _Found:
     first, recent = float(loss[0]), float(np.median(loss[-loss.size // 3 :]))
     above = float(np.mean(loss[1:] > _THROWN * first))
     if first > 0 and recent > _THROWN * first and above >= _MOST:
-        why = f"{above:.0%} of the logged losses are above {_THROWN:g} times the first"
+        why = f"{percent(above)} of the logged losses are above {_THROWN:g} times the first"
     elif too_high(record) and not _learned(evidence, first, recent):
         why = "nothing has been learned, at a learning rate too high for nearly all fine-tunes"
     else:

@@ -21,6 +21,7 @@ from hf_ftrisk.diagnoses.evidence import (
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import metric_facts
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 from hf_ftrisk.verdict import Diagnosis
 
 # Share of the planned learning up to which many good runs have not moved yet either.
@@ -62,7 +63,7 @@ def not_learning(evidence: Evidence) -> Diagnosis | None:
         return None
     return Diagnosis(
         name="not_learning",
-        message=f"The training loss is {last:.3g} after {record.progress:.0%} of the run, "
+        message=f"The training loss is {last:.3g} after {percent(record.progress)} of the run, "
         f"{first:.3g} at its start: no change beyond its noise of {noise:.2g}.",
         advice=on_standstill(record, evidence.rates),
         severity="warning" if passed >= SLOW_START else "info",

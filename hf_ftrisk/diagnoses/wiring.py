@@ -18,6 +18,7 @@ from hf_ftrisk.signals.collect import CollatedSample, collated_sample, data_samp
 from hf_ftrisk.signals.model.batches import row_classes
 from hf_ftrisk.signals.model.frozen import frozen
 from hf_ftrisk.signals.sample import IGNORED_LABEL, DataSample
+from hf_ftrisk.text import percent
 from hf_ftrisk.trainers.facts import builds_own_loader, class_labels, length_of
 from hf_ftrisk.verdict import Diagnosis
 
@@ -126,8 +127,8 @@ def check_optimizer(model: torch.nn.Module, optimizer: Any) -> Diagnosis | None:
         name="parameters_not_in_optimizer",
         message=(
             f"{len(missing)} of {len(trainable)} trainable parameter tensors "
-            f"({share:.0%} of the trainable values), such as {next(iter(missing))}, are not in "
-            f"the optimizer: they will never change{old}."
+            f"({percent(share)} of the trainable values), such as {next(iter(missing))}, are not "
+            f"in the optimizer: they will never change{old}."
         ),
         advice=(
             "Build the optimizer after the last change to the model (adapter, new head), from "
@@ -214,8 +215,8 @@ def check_masking(sample: DataSample, *, drawn: bool = False) -> Diagnosis | Non
     n = len(sample.supervised)
     return Diagnosis(
         name="all_labels_masked",
-        message=f"In {masked:.0%} of {n} sampled training rows every label is {IGNORED_LABEL}: "
-        "the loss counts none of their tokens.",
+        message=f"In {percent(masked)} of {n} sampled training rows every label is "
+        f"{IGNORED_LABEL}: the loss counts none of their tokens.",
         advice=(
             "Give the collator an mlm_probability above 0, such as 0.15, and it tokens to mask: "
             "special ones never are."
@@ -370,8 +371,8 @@ def check_answers_cut(sample: DataSample, eos: int | None) -> Diagnosis | None:
     prompted = sample.prompt_lengths is not None and float(sample.prompt_lengths.mean()) > 1.0
     return Diagnosis(
         name="answers_cut",
-        message=f"{cut:.0%} of {len(sample.tokens)} sampled training rows fill the length limit of "
-        f"{limit} tokens and lose the end of their answer.",
+        message=f"{percent(cut)} of {len(sample.tokens)} sampled training rows fill the length "
+        f"limit of {limit} tokens and lose the end of their answer.",
         advice="Raise max_length, shorten or drop the long rows, or cut the prompt instead "
         "(truncation side left).",
         severity="fatal" if prompted and cut >= CUT_FATAL else "warning",

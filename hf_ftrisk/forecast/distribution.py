@@ -170,7 +170,7 @@ class Forecast:
 
     def __repr__(self) -> str:
         low, high = self.interval(0.9)
-        return f"Forecast({self.point:.4g}, 90%=[{low:.4g}, {high:.4g}], step={self.step})"
+        return f"Forecast({self.point:.4g}, 90 %: [{low:.4g}, {high:.4g}], step={self.step})"
 
 
 def _drawn(samples: np.ndarray, n: int) -> np.ndarray:

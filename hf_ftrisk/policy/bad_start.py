@@ -15,6 +15,7 @@ from hf_ftrisk.forecast.scale import Scale
 from hf_ftrisk.forecast.schedule import clocks
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 
 # Judged from this share of the run on, in steps and in the sum of the learning rates (a warm-up
 # moves little), and of the evaluations that lie at least so far behind the first one.
@@ -101,5 +102,5 @@ def stays_far_below(record: RunRecord, goal: Goal) -> str | None:
         f"{goal.metric} began at {values[0]:.4g}, far below the trivial {trivial:.4g}, and is at "
         f"best {best:.4g} at step {int(steps[-1])} of {record.max_steps}. By then each recorded "
         "run that began so and ended better than its trivial predictor had gone at least "
-        f"{SLOWEST_GOOD:.0%} of the way up to it; here no loss falls either"
+        f"{percent(SLOWEST_GOOD)} of the way up to it; here no loss falls either"
     )

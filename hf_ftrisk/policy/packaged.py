@@ -28,6 +28,7 @@ from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.policy.parts.rule import watch_rule
 from hf_ftrisk.policy.rule import StoppingRule
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 
 SCORES_FILE = Path(__file__).parent.parent / "reference" / "stopping.json"
 # The threshold is set for the allowed rate divided by the first of these that keeps the measured
@@ -174,7 +175,8 @@ def reference_rule(
         scores=reference.scores,
         caution=caution,
         source=f"{reference.runs} completed runs of {reference.n_sources} other sources, not of "
-        f"this task; on sources left out at most {measured:.1%} of good runs fell below it",
+        f"this task; on sources left out at most {percent(measured, '.1f')} of good runs "
+        "fell below it",
     )
 
 

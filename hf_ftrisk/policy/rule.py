@@ -38,7 +38,7 @@ from hf_ftrisk.policy.parts.rule import PartsRule
 from hf_ftrisk.policy.protocol import check_false_stop_rate
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.text import sentence
+from hf_ftrisk.text import percent, sentence
 from hf_ftrisk.verdict import Verdict
 
 # P(good) from which a run is said to go well. It only names the state: nothing is stopped by it.
@@ -222,7 +222,7 @@ class StoppingRule:
             far_below = self._stays_far_below(record)
         likely = prob >= GO_PROBABILITY
         if poor:
-            rate = f"at most {self.false_stop_rate:.0%} of good runs"
+            rate = f"at most {percent(self.false_stop_rate)} of good runs"
             bound = f"{rate} ever fall below it" if self.caution == 1.0 else f"set for {rate}"
             verdict = Verdict.NO_GO
             reason = f"{words}; below the threshold of {threshold:.2g}: {bound} ({self.source})."
@@ -295,7 +295,7 @@ class StoppingRule:
         if record.progress < FIRST_SHARE:
             return (
                 "its threshold comes from runs of other tasks, which were not judged before "
-                f"{FIRST_SHARE:.0%} of a run"
+                f"{percent(FIRST_SHARE)} of a run"
             )
         if began_far_below(record, self.goal):
             return (

@@ -18,6 +18,7 @@ from hf_ftrisk.report import Look
 from hf_ftrisk.risk import RiskPrior, fit_risk_curve, probe_risk
 from hf_ftrisk.risk.decomposition import RiskDecomposition
 from hf_ftrisk.risk.regimes import regime_probabilities
+from hf_ftrisk.text import percent
 
 _MIN_DEPTHS = 2  # with fewer there is no curve to fit
 # Share of the run's summed learning rate below which a probe has hardly begun. What is uncertain
@@ -179,9 +180,9 @@ def _fit(
     behind = learned_share(facts, depths[-1])
     if behind is not None and behind < LITTLE_LEARNED:
         notes.append(
-            f"No risk curve, c* or regime: the deepest evaluation comes after {behind:.1%} of the "
-            f"run's summed learning rate, and at least {LITTLE_LEARNED:.0%} is needed to see how "
-            "the risk falls. Give a larger budget."
+            f"No risk curve, c* or regime: the deepest evaluation comes after "
+            f"{percent(behind, '.1f')} of the run's summed learning rate, and at least "
+            f"{percent(LITTLE_LEARNED)} is needed to see how the risk falls. Give a larger budget."
         )
         return None, curve, None
     if estimate.runs.max() == 1:

@@ -31,6 +31,7 @@ from hf_ftrisk.record.tasks import of_task
 from hf_ftrisk.replay.finish import ReplayFinish
 from hf_ftrisk.replay.keep import Keep
 from hf_ftrisk.report import Look
+from hf_ftrisk.text import percent
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
 STATE_FILE = "trainer_state.json"
@@ -263,8 +264,8 @@ def _shown_depths(record: RunRecord, shares: Sequence[float] | None) -> list[tup
             raise ValueError(f"a depth is a share of the run in (0, 1], got {share!r}")
         if share > reached:
             raise ValueError(
-                f"cannot look at {share:.0%} of the run: it is recorded up to step "
-                f"{record.last_step} of {record.max_steps} ({reached:.0%})"
+                f"cannot look at {percent(share)} of the run: it is recorded up to step "
+                f"{record.last_step} of {record.max_steps} ({percent(reached)})"
             )
     depths = sorted(set(shares or [share for share in SHARES if share <= reached]))
     depth_steps = [(share, max(1, math.floor(share * record.max_steps))) for share in depths]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from hf_ftrisk.risk.fit import WIDEST
-from hf_ftrisk.text import printable
+from hf_ftrisk.text import percent, printable
 
 if TYPE_CHECKING:
     from hf_ftrisk.goal import Goal
@@ -46,7 +46,7 @@ def share(number: float) -> str:
         return "<1 %"
     if 0.99 < number < 1.0:
         return ">99 %"
-    return f"{100 * number:.0f} %"
+    return percent(number)
 
 
 def seconds(number: float) -> str:

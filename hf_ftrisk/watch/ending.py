@@ -10,6 +10,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.finish import LOST_RATE
 from hf_ftrisk.report.findings import Finish, FinishWay
 from hf_ftrisk.report.wording import gain_words
+from hf_ftrisk.text import percent
 from hf_ftrisk.watch.watcher import Judged
 
 # Share of the steps done over which a run that has nothing more to gain is cooled down.
@@ -107,8 +108,8 @@ class Ending:
         else:
             text = (
                 "the run ends early once it has nothing more to gain: at most "
-                f"{LOST_RATE:.0%} of runs lose more than the tolerance by that; besides, at most "
-                f"{self.false_stop_rate:.0%} of good runs are stopped as poor"
+                f"{percent(LOST_RATE)} of runs lose more than the tolerance by that; besides, at "
+                f"most {percent(self.false_stop_rate)} of good runs are stopped as poor"
             )
         if not self.saves:
             text += (

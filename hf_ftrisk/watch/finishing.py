@@ -14,6 +14,7 @@ from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report.findings import Finish, FinishWay
 from hf_ftrisk.report.hints import HINTS_FROM
+from hf_ftrisk.text import percent
 
 # Forecast chance with which a target that is reached must be kept.
 KEEPS_TARGET = 0.9
@@ -86,7 +87,7 @@ class Finisher:
             return None
         reason = (
             f"{goal} is met at step {int(steps[-1])}, and stays met with a probability of "
-            f"{prob_stays:.0%}."
+            f"{percent(prob_stays)}."
         )
         return Finish(int(steps[-1]), "goal", float(values[-1]), int(steps[-1]), reason=reason)
 

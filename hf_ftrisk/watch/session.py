@@ -16,7 +16,7 @@ from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.findings import Finish
 from hf_ftrisk.report.hints import hint_words
-from hf_ftrisk.text import clause
+from hf_ftrisk.text import clause, percent
 from hf_ftrisk.trainers.memory import peak_memory
 from hf_ftrisk.trainers.plan import selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
@@ -117,7 +117,7 @@ class WatchSession:
         elif silent is not None and self.options.action == "stop":
             text += f"; {clause(silent)}"
         if self.setup.prob_good is not None:
-            text += f"; P(good) by its pre-flight {self.setup.prob_good:.0%}"
+            text += f"; P(good) by its pre-flight {percent(self.setup.prob_good)}"
         self.notices.say(text)
         if self.options.finish is not None:
             self.notices.say(f"[ftrisk] {self.ending.greeting()}")

@@ -27,6 +27,7 @@ from hf_ftrisk.policy.ruling import Ruling, held_if_unsure, held_without_value
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import Look
 from hf_ftrisk.report.findings import Finish, FinishWay
+from hf_ftrisk.text import percent
 from hf_ftrisk.verdict import Diagnosis, Verdict
 from hf_ftrisk.watch.finishing import Finisher
 from hf_ftrisk.watch.risk_curve import Risk, risk_of_history, risk_of_looks
@@ -112,7 +113,7 @@ class Judged:
         look = self.look
         # 80 columns hold it: the interval is the 90 % one, as everywhere.
         text = f"{look.median:.3g} ({look.low:.3g} to {look.high:.3g})"
-        return text if look.prob_good is None else f"{text}, P(good) {look.prob_good:.0%}"
+        return text if look.prob_good is None else f"{text}, P(good) {percent(look.prob_good)}"
 
     def paragraph(self) -> str:
         """Why the run is called poor, with the numbers and one concrete change."""

@@ -22,20 +22,20 @@ def found(signals, record=EMPTY, goal=ACCURACY):
         (
             {"truncated_share": 0.34, "tokens_max": 128.0},
             "truncated_inputs",
-            ("34%", "128 tokens"),
+            ("34 %", "128 tokens"),
         ),
         (
             {"truncated_share": 1.0, "tokens_max": 24.0, "classes": 4.0},
             "truncated_inputs",
-            ("100%", "24 tokens"),
+            ("100 %", "24 tokens"),
         ),
         (
             {"train_eval_overlap": 0.12, "train_eval_near_overlap": 0.2},
             "train_eval_overlap",
-            ("12.0%", "20.0%"),
+            ("12.0 %", "20.0 %"),
         ),
-        ({"train_eval_near_overlap": 0.31}, "train_eval_overlap", ("31.0%",)),
-        ({"conflicting_label_share": 0.04}, "noisy_labels", ("4.0%",)),
+        ({"train_eval_near_overlap": 0.31}, "train_eval_overlap", ("31.0 %",)),
+        ({"conflicting_label_share": 0.04}, "noisy_labels", ("4.0 %",)),
         ({"perplexity": 31000.0}, "data_model_mismatch", ("31,000",)),
         (
             {"linear_probe_accuracy": 0.48, "eval_majority_share": 0.53},

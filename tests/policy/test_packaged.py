@@ -133,7 +133,7 @@ def test_a_hopeless_run_is_stopped_and_told_why(package):
     rule = default_rule(GOAL, Forecaster.default(), None, 0.1)
     ruling = rule.judge(record(0.3, step=90))
     assert ruling.verdict is Verdict.NO_GO
-    assert "set for at most 10% of good runs" in ruling.reason
+    assert "set for at most 10 % of good runs" in ruling.reason
     assert rule.decide(record(0.85, step=90)) is not Verdict.NO_GO
 
 
@@ -168,7 +168,7 @@ def test_nothing_is_stopped_earlier_than_the_packaged_runs_were_looked_at(packag
     ruling = rule.judge(early)
     assert ruling.verdict is Verdict.UNDECIDED
     assert ruling.threshold is None
-    assert "which were not judged before 5% of a run" in ruling.reason
+    assert "which were not judged before 5 % of a run" in ruling.reason
     assert rule.threshold(early.prefix(40)) is None
     assert rule.threshold(replace(early, max_steps=800)) is not None
 

@@ -101,7 +101,7 @@ def test_looks_within_the_first_of_the_learning_rate_give_no_split_of_the_risk()
     assert evidence.decomposition is None
     assert evidence.optimal_depth is None
     assert len(evidence.risk_curve) == 2
-    assert any("0.1% of the run's summed learning rate" in note for note in evidence.notes)
+    assert any("0.1 % of the run's summed learning rate" in note for note in evidence.notes)
 
 
 def curve(depths, risks, n_runs: int):

@@ -10,6 +10,7 @@ from transformers import BertForSequenceClassification
 
 from hf_ftrisk import preflight
 from hf_ftrisk.report.preflight_findings import PreflightFindings
+from hf_ftrisk.text import percent
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from tests.tiny_data import classification_data
 from tests.watch.tiny import bert, bert_trainer
@@ -43,7 +44,7 @@ def test_signals_and_chance_of_the_same_trainer_are_taken_over(probed: Any, caps
     run = watched(trainer).report.run
     assert run.static["signal_score"] == report.probes[0].static["signal_score"]
     chance = report.forecast.prob_meets(report.goal, report.baseline)
-    assert f"P(good) by its pre-flight {chance:.0%}" in capsys.readouterr().out
+    assert f"P(good) by its pre-flight {percent(chance)}" in capsys.readouterr().out
 
 
 def test_a_second_training_begins_with_trained_weights_and_takes_nothing_over(probed: Any):

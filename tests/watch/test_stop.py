@@ -63,7 +63,7 @@ def test_a_poor_run_is_stopped_by_the_rule_and_leaves_a_checkpoint(tmp_path: Pat
         line for line in capsys.readouterr().out.splitlines() if "stopping this run" in line
     )
     assert "P(eval_accuracy >= 0.9) = " in said
-    assert "at most 20% of good runs ever fall" in said
+    assert "at most 20 % of good runs ever fall" in said
     assert report.reasons[0] in said
     assert report.reasons[1] in said
     assert "Raise the learning rate: its peak of 1e-09 is too low" in said
@@ -161,7 +161,7 @@ def test_without_completed_runs_packaged_ones_stop_a_run_that_is_lost(tmp_path: 
     assert trainer.state.global_step == callback.report.stopped_at
     assert 10 <= callback.report.stopped_at <= 33
     said = " ".join(capsys.readouterr().out.split())
-    assert "set for at most 5% of good runs" in said
+    assert "set for at most 5 % of good runs" in said
     assert "other sources, not of this task" in said
 
 

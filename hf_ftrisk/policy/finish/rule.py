@@ -37,6 +37,7 @@ from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.calibration import conformal_threshold
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 
 
 @dataclass(frozen=True)
@@ -154,15 +155,16 @@ class FinishRule:
         if chance >= threshold:
             reason = (
                 f"The rest of the run gains more than the tolerance with a probability of "
-                f"{chance:.1%}, not below the threshold of {threshold:.1%}."
+                f"{percent(chance, '.1f')}, not below the threshold of {percent(threshold, '.1f')}."
             )
             return FinishRuling(False, reason, chance, threshold)
         gain = model.gain(record, self.goal, self.tolerance)
         assert gain is not None
         reason = (
             f"The rest of the run gains more than {gain.tolerance:.3g} with a probability of "
-            f"{chance:.1%}, below the threshold of {threshold:.1%}, set so that at most "
-            f"{self.lost_rate:.0%} of runs lose more than that ({self.source})."
+            f"{percent(chance, '.1f')}, below the threshold of {percent(threshold, '.1f')}, set "
+            f"so that at most {percent(self.lost_rate)} of runs lose more than that "
+            f"({self.source})."
         )
         return FinishRuling(True, reason, chance, threshold, gain)
 

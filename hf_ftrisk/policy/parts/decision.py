@@ -19,6 +19,7 @@ from hf_ftrisk.policy.parts.rule import (
 from hf_ftrisk.policy.rule import chance
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
 # Movement of a schedule that brings less than a three-hundredth of the fall that is needed.
@@ -217,7 +218,7 @@ def _why_sound(probe: RunRecord, parts: Parts, goal: Goal, baseline: float | Non
     if losses.size and parts.learning is not None:
         reasons.append(
             f"after {probe.last_step:.0f} steps the loss is {float(losses[-3:].mean()):.3g}, "
-            f"{parts.learning:.0%} below that of a constant prediction"
+            f"{percent(parts.learning)} below that of a constant prediction"
         )
     if parts.separation is not None and parts.separation > _TOLD_APART:
         reasons.append(
@@ -226,5 +227,5 @@ def _why_sound(probe: RunRecord, parts: Parts, goal: Goal, baseline: float | Non
         )
     asked = skill_asked(goal, baseline)
     if not reasons and asked is not None:
-        reasons.append(f"the goal asks for {asked:.0%} of the way from baseline to perfect")
+        reasons.append(f"the goal asks for {percent(asked)} of the way from baseline to perfect")
     return "; ".join(reasons) or "the probes look like those of good runs"

@@ -18,6 +18,7 @@ from hf_ftrisk.policy.parts.parts import (
 )
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.signals.ordering import ORDERING
+from hf_ftrisk.text import percent
 from hf_ftrisk.verdict import Diagnosis
 
 # The rates that are suggested bring, to first order, once to ten times the fall that is needed:
@@ -105,10 +106,10 @@ def _reach(run: _Run) -> tuple[str, str]:
     odds = probe_log_odds(run.probe, run.goal)
     reachable = 0.0 if odds is None else 1.0 / (1.0 + math.exp(-odds))
     return (
-        f"Target out of reach: {run.goal} asks for {needed:.0%} of the way from the trivial "
+        f"Target out of reach: {run.goal} asks for {percent(needed)} of the way from the trivial "
         f"baseline to a perfect value; a linear probe of the frozen model gets "
-        f"{skill_of_probe:.0%} of the way, and about {reachable:.0%} with all the rows that the "
-        "run sees.",
+        f"{percent(skill_of_probe)} of the way, and about {percent(reachable)} with all the rows "
+        "that the run sees.",
         _lower_target(run, reachable),
     )
 

@@ -21,6 +21,7 @@ from hf_ftrisk.policy.parts.rule import (
 )
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
 # Share of the run up to which the parts judge it (chosen in docs/evidence/policy.md).
@@ -70,10 +71,10 @@ def rule_by_parts(
             Verdict.UNDECIDED, reason, prob_good=prob, threshold=threshold, forecast=adjusted
         )
     against = finding(decisive_part(parts, rule), record, goal, baseline)
-    share = f"{100 * rate / CAUTION:.2g} %"
     reason += (
-        f"; below {threshold:.2g}, under which at most {share} of good runs ever fall "
-        f"({rule.runs} recorded runs of {rule.data_sets} other data sets). {against.message}"
+        f"; below {threshold:.2g}, under which at most {percent(rate / CAUTION, '.2g')} of good "
+        f"runs ever fall ({rule.runs} recorded runs of {rule.data_sets} other data sets). "
+        f"{against.message}"
     )
     return Ruling(
         Verdict.NO_GO,

@@ -51,7 +51,7 @@ def test_all_parts_well_is_a_go_that_says_why():
     assert decision.ruling.verdict is Verdict.GO
     assert decision.finding is None
     assert decision.ruling.reason.startswith("Sound: ")
-    assert "50% below that of a constant prediction" in decision.ruling.reason
+    assert "50 % below that of a constant prediction" in decision.ruling.reason
 
 
 def test_a_rate_that_moves_nothing_is_told_to_go_up():
