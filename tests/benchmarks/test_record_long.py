@@ -16,7 +16,7 @@ import pytest
 from benchmarks import record_long
 from benchmarks.longruns import data as long_data
 from benchmarks.longruns import store, tasks
-from benchmarks.longruns.kinds import kinds_plan
+from benchmarks.longruns.kinds import PLANTED, kinds_plan, planted
 from benchmarks.longruns.plan import CELLS, plan
 from benchmarks.longruns.setting import LongSetting
 from benchmarks.longruns.summary import is_good
@@ -79,6 +79,16 @@ def test_the_plan_of_other_tasks_has_each_on_several_data_sets_and_none_of_the_l
     assert len([kind for kind, of_kind in sets.items() if of_kind]) == 5
     assert 0.55 <= np.mean([setting.recipe == "sound" for setting in planned]) <= 0.75
     assert {setting.dataset for setting in planned} <= set(data.licenses())
+
+
+def test_rare_faults_are_planted_once_in_every_task_of_an_encoder_of_other_tasks():
+    settings = planted()
+    tasks_of = {
+        recipe: [(s.dataset, s.kind) for s in settings if s.recipe == recipe] for recipe in PLANTED
+    }
+    assert all(len(set(of_recipe)) == len(of_recipe) == 14 for of_recipe in tasks_of.values())
+    assert kinds_plan()[: len(settings)] == settings
+    assert min(s.learning_rate for s in settings if s.recipe == "rate huge") >= 2e-3
 
 
 def test_two_thirds_of_the_single_settings_are_sound_and_the_first_ones_are_broad():
