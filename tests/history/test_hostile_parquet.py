@@ -260,6 +260,8 @@ def outcome_in_a_fork(content):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+# Python 3.12 and newer warn of a fork beside threads: Arrow makes its own anew in the child.
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 # Each example is a process: 4,000 of them would take longer than all other tests of `make fuzz`.
 @settings(deadline=None, max_examples=fuzz(80, most=800))
 @given(
