@@ -147,9 +147,9 @@ def ville(scores: Sequence[float], groups: Sequence[str], rate: float) -> float 
 
 
 VARIANTS: dict[str, tuple[Score, Threshold]] = {
-    "half the rate (used)": (eased, half_rate),
+    "half the rate (used, by the baseline)": (eased, half_rate),
     "a third of the rate": (eased, third_rate),
-    "the whole rate": (eased, full_rate),
+    "the whole rate (used, by targets)": (eased, full_rate),
     "half the rate, no easing": (not_eased, half_rate),
     "half the rate, relative to P(good) before the run": (relative, half_rate),
     "data sets as groups (hierarchical)": (eased, conformal_threshold),

@@ -92,7 +92,9 @@ def rule_without(data_set: str, goal: Goal, forecaster: Predictor) -> StoppingRu
     )
     caution = packaged.caution(RATE)
     scores = () if caution is None else packaged.scores
-    return StoppingRule(goal, forecaster, RATE, scores, caution=caution or 2.0, source="packaged")
+    return StoppingRule(
+        goal, forecaster, RATE, scores, borrowed=True, caution=caution or 2.0, source="packaged"
+    )
 
 
 def _watch(run: RecordedRun, forecaster: Predictor) -> Watched:

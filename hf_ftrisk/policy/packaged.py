@@ -5,8 +5,8 @@ rate is measured instead: each source's good runs (a data set, a family of repos
 threshold that the *other* sources give, every run forecast without its own source. The rule is used
 only where that measured rate is within the allowed one. Runs judged by the trivial baseline and by
 targets that they just met are calibrated apart: how far a run will get is harder to say than
-whether it learns at all. The threshold is set for half of the allowed rate, or less where that is
-measured to stop too many.
+whether it learns at all. By the trivial baseline the threshold is set for half of the allowed rate,
+by a target for all of it, or less where that is measured to stop too many.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ from hf_ftrisk.text import percent
 
 SCORES_FILE = Path(__file__).parent.parent / "reference" / "stopping.json"
 # The threshold is set for the allowed rate divided by the first of these that keeps the measured
-# rate within it.
+# rate within it. Targets that were just met are the hardest there are: the targets that people set
+# stop fewer good runs than was measured (docs/evidence/policy.md).
 CAUTIONS = (2.0, 3.0, 4.0, 5.0, 6.0, 9.0)
+TARGET_CAUTIONS = (1.0, 1.5, *CAUTIONS)
 # Fewer sources than this say nothing about one more.
 MIN_SOURCES = 8
 FEW_RUNS = 3
@@ -78,7 +80,7 @@ class ReferenceScores:
 
     def supported(self, false_stop_rate: float) -> tuple[float, float] | None:
         """`caution`, and the `held_out_rate` that was measured with it."""
-        for caution in CAUTIONS:
+        for caution in CAUTIONS if "baseline" in self.judged else TARGET_CAUTIONS:
             level = false_stop_rate / caution
             if pooled_threshold(self.scores, level):
                 measured = self.held_out_rate(level)
@@ -173,6 +175,7 @@ def reference_rule(
         forecaster=forecaster,
         false_stop_rate=false_stop_rate,
         scores=reference.scores,
+        borrowed=True,
         caution=caution,
         source=f"{reference.runs} completed runs of {reference.n_sources} other sources, not of "
         f"this task; on sources left out at most {percent(measured, '.1f')} of good runs "

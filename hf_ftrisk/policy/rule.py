@@ -62,8 +62,9 @@ class StoppingRule:
         scores: (n_good,) scores of the good calibration runs, see `hf_ftrisk.policy.calibration`.
         groups: (n_good,) the task of each, when they are of different tasks; empty: runs of one
             task, each a group of its own.
-        caution: the threshold is set for false_stop_rate / caution, where the calibration runs are
-            not exchangeable with the new one; at least 1.
+        borrowed: whether the calibration runs are of other tasks, so that no theorem says that the
+            new run is like them.
+        caution: the threshold is set for false_stop_rate / caution, where they are; at least 1.
         source: what the calibration rests on, in words for the report.
         judged_by: predicts the P(good) that is held against the threshold, where the calibration
             runs were forecast in another way than the run is; None: `forecaster` does. A run is
@@ -81,6 +82,7 @@ class StoppingRule:
     false_stop_rate: float
     scores: tuple[float, ...]
     groups: tuple[str, ...] = ()
+    borrowed: bool = False
     caution: float = 1.0
     source: str = ""
     judged_by: Predictor | None = None
@@ -223,7 +225,7 @@ class StoppingRule:
         likely = prob >= GO_PROBABILITY
         if poor:
             rate = f"at most {percent(self.false_stop_rate)} of good runs"
-            bound = f"{rate} ever fall below it" if self.caution == 1.0 else f"set for {rate}"
+            bound = f"set for {rate}" if self.borrowed else f"{rate} ever fall below it"
             verdict = Verdict.NO_GO
             reason = f"{words}; below the threshold of {threshold:.2g}: {bound} ({self.source})."
         elif far_below is not None:
@@ -290,7 +292,7 @@ class StoppingRule:
         They were looked at later, and those that set the threshold began near their trivial
         predictor: runs with many classes may begin far below.
         """
-        if self.caution == 1.0:
+        if not self.borrowed:
             return None
         if record.progress < FIRST_SHARE:
             return (
@@ -307,7 +309,7 @@ class StoppingRule:
 
     def _stays_far_below(self, record: RunRecord) -> str | None:
         """Why a run that packaged runs say nothing about is poor by its own evidence."""
-        calibrated = self.can_stop and self.caution == 1.0
+        calibrated = self.can_stop and not self.borrowed
         if calibrated or self.false_stop_rate < bad_start.FALSE_STOPS:
             return None
         return bad_start.stays_far_below(record, self.goal)

@@ -95,5 +95,5 @@ def test_enough_completed_runs_of_the_task_come_first():
         for seed in range(20)
     ]
     rule = default_rule(GOAL, Forecaster.default(known), known, 0.1)
-    assert rule.caution == 1.0
+    assert not rule.borrowed
     assert rule.judge(run([0.1, 0.1, 0.1, 0.1])).verdict is not Verdict.NO_GO

@@ -28,10 +28,10 @@ def scores(*by_data_set, judged: str = "50%") -> ReferenceScores:
     )
 
 
-def alike(n_sources: int, runs: int = 20) -> ReferenceScores:
+def alike(n_sources: int, runs: int = 20, judged: str = "50%") -> ReferenceScores:
     """Data sets whose good runs have one law of scores."""
     drawn = np.random.default_rng(0).uniform(size=(n_sources, runs))
-    return scores(*drawn.tolist())
+    return scores(*drawn.tolist(), judged=judged)
 
 
 @pytest.fixture
@@ -75,16 +75,26 @@ def test_the_pooled_threshold_is_the_conformal_one_of_single_runs(level, n):
     assert pooled_threshold(values, level) == expected
 
 
-def test_the_threshold_is_set_for_half_the_allowed_rate_or_less_where_that_stops_too_many():
-    assert alike(12).caution(0.1) == 2.0
+def test_by_the_baseline_the_threshold_is_set_for_half_the_rate_or_less_where_that_stops_too_many():
+    assert alike(12, judged="baseline").caution(0.1) == 2.0
     # Left out, the low data set lies wholly below the threshold of the others once that is 0.9:
     # from a level of 7 / 121 on.
     low, high = [0.1] * 40, [0.05] * 2 + [0.9] * 38
-    odd = scores(low, high, high, high)
+    odd = scores(low, high, high, high, judged="baseline")
     assert odd.held_out_rate(0.2 / 3.0) == pytest.approx((1 + 3 * 2 / 40) / 4)
     assert odd.held_out_rate(0.2 / 4.0) == pytest.approx((0 + 3 * 2 / 40) / 4)
     assert odd.caution(0.2) == 4.0
     assert odd.caution(0.3) == 2.0  # 0.29 of good runs are within it
+
+
+def test_by_a_target_the_threshold_is_set_for_the_rate_or_less_where_that_stops_too_many():
+    known = scores(*[[i / 100 for i in range(100)]] * 12)
+    assert known.held_out_rate(0.2) == pytest.approx(0.19)
+    assert known.caution(0.2) == 1.0
+    low, high = [0.1] * 40, [0.05] * 2 + [0.9] * 38
+    odd = scores(low, high, high, high)
+    assert odd.held_out_rate(0.2) > 0.2
+    assert (odd.caution(0.3), odd.caution(0.2)) == (1.0, 4.0)
 
 
 def test_the_measured_rate_is_that_of_data_sets_left_out():
@@ -142,7 +152,7 @@ def test_a_hopeless_run_is_stopped_and_told_why(package):
     [
         pytest.param(None, GOAL, id="nothing packaged"),
         pytest.param(alike(7), GOAL, id="too few data sets"),
-        pytest.param(alike(12, runs=1), GOAL, id="too few runs"),
+        pytest.param(alike(8, runs=1), GOAL, id="too few runs"),
         pytest.param(scores([0.01] * 20, *[[0.9] * 20] * 7), GOAL, id="data sets disagree"),
         pytest.param(alike(12), Goal("reward", target=20.0), id="a score of another scale"),
         pytest.param(alike(12), Goal("loss"), id="a family that is not packaged"),
@@ -181,7 +191,7 @@ def test_a_run_that_began_far_below_its_baseline_is_not_judged_by_packaged_ones(
     assert ruling.verdict is Verdict.UNDECIDED
     assert ruling.threshold is None
     assert "this one began far below its trivial baseline of 0.2" in ruling.reason
-    assert replace(rule, caution=1.0).threshold(many_classes) is not None
+    assert replace(rule, borrowed=False).threshold(many_classes) is not None
     assert rule.threshold(replace(many_classes, baselines={"eval_accuracy": 0.02})) is not None
 
 
@@ -198,7 +208,7 @@ def test_enough_history_of_the_task_comes_first(package):
         for seed in range(9)
     ]
     rule = default_rule(GOAL, Forecaster.default(history), history, 0.1)
-    assert rule.caution == 1.0
+    assert not rule.borrowed
     assert "9 good of 9 completed runs of this task" in rule.source
 
 

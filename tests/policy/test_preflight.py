@@ -154,7 +154,7 @@ def test_forecasts_without_a_probe_are_refused(forecasts):
 
 @pytest.mark.parametrize("firsts", [[0.01], [0.3, 0.01]], ids=["alone", "one of two"])
 def test_probes_that_began_far_below_their_baseline_are_not_judged_by_packaged_runs(firsts):
-    packaged = rule(*[0.5] * 20, caution=2.0)
+    packaged = rule(*[0.5] * 20, borrowed=True)
     probes = [
         RunRecord(max_steps=100, eval_step=[10], evals={"eval_accuracy": [first]})
         for first in firsts
