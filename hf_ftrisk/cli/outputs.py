@@ -21,7 +21,7 @@ from hf_ftrisk.hub.metadata import CardForecast, CardMetadata
 from hf_ftrisk.hub.publishing import Published
 from hf_ftrisk.replay.compare import Compared
 from hf_ftrisk.replay.keep import Keep
-from hf_ftrisk.replay.replay import Summary
+from hf_ftrisk.replay.summary import Summary
 from hf_ftrisk.report.findings import Look
 from hf_ftrisk.report.schema import MEDIAN, Report, report_schema
 from hf_ftrisk.verdict import Severity, Verdict

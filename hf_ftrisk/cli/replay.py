@@ -15,8 +15,10 @@ from hf_ftrisk.record import RunRecord
 from hf_ftrisk.replay.batch import Replayer, ReplayOptions
 from hf_ftrisk.replay.compare import Comparison, compare
 from hf_ftrisk.replay.examples import NAMES, load_example
-from hf_ftrisk.replay.replay import Replay, find_states, summarize
+from hf_ftrisk.replay.files import find_states
+from hf_ftrisk.replay.replay import Replay
 from hf_ftrisk.replay.screen import plot_text
+from hf_ftrisk.replay.summary import summarize
 from hf_ftrisk.replay.text import comparison_text, poor_first, replay_text, summary_text
 from hf_ftrisk.text import visible
 

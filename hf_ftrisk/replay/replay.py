@@ -7,9 +7,8 @@ enough. Every look sees only the prefix of the run up to it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,6 @@ from hf_ftrisk.policy import Rule, look_steps
 from hf_ftrisk.policy.rule import POOR_PROBABILITY, judge_outcome
 from hf_ftrisk.policy.ruling import Ruling, held_if_unsure
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.record.other_logs import EVENT_MARK
 from hf_ftrisk.record.tasks import of_task
 from hf_ftrisk.replay.finish import ReplayFinish
 from hf_ftrisk.replay.keep import Keep
@@ -34,10 +32,9 @@ from hf_ftrisk.report import Look
 from hf_ftrisk.text import percent
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
-STATE_FILE = "trainer_state.json"
-# Depths that are shown, and measured in a summary, when none are asked for.
 _MAX_CHECKS = 200
 _MIN_RATIO = min(ALLOWED)
+# Depths that are shown, and measured in a summary, when none are asked for.
 SHARES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 
 
@@ -142,43 +139,6 @@ class Replay:
             data["given_up"] = _finite(self.finish.given_up)
             data["finished_by"] = self.finish.goal.metric
         return data
-
-
-def find_states(path: Path) -> list[Path]:
-    """State files below a folder, the latest of each run; a file is itself.
-
-    A run's folder holds one file for every checkpoint, each with the history so far. JSON files
-    of other names count too, as do CSV files at its top: what is no run is told when it is read.
-    TensorBoard event files count where a run has no state file.
-
-    Raises:
-        FileNotFoundError: no such file or folder.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"no such file or folder: {path}")
-    if path.is_file():
-        return [path]
-    runs: dict[Path, Path] = {}
-    for file in sorted(path.rglob("*.json")):
-        if file.name != STATE_FILE:
-            if file.parent == path:
-                runs[file] = file
-            continue
-        checkpoint = file.parent.name.startswith("checkpoint-") and file.parent != path
-        run = file.parent.parent if checkpoint else file.parent
-        if run not in runs or _checkpoint_step(file) > _checkpoint_step(runs[run]):
-            runs[run] = file
-    runs.update((file, file) for file in path.glob("*.csv"))
-    for file in sorted(path.rglob(f"*{EVENT_MARK}*")):
-        if not any(parent in runs for parent in file.parents):
-            runs[file.parent] = file
-    return sorted(runs.values())
-
-
-def _checkpoint_step(file: Path) -> float:
-    """Step in the name of a checkpoint's folder; what lies above all checkpoints is the latest."""
-    tail = file.parent.name.removeprefix("checkpoint-")
-    return float(tail) if tail.isdigit() else math.inf
 
 
 def default_goal(record: RunRecord) -> Goal:
@@ -338,107 +298,6 @@ def _first_failure(record: RunRecord, goal: Goal) -> tuple[int | None, Diagnosis
         if failure is not None:
             return step, failure
     return None, None
-
-
-@dataclass(frozen=True)
-class DepthSummary:
-    """Forecasts of many finished runs at one depth.
-
-    Args:
-        kind: range of the metric: ``"rate"``, ``"loss"``, ...; kinds are never averaged together.
-        share: depth as a share of the run.
-        runs: finished runs behind the row.
-        error: mean absolute error of the forecast's median, in the metric's units; for losses that
-            of the logarithm, capped at log 2.
-        last_error: the same for the last value.
-        best_error: the same for the best value so far.
-        coverage: share of runs whose outcome the 90 % interval held.
-    """
-
-    kind: str
-    share: float
-    runs: int
-    error: float
-    last_error: float
-    best_error: float
-    coverage: float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Many runs, replayed.
-
-    Args:
-        runs: runs read.
-        finished: of those, runs with an outcome.
-        judged: of those, runs with a target or a known baseline.
-        good: of those, runs that ended well; None when there are none to judge.
-        stopped: runs that would have been stopped.
-        stopped_good: of those, runs that ended well.
-        saved_share: share of all planned steps that the stops would have saved.
-        depths: forecast errors by depth.
-    """
-
-    runs: int
-    finished: int
-    judged: int
-    good: int | None
-    stopped: int
-    stopped_good: int
-    saved_share: float
-    depths: tuple[DepthSummary, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dict."""
-        return {**vars(self), "depths": [dict(vars(depth)) for depth in self.depths]}
-
-
-def summarize(replays: Iterable[Replay]) -> Summary:
-    """Summary over runs: forecast errors by depth, stops and what they would have saved."""
-    runs = list(replays)
-    judged = [run.good for run in runs if run.good is not None]
-    stops = [run for run in runs if run.stopped_at is not None]
-    planned = sum(run.record.max_steps for run in runs)
-    saved = sum(run.saved_share * run.record.max_steps for run in stops)
-    depths = sorted({(str(run.goal.kind), look.share) for run in runs for look in run.looks})
-    rows = [_at_depth(runs, kind, share) for kind, share in depths]
-    return Summary(
-        runs=len(runs),
-        finished=sum(run.outcome is not None for run in runs),
-        judged=len(judged),
-        good=sum(judged) if judged else None,
-        stopped=len(stops),
-        stopped_good=sum(run.good is True for run in stops),
-        saved_share=saved / planned if planned else 0.0,
-        depths=tuple(row for row in rows if row is not None),
-    )
-
-
-_ERROR_CAP = math.log(2.0)
-
-
-def _error(goal: Goal, value: float, outcome: float) -> float:
-    if goal.kind == "loss" and value > 0 and outcome > 0:
-        return min(abs(math.log(value / outcome)), _ERROR_CAP)
-    return abs(value - outcome)
-
-
-def _at_depth(runs: Sequence[Replay], kind: str, share: float) -> DepthSummary | None:
-    errors: list[list[float]] = []
-    inside: list[bool] = []
-    for run in runs:
-        if run.goal.kind != kind or run.outcome is None or not math.isfinite(run.outcome):
-            continue
-        for look in run.looks:
-            if look.share != share or look.observed is None or look.best is None:
-                continue
-            guesses = (look.median, look.observed, look.best)
-            errors.append([_error(run.goal, guess, run.outcome) for guess in guesses])
-            inside.append(look.low <= run.outcome <= look.high)
-    if not errors:
-        return None
-    error, last, best = (float(mean) for mean in np.mean(errors, axis=0))
-    return DepthSummary(kind, share, len(inside), error, last, best, float(np.mean(inside)))
 
 
 def _finite(value: float | None) -> float | None:

@@ -11,8 +11,9 @@ from hf_ftrisk.record import RunRecord
 from hf_ftrisk.replay.compare import Comparison
 from hf_ftrisk.replay.finish import ReplayFinish
 from hf_ftrisk.replay.keep import Keep
-from hf_ftrisk.replay.replay import Replay, ReplayLook, Summary
+from hf_ftrisk.replay.replay import Replay, ReplayLook
 from hf_ftrisk.replay.screen import sparkline
+from hf_ftrisk.replay.summary import Summary
 from hf_ftrisk.report.wording import share, value
 
 _WIDTH = 100

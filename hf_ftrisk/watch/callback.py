@@ -30,10 +30,10 @@ from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.reach import calling_trainer, holds, training_call
 from hf_ftrisk.trainers.tap import StepTap
 from hf_ftrisk.watch.ending import LookDecision
+from hf_ftrisk.watch.judged import Judged
 from hf_ftrisk.watch.outputs import Outputs, log_quietly
 from hf_ftrisk.watch.session import WatchSession
 from hf_ftrisk.watch.setup import Action, Setup, WatchOptions
-from hf_ftrisk.watch.watcher import Judged
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from hf_ftrisk.policy.finish import LOST_RATE
 from hf_ftrisk.report.findings import Finish, FinishWay
 from hf_ftrisk.report.wording import gain_words
 from hf_ftrisk.text import percent
-from hf_ftrisk.watch.watcher import Judged
+from hf_ftrisk.watch.judged import Judged
 
 # Share of the steps done over which a run that has nothing more to gain is cooled down.
 COOL_DOWN = 0.1

@@ -27,9 +27,9 @@ from hf_ftrisk.trainers.facts import scheduler_rates
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, Waiting
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
+from hf_ftrisk.watch.judged import Judged
 from hf_ftrisk.watch.session import WatchSession
 from hf_ftrisk.watch.setup import Action, Setup
-from hf_ftrisk.watch.watcher import Judged
 
 Log = Callable[..., object]
 

@@ -22,11 +22,12 @@ from hf_ftrisk.trainers.plan import selection_fault
 from hf_ftrisk.trainers.ranks import Ranks
 from hf_ftrisk.trainers.tap import Step, Tap
 from hf_ftrisk.watch.ending import Ending, LookDecision
+from hf_ftrisk.watch.judged import Judged
 from hf_ftrisk.watch.lines import Notices
 from hf_ftrisk.watch.report import Clock, Progress, watch_report
 from hf_ftrisk.watch.setup import Setup, WatchOptions
 from hf_ftrisk.watch.trace import Trace
-from hf_ftrisk.watch.watcher import NO_EVALUATION, Judged, Watcher
+from hf_ftrisk.watch.watcher import NO_EVALUATION, Watcher
 
 
 class WatchSession:

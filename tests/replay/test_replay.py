@@ -17,7 +17,9 @@ from hf_ftrisk import Forecast, Goal, RunHistory, RunRecord
 from hf_ftrisk.cli.replay import run_replay
 from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.policy import packaged as reference_rule
-from hf_ftrisk.replay.replay import default_goal, find_states, replay_run, summarize
+from hf_ftrisk.replay.files import find_states
+from hf_ftrisk.replay.replay import default_goal, replay_run
+from hf_ftrisk.replay.summary import summarize
 from hf_ftrisk.replay.text import replay_text
 
 GOAL = Goal("accuracy", target=0.7)
