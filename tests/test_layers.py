@@ -17,7 +17,8 @@ import hf_ftrisk
 from tests.layers import LAYERS, table
 
 ROOT = Path(hf_ftrisk.__file__).parent
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "architecture.md"
+CHECKOUT = Path(__file__).parents[1]
+PAGE = CHECKOUT / "docs" / "reference" / "architecture.md"
 MAX_LINES = 450
 MAX_FILES = 15
 MAX_FILES_AT_ROOT = 12
@@ -146,9 +147,16 @@ def test_no_package_is_wide_and_the_root_is_readable() -> None:
     assert not {folder.name: width for folder, width in widths.items() if width > MAX_FILES}
 
 
+def test_contributors_are_told_the_bounds_that_are_tested() -> None:
+    told = " ".join((CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    assert (
+        f"No Python file has more than {MAX_LINES} lines, no package of `hf_ftrisk` more than "
+        f"{MAX_FILES} of them, and its root has {MAX_FILES_AT_ROOT}."
+    ) in told
+
+
 def test_no_file_is_long() -> None:
-    checkout = Path(__file__).parents[1]
     folders = ("hf_ftrisk", "tests", "benchmarks", "examples", "docs")
-    files = [path for folder in folders for path in (checkout / folder).rglob("*.py")]
+    files = [path for folder in folders for path in (CHECKOUT / folder).rglob("*.py")]
     lengths = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert not {path: lines for path, lines in lengths.items() if lines > MAX_LINES}
