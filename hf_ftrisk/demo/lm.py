@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,13 @@ from transformers import (
     DataCollatorForSeq2Seq,
     GgufConfig,
     Trainer,
-    TrainingArguments,
     set_seed,
 )
 
 from hf_ftrisk.demo.data import answers
 from hf_ftrisk.demo.packages import smollm2_file
 from hf_ftrisk.demo.setting import DemoSetting
-from hf_ftrisk.demo.training import quiet, training_arguments, training_rows
+from hf_ftrisk.demo.training import demo_trainer
 
 MAX_TOKENS = 48
 MAX_STEPS = 40
@@ -30,27 +29,24 @@ EVAL_ROWS = 24
 
 
 def lm_trainer(setting: DemoSetting, folder: Path) -> Trainer:
-    """The Trainer of a setting, as a user would build it.
-
-    Args:
-        setting: learning rate, and whether the answers are shuffled.
-        folder: the Trainer's ``output_dir``.
+    """The Trainer of a setting of the language task (`demo_trainer`).
 
     Raises:
         MissingDemoPackageError: a package with the model or the data is not installed.
     """
     pairs = answers()
-    train = training_rows(pairs.train, setting)
     tokenizer = _tokenizer()
-    return quiet(
-        Trainer(
-            model=_model(setting.seed),
-            args=_arguments(setting, folder),
-            train_dataset=_encoded(train, tokenizer),
-            eval_dataset=_encoded(list(pairs.test[:EVAL_ROWS]), tokenizer),
-            data_collator=DataCollatorForSeq2Seq(tokenizer, padding=True),
-            processing_class=tokenizer,
-        )
+    return demo_trainer(
+        setting,
+        folder,
+        rows=(pairs.train, pairs.test[:EVAL_ROWS]),
+        encoded=partial(_encoded, tokenizer=tokenizer),
+        max_steps=MAX_STEPS,
+        eval_every=EVAL_EVERY,
+        arguments={"per_device_train_batch_size": 4, "per_device_eval_batch_size": 8},
+        model=_model(setting.seed),
+        data_collator=DataCollatorForSeq2Seq(tokenizer, padding=True),
+        processing_class=tokenizer,
     )
 
 
@@ -76,17 +72,6 @@ def _model(seed: int) -> Any:
         task_type=TaskType.CAUSAL_LM, r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"]
     )
     return get_peft_model(base, adapters)
-
-
-def _arguments(setting: DemoSetting, folder: Path) -> TrainingArguments:
-    return training_arguments(
-        setting,
-        folder,
-        max_steps=MAX_STEPS,
-        eval_every=EVAL_EVERY,
-        per_device_train_batch_size=4,
-        per_device_eval_batch_size=8,
-    )
 
 
 def _encoded(rows: list[tuple[str, str]], tokenizer: Any) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,13 @@ from transformers import (
     AutoTokenizer,
     DataCollatorWithPadding,
     Trainer,
-    TrainingArguments,
     set_seed,
 )
 
 from hf_ftrisk.demo.data import bbc_news
 from hf_ftrisk.demo.packages import minilm_folder
 from hf_ftrisk.demo.setting import DemoSetting
-from hf_ftrisk.demo.training import quiet, training_arguments, training_rows
+from hf_ftrisk.demo.training import demo_trainer
 
 MAX_TOKENS = 24
 MAX_STEPS = 300
@@ -29,28 +29,29 @@ EVAL_ROWS = 200
 
 
 def text_trainer(setting: DemoSetting, folder: Path) -> Trainer:
-    """The Trainer of a setting, as a user would build it.
-
-    Args:
-        setting: learning rate, and whether the labels are shuffled.
-        folder: the Trainer's ``output_dir``.
+    """The Trainer of a setting of the text task (`demo_trainer`).
 
     Raises:
         MissingDemoPackageError: a package with the model or the data is not installed.
     """
     articles = bbc_news()
-    train = training_rows(articles.train, setting)
     tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
-    return quiet(
-        Trainer(
-            model=_model(articles.topics, setting.seed),
-            args=_arguments(setting, folder),
-            train_dataset=_encoded(train, tokenizer),
-            eval_dataset=_encoded(list(articles.test[:EVAL_ROWS]), tokenizer),
-            data_collator=DataCollatorWithPadding(tokenizer),
-            processing_class=tokenizer,
-            compute_metrics=_accuracy,
-        )
+    return demo_trainer(
+        setting,
+        folder,
+        rows=(articles.train, articles.test[:EVAL_ROWS]),
+        encoded=partial(_encoded, tokenizer=tokenizer),
+        max_steps=MAX_STEPS,
+        eval_every=EVAL_EVERY,
+        arguments={
+            "warmup_steps": MAX_STEPS // 10,
+            "per_device_train_batch_size": 16,
+            "per_device_eval_batch_size": 50,
+        },
+        model=_model(articles.topics, setting.seed),
+        data_collator=DataCollatorWithPadding(tokenizer),
+        processing_class=tokenizer,
+        compute_metrics=_accuracy,
     )
 
 
@@ -70,18 +71,6 @@ def _model(topics: tuple[str, ...], seed: int) -> torch.nn.Module:
     finally:
         loading.setLevel(level)
     return model  # type: ignore[no-any-return]  # untyped in transformers
-
-
-def _arguments(setting: DemoSetting, folder: Path) -> TrainingArguments:
-    return training_arguments(
-        setting,
-        folder,
-        max_steps=MAX_STEPS,
-        eval_every=EVAL_EVERY,
-        warmup_steps=MAX_STEPS // 10,
-        per_device_train_batch_size=16,
-        per_device_eval_batch_size=50,
-    )
 
 
 def _encoded(rows: list[tuple[str, int]], tokenizer: Any) -> list[dict[str, Any]]:

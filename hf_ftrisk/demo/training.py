@@ -1,8 +1,8 @@
-"""What the trainings of both of the demo's tasks share: rows, arguments, the progress bar."""
+"""The Trainer of a setting, as both of the demo's tasks build it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,23 +15,47 @@ from hf_ftrisk.demo.setting import DemoSetting
 T = TypeVar("T")
 
 
-def training_rows(rows: Sequence[tuple[str, T]], setting: DemoSetting) -> list[tuple[str, T]]:
-    """The rows a setting trains on: its targets are shuffled where it says so."""
-    return with_shuffled_targets(rows, setting.seed) if setting.shuffled else list(rows)
-
-
-def training_arguments(
-    setting: DemoSetting, folder: Path, *, max_steps: int, eval_every: int, **own: Any
-) -> TrainingArguments:
-    """Arguments of a setting's run.
+def demo_trainer(
+    setting: DemoSetting,
+    folder: Path,
+    *,
+    rows: tuple[Sequence[tuple[str, T]], Sequence[tuple[str, T]]],
+    encoded: Callable[[list[tuple[str, T]]], list[dict[str, Any]]],
+    max_steps: int,
+    eval_every: int,
+    arguments: Mapping[str, Any],
+    **own: Any,
+) -> Trainer:
+    """The Trainer of a setting, as a user would build it, with the bar alone.
 
     Args:
-        setting: learning rate and seed.
+        setting: learning rate, seed, and whether the targets of the training rows are shuffled.
         folder: the Trainer's ``output_dir``.
+        rows: (text, target) of the training rows, and of the evaluation rows.
+        encoded: rows as the model takes them.
         max_steps: optimizer steps of the run.
         eval_every: steps between two evaluations, and between two logs.
-        own: what the task alone sets.
+        arguments: what of the `TrainingArguments` the task alone sets.
+        own: what the task gives the Trainer: model, tokenizer, collator, metrics.
     """
+    train, test = rows
+    if setting.shuffled:
+        train = with_shuffled_targets(train, setting.seed)
+    trainer = Trainer(
+        args=_arguments(setting, folder, max_steps, eval_every, arguments),
+        train_dataset=encoded(list(train)),
+        eval_dataset=encoded(list(test)),
+        **own,
+    )
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(ProgressBar)
+    return trainer
+
+
+def _arguments(
+    setting: DemoSetting, folder: Path, max_steps: int, eval_every: int, own: Mapping[str, Any]
+) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=max_steps,
@@ -55,11 +79,3 @@ class ProgressBar(ProgressCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Nothing."""
-
-
-def quiet(trainer: Trainer) -> Trainer:
-    """The same Trainer with the bar alone."""
-    trainer.remove_callback(ProgressCallback)
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(ProgressBar)
-    return trainer
