@@ -60,27 +60,31 @@ def test_reward(tmp_path: Path, tokenizer):
     assert probed(trainer, "eval_accuracy>=0.6").forecast is not None
 
 
-def test_grpo(tmp_path: Path, tokenizer):
+def grpo_trainer(tmp_path: Path, tokenizer, data: Dataset, evaluated: int, **settings):
+    """One whose reward is the length of what is generated."""
     from trl import GRPOConfig, GRPOTrainer
 
-    data = Dataset.from_dict({"prompt": sentences(24, 1)})
-    # Generating costs many steps: an evaluation has to be within the budget on a busy machine, too.
-    settings = SETTINGS | {"per_device_eval_batch_size": 4, "max_steps": 40}
-    trainer = GRPOTrainer(
+    return GRPOTrainer(
         model=llama(),
         reward_funcs=lambda completions, **_: [float(len(text)) for text in completions],
         args=GRPOConfig(
             str(tmp_path),
             bf16=False,
             gradient_checkpointing=False,
-            num_generations=2,
             max_completion_length=4,
-            **settings,
+            **(SETTINGS | settings),
         ),
         train_dataset=data,
-        eval_dataset=data.select(range(4)),
+        eval_dataset=data.select(range(evaluated)),
         processing_class=tokenizer,
     )
+
+
+def test_grpo(tmp_path: Path, tokenizer):
+    data = Dataset.from_dict({"prompt": sentences(24, 1)})
+    # Generating costs many steps: an evaluation has to be within the budget on a busy machine, too.
+    settings = {"per_device_eval_batch_size": 4, "max_steps": 40, "num_generations": 2}
+    trainer = grpo_trainer(tmp_path, tokenizer, data, 4, **settings)
     assert probed(trainer, "eval_reward>=1").forecast is not None
     # Its loss says nothing of how good it is: without a goal of the user's the reward is taken.
     assert [goal.metric for goal in own_goals(trainer)] == ["eval_reward", "eval_loss"]
@@ -88,24 +92,10 @@ def test_grpo(tmp_path: Path, tokenizer):
 
 def test_a_short_grpo_run_is_evaluated_within_its_budget(tmp_path: Path, tokenizer):
     """Rows are prompts with several completions each: an evaluation of few of them is dear."""
-    from trl import GRPOConfig, GRPOTrainer
-
     data = Dataset.from_dict({"prompt": sentences(48, 1)})
-    settings = SETTINGS | {"per_device_train_batch_size": 8, "per_device_eval_batch_size": 16}
-    trainer = GRPOTrainer(
-        model=llama(),
-        reward_funcs=lambda completions, **_: [float(len(text)) for text in completions],
-        args=GRPOConfig(
-            str(tmp_path),
-            bf16=False,
-            gradient_checkpointing=False,
-            num_generations=8,
-            max_completion_length=4,
-            **(settings | {"max_steps": 20}),
-        ),
-        train_dataset=data,
-        eval_dataset=data,
-        processing_class=tokenizer,
+    settings = {"per_device_train_batch_size": 8, "per_device_eval_batch_size": 16}
+    trainer = grpo_trainer(
+        tmp_path, tokenizer, data, 48, max_steps=20, num_generations=8, **settings
     )
     report = preflight(trainer, goal="eval_reward>=1", budget=0.4, seeds=1, signal_seconds=0)
     assert report.forecast is not None
