@@ -117,7 +117,8 @@ def import_runs(
     Example: `hf-ftrisk history import runs.db old-runs/ --task my-task`
     """
     from hf_ftrisk.history import RunHistory
-    from hf_ftrisk.history.trainer_state import STATE_FILE, has_states
+    from hf_ftrisk.history.trainer_state import has_states
+    from hf_ftrisk.record.trainer_log import STATE_FILE
 
     parquet = source.suffix == ".parquet"
     if parquet and task is not None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hf_ftrisk.record import RunRecord
-
-STATE_FILE = "trainer_state.json"
+from hf_ftrisk.record.trainer_log import STATE_FILE
 
 
 class StatesRead(NamedTuple):

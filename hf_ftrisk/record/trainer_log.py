@@ -18,6 +18,8 @@ import numpy as np
 
 from hf_ftrisk.jsonfile import read_json
 
+# The file that every checkpoint of a Trainer has.
+STATE_FILE = "trainer_state.json"
 _TRAIN_KEYS = ("loss", "grad_norm", "learning_rate")
 # What the summary of a whole `train` holds under this prefix. An evaluation of the training set
 # (``metric_key_prefix="train"``) has metrics besides.
@@ -120,7 +122,7 @@ def read_state(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any
     if not isinstance(source, Mapping):
         file = Path(source)
         if file.is_dir():
-            file = file / "trainer_state.json"
+            file = file / STATE_FILE
         name = str(file)
         state = read_json(file)
     if not isinstance(state, Mapping) or not isinstance(state.get("log_history"), list):
