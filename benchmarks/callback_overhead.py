@@ -182,7 +182,7 @@ def measure_history(count: int) -> None:
     clock = [time.perf_counter()]
     runs, _ = known_runs(history, "t", goal.metric)
     clock.append(time.perf_counter())
-    watcher = Watcher.of(trace.plan, goal, trace, runs=runs)
+    watcher = Watcher(trace.plan, goal, trace, runs=runs)
     clock.append(time.perf_counter())
     for step in (20, 40):
         watcher.add_eval(step, {"eval_accuracy": 0.6})

@@ -14,13 +14,14 @@ from dataclasses import replace
 import numpy as np
 
 from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy import default_rule, look_steps
+from hf_ftrisk.policy import look_steps
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.columns import empty
 from hf_ftrisk.reference import load_reference
 from hf_ftrisk.watch.trace import Trace
-from hf_ftrisk.watch.watcher import TRAIN_LOSS, Watcher
+from hf_ftrisk.watch.watcher import Watcher
 
 _GOAL = Goal("eval_loss")
 
@@ -29,8 +30,7 @@ def looks_at(run: RunRecord, forecaster: Forecaster) -> list[tuple[float, bool, 
     """(share of the run, whether the 90 % interval held, log error of the median) of each look."""
     names = ("train_step", "train_loss", "grad_norm", "learning_rate", "eval_step")
     plan = replace(run, **{name: empty() for name in names}, evals={}, nan_steps={}, final={})
-    rule = default_rule(_GOAL, forecaster)
-    watcher = Watcher(plan, _GOAL, rule, Trace(plan), forecasts=False)
+    watcher = Watcher(plan, _GOAL, Trace(plan), forecasts=False)
     whole = watcher.training_loss(run.max_steps, run)
     if whole is None or whole.eval_step[-1] != run.max_steps:
         return []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hf_ftrisk.diagnoses.checks import diagnose
+from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.rule import judge_outcome
 from hf_ftrisk.record import RunRecord, Status
@@ -18,7 +19,7 @@ from hf_ftrisk.report.hints import nothing_to_gain
 from hf_ftrisk.signals.dynamics import dynamics_signals
 from hf_ftrisk.verdict import Diagnosis, Verdict
 from hf_ftrisk.watch.finishing import marked
-from hf_ftrisk.watch.watcher import NO_EVALUATION, TRAIN_LOSS, Watcher
+from hf_ftrisk.watch.watcher import NO_EVALUATION, Watcher
 
 
 @dataclass
@@ -215,7 +216,7 @@ def _hints(watcher: Watcher, record: RunRecord) -> tuple[Diagnosis, ...]:
     Only where nothing else was found: a run that has a fault gains nothing because of it.
     """
     finisher = watcher.finisher
-    if finisher is None or finisher.way is not None or finisher.announced is None:
+    if finisher.way is not None or finisher.announced is None:
         return ()
     return (nothing_to_gain(finisher.announced, watcher.goal, record.max_steps),)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ MAX_RUNS = 30
 # Depths of a curve that has two parts and a shape.
 MIN_DEPTHS = 3
 _REPLAYED_DEPTHS = 6
+# Share of the run's time that the curve may take: it decides nothing, so it can wait.
+_TIME_SHARE = 0.002
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,60 @@ class Risk:
     source: str
     decomposition: RiskDecomposition | None = None
     optimal_depth: float | None = None
+
+
+class RiskCurve:
+    """The risk curve of a watched run, which rests on more with every look.
+
+    On the completed runs of its task where there are enough, and then it stays as it is; else on
+    the run's own looks.
+
+    Args:
+        runs: completed runs of the same task.
+        plan: the watched run before its first step.
+        forecaster: built from `runs`.
+
+    Attributes:
+        latest: as it was fitted last, here or on rank 0; None: not yet.
+    """
+
+    def __init__(self, runs: Sequence[RunRecord], plan: RunRecord, forecaster: Forecaster) -> None:
+        self.latest: Risk | None = None
+        self._runs = runs
+        self._plan = plan
+        self._forecaster = forecaster
+        self._of_history: bool | None = None  # not tried yet
+        self._began = time.perf_counter()
+        self._seconds = 0.0
+
+    def at_look(self, variances: Sequence[tuple[int, float]], goal: Goal) -> Risk | None:
+        """`fit`, or the latest where fitting has taken its share of the run's time.
+
+        Args:
+            variances: (step, predictive variance) of each look, the one at hand included.
+            goal: what the run is judged by.
+        """
+        elapsed = time.perf_counter() - self._began
+        if self.latest is not None and self._seconds > _TIME_SHARE * elapsed:
+            return self.latest
+        return self.fit(variances, goal)
+
+    def fit(self, variances: Sequence[tuple[int, float]], goal: Goal) -> Risk | None:
+        """The curve, its decomposition and c* as of now; None while there are too few looks.
+
+        Args:
+            variances: (step, predictive variance) of each look.
+            goal: what the run is judged by.
+        """
+        began = time.perf_counter()
+        if self._of_history is None:
+            self._of_history = False
+            self.latest = risk_of_history(self._runs, goal, self._plan, self._forecaster)
+            self._of_history = self.latest is not None
+        if not self._of_history:
+            self.latest = risk_of_looks(variances, goal, self._plan) or self.latest
+        self._seconds += time.perf_counter() - began
+        return self.latest
 
 
 def risk_of_history(

@@ -92,7 +92,7 @@ class WatchSession:
             self.notices.say(f"[ftrisk] {problem}")
         if more:
             self.notices.tell(f"only the latest {len(runs)} completed runs of this task are used")
-        return Watcher.of(
+        return Watcher(
             plan,
             options.goal,
             Trace(plan, state.log_history, state.global_step),

@@ -30,7 +30,7 @@ def advice(losses: list[float], **static: float) -> str | None:
     for step, loss in enumerate(losses, 1):
         trace.add_step(step, loss=loss, learning_rate=2e-4)
     trace.add_eval(len(losses), {"eval_accuracy": 0.5})
-    watcher = Watcher.of(plan, GOAL, trace, make_rule=lambda *_: _Poor())
+    watcher = Watcher(plan, GOAL, trace, make_rule=lambda *_: _Poor())
     judged = watcher.judge(len(losses))
     assert judged is not None
     return judged.advice

@@ -21,7 +21,7 @@ from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.trainers import plan, ranks, reach, tap
-from hf_ftrisk.watch import lines, outputs, report, risk_curve, session, setup, trace, watcher
+from hf_ftrisk.watch import goal, lines, outputs, report, risk_curve, session, setup, trace, watcher
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
 from tests.tiny_data import accuracy, weights_hash
 from tests.watch.tiny import bert_trainer
@@ -139,6 +139,8 @@ CLASSES = [
     session.WatchSession,
     watcher.Watcher,
     watcher.Judged,
+    goal.WatchedGoal,
+    risk_curve.RiskCurve,
     trace.Trace,
     tap.StepTap,
     report.Clock,
@@ -164,8 +166,8 @@ FUNCTIONS: list[tuple[Any, str]] = [
     (watcher, "diagnose"),
     (watcher, "look_steps"),
     (watcher, "lasting_failure"),
-    (watcher, "risk_of_history"),
-    (watcher, "risk_of_looks"),
+    (risk_curve, "risk_of_history"),
+    (risk_curve, "risk_of_looks"),
     (risk_curve, "fit_risk_curve"),
     (reach, "holds"),
 ]
@@ -197,10 +199,11 @@ KINDS = {
     "Notices.tell": "unreported goal",
     "Notices.is_first": "unreported goal",
     "Watcher.choose": "chosen goal",
+    "WatchedGoal.choose": "chosen goal",
     "Trace.metrics": "chosen goal",
     "WatchSession.saved": "saving",
     "plan.task_name": "new to the history",
-    "watcher.risk_of_looks": "new to the history",
+    "risk_curve.risk_of_looks": "new to the history",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -36,5 +37,34 @@ def with_training_loss(record: RunRecord) -> RunRecord:
                 [float(losses[part_of_step == number].mean()) for number in complete]
             )
         },
+        nan_steps={},
+    )
+
+
+def mean_losses_at(record: RunRecord, ends: Iterable[int]) -> RunRecord | None:
+    """The run with the mean training loss before each of some steps as its only evaluations.
+
+    Args:
+        record: the run so far.
+        ends: increasing steps above 0; the mean at each is of the logs since the one before it. One
+            without a log gives no value.
+
+    Returns:
+        None while there is no loss above 0.
+    """
+    steps, losses = record.finite_losses()
+    means: dict[int, float] = {}
+    begin = 0
+    for end in ends:
+        inside = losses[(steps > begin) & (steps <= end)]
+        if inside.size:
+            means[end] = float(inside.mean())
+        begin = end
+    if not means or min(means.values()) <= 0:
+        return None
+    return replace(
+        record,
+        eval_step=np.array(list(means), dtype=np.float64),
+        evals={TRAIN_LOSS.metric: np.array(list(means.values()))},
         nan_steps={},
     )

@@ -14,7 +14,7 @@ from hf_ftrisk.forecast.forest import LEAF
 from hf_ftrisk.forecast.gain import LADDER, Gain, load_gain_model, tolerance_of
 from hf_ftrisk.forecast.gain.features import GAIN_FEATURES, gain_features
 from hf_ftrisk.forecast.gain.model import MODEL_FILE, averaged
-from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS, with_training_loss
+from hf_ftrisk.forecast.gain.training_loss import TRAIN_LOSS, mean_losses_at, with_training_loss
 from hf_ftrisk.forecast.gain.trees import BoostedTrees
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
@@ -149,3 +149,16 @@ def test_the_training_loss_is_averaged_over_parts_that_are_over():
     seen = with_training_loss(record)
     assert seen.eval_step.tolist() == [4.0 * k for k in range(1, 16)]
     assert seen.evals[TRAIN_LOSS.metric][:2].tolist() == [2.5, 6.5]
+
+
+def test_mean_losses_at_steps_are_of_the_logs_since_the_step_before():
+    run = RunRecord(100, train_step=[10, 20, 30, 40], train_loss=[4.0, math.nan, 2.0, 1.0])
+    seen = mean_losses_at(run, [20, 25, 40])
+    assert seen is not None
+    assert seen.curve(TRAIN_LOSS.metric)[0].tolist() == [20.0, 40.0]
+    assert seen.curve(TRAIN_LOSS.metric)[1].tolist() == [4.0, 1.5]
+
+
+def test_losses_of_zero_stand_for_no_evaluation():
+    run = RunRecord(100, train_step=[10, 20], train_loss=[0.0, 0.0])
+    assert mean_losses_at(run, [20]) is None
