@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -60,12 +60,13 @@ _RATES_UP = _names("""
     dice_score gmean geometric_mean top ssim ms_ssim stoi mauve
     panoptic_quality pq nmi normalized_mutual_info ami v_measure homogeneity completeness purity
     fowlkes_mallows rand_score r_precision combined_score acceptance_rate wip bertscore distinct
-    anls
+    anls discounted_cumulative_gain uar unweighted_average_recall aupr gini solve_rate
+    compliance_rate parse_rate validity_rate format_rate dsc
 """)
 # The same of a choice among few answers.
 _CHANCES = _names("""
     accuracy acc accuracies balanced_accuracy specificity auc auroc roc_auc rocauc roc
-    c_index concordance_index
+    c_index concordance_index bacc
 """)
 # The same of generated text, measured against a reference.
 _OVERLAPS = _names("""
@@ -76,8 +77,11 @@ _RATES_DOWN = _names("""
     error_rate err eer classification_error misclassification_rate zero_one_loss hamming_loss
     hamming_distance brier brier_score brier_score_loss ece mce calibration_error
     expected_calibration_error fpr fnr fall_out false_positive_rate false_negative_rate
-    hallucination_rate toxicity toxicity_ratio mer wil match_error_rate der diarization_error_rate
-    refusal_rate
+    hallucination hallucination_rate toxicity toxicity_ratio harmfulness repetition mer wil
+    match_error_rate der jer diarization_error_rate jaccard_error_rate refusal_rate frr fpr95
+    false_acceptance_rate false_rejection_rate false_alarm_rate false_match_rate fmr fnmr
+    false_non_match_rate false_discovery_rate fdr false_omission_rate miss_rate violation_rate
+    top1_error top5_error top_1_error top_5_error hter ser sentence_error_rate
 """)
 # Scores that their library itself reports on a scale of 0 to 100.
 _PERCENTS_UP = _names("sacrebleu sacre_bleu chrf chrf++ sari squad_f1")
@@ -86,7 +90,7 @@ _CORRELATIONS = _names("""
     kendall_tau kendall_rank_corrcoef matthews matthews_correlation matthews_corrcoef mcc phi corr
     correlation corrcoef concordance_corrcoef ccc kappa cohen_kappa qwk quadratic_weighted_kappa
     cosine_similarity cosine_sim adjusted_rand adjusted_rand_score ari silhouette silhouette_score
-    weighted_kappa krippendorff_alpha
+    weighted_kappa krippendorff_alpha pcc plcc srcc krcc youden
 """)
 # Errors per reference word, character or shot: insertions carry them above 1.
 _ERRORS_PER_WORD = _names("""
@@ -106,12 +110,15 @@ _LOSSES = _names("""
     label_ranking_loss fid kid lpips hausdorff hausdorff_distance edit_distance levenshtein
     levenshtein_distance wasserstein wasserstein_distance earth_movers_distance chamfer_distance
     euclidean_distance manhattan_distance distance error davies_bouldin_score rmse_score
-    mse_score mae_score ade fde epe dtw
+    mse_score mae_score ade fde epe dtw nrmse nmse crps mpjpe pa_mpjpe minade minfde hd95 hausdorff95
+    assd chamfer abs_rel sq_rel silog jsd emd mcd min_dcf mindcf bits_per_token bpt
 """)
 # Shares of the variance that are explained: below 0 where a constant does better.
-_EXPLAINED = _names("r2 r2_score explained_variance explained_variance_score d2 d2_score")
+_EXPLAINED = _names("""
+    r2 r2_score r_squared r^2 explained_variance explained_variance_score d2 d2_score nse
+""")
 _REALS_UP = _names("""
-    reward rewards margin margins score nist bleurt comet psnr snr si_snr si_sdr
+    reward rewards margin margins nist cider spice bleurt comet psnr snr si_snr si_sdr
     sdr si_sdri sdri pesq mos inception_score dcg
     log_likelihood loglikelihood elo sharpe dnsmos calinski_harabasz_score mutual_info utility
     return returns episode_reward episodic_return
@@ -139,15 +146,24 @@ MAX_ERRORS_PER_WORD = 3.0
 # thresholds that were chosen, spreads, counts, what it took.
 _NOT_A_SCORE = _names("""
     threshold thresholds thresh std stderr stddev sd var variance count counts support gap drop
-    delta difference diff runtime tokens lr rejected
+    delta difference diff runtime tokens lr rejected bias pvalue penalty length scale weight rank
+    time seconds latency improvement reduction increase decrease change
 """)
+# A score of which nothing else is known.
+_SCORE = MetricFacts("real", True)
+_SCORE_WORDS = frozenset({"score", "scores"})
 # Words after a metric's name that tell how it was averaged, compared or cut off.
 _QUALIFIERS = _names("""
     macro micro weighted avg average averaged mean median binary samples overall class label cosine
     dot euclidean manhattan max min at k small medium large all total value norm normalized chosen
-    test val validation dev epoch step
+    test val validation dev epoch step score scores percent pct percentage
 """)
 _NEGATED = frozenset({"neg", "negative"})
+# Before a metric's name they turn its direction, in a way that a name alone does not tell.
+_REVERSED = frozenset({"non", "no", "not", "anti", "inv", "inverse", "inverted", "minus", "false"})
+_COMPLEMENT = re.compile(r"\s*(?:1|one)\s*-|(?:1|one)[_ ]minus[_ ]")
+_IN_PERCENT = frozenset({"percent", "pct", "percentage"})
+_P_VALUE = re.compile(r"(?:^|_)p_val(?:ue)?(?:_|$)")
 _SEPARATORS = re.compile(r"[_/.\s:|@=()\[\]+-]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -157,18 +173,32 @@ def metric_facts(metric: str) -> MetricFacts | None:
     """What a metric's name says of its direction and range; None for a name that is not known.
 
     The last part of the name decides (``accuracy_loss`` is a loss), once the words are gone that
-    tell of an average or a rank (``f1_macro``, ``map_50``); where it is unknown, the last known
-    part does (``f1_positive``). None as well for what is no score: thresholds, counts, spreads.
+    tell of an average or a rank (``f1_macro``, ``map_50``) or of nothing (``wer_score``); where it
+    is unknown, the last known part does (``f1_positive``). A name that ends in ``%`` or ``percent``
+    is in percent. None as well for what is no score: thresholds, counts, spreads, p-values; and
+    for what turns a metric around (``1-wer``, ``non_toxicity``).
     """
-    name = metric.strip().removeprefix("eval_")
+    name = metric.strip().removeprefix("eval_").replace("%", "_percent")
     for text in (name.lower(), _CAMEL.sub("_", name).lower()):
+        if _COMPLEMENT.match(text):
+            return None
         words = [word for word in _SEPARATORS.split(text) if word]
-        facts = _at_the_end(words)
-        if facts is None and _NOT_A_SCORE.isdisjoint(words):
-            facts = _at_the_end(_without_qualifiers(words)) or _anywhere(words)
+        facts = _facts_of(words)
         if facts is not None:
-            return facts
+            is_share = facts.kind == "rate" and not _IN_PERCENT.isdisjoint(words)
+            return replace(facts, kind="percent") if is_share else facts
     return None
+
+
+def _facts_of(words: list[str]) -> MetricFacts | None:
+    """Facts of a name's words, None where they are unknown or tell of no score."""
+    facts = _at_the_end(words)
+    if facts is None and _NOT_A_SCORE.isdisjoint(words) and not _P_VALUE.search("_".join(words)):
+        core = _without_qualifiers(words)
+        facts = _at_the_end(core) or _anywhere(core)
+        if facts is None and _REVERSED.isdisjoint(core) and not _SCORE_WORDS.isdisjoint(words):
+            facts = _SCORE
+    return facts
 
 
 def _at_the_end(words: list[str]) -> MetricFacts | None:
@@ -177,6 +207,8 @@ def _at_the_end(words: list[str]) -> MetricFacts | None:
         facts = _known(words[first:])
         if facts is None:
             continue
+        if first > 0 and words[first - 1] in _REVERSED:
+            return None
         # scikit-learn's scorers and sentence-transformers negate errors, so that greater is better.
         negated = first > 0 and words[first - 1] in _NEGATED and not facts.greater_is_better
         return MetricFacts("real", True, loss_form="negative") if negated else facts
