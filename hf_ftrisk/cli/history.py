@@ -118,7 +118,7 @@ def import_runs(
     """
     from hf_ftrisk.history import RunHistory
     from hf_ftrisk.history.trainer_state import has_states
-    from hf_ftrisk.record.trainer_log import STATE_FILE
+    from hf_ftrisk.record.state_file import STATE_FILE
 
     parquet = source.suffix == ".parquet"
     if parquet and task is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hf_ftrisk.record import RunRecord
-from hf_ftrisk.record.trainer_log import STATE_FILE
+from hf_ftrisk.record.state_file import STATE_FILE
 
 
 class StatesRead(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 from hf_ftrisk.errors import HubError
 from hf_ftrisk.hub_repo.repository import Repository
 from hf_ftrisk.jsonfile import MAX_BYTES
-from hf_ftrisk.record.trainer_log import STATE_FILE
+from hf_ftrisk.record.state_file import STATE_FILE
 
 # States of one repository that are read: a run leaves one for each checkpoint it pushes.
 _MAX_STATES = 200

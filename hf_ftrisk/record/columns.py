@@ -10,6 +10,8 @@ import numpy as np
 
 # Rates of a planned schedule that are kept: those of every step, or of so many evenly spread ones.
 MAX_RATES = 4096
+# Planned steps of a run at most: beyond this a step is no longer told from the next by a float.
+MAX_STEPS = 2**53
 # Far beyond what single precision holds: a number that large has overflowed, and its square would.
 _LARGEST = 1e100
 

@@ -7,7 +7,6 @@ was not logged is NaN. `RunRecord` is what history stores, forecasters read and 
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_scale import goal_for_values, unsure_scale
 from hf_ftrisk.record.columns import (
+    MAX_STEPS,
     FrozenDict,
     check_length,
     empty,
@@ -28,23 +28,12 @@ from hf_ftrisk.record.columns import (
     to_json,
     to_list,
 )
-from hf_ftrisk.record.reading import FORMAT_VERSION, record_fields
 from hf_ftrisk.record.selection import ModelSelection
-from hf_ftrisk.record.settings import declared
-from hf_ftrisk.record.trainer_log import (
-    TrainerLog,
-    number,
-    read_log,
-    read_state,
-    rows_of,
-    step_count,
-    with_steps,
-)
+from hf_ftrisk.record.state_file import state_fields
+from hf_ftrisk.record.stored import FORMAT_VERSION, record_fields
+from hf_ftrisk.record.trainer_log import log_fields, number, read_log, rows_of
 
 Status = Literal["finished", "running", "stopped"]
-
-# Beyond this a step is no longer told from the next one by a float.
-_MAX_STEPS = 2**53
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +88,7 @@ class RunRecord:
 
     def __post_init__(self) -> None:
         planned = number(self.max_steps)
-        if planned is None or not planned.is_integer() or not 0 < planned <= _MAX_STEPS:
+        if planned is None or not planned.is_integer() or not 0 < planned <= MAX_STEPS:
             raise ValueError(
                 f"max_steps must be a whole number from 1 to 2**53, got {self.max_steps!r}"
             )
@@ -155,31 +144,7 @@ class RunRecord:
             ValueError: not JSON, not a trainer state (no ``log_history``), or a log of which no
                 entry has a step or an epoch.
         """
-        state, name = read_state(path)
-        log = read_log(with_steps(state, name))
-        last_step = max(step_count(state.get("global_step")), log.last_step)
-        stated = step_count(state.get("max_steps"))
-        max_steps = max(stated, last_step, 1)
-        if 0 < stated < max_steps:
-            fields["settings"] = {
-                **declared(stated_max_steps=stated),
-                **fields.get("settings", {}),
-            }
-        ended = "stopped" if log.ended else "running"
-        fields.setdefault("status", "finished" if last_step >= max_steps else ended)
-        epoch = number(state.get("epoch"))
-        if (
-            log.steps_per_epoch is None
-            and last_step
-            and epoch
-            and math.isfinite(epoch)
-            and epoch > 0
-        ):
-            fields.setdefault("steps_per_epoch", last_step / epoch)
-        if max_steps > _MAX_STEPS:
-            planned = reprlib.repr(max_steps)  # hundreds of digits are cut
-            raise ValueError(f"{name} plans {planned} steps: expected 2**53 at most")
-        return cls._from_log(log, max_steps, fields)
+        return cls(**state_fields(path, fields))
 
     @classmethod
     def from_log_history(
@@ -197,27 +162,7 @@ class RunRecord:
             max_steps: planned optimizer steps of the full run.
             fields: any other field of the record.
         """
-        return cls._from_log(read_log(log_history), max_steps, fields)
-
-    @classmethod
-    def _from_log(cls, log: TrainerLog, max_steps: int, fields: Mapping[str, Any]) -> RunRecord:
-        given_fields = dict(fields)
-        given_fields.setdefault("final", log.final)
-        given_fields.setdefault("steps_per_epoch", log.steps_per_epoch)
-        if log.reinforcement_learning:
-            settings = dict(given_fields.get("settings", {}))
-            given_fields["settings"] = {**declared(reinforcement_learning=True), **settings}
-        return cls(
-            max_steps=max_steps,
-            train_step=log.train_step,
-            train_loss=log.train["loss"],
-            grad_norm=log.train["grad_norm"],
-            learning_rate=log.train["learning_rate"],
-            eval_step=log.eval_step,
-            evals=log.evals,
-            nan_steps=log.nan_steps,
-            **given_fields,
-        )
+        return cls(max_steps=max_steps, **log_fields(read_log(log_history), fields))
 
     @classmethod
     def from_columns(

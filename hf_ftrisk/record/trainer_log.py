@@ -11,15 +11,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hf_ftrisk.jsonfile import read_json
+from hf_ftrisk.record.settings import declared
 
-# The file that every checkpoint of a Trainer has.
-STATE_FILE = "trainer_state.json"
 _TRAIN_KEYS = ("loss", "grad_norm", "learning_rate")
 # What the summary of a whole `train` holds under this prefix. An evaluation of the training set
 # (``metric_key_prefix="train"``) has metrics besides.
@@ -85,6 +82,34 @@ class TrainerLog:
         return int(max(ends, default=0))
 
 
+def log_fields(log: TrainerLog, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record from a log, besides those that are given.
+
+    Args:
+        log: the columns.
+        given: fields of the record; they count before what the log says of the whole run (`final`,
+            `steps_per_epoch`, the setting ``reinforcement_learning``).
+
+    Raises:
+        TypeError: a column of the log is given as well.
+    """
+    settings = dict(given.get("settings", {}))
+    if log.reinforcement_learning:
+        settings = {**declared(reinforcement_learning=True), **settings}
+    fields = {"final": log.final, "steps_per_epoch": log.steps_per_epoch, **given}
+    # By keyword: a column that is given besides its log is refused.
+    return dict(
+        train_step=log.train_step,
+        train_loss=log.train["loss"],
+        grad_norm=log.train["grad_norm"],
+        learning_rate=log.train["learning_rate"],
+        eval_step=log.eval_step,
+        evals=log.evals,
+        nan_steps=log.nan_steps,
+        **{**fields, "settings": settings},
+    )
+
+
 def number(value: Any) -> float | None:
     """A logged value as a float: numbers, and strings that spell one ("NaN", "-Infinity", "0.5").
 
@@ -100,65 +125,8 @@ def number(value: Any) -> float | None:
     return None
 
 
-def step_count(value: Any) -> int:
-    """A step count as an int; 0 for anything that is none."""
-    count = number(value)
-    return max(int(count), 0) if count is not None and math.isfinite(count) else 0
-
-
-def read_state(source: str | Path | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """A Trainer's state, and what to call it in messages.
-
-    Args:
-        source: the file in any encoding of JSON, the checkpoint folder that holds it, or its
-            parsed content.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: no file of JSON, or not a trainer state (no ``log_history``).
-    """
-    name = "this mapping"
-    state: Any = source
-    if not isinstance(source, Mapping):
-        file = Path(source)
-        if file.is_dir():
-            file = file / STATE_FILE
-        name = str(file)
-        state = read_json(file)
-    if not isinstance(state, Mapping) or not isinstance(state.get("log_history"), list):
-        raise ValueError(
-            f"{name} is not a trainer state: expected an object with a list 'log_history'"
-        )
-    return state, name
-
-
-def with_steps(state: Mapping[str, Any], name: str) -> list[Any]:
-    """The log of a state; where no entry has a step, each gets the one its epoch tells.
-
-    Raises:
-        ValueError: entries, and not one of them with a step or an epoch to tell it from.
-    """
-    log: list[Any] = state["log_history"]
-    entries = [entry for entry in log if isinstance(entry, Mapping)]
-    if not entries or any(_step_of(entry) is not None for entry in entries):
-        return log
-    reached, epoch = number(state.get("global_step")), number(state.get("epoch"))
-    epochs = [value for entry in entries if (value := number(entry.get("epoch"))) is not None]
-    if not epochs or not reached or not epoch or not math.isfinite(reached / epoch):
-        raise ValueError(
-            f"{name} has {len(log)} log entries, and none says its step: expected a number of 0 "
-            "or more as 'step', or epochs together with the state's global_step and epoch"
-        )
-    steps_per_epoch = reached / epoch
-    return [
-        {**entry, "step": round(at * steps_per_epoch)}
-        for entry in entries
-        if (at := number(entry.get("epoch"))) is not None and math.isfinite(at)
-    ]
-
-
-def _step_of(entry: Mapping[Any, Any]) -> float | None:
-    """Step of an entry, None for one without a finite number of 0 or more."""
+def step_of(entry: Mapping[Any, Any]) -> float | None:
+    """Step of an entry of a log, None for one without a finite number of 0 or more."""
     step = number(entry.get("step"))
     return step if step is not None and math.isfinite(step) and step >= 0 else None
 
@@ -185,7 +153,7 @@ def read_log(log_history: Iterable[Any]) -> TrainerLog:
     entries = list(log_history)
     last_summary = _last_summary(entries)
     for index, entry in enumerate(entries):
-        step = _step_of(entry) if isinstance(entry, Mapping) else None
+        step = step_of(entry) if isinstance(entry, Mapping) else None
         if step is None:
             continue
         epoch = number(entry.get("epoch"))

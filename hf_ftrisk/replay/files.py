@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from hf_ftrisk.record.other_logs import EVENT_MARK
-from hf_ftrisk.record.trainer_log import STATE_FILE
+from hf_ftrisk.record.state_file import STATE_FILE
 
 
 def find_states(path: Path) -> list[Path]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from hf_ftrisk import Goal, RunRecord
-from hf_ftrisk.record.columns import MAX_RATES, schedule_steps
 
 
 def _state(**changes) -> dict:
@@ -103,24 +101,7 @@ def test_a_metric_measured_once_after_training_is_the_outcome():
     assert run.outcome(Goal("f1")) == 0.8
 
 
-def test_the_schedule_of_a_long_run_is_kept_at_evenly_spread_steps():
-    short = RunRecord(max_steps=MAX_RATES, schedule=np.linspace(1, 0, MAX_RATES))
-    assert short.schedule is not None
-    assert short.schedule.size == MAX_RATES
-    steps = 100_000
-    rates = np.linspace(1.0, 0.0, steps)
-    long = RunRecord(max_steps=steps, schedule=rates)
-    np.testing.assert_array_equal(long.schedule, rates[schedule_steps(steps)])
-    again = RunRecord.from_dict(long.to_dict())
-    np.testing.assert_array_equal(again.schedule, long.schedule)
-    with pytest.raises(ValueError, match="expected"):
-        RunRecord(max_steps=steps, schedule=rates[:-1])
-
-
-@pytest.mark.parametrize("steps", [1, 7, MAX_RATES, MAX_RATES + 1, 10**8, 2**53])
-def test_the_kept_steps_increase_and_lie_in_the_run(steps):
-    kept = schedule_steps(steps)
-    assert kept.size == min(steps, MAX_RATES)
-    assert kept[0] >= 0
-    assert kept[-1] < steps
-    assert np.all(np.diff(kept) > 0)
+def test_what_a_state_says_of_its_columns_and_length_cannot_be_given_as_well():
+    for fields in ({"eval_step": [10.0]}, {"max_steps": 7}):
+        with pytest.raises(TypeError, match="multiple values"):
+            RunRecord.from_trainer_state(_state(), **fields)
