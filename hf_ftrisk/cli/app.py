@@ -22,9 +22,9 @@ from hf_ftrisk.cli.run import app as run_app
 app = typer.Typer(
     name="hf-ftrisk",
     cls=Commands,
-    help="How a Hugging Face fine-tune will end, told before and early in the run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
 )
 app.add_typer(history_app, name="history")
 app.add_typer(replay_app)
@@ -53,7 +53,10 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """How a Hugging Face fine-tune will end, told before and early in the run."""
+    """How a Hugging Face fine-tune will end, told before and early in the run.
+
+    Example: `hf-ftrisk replay --example sound` shows it on a recorded run.
+    """
     # A metric's name in letters the terminal has not got is no reason to fail. The standard output
     # of a script that is run stays its own.
     if context.invoked_subcommand != "run" and isinstance(sys.stdout, io.TextIOWrapper):
@@ -62,7 +65,9 @@ def root(
 
 @app.command(no_args_is_help=True)
 def report(
-    path: Annotated[Path, typer.Argument(help="A saved report, such as preflight.json.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="REPORT", help="A saved report, such as preflight.json.")
+    ],
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -89,7 +94,7 @@ def report(
 @app.command(no_args_is_help=True)
 def publish(
     path: Annotated[Path, typer.Argument(metavar="REPORT", help="A saved report.")],
-    repo: Annotated[str, typer.Argument(help="Model on the Hub, owner/name.")],
+    repo: Annotated[str, typer.Argument(metavar="REPO", help="Model on the Hub, owner/name.")],
     create_pr: Annotated[
         bool, typer.Option("--create-pr", help="Open a pull request instead of committing.")
     ] = False,

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Completed runs on disk: what forecasts and stops are calibrated on. Without a command: "
-    "those that are remembered by default.",
+    "those that are remembered by default.\n\n"
+    "Example: `hf-ftrisk history import runs.db outputs/ --task my-task`",
+    rich_markup_mode="markdown",
     invoke_without_command=True,
 )
 
@@ -24,7 +26,7 @@ File = Annotated[
 ]
 Task = Annotated[str | None, typer.Option(help="Only runs of this task.")]
 Metric = Annotated[str | None, typer.Option(help="Only runs with this metric.")]
-Repo = Annotated[str, typer.Argument(help="Dataset on the Hub, owner/name.")]
+Repo = Annotated[str, typer.Argument(metavar="REPO", help="Dataset on the Hub, owner/name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit; main if not given.")]
 Branch = Annotated[str | None, typer.Option(help="Branch; main if not given.")]
@@ -42,7 +44,10 @@ def default(context: typer.Context, json_output: Json = False) -> None:
 def add(
     history: File,
     reports: Annotated[
-        list[Path], typer.Argument(help="Reports of watched runs: watch.json, as they were saved.")
+        list[Path],
+        typer.Argument(
+            metavar="REPORTS...", help="Reports of watched runs: watch.json, as they were saved."
+        ),
     ],
     json_output: Json = False,
 ) -> None:
@@ -101,7 +106,10 @@ def import_runs(
     history: File,
     source: Annotated[
         Path,
-        typer.Argument(help="A trainer_state.json, a folder of runs, or a .parquet file of runs."),
+        typer.Argument(
+            metavar="SOURCE",
+            help="A trainer_state.json, a folder of runs, or a .parquet file of runs.",
+        ),
     ],
     task: Annotated[
         str | None,
@@ -141,7 +149,7 @@ def import_runs(
 @app.command(no_args_is_help=True)
 def export(
     history: File,
-    target: Annotated[Path, typer.Argument(help="Parquet file to write.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Parquet file to write.")],
     task: Task = None,
     metric: Metric = None,
     json_output: Json = False,

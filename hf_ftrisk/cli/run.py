@@ -47,9 +47,9 @@ def run(
     goal: Annotated[
         list[str] | None,
         typer.Option(
-            help="What makes a run good, such as 'eval_accuracy>=0.85'; may be repeated: a Trainer "
-            "takes the first that it evaluates. If not given, its metric_for_best_model, else "
-            "eval_loss."
+            help="What makes a run good, such as 'eval_loss<=1.2'; may be repeated: a Trainer "
+            "takes the first that it evaluates. If not given, the metric it keeps its best model "
+            "by, else eval_loss."
         ),
     ] = None,
     kind: Kind = None,

@@ -162,10 +162,10 @@ def test_a_schema_refuses_a_field_that_it_does_not_name(states):
         valid("replay", json.dumps({**data, "surprise": 1}))
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", [(), ("history",), *COMMANDS], ids=" ".join)
 def test_every_command_has_an_example_in_its_help(command):
     output = run(*command, "--help")
-    assert f"hf-ftrisk {' '.join(command)}" in output.partition("Example")[2]
+    assert " ".join(("hf-ftrisk", *command)) in output.partition("Example")[2]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
