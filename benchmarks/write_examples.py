@@ -21,7 +21,7 @@ from hf_ftrisk.policy import rule_maker
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference import load_pairs
 from hf_ftrisk.replay.examples import example_of
-from hf_ftrisk.replay.replay import Replay, default_goal, replay_run
+from hf_ftrisk.replay.replay import Replay, ReplayLook, default_goal, replay_run
 
 TARGET = Path(hf_ftrisk.__file__).parent / "examples"
 LOG_EVERY = 10
@@ -67,7 +67,7 @@ def main() -> None:
 
 def _failure(runs: list[RunRecord]) -> tuple[RunRecord, str, str]:
     make, forecaster = rule_maker("calibrated"), Forecaster.default(None)
-    misses: list[tuple[bool, float, Replay, RunRecord]] = []
+    misses: list[tuple[bool, float, Replay, ReplayLook, RunRecord]] = []
     for run in runs:
         goal = default_goal(run)
         if goal.metric not in run.baselines:
@@ -77,20 +77,21 @@ def _failure(runs: list[RunRecord]) -> tuple[RunRecord, str, str]:
         one = replay_run(shipped, make(goal, forecaster, (), 0.05))
         if one.outcome is None or goal.metric != "eval_accuracy":
             continue
-        miss = max((_miss(one, look) for look in one.looks if look.share in (0.3, 0.5)), default=0)
-        misses.append((bool(one.good) and one.stopped_at is not None, miss, one, run))
-    stopped, miss, worst, run = max(misses, key=lambda row: row[:2])
-    what_it_did = (
-        f"and a good run was stopped at step {worst.stopped_at}" if stopped else "in a good run"
-    )
+        looks = [look for look in one.looks if look.share in (0.3, 0.5)]
+        if looks:
+            look = max(looks, key=lambda look: _miss(one, look))
+            lost = bool(one.good) and one.stopped_at is not None
+            misses.append((lost, _miss(one, look), one, look, run))
+    stopped, _, worst, look, run = max(misses, key=lambda row: row[:2])
     words = (
-        f"Wrong: the outcome lies {miss:.0f} half-widths of a 90 % interval from its middle, "
-        f"{what_it_did}."
+        f"Wrong: at step {look.step} the outcome was forecast as {look.low:.3f} to {look.high:.3f} "
+        f"(90 %), and it was {worst.outcome:.3f}"
     )
+    words += f"; a good run was stopped at step {worst.stopped_at}." if stopped else "."
     return run, worst.goal.metric, words
 
 
-def _miss(one: Replay, look: Any) -> float:
+def _miss(one: Replay, look: ReplayLook) -> float:
     assert one.outcome is not None
     middle, half = (look.low + look.high) / 2, max((look.high - look.low) / 2, 1e-9)
     return abs(one.outcome - middle) / half

@@ -67,7 +67,7 @@ def _examples() -> str:
     replayer = Replayer(ReplayOptions())
     shown = [load_example(name) for name in NAMES]
     replays = [replayer.replay_record(one.record, one.name, goal=one.goal) for one in shown]
-    return page(poor_first(replays), replayer, one=False)
+    return page(poor_first(replays), replayer)
 
 
 def _help() -> str:

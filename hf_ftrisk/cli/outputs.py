@@ -68,7 +68,7 @@ class ComparedRuns(_Output):
 
 
 class ReplayedRun(_Output):
-    """`hf-ftrisk replay FILE --json`, and each line of `hf-ftrisk follow --json`."""
+    """`replay --json` of a file or of a checkpoint's folder; each line of `follow --json`."""
 
     name: str
     goal: str
@@ -101,7 +101,7 @@ class Refused(_Output):
 
 
 class ReplayedFolder(_Output):
-    """`hf-ftrisk replay FOLDER --json`: its runs, poor ones first."""
+    """`hf-ftrisk replay --json` of any other folder: its runs, poor ones first."""
 
     runs: list[ReplayedRun]
     summary: Summary

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record.state_file import STATE_FILE
 from hf_ftrisk.replay.batch import Replayer, ReplayOptions
 from hf_ftrisk.replay.compare import Comparison, compare
 from hf_ftrisk.replay.examples import NAMES, load_example
@@ -44,7 +45,7 @@ class _Found:
 
     Args:
         replays: the runs.
-        one: it was asked for one run, not for a folder.
+        one: it was asked for one run: a file, a checkpoint's folder or an example.
         refused: (name, reason) of what could not be read.
         about: lines to be said first.
     """
@@ -89,9 +90,12 @@ def run_replay(
     replays = _found(place, example, revision, replayer)
     compared = None
     if other is not None:
-        if not replays.one:
-            raise ValueError(f"--compare sets one run beside another, and {place} is a folder")
-        compared = compare(replays.replays[0], _record(replayer, other), other.name)
+        if len(replays.replays) > 1:
+            raise ValueError(
+                f"--compare sets one run beside another, and {place} holds "
+                f"{len(replays.replays)}: name the folder or file of one"
+            )
+        compared = compare(replays.replays[0], *_other(replayer, other))
     if html is not None:
         _write_page(html, replays, replayer, compared)
     if as_json:
@@ -128,8 +132,8 @@ def _found(
 def _below(path: Path, replayer: Replayer, called: str) -> _Found:
     """The run of a file or the runs of a folder."""
     files = find_states(path)
-    if path.is_file():
-        return _Found([replayer.replay(path, path.name)], True, [])
+    if path.is_file() or files == [path / STATE_FILE]:
+        return _Found([replayer.replay(files[0], _name(files[0]))], True, [])
     replays: list[Replay] = []
     refusals: list[tuple[str, str]] = []
     for file in files:
@@ -146,6 +150,11 @@ def _below(path: Path, replayer: Replayer, called: str) -> _Found:
             f"no run to replay in {called}: {why}. See one with `hf-ftrisk replay --example sound`"
         )
     return _Found(poor_first(replays), False, refusals)
+
+
+def _name(file: Path) -> str:
+    """What a file is called: trainer states all have one name, so the folder goes with it."""
+    return "/".join(file.parts[-2:]) if file.name == STATE_FILE else file.name
 
 
 @contextmanager
@@ -166,12 +175,12 @@ def _downloaded(repo: str, revision: str | None) -> Iterator[tuple[Path, tuple[s
         yield folder, (f"{repo} on the Hub", *card.splitlines(), "")
 
 
-def _record(replayer: Replayer, file: Path) -> RunRecord:
-    """The one run at a path."""
-    (state, *more) = find_states(file) or [file]
+def _other(replayer: Replayer, place: Path) -> tuple[RunRecord, str]:
+    """The one run at a path, and what it is called."""
+    (file, *more) = find_states(place) or [place]
     if more:
-        raise ValueError(f"{file} holds {len(more) + 1} runs: name the file of the good one")
-    return replayer.read(state)[0]
+        raise ValueError(f"{place} holds {len(more) + 1} runs: name the file of the good one")
+    return replayer.read(file)[0], _name(file)
 
 
 def _write_page(
@@ -181,13 +190,14 @@ def _write_page(
     from hf_ftrisk.replay.page import page
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, page(found.replays, replayer, compared, one=found.one).encode())
+    write_atomically(target, page(found.replays, replayer, compared).encode())
 
 
 def _data(found: _Found, compared: Comparison | None) -> Any:
+    if compared is not None:
+        return {**found.replays[0].to_dict(), "compared": compared.to_dict()}
     if found.one:
-        data = found.replays[0].to_dict()
-        return data if compared is None else {**data, "compared": compared.to_dict()}
+        return found.replays[0].to_dict()
     return {
         "runs": [replay.to_dict() for replay in found.replays],
         "summary": summarize(found.replays).to_dict(),
@@ -199,16 +209,16 @@ def _words(
     found: _Found, compared: Comparison | None, screen: Screen | None, html: Path | None
 ) -> str:
     lines = [visible(line) for line in found.about]
-    if found.one:
+    skipped = [f"left out {name}: {reason}" for name, reason in found.refused]
+    if len(found.replays) == 1:
         (one,) = found.replays
         if screen is not None:
             lines.append(plot_text(one, width=min(screen.width, 110), color=screen.color))
-        lines.append(visible(replay_text(one)))
+        lines.append(visible("\n".join([replay_text(one), *skipped])))
         if compared is not None:
             lines += ["", visible(comparison_text(compared, one.goal))]
     else:
         summary = summarize(found.replays)
-        skipped = [f"left out {name}: {reason}" for name, reason in found.refused]
         lines.append(visible("\n".join([summary_text(found.replays, summary), *skipped])))
     if html is not None:
         lines += ["", f"page written to {html}"]

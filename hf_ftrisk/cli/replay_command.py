@@ -21,8 +21,9 @@ app = typer.Typer()
 Kind = Annotated[
     MetricKind | None,
     typer.Option(
+        metavar="KIND",
         help="Range of the goal's metric: rate [0, 1], percent [0, 100], correlation [-1, 1], "
-        "loss above 0, real. If not given, from its name and values."
+        "loss above 0, real. If not given, from its name and values.",
     ),
 ]
 
@@ -32,6 +33,7 @@ def replay(
     path: Annotated[
         str | None,
         typer.Argument(
+            metavar="PATH",
             help="A trainer_state.json, TensorBoard event file or CSV export (W&B); a folder of "
             "runs or checkpoints; or a model on the Hub, owner/name.",
             show_default=False,
@@ -60,7 +62,7 @@ def replay(
     ] = None,
     kind: Kind = None,
     load_best: Annotated[
-        bool, typer.Option(help="The run keeps its best checkpoint, not its last.")
+        bool, typer.Option("--load-best", help="The run keeps its best checkpoint, not its last.")
     ] = False,
     history: Annotated[
         Path | None, typer.Option(help="Run history to forecast and to stop from.")
@@ -99,10 +101,11 @@ def replay(
 ) -> None:
     """What would have been forecast of a run, when it would have been stopped, and how it ended.
 
-    Needs the file alone: no model, no data, no torch. A folder gives a summary over its runs.
+    Needs the file alone: no model, no data, no torch. A folder of several runs gives a summary.
 
-    Examples: `hf-ftrisk replay --example sound`;
-    `hf-ftrisk replay out/checkpoint-500 --goal "eval_accuracy>=0.85" --html out.html`
+    Example: `hf-ftrisk replay --example sound`
+
+    Example: `hf-ftrisk replay out/checkpoint-500 --goal "eval_accuracy>=0.85" --html out.html`
     """
     from hf_ftrisk.cli.replay import list_examples, run_replay
 

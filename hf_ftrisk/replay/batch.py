@@ -125,7 +125,13 @@ class Replayer:
             goal: what it is judged by where the options name nothing; None: `default_goal`.
             shares: depths in place of the options'.
             note: what is to be said of how it was read.
+
+        Raises:
+            ValueError: the goal that the options name was not evaluated in this finished run, and
+                others were.
         """
+        if self._asked is not None:
+            _check_evaluated(record, self._asked.metric)
         goal_asked = self._asked or goal
         chosen = goal_asked or Goal.parse(default_goal(record), kind=self.options.kind)
         chosen, scale = record.goal_scale(chosen)
@@ -157,6 +163,15 @@ class Replayer:
             forecaster = Forecaster.default(self._past or None)
             self._rules[goal] = self._make_rule(goal, forecaster, self._past, rate)
         return self._rules[goal]
+
+
+def _check_evaluated(record: RunRecord, metric: str) -> None:
+    """Refuse a metric that a finished run never evaluated, where it has others."""
+    evaluated = {*record.evals, *record.final, *record.nan_steps}
+    if record.status == "finished" and evaluated and metric not in evaluated:
+        raise ValueError(
+            f"this run never evaluated {metric!r}: choose one of {sorted(evaluated)} with --goal"
+        )
 
 
 def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:

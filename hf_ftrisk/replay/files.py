@@ -12,9 +12,9 @@ from hf_ftrisk.record.state_file import STATE_FILE
 def find_states(path: Path) -> list[Path]:
     """State files below a folder, the latest of each run; a file is itself.
 
-    A run's folder holds one file for every checkpoint, each with the history so far. JSON files
-    of other names count too, as do CSV files at its top: what is no run is told when it is read.
-    TensorBoard event files count where a run has no state file.
+    A run's folder holds one file for every checkpoint, each with the history so far. At the top of
+    a folder that is not itself a run's, JSON files of other names count too, as do CSV files: what
+    is no run is told when it is read. TensorBoard event files count where a run has no state file.
 
     Raises:
         FileNotFoundError: no such file or folder.
@@ -33,7 +33,10 @@ def find_states(path: Path) -> list[Path]:
         run = file.parent.parent if checkpoint else file.parent
         if run not in runs or _checkpoint_step(file) > _checkpoint_step(runs[run]):
             runs[run] = file
-    runs.update((file, file) for file in path.glob("*.csv"))
+    if path in runs:  # its own: what else lies beside the state, such as config.json, is no run
+        runs = {run: file for run, file in runs.items() if file.name == STATE_FILE}
+    else:
+        runs.update((file, file) for file in path.glob("*.csv"))
     for file in sorted(path.rglob(f"*{EVENT_MARK}*")):
         if not any(parent in runs for parent in file.parents):
             runs[file.parent] = file

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -27,28 +28,27 @@ from hf_ftrisk.text import printable, visible
 _STOPS, _STOPS_OF_MANY = 60, 20
 # Values of a curve that are drawn.
 _MAX_POINTS = 2000
+_PERCENT = re.compile(r"(\d) %")
 
 
 def page(
     replays: Sequence[Replay],
     replayer: Replayer,
     compared: Comparison | None = None,
-    *,
-    one: bool,
 ) -> str:
     """The page as HTML.
 
     Args:
-        replays: the runs, in the order they are listed in.
+        replays: the runs, in the order they are listed in; one is shown without a table of runs.
         replayer: what replayed them: it is asked for the forecasts between.
         compared: one run beside another.
-        one: a run was asked for, not a folder: no table of runs.
 
     Raises:
         MissingExtraError: plotly is not installed (``pip install "hf-ftrisk[html]"``).
     """
     with named_extras():
         from plotly.offline import get_plotlyjs
+    one = len(replays) == 1
     stops = _STOPS if one else _STOPS_OF_MANY
     text = (files("hf_ftrisk.replay") / "page.html.jinja").read_text(encoding="utf-8")
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
@@ -87,13 +87,18 @@ def _run(
         "verdict": verdict,
         "keep": None if replay.keep is None else replay.keep.step,
         "looks": dense,
-        "lead": _lead(replay),
+        "lead": _unbroken(_lead(replay)),
         "goal": visible(f"{how_far(record)}; goal: {goal_words(replay)}"),
         "table": look_rows(replay) if replay.looks else [],
-        "findings": [[label, visible(text)] for label, text in findings(replay)],
+        "findings": [[label, _unbroken(visible(text))] for label, text in findings(replay)],
         "compared": "" if compared is None else visible(comparison_text(compared, goal)),
         "diagnoses": ", ".join(diagnosis.name for diagnosis in replay.diagnoses),
     }
+
+
+def _unbroken(text: str) -> str:
+    """Text whose percentages stay on one line."""
+    return _PERCENT.sub("\\1\u00a0%", text)
 
 
 def _lead(replay: Replay) -> str:

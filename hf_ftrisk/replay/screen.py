@@ -80,7 +80,8 @@ def _limits(replay: Replay, values: np.ndarray) -> tuple[float, float]:
     finite = [x for x in ordinates if math.isfinite(x)]
     low, high = min(finite), max(finite)
     room = 0.04 * (high - low) or abs(high) * 0.05 or 0.05
-    return low - room, high + room
+    least, most = replay.goal.bounds  # no room below an accuracy of 0
+    return max(low - room, min(low, least)), min(high + room, max(high, most))
 
 
 def _legend(replay: Replay, limit: float | None, width: int, color: bool) -> str:

@@ -92,7 +92,7 @@ def comparison_text(comparison: Comparison, goal: Goal) -> str:
             return "-"
         return value(number, goal) if name == goal.metric else f"{number:.3g}"
 
-    rows: list[tuple[str, ...]] = [("depth", *(f"{name}, other" for name in names))]
+    rows: list[tuple[str, ...]] = [("depth", *names)]
     for depth in shares:
         row_cells = [cells.get((name, depth)) for name in names]
         rows.append(
@@ -105,12 +105,12 @@ def comparison_text(comparison: Comparison, goal: Goal) -> str:
             )
         )
     lines = [
-        f"compared with {comparison.name}, at equal shares of the planned steps:",
+        f"compared with {comparison.name}, at equal shares of the planned steps, this run first:",
         *_aligned(rows),
         "",
     ]
     if comparison.behind_at is not None:
-        lines.append(f"behind it from {share(comparison.behind_at)} of the run on")
+        lines.append(f"behind the other from {share(comparison.behind_at)} of the run on")
     worst = comparison.worst
     if worst is not None:
         lines += _entry(

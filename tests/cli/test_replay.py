@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from hf_ftrisk.cli.app import app
+from hf_ftrisk.record.state_file import STATE_FILE
 from hf_ftrisk.replay.examples import NAMES, load_example
 
 REPO = "me/tiny"
@@ -30,6 +32,56 @@ def test_the_run_that_cannot_move_says_why_it_is_not_stopped_and_what_to_read_fi
     assert "stopped: never. P(eval_accuracy > 0.03516) = 0.000" in output
     assert "this one began far below its trivial baseline" in output
     assert "Read 50 training rows with their labels first" in output
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A Trainer's output folder with one checkpoint, as a Trainer leaves it."""
+    folder = tmp_path / "out" / "checkpoint-500"
+    folder.mkdir(parents=True)
+    (folder / "trainer_state.json").write_text(json.dumps(load_example("stopped").state))
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    return folder
+
+
+@pytest.mark.parametrize("given", [Path(), Path("checkpoint-500")])
+def test_a_folder_of_one_run_shows_that_run(checkpoint, given):
+    output = run(checkpoint.parent / given).output
+    assert "checkpoint-500/trainer_state.json: finished, step 500 of 500" in output
+    assert "config.json" not in output
+
+
+def test_a_checkpoint_folder_is_one_run_in_json_too(checkpoint):
+    file, folder = (run(place, "--json").output for place in (checkpoint / STATE_FILE, checkpoint))
+    assert folder == file
+    assert json.loads(folder)["last_step"] == 500
+
+
+def test_a_checkpoint_folder_is_set_beside_another_run(checkpoint):
+    output = run(checkpoint, "--compare", checkpoint.parent).output
+    assert "compared with checkpoint-500/trainer_state.json" in output
+
+
+def test_a_folder_of_several_runs_cannot_be_set_beside_one(checkpoint):
+    for name in ("a", "b"):
+        copied = checkpoint.parent / name
+        copied.mkdir()
+        (copied / STATE_FILE).write_text((checkpoint / STATE_FILE).read_text())
+    result = run(checkpoint.parent, "--compare", checkpoint)
+    assert result.exit_code == 2
+    assert "holds 3: name the folder or file of one" in " ".join(words(result.output))
+
+
+def test_a_goal_that_a_finished_run_never_evaluated_is_refused_with_those_it_has(checkpoint):
+    result = run(checkpoint, "--goal", "eval_acc")
+    assert result.exit_code == 2
+    said = " ".join(words(result.output))
+    assert "never evaluated 'eval_acc': choose one of ['eval_accuracy'," in said
+
+
+def words(output):
+    """The words of a message, without the box around it."""
+    return output.replace("│", " ").split()
 
 
 def test_without_anything_to_replay_the_next_command_is_named():
@@ -54,7 +106,7 @@ def test_the_states_and_the_card_of_a_hub_repository_are_read(hub):
     assert result.exit_code == 0, result.output
     assert "me/tiny on the Hub" in result.output
     assert "The card holds no prediction." in result.output
-    assert "1500/1500" in result.output
+    assert "step 1500 of 1500" in result.output
 
 
 def test_a_repository_without_states_says_what_to_look_at(hub):
@@ -83,6 +135,14 @@ def test_a_file_that_is_not_there_is_told_in_words_with_the_next_command(command
     assert "no such file or folder: none.json" in said
     assert next_command in said
     assert "Errno" not in said
+
+
+@pytest.mark.parametrize("command", ["follow", "run"])
+def test_paragraphs_of_a_help_text_fill_their_lines(command):
+    text = CliRunner().invoke(app, [command, "--help"]).output.partition("╭")[0]
+    paragraphs = [part.splitlines() for part in re.split(r"\n\s*\n", text.strip())]
+    inner = [line for lines in paragraphs for line in lines[:-1]]
+    assert all(len(line.rstrip()) > 60 for line in inner), inner
 
 
 def test_the_command_that_needs_a_file_alone_stands_first():

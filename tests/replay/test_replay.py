@@ -222,10 +222,19 @@ def test_the_json_of_a_file_is_strict_and_complete(file):
     assert {"step", "median", "low", "high", "prob_good"} <= set(data["looks"][0])
 
 
-def test_a_folder_tells_what_it_left_out(tmp_path, file):
+@pytest.mark.parametrize(
+    ("runs", "told"),
+    [
+        (("a",), "a.json: finished, step 100 of 100"),
+        (("a", "b"), "2 runs, 2 with an outcome, 2 good of 2 that have a goal"),
+    ],
+)
+def test_a_folder_tells_what_it_left_out(tmp_path, runs, told):
     (tmp_path / "config.json").write_text('{"hidden_size": 16}')
+    for name in runs:
+        (tmp_path / f"{name}.json").write_text(json.dumps(state(RISING)))
     text = run_replay(tmp_path, goal="accuracy>=0.7")
-    assert "1 runs, 1 with an outcome, 1 good of 1 that have a goal" in text
+    assert told in text
     assert "left out config.json" in text
 
 

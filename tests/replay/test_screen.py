@@ -30,6 +30,13 @@ def test_a_plot_is_as_wide_as_it_was_asked_to_be_and_names_its_lines(stopped):
     ]
 
 
+def test_the_axis_of_an_accuracy_does_not_go_below_0():
+    shown = load_example("wrong")
+    one = Replayer(ReplayOptions()).replay_record(shown.record, "wrong", goal=shown.goal)
+    ticks = re.findall(r"^ *(-?[\d.]+)┤", plot_text(one), re.MULTILINE)
+    assert float(ticks[-1]) == 0.0
+
+
 def test_without_color_no_code_reaches_the_terminal(stopped):
     assert "\x1b" not in plot_text(stopped)
     assert "\x1b[" in plot_text(stopped, color=True)
@@ -83,6 +90,13 @@ def test_the_slider_tells_at_each_step_what_was_known_then(tmp_path, stopped):
         assert told[look.step]["low"] == look.low
 
 
+def test_a_page_never_parts_a_number_from_its_percent_sign(tmp_path):
+    (run,) = data_of(page_of(tmp_path, example="stopped"))
+    told = [run["lead"], *(text for _, text in run["findings"])]
+    assert any("\u00a0%" in text for text in told)
+    assert not any(" %" in text for text in told)
+
+
 def test_a_page_is_labeled_for_those_who_cannot_see_it(tmp_path):
     page = page_of(tmp_path, example="sound")
     assert '<html lang="en">' in page
@@ -122,7 +136,11 @@ def test_an_example_is_small_and_is_what_its_words_say(name):
     assert (one.good, one.stopped_at is not None) == (good, was_stopped)
     assert diagnoses <= {diagnosis.name for diagnosis in one.diagnoses}
     if name == "wrong":
-        assert not all(look.low <= one.outcome <= look.high for look in one.looks)
+        assert any(
+            f"at step {look.step} the outcome was forecast as {look.low:.3f} to {look.high:.3f}"
+            f" (90 %), and it was {one.outcome:.3f}" in shown.words
+            for look in one.looks
+        )
     if name == "overfits":
         assert one.keep.step < 0.2 * one.record.max_steps
 
