@@ -30,9 +30,24 @@ _ON_WINDOWS = rf"(?: (?:{_PART}+ ){{0,2}}{_PART}*\\(?:{_PART}|\\)*)*"
 _SECRET = (
     r"(?:token|secret|password|passwort|passwd|passphrase|passcode|pwd|pat|api[_.-]?key|"
     r"(?:access|account|auth|encryption|master|private|service|session|shared|signing|ssh)"
-    r"[_-]?(?:access[_-]?)?(?:key|signature)|credentials?|authorization|cookie)"
+    r"[_-]?(?:access[_-]?)?(?:key|signature)|credentials?|authorization|cookie|"
+    r"(?:anthropic|aws|azure|clearml|cohere|comet|gcp|groq|hf|mistral|neptune|openai|swanlab|together|"
+    r"wandb)[_-]key|contrase[ñn]a|mot de passe|senha|wachtwoord|пароль|密码|密碼|パスワード|"
+    r"비밀번호)"
 )
-_VALUE = r"(?:'[^']*'|\"[^\"]*\"|(?:bearer |basic |token )?[^\s,;'\"]+)"
+_VALUE = (
+    r"(?:'[^']*'|\"[^\"]*\"|[\[{(][^\]})]*[\]})]|"
+    r"(?:(?:apikey|basic|bearer|digest|negotiate|token) )?[^\s,;'\"]+)"
+)
+# The words before a name that are joined to it. They are read from where the first of them begins:
+# from each of them on, a word of a thousand parts takes minutes.
+_BEGIN = r"(?<![A-Za-z0-9_.-])"
+_JOINED = r"(?:[A-Za-z0-9_.-]*[_.-])?"
+# A tokenizer's, which is no secret.
+_SPECIAL = (
+    r"(?![A-Za-z0-9_.-]*(?:audio|bos|cls|end|eos|image|mask|pad|response|sep|special|start|stop|unk|"
+    r"video)_token)"
+)
 # What follows an option or a name where prose goes on.
 _PROSE = (
     r"(?:an?|and|are|argument|false|flag|for|has|if|in|is|means?|no|none|not|null|of|option|or|"
@@ -67,28 +82,33 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, word in (
         # --- tokens
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|$)", "[token]"),
+        (r"(?i)https?://[^\s'\"<>]*webhook[^\s'\"<>]*", "[token]"),
         (r"(?i)(?:https?://)?(?:hooks\.slack|discord(?:app)?)\.com/(?:services|workflows|api/webhooks)/\S+",
          "[token]"),
         (r"(?<=://)[^/\s@\[\]]+@", ""),
-        (rf"(?i)(?<![A-Za-z0-9-])--?(?:[\w-]*-)?{_SECRET}(?: +|=){_VALUE}", "[token]"),
-        (rf"(?i)(?<![A-Za-z0-9])['\"]?(?:[\w.-]*[_.-])?{_SECRET}(?:[_-](?:id|key))?['\"]?\s*(?:=>|:=|=|:)\s*"
+        (r"(?i)(?<![A-Za-z0-9])(?:set-)?cookie\s*:\s*[^\s;,'\"]+(?:;\s*[\w.-]+(?:=[^\s;,'\"]+)?)*",
+         "[token]"),
+        (rf"(?i)(?<![A-Za-z0-9-])--?{_SPECIAL}(?:[\w-]*[_-])?{_SECRET}(?: +|=){_VALUE}", "[token]"),
+        (rf"(?i){_BEGIN}{_SPECIAL}['\"]?{_JOINED}{_SECRET}(?:[_-](?:id|key))?['\"]?\s*(?:=>|:=|=|:)\s*"
          rf"{_VALUE}", "[token]"),
         (rf"(?i)(?<![A-Za-z0-9])pw\s*[=:]\s*(?![\d.]+(?!\w)|{_PROSE}){_VALUE}", "[token]"),
-        (rf"(?i)(?<![A-Za-z0-9])(?:[\w.-]*(?:password|passwd|pwd)|(?:[\w.-]*[_.-])?pass)=\s*{_VALUE}",
+        (rf"(?i){_BEGIN}(?:[A-Za-z0-9_.-]*(?:password|passwd|pwd)|{_JOINED}pass)=\s*{_VALUE}",
          "[token]"),
+        (rf"(?i)['\"]pass['\"]\s*[:=]\s*{_VALUE}", "[token]"),
         (rf"(?<![A-Za-z0-9])[A-Za-z]+(?:Key|Token|Secret|Password|Signature)\s*[=:]\s*{_VALUE}",
          "[token]"),
         # The password of sshpass, `docker login`, mysql and the like; a port or a share is none.
         (rf"(?<![A-Za-z0-9-])(?<!mkdir )(?<!cp )-p(?: +|=)"
          rf"(?![\d.:]+(?!\w)|[-/\[]|no:|{_PROSE}){_VALUE}",
          "[token]"),
-        (r"(?i)(?<![A-Za-z0-9])((?:mysql|mariadb)\w*(?: +[^\s,;]+)*? +)-p[^\s,;'\"]+",
+        (r"(?i)(?<![A-Za-z0-9])((?:mysql|mariadb)\w*(?: +[^\s,;]+){0,12}? +)-p[^\s,;'\"]+",
          r"\1[token]"),
         (r"(?<![A-Za-z0-9-])(?:-u|--user)(?: +|=)[\w.@-]+:[^\s,;'\"]+", "[token]"),
         # A variable of the environment, and a secret that is told in words.
-        (rf"(?<![A-Za-z0-9])[A-Z][A-Z0-9_]*(?:KEY|PASS|DSN)['\"]?\s*[=:]\s*{_VALUE}", "[token]"),
-        (rf"(?<![A-Za-z0-9])[A-Z][A-Z0-9]*_[A-Z0-9_]*(?:KEY|TOKEN|SECRET|PASS(?:WORD)?) +{_MIXED}",
+        (rf"(?<![A-Za-z0-9])[A-Z][A-Z0-9_]{{0,60}}(?:KEY|PASS|DSN)['\"]?\s*[=:]\s*{_VALUE}",
          "[token]"),
+        (rf"(?<![A-Za-z0-9])[A-Z][A-Z0-9]{{0,40}}_[A-Z0-9_]{{0,60}}(?:KEY|TOKEN|SECRET|PASS(?:WORD)?)"
+         rf" +{_MIXED}", "[token]"),
         (rf"(?i)(?<![A-Za-z0-9])(?:token|password|passwd|passphrase|secret|api[ _-]?key|login)"
          rf"(?: is|:)? +{_MIXED}|(?<![A-Za-z0-9])pass: +{_MIXED}", "[token]"),
         # "The password for the box is swordfish": what is said of one ("is wrong") is no password.
@@ -97,19 +117,27 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
          "[token]"),
         (r"(?i)(?<![A-Za-z0-9])(?:password|passwort|passwd|passphrase|passcode)"
          r" +(?:'[^']+'|\"[^\"]+\")", "[token]"),
-        (r"(?<![A-Za-z0-9])(?:PIN|pin)(?: code)?(?: is|:|=| =)? *\d{4,8}(?![\w.])", "[token]"),
+        (r"(?<![A-Za-z0-9])(?:PIN|pin|OTP|TAN|2FA|MFA)(?: code)?(?: is|:|=| =)? *\d{4,8}(?![\w.])",
+         "[token]"),
         (r"(?i)(?<![A-Za-z0-9])credentials +[\w.@-]+:[^\s/,;'\"]+", "[token]"),
         (rf"(?i)['\"]key['\"]\s*:\s*['\"]{_MIXED}['\"]", "[token]"),
         (r"(?i)(?<![A-Za-z0-9])(?:bearer|basic)[ =:]+[\w.~+/=-]{8,}", "[token]"),
         (r"(?i)(?<=[?&])[\w.-]*(?:sig|signature|key|token|code|credential)=[^&\s]+", "[token]"),
         # Documented beginnings, whatever is joined to them by an underscore.
-        (r"(?<![A-Za-z0-9])(?:hf|api_org)_[A-Za-z0-9]{8,}[\w-]*", "[token]"),
+        (r"(?<![A-Za-z0-9])(?:hf|api_org)_(?!(?:argparser|checkpoint|datasets|deepspeed|inference|"
+         r"pipeline|pretrained|processor|quantizer|tokenizers?|transfer)(?![A-Za-z0-9]))"
+         r"[A-Za-z0-9]{8,}[\w-]*", "[token]"),
         (r"(?<![A-Za-z0-9])(?:gh[opsru]_|github_pat_|glpat-|gldt-|npm_|pypi-|dop_v1_|shpat_|"
          r"xox[a-z]-|xapp-|sq0[a-z]{3}-|dckr_pat_|nvapi-|r8_|lsv2_|pplx-|gsk_|"
          r"whsec_|wandb_v1_|hv[sbr]\.|AGE-SECRET-KEY-)[\w-]{10,}",
          "[token]"),
+        (r"(?<![A-Za-z0-9])(?:glsa_|glc_|figd_|xai-|fw_|tgp_v1_|rpa_|lin_api_|tskey-|ATATT|ATBB|ntn_|"
+         r"secret_|pul-|cf[au]t_|PMAK-|rnd_|vercel_|sb[ps]_|sgp_|dp\.(?:pt|st|ct|sa)\.|EAA|jina_|pa-|"
+         r"sntry[su]_|ph[cx]_|tvly-)(?=[\w-]*\d)[\w-]{10,}", "[token]"),
+        (r"ssh-(?:rsa|dss|ed25519|ecdsa)\S* +AAAA\S+(?: +\S+@\S+)?", "[token]"),
         (r"(?<![A-Za-z0-9])(?:sk|pk|rk|ak)[-_](?=[\w-]*\d)[\w-]{16,}", "[token]"),
-        (r"(?<![A-Za-z0-9])(?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{12,}\w*", "[token]"),
+        (r"(?<![A-Za-z0-9])(?:A3T[A-Z0-9]|ABIA|ACCA|AGPA|AIDA|AKIA|AROA|ASCA|ASIA)[A-Z0-9]{12,}\w*",
+         "[token]"),
         (r"(?<![A-Za-z0-9])(?:AIza|ya29\.|SG\.|AC(?=[0-9a-f]{32}))[\w.-]{20,}", "[token]"),
         (r"(?<![A-Za-z0-9])eyJ[\w-]{8,}(?:\.[\w-]*){0,2}", "[token]"),
         (r"(?<!\d)\d{8,10}:AA[\w-]{30,}", "[token]"),
@@ -123,14 +151,17 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         # From where its first word begins: from each character on, a long word takes seconds.
         (r"(?i)(?<![\w.:-])(?:[\w.:-]*%2F[\w.~-]+){2,}\S*", "[path]"),
         (rf"(?i)(?<![A-Za-z0-9]){_SCHEMES}(?:\+\w+)?(?::\w+)?:/+[^\s'\"<>`,;)\]]*", "[path]"),
-        (r"(?i)https?://[\w.-]*(?:\.core\.windows\.net|amazonaws\.com|storage\.googleapis\.com|"
+        (r"(?i)(?<![A-Za-z0-9])(?!https?:|hf:)[a-z][a-z0-9+.-]{1,24}://[^\s'\"<>`,;)\]]+",
+         "[path]"),
+        (r"(?i)(?<![\w.-])(?:https?://)?[\w.-]*(?:\.core\.windows\.net|amazonaws\.com|storage\.googleapis\.com|"
          r"storage\.cloud\.google\.com|digitaloceanspaces\.com|r2\.cloudflarestorage\.com)\S*",
          "[path]"),
         (r"(?<=')(?:~?/|\.{1,2}/|[A-Za-z]:\\|\\\\)[^'\r\n]+(?=')", "[path]"),
         (r"(?<=\")(?:~?/|\.{1,2}/|[A-Za-z]:\\|\\\\)[^\"\r\n]+(?=\")", "[path]"),
-        (rf"(?<![A-Za-z0-9])[A-Za-z]:\\Users\\{_PART}+(?: [A-Z]{_PART}*)*", "[path]"),
+        (rf"(?<![A-Za-z0-9])[A-Za-z]:[\\/]Users[\\/]{_PART}+(?: [A-Z]{_PART}*)*", "[path]"),
         (rf"(?<![A-Za-z0-9])[A-Za-z]:[\\/](?:{_PART}|[\\/])+{_ON_WINDOWS}", "[path]"),
         (rf"\\\\{_PART}+(?:\\{_PART}+)+{_ON_WINDOWS}", "[path]"),
+        (rf"(?<![A-Za-z0-9:/.\]\\])//{_PART}+/(?:{_PART}|/)*", "[path]"),
         (rf"(?<![A-Za-z0-9/.\]])(?:~[\w.-]*|\.{{1,2}})/(?:{_PART}|/)+{_ON}", "[path]"),
         (rf"(?<![A-Za-z0-9/\]])/{_PART}+/(?:{_PART}|/)*{_ON}", "[path]"),
         (rf"(?<![A-Za-z0-9/\]])/{_PART}+(?: {_PART}+){{1,2}}/(?:{_PART}|/)*{_ON}", "[path]"),
@@ -154,11 +185,11 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?<=\[path\])(?:[\\/](?:{_PART}|[\\/])*{_ON_WINDOWS})+", ""),
         (rf"(?<![\w/:.\]-])(?:[\w.-]+/)*[\w.-]+{_DATA_FILE}\b(?![\w/])", "[file]"),
         # --- names of people
-        (rf"(?i)(?<![A-Za-z0-9])(?:[\w.-]*[_.-])?(?:user(?:[_-]?(?:name|id))?|login|logname)"
+        (rf"(?i){_BEGIN}{_JOINED}(?:user(?:[_-]?(?:name|id))?|login|logname)"
          rf"(?:\s*=\s*(?!=)|['\"]\s*[:=]\s*|\s*:\s*(?=['\"]\w)|(?<=name)\s*:\s*)"
          rf"(?![\d.]+(?!\w)|\[|['\"]{{2}}|{_PROSE}){_VALUE}", "[name]"),
         # After a colon a sentence may follow: there one word alone is a name.
-        (rf"(?i)(?<![A-Za-z0-9])(?:[\w.-]*[_.-])?(?:user(?:[_-]?id)?|login|whoami)\s*:\s*"
+        (rf"(?i){_BEGIN}{_JOINED}(?:user(?:[_-]?id)?|login|whoami)\s*:\s*"
          rf"(?!{_PROSE}|{_SAID}|{_NOBODY})[a-z_][\w.@+-]*{_END}", "[name]"),
         (rf"(?i)(?<![A-Za-z0-9])(?:user[ _-]?name|login name|logname) {_BE} +"
          rf"(?!{_SAID}|{_PROSE}){_VALUE}", "[name]"),
@@ -166,33 +197,42 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?i)(?<![A-Za-z0-9])(?:logged|signed) in as:? +(?!{_PROSE})['\"]?[\w.@-]+", "[name]"),
         (r"(?<![A-Za-z0-9])((?:e?[ug]id|groups)=\d+)(?:\([^)]*\)(?:,\d+)?)+", r"\1([name])"),
         (rf"(?<![A-Za-z0-9])(?:sudo (?:-\w+ )*-u|su -l?|chown(?: -\w+)*|"
-         rf"(?:docker login|mariadb|mysql|pg_dump|psql|ssh)(?: [^,;]*?)? -[lUu]) +"
+         rf"(?:docker login|mariadb|mysql|pg_dump|psql|ssh)(?: [^,;]{{0,200}}?)? -[lUu]) +"
          rf"(?![-\[]|{_PROSE})[\w.:+-]+", "[name]"),
         # --- addresses
-        (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*:[^\s\d][^\s]*", "[address]"),
-        (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b", "[address]"),
-        (r"(?i)\b(?:ssh|scp|sftp|rsync) [^,;]*?[\w.-]+@[\w.-]+(?::\S*)?", "[address]"),
+        (r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*:[^\s\d][^\s]*", "[address]"),
+        (r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b", "[address]"),
+        (r"(?i)\b(?:ssh|scp|sftp|rsync) [^,;]{0,200}?(?<![\w.-])[\w.-]+@[\w.-]+(?::\S*)?",
+         "[address]"),
         (r"(?<![A-Za-z0-9.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])(?::\d+)?", "[address]"),
         (r"(?<![A-Za-z0-9:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])", "[address]"),
-        (r"(?i)(?<![A-Za-z0-9.])(?:[\w-]+\.)+(?:local|internal|intranet|corp|lan|localdomain|home\.arpa)"
+        (r"(?i)(?<![\w.-])(?:[\w-]+\.)+(?:local|internal|intranet|corp|lan|localdomain|home\.arpa)"
          r"(?::\d+)?(?![\w.]*\w)", "[address]"),
         (r"(?<![A-Za-z0-9-])ip(?:-\d{1,3}){4}(?![A-Za-z0-9-])", "[address]"),
         # A host of one word is one of this network.
         (r"(?i)https?://(?!localhost\b)[\w-]+(?::\d+)?(?![\w.:@-])(?:/[^\s'\"<>`,;)\]]*)?",
          "[address]"),
-        (r"(?i)(?<![A-Za-z0-9])(?:[\w.-]*[_.-])?(?:host|host[_-]?name|(?:node|machine)[_-]?name)"
+        (rf"(?<![A-Za-z0-9])(?:[A-Z0-9_]{{0,40}}_)?(?:ADDR|ADDRESS|ENDPOINT|NODELIST|SERVER)\s*=\s*"
+         rf"(?!localhost|\[){_VALUE}", "[address]"),
+        (r"(?<![\w.-])[\w.-]+:\d+:\d+(?= \[\d+\] NCCL)", "[address]"),
+        (rf"(?i){_BEGIN}{_JOINED}(?:host|host[_-]?name|(?:node|machine)[_-]?name)"
          r"(?:\s*=\s*|(?<=name)\s*:\s*|['\"]\s*:\s*)"
          rf"(?![\d.]+(?!\w)|\[|=|['\"]{{2}}|localhost|{_PROSE}){_VALUE}", "[address]"),
         (rf"(?i)(?<![A-Za-z0-9])host\s*:\s*(?!{_PROSE}|{_SAID}|{_NOBODY}|localhost)"
          rf"[a-z_][\w.-]*{_END}", "[address]"),
     )
 )  # fmt: skip
-_V6_ALONE = r"\[?(?P<address>[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)(?:%\w+)?(?:\]:\d+|\]?)(?![\w:])"
+_V6_ALONE = r"\[?(?P<address>[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{0,44})(?:%\w+)?(?:\]:\d+|\]?)(?![\w:])"
 # One by itself first: the word before a colon may be the beginning of an address.
 _V6 = (
     re.compile(rf"(?<![A-Za-z0-9:.]){_V6_ALONE}"),
     re.compile(rf"(?<=[A-Za-z_][:=]){_V6_ALONE}"),
 )
+# A long word of letters and digits in turn: no word, and no name of a model, has that.
+_LONG_WORD = re.compile(r"(?<![A-Za-z0-9/@.])(?P<word>[A-Za-z0-9]{20,})[\w-]*")
+_SWITCH = re.compile(r"(?<=\d)(?=[A-Za-z])|(?<=[A-Za-z])(?=\d)")
+_MIN_SWITCHES = 4
+_MIN_DIGITS = 4
 # Names so common that they are words, not a person or a machine.
 _COMMON_NAMES = frozenset(
     {"admin", "colab", "home", "localhost", "root", "runner", "ubuntu", "user"}
@@ -204,6 +244,7 @@ def clean_text(text: object, limit: int = MAX_TEXT) -> str:
     line = printable(text, limit=8 * limit)
     for pattern, word in _REPLACED:
         line = pattern.sub(word, line)
+    line = _LONG_WORD.sub(_without_random, line)
     for address in _V6:
         line = address.sub(_without_v6, line)
     for name in _own_names():
@@ -211,6 +252,13 @@ def clean_text(text: object, limit: int = MAX_TEXT) -> str:
             rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "[name]", line, flags=re.I
         )
     return printable(line, limit)
+
+
+def _without_random(match: re.Match[str]) -> str:
+    word = match["word"]
+    digits = sum(character.isdigit() for character in word)
+    is_random = digits >= _MIN_DIGITS and len(_SWITCH.findall(word)) >= _MIN_SWITCHES
+    return "[token]" if is_random else match[0]
 
 
 def _without_v6(match: re.Match[str]) -> str:

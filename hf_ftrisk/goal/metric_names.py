@@ -110,8 +110,8 @@ _LOSSES = _names("""
     label_ranking_loss fid kid lpips hausdorff hausdorff_distance edit_distance levenshtein
     levenshtein_distance wasserstein wasserstein_distance earth_movers_distance chamfer_distance
     euclidean_distance manhattan_distance distance error davies_bouldin_score rmse_score
-    mse_score mae_score ade fde epe dtw nrmse nmse crps mpjpe pa_mpjpe minade minfde hd95 hausdorff95
-    assd chamfer abs_rel sq_rel silog jsd emd mcd min_dcf mindcf bits_per_token bpt
+    mse_score mae_score ade fde epe dtw nrmse nmse crps mpjpe pa_mpjpe minade minfde hd95
+    hausdorff95 assd chamfer abs_rel sq_rel silog jsd emd mcd min_dcf mindcf bits_per_token bpt
 """)
 # Shares of the variance that are explained: below 0 where a constant does better.
 _EXPLAINED = _names("""
