@@ -15,6 +15,7 @@ from hf_ftrisk.choosing.child import report_of
 from hf_ftrisk.choosing.orders import Order, Reached
 from hf_ftrisk.choosing.study import Study
 from hf_ftrisk.jsonfile import read_json
+from hf_ftrisk.text import printable
 
 _CHILD = "hf_ftrisk.choosing.child"
 _LAST_WORDS = 300
@@ -134,17 +135,22 @@ def _ordered(program: Sequence[str], order: Path) -> list[str]:
     return [sys.executable, "-m", _CHILD, str(order), *program]
 
 
+def _last_line(log: Path) -> str:
+    """What a script printed last: of one that failed, its error."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((text for line in reversed(lines) if (text := printable(line, _LAST_WORDS))), "")
+
+
 def _reached(order: Order, status: int) -> Reached:
     path = Path(order.folder) / f"order-{order.target}.json"
     reply = report_of(path)
     if reply.is_file():
         return Reached.from_dict(read_json(reply))
     log = path.with_suffix(".log")
-    words = " ".join(log.read_text(encoding="utf-8", errors="replace").split())[-_LAST_WORDS:]
     why = (
         "the script trained no Trainer of transformers"
         if status == 0
-        else f"the script ended with status {status}: {words}"
+        else f"the script ended with status {status}: {_last_line(log)}"
     )
     return Reached(
         order.name, checkpoint=order.checkpoint, looked=order.looked, fault=f"{why} (see {log})"

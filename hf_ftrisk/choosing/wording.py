@@ -12,7 +12,7 @@ HEAD = (
     "candidate",
     "P(best)",
     "forecast (90 %)",
-    "regret",
+    "expected regret",
     "trained",
     "cost so far",
     "cost to finish",
@@ -33,7 +33,7 @@ def sentence(ranking: Ranked) -> str:
     return (
         f"{best.name} chosen among {len(ranking.entries)} by probes of {depth} of a run: its "
         f"chance to be the best by {ranking.goal.metric} is {percent(best.prob_best)}. Cost: "
-        f"{percent(ranking.spent)} of that of all full runs."
+        f"{percent(ranking.spent)} of what all full runs cost."
     )
 
 
@@ -86,7 +86,7 @@ def _row(entry: Entry, ranking: Ranked) -> tuple[str, ...]:
 
 def _cost(value: float, unit: str) -> str:
     if unit == "steps":
-        return f"{math.ceil(value - 1e-9):,}"
+        return f"{math.ceil(value - 1e-9):,} steps"
     if unit == "seconds":
         return f"{value:,.1f} s"
     return f"{value:,.2f} {unit}"

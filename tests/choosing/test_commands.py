@@ -95,7 +95,7 @@ def test_a_script_that_fails_is_told_and_the_others_are_ranked(script: Path) -> 
     done = CliRunner().invoke(app, [*arguments, "--rate", "1e-2"])
     assert done.exit_code == 0, done.output
     assert "broken=no chosen among 2" in done.output
-    assert "no such model" in done.output
+    assert "status 1: no such model (see" in done.output
 
 
 def test_rounds_of_emitted_orders_come_to_the_ranking_of_one_process(tmp_path: Path) -> None:
