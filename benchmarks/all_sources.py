@@ -33,6 +33,7 @@ from benchmarks.run_tables import Run
 from benchmarks.watched import Judged, Watched, measures, stopped_by_packaged, watch
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.packaged import family, pooled_threshold
+from hf_ftrisk.text import percent
 
 # Distance of a target from the outcome: of a share or correlation, or as a share of a loss.
 MARGINS = (0.0, 0.01, 0.03, 0.1)
@@ -255,4 +256,4 @@ def _mean(results: Sequence[Judged], of: Callable[[Judged], float]) -> float:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.1%}" if np.isfinite(share) else "-"
+    return percent(share, ".1f") if np.isfinite(share) else "-"

@@ -15,6 +15,7 @@ from benchmarks.run_tables import Run, reference
 from benchmarks.watched import Watched, measures, stopped_by_packaged, watch
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 
 RATES = (0.05, 0.1)
 COPIES = (1, 5)
@@ -47,7 +48,7 @@ def bad_start_table() -> str:
     cases = [("poor runs of the data set", n) for n in COPIES]
     for name, copies in [("nothing", 0), *cases]:
         watched = [watched_with(run, poor_runs(run, runs, copies)) for run in good]
-        cells = [f"{_kept(watched, calibration, rate):.1%}" for rate in RATES]
+        cells = [percent(_kept(watched, calibration, rate), ".1f") for rate in RATES]
         times = f", {copies} times" if copies > 1 else ""
         forecast = "with them" if copies else "without a history (used)"
         lines.append(f"| {name}{times} | {forecast} | {' | '.join(cells)} |")

@@ -26,6 +26,7 @@ from benchmarks.selection.baselines import BASELINES, BEFORE
 from benchmarks.selection.equal_regret import compute_for, drawn_ratios
 from benchmarks.selection.pools import HELD_OUT, OWN, Pool
 from benchmarks.selection.replay import Bench, Memory, Method, rank_method
+from hf_ftrisk.text import percent
 
 BUDGETS = (0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 AT = 0.2
@@ -118,9 +119,9 @@ def mean(parts: Sequence[np.ndarray]) -> float:
 
 def curve_table(results: Results) -> str:
     """Regret by budget, with the interval and what else is asked at a fifth of the compute."""
-    head = "| method | " + " | ".join(f"{budget:.0%}" for budget in BUDGETS)
+    head = "| method | " + " | ".join(percent(budget) for budget in BUDGETS)
     rows = [
-        f"{head} | at {AT:.0%}: 90 % interval | compute used | best lost | very best |",
+        f"{head} | at {percent(AT)}: 90 % interval | compute used | best lost | very best |",
         "| --- | " + "---: | " * (len(BUDGETS) + 4),
     ]
     at = BUDGETS.index(AT)
@@ -132,7 +133,7 @@ def curve_table(results: Results) -> str:
             for what in ("spent", "lost", "exact")
         )
         cells = " | ".join(f"{value:.2f}" for value in regrets)
-        shares = f"{used:.0%} | {lost:.0%} | {exact:.0%}"
+        shares = f"{percent(used)} | {percent(lost)} | {percent(exact)}"
         rows.append(f"| {name} | {cells} | {low:.2f} to {high:.2f} | {shares} |")
     return "\n".join(rows)
 
@@ -174,14 +175,14 @@ def equal_regret_table(results: Results) -> str:
         )
         cells = " | ".join(_reached(value) for value in (needed, needed / used))
         rows.append(
-            f"| {budget:.0%} | {name} | {regret_of[name]:.2f} | {used:.0%} | {cells} | "
+            f"| {percent(budget)} | {name} | {regret_of[name]:.2f} | {percent(used)} | {cells} | "
             f"{_reached(low)} to {_reached(high)} |"
         )
     return "\n".join(rows)
 
 
 def _reached(share: float) -> str:
-    return f"{share:.0%}" if np.isfinite(share) else "never"
+    return percent(share) if np.isfinite(share) else "never"
 
 
 def before_table(sources: dict[str, list[Pool]], results: Results, orders: int) -> tuple[int, str]:
@@ -230,7 +231,7 @@ def table_text(names: Sequence[str], quick: bool, forecasts: Path | None) -> str
             curve_table(results),
             "Compute for ASHA's regret:",
             equal_regret_table(results),
-            f"Regret at {AT:.0%} by source:",
+            f"Regret at {percent(AT)} by source:",
             source_table(results, [*named, "Hyperband, 3", "full runs"]),
         ]
         informed, table = before_table(sources, results, ORDERS)

@@ -18,6 +18,7 @@ from benchmarks.run_tables import Run, bert_seeds, curves, curves_accuracy, refe
 from benchmarks.watched import write_table
 from hf_ftrisk.diagnoses.checks import diagnose
 from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.text import percent
 
 DEPTHS = (0.2, 0.5, 1.0)
 TRAJECTORY = (
@@ -68,13 +69,13 @@ def alarm_table() -> str:
         for depth in DEPTHS:
             warned, hinted = raised(runs, depth)
             cells = [_cell(warned[which], hinted[which], len(runs)) for which in TRAJECTORY]
-            lines.append(f"| {name} | {len(runs)} | {depth:.0%} | {' | '.join(cells)} |")
+            lines.append(f"| {name} | {len(runs)} | {percent(depth)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _cell(warned: int, hinted: int, total: int) -> str:
-    hint = f" ({hinted / total:.0%})" if hinted else ""
-    return f"{warned / total:.0%}{hint}"
+    hint = f" ({percent(hinted / total)})" if hinted else ""
+    return f"{percent(warned / total)}{hint}"
 
 
 def noise_table() -> str:
@@ -96,8 +97,8 @@ def noise_table() -> str:
                 any(d.name == "noisy_labels" for d in diagnose(run.record, run.goal))
                 for run in chosen
             )
-            cells += [str(len(chosen)), f"{count / len(chosen):.0%}" if chosen else "-"]
-        lines.append(f"| {noise:.0%} | {' | '.join(cells)} |")
+            cells += [str(len(chosen)), percent(count / len(chosen)) if chosen else "-"]
+        lines.append(f"| {percent(noise)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

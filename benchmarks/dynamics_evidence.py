@@ -23,6 +23,7 @@ from benchmarks.other_tasks import held_out_forecaster
 from benchmarks.run_tables import Run, reference
 from benchmarks.watched import write_table
 from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.text import percent
 
 DEPTHS = (0.1, 0.2, 0.3, 0.5)
 FALSE_STOPS = 0.05
@@ -92,10 +93,14 @@ def table() -> str:
         X = np.array(
             [features(run, depth, held_out_forecaster("reference", run.group)) for run in runs]
         )
-        cells = [f"{depth:.0%}"]
+        cells = [percent(depth)]
         for score in (X[:, 0], held_out_chances(X, good, groups)):
             kept, share = stopped(score, good, groups)
-            cells += [f"{roc_auc_score(good, score):.3f}", f"{kept:.1%}", f"{share:.1%}"]
+            cells += [
+                f"{roc_auc_score(good, score):.3f}",
+                percent(kept, ".1f"),
+                percent(share, ".1f"),
+            ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -16,6 +16,7 @@ from hf_ftrisk.forecast.features import began_far_below
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.policy.bad_start import judged_here, loss_falls, way_up
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 
 # From which share of the run on evaluations are known.
 LOGGED_FROM = {
@@ -82,7 +83,7 @@ def left_out(runs: Sequence[Slowest]) -> str:
         others = [other.way for other in good if other.group != run.group]
         if others:
             stopped.append(run.stopped_at(min(others) / 2) is not None)
-    return f"{np.mean(stopped):.1%}" if stopped else "-"
+    return percent(np.mean(stopped), ".1f") if stopped else "-"
 
 
 def far_below_table() -> str:
@@ -103,6 +104,6 @@ def far_below_table() -> str:
         lines.append(
             f"| {name} | {len(good)} | {len({run.group for run in good})} "
             f"| {min(run.way for run in good):.2f} | {wrong} | {left_out(slow)} "
-            f"| {len(poor)} | {len(ends)} | {np.median(ends):.0%} |"
+            f"| {len(poor)} | {len(ends)} | {percent(np.median(ends))} |"
         )
     return "\n".join(lines)

@@ -44,6 +44,7 @@ from benchmarks.finish.rules import (
 )
 from benchmarks.watched import write_table
 from hf_ftrisk.forecast.gain.model import MODEL_FILE
+from hf_ftrisk.text import percent
 
 RATE = 0.05
 RATES = (*np.arange(0.01, 0.1, 0.01), *np.arange(0.1, 0.99, 0.02))
@@ -120,8 +121,9 @@ def curve_table(
             fair = [one for one in ours if one.lost <= row.lost]
             best = max(fair, key=lambda one: one.saved, default=Row(row.runs, 0.0, 0.0, 0.0))
             lines.append(
-                f"| {name} | {rule} | {row.lost:.1%} | {row.saved:.1%} | {best.lost:.1%} "
-                f"| {best.saved:.1%} |"
+                f"| {name} | {rule} | {percent(row.lost, '.1f')} "
+                f"| {percent(row.saved, '.1f')} | {percent(best.lost, '.1f')} "
+                f"| {percent(best.saved, '.1f')} |"
             )
     return "\n".join(lines)
 
@@ -159,7 +161,9 @@ def choices_table(bench: Bench, chosen: Sequence[Setting]) -> str:
             Row.of([ended[i] for i, case in enumerate(bench.cases) if case.is_of(group)])
             for group in CHOSEN_BY
         ]
-        cells = " | ".join(f"{row.lost:.1%}, {row.saved:.1%}" for row in rows)
+        cells = " | ".join(
+            f"{percent(row.lost, '.1f')}, {percent(row.saved, '.1f')}" for row in rows
+        )
         lines.append(f"| {name} | {chosen.count(setting)} | {cells} |")
     return "\n".join(lines)
 

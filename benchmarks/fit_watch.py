@@ -31,6 +31,7 @@ from benchmarks.decisions.watching import (
 from benchmarks.watched import write_table
 from hf_ftrisk.policy.parts.parts import Parts
 from hf_ftrisk.policy.parts.rule import WATCH_FILE
+from hf_ftrisk.text import percent
 
 _NO_SHARDS = Path("benchmarks/recordings/none")
 RATES = (0.05, 0.1)
@@ -89,8 +90,9 @@ def _row(name: str, goals: str, rate: float, stops: Sequence[tuple[LookCase, flo
     early = np.mean([stop is not None and stop <= EARLY for stop in poor])
     saved = np.mean([0.0 if stop is None else 1.0 - stop for _, stop in stops])
     return (
-        f"| {name} | {goals} | {rate:g} | {len(good)} | {kept:.1%} | {len(poor)} | {stopped:.1%} "
-        f"| {early:.1%} | {saved:.1%} |"
+        f"| {name} | {goals} | {rate:g} | {len(good)} | {percent(kept, '.1f')} "
+        f"| {len(poor)} | {percent(stopped, '.1f')} "
+        f"| {percent(early, '.1f')} | {percent(saved, '.1f')} |"
     )
 
 

@@ -24,6 +24,7 @@ from benchmarks.forecasting.prefixes import DEPTHS, Prefix, all_tables, prefixes
 from benchmarks.run_tables import Run
 from benchmarks.watched import write_table
 from hf_ftrisk.forecast.forecaster import Forecaster
+from hf_ftrisk.text import percent
 
 # Of the table over all runs, and of that over the cells of bert_seeds.
 MARKS = ("known runs", "known runs by cell")
@@ -126,14 +127,15 @@ def rows_of(table: str, depth: float, methods: dict[str, Scored]) -> list[str]:
     for name, result in methods.items():
         coverage = width = compared = ""
         if np.isfinite(result.low).all():
-            coverage, width = f"{result.coverage():.0%}", f"{result.width():.3g}"
+            coverage, width = percent(result.coverage()), f"{result.width():.3g}"
         if name in ("cold", "warm"):
             low, high = difference(result, methods[better])
             ratio = result.error() / methods[better].error()
             compared = f"x {ratio:.2f} ({low:+.3g} to {high:+.3g})"
         rows.append(
-            f"| {table} | {depth:.0%} | {name} | {result.outcomes.size} | {result.error():.3g} "
-            f"| {result.near():.0%} | {coverage} | {width} | {compared} |"
+            f"| {table} | {percent(depth)} | {name} | {result.outcomes.size} "
+            f"| {result.error():.3g} | {percent(result.near())} | {coverage} "
+            f"| {width} | {compared} |"
         )
     return rows
 
@@ -148,7 +150,7 @@ def cell_rows(depth: float, methods: dict[str, Scored]) -> list[str]:
         last, cold = methods["last value"].cells()[cell], methods["cold"].cells()[cell]
         ok = "yes" if error <= ridge_error and error <= 1.05 * sd else "no"
         rows.append(
-            f"| {cell} | {depth:.0%} | {last:.3g} | {cold:.3g} | {ridge_error:.3g} | {sd:.3g} "
+            f"| {cell} | {percent(depth)} | {last:.3g} | {cold:.3g} | {ridge_error:.3g} | {sd:.3g} "
             f"| {error:.3g} | {ok} |"
         )
     return rows

@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.run_tables import data_folder
 from benchmarks.watched import write_table
 from hf_ftrisk.forecast.learned import LearnedPredictor
+from hf_ftrisk.text import percent
 
 LEVEL = 0.9
 N_BOOTSTRAP = 2000
@@ -125,7 +126,8 @@ def row(name: str, deals: list[Held], y: np.ndarray, first: list[Held]) -> str:
     base = np.array([h.mean - y for h in first])
     difference = "" if first is deals else _difference(errors, base)
     return (
-        f"| {name} | {rmse:.2f} | {within:.1%} | {f'{covered:.1%}' if has_intervals else '-'} "
+        f"| {name} | {rmse:.2f} | {percent(within, '.1f')} "
+        f"| {percent(covered, '.1f') if has_intervals else '-'} "
         f"| {f'{width:.2f}' if has_intervals else '-'} | {difference} |"
     )
 

@@ -24,6 +24,7 @@ from benchmarks.other_tasks import FAMILIES
 from benchmarks.run_tables import Run, reference
 from benchmarks.watched import write_table
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.text import percent
 
 DEPTHS = (0.1, 0.2, 0.3, 0.5)
 SOME = 3
@@ -113,10 +114,10 @@ def table() -> str:
             without = outcomes(runs, pick)
         for depth in DEPTHS:
             pair = used[depth], without[depth]
-            good, poor = ([f"{covered(x, end):.0%}" for x in pair] for end in (True, False))
+            good, poor = ([percent(covered(x, end)) for x in pair] for end in (True, False))
             loss = [f"{log_loss(x):.2f}" for x in pair]
             cells = [f"{now} ({before})" for now, before in (good, poor, loss)]
-            lines.append(f"| {name} | {depth:.0%} | {' | '.join(cells)} |")
+            lines.append(f"| {name} | {percent(depth)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

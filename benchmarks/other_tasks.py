@@ -27,6 +27,7 @@ from hf_ftrisk.policy.packaged import (
     reference_scores,
 )
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 
 N_BOOTSTRAP = 1000
 # Besides its baseline, a run is judged by what this share of its data set's good runs reaches.
@@ -209,8 +210,10 @@ def cells(per_group: Sequence[Judged]) -> str:
     kept, stopped, saved = measures(everything)
     n_good = sum(good for good, _ in everything)
     return (
-        f"{n_good} | {kept:.1%} ({low[0]:.0%} to {high[0]:.0%}) | {len(everything) - n_good} "
-        f"| {stopped:.1%} ({low[1]:.0%} to {high[1]:.0%}) | {saved:.1%}"
+        f"{n_good} | {percent(kept, '.1f')} ({percent(low[0])} to {percent(high[0])}) "
+        f"| {len(everything) - n_good} "
+        f"| {percent(stopped, '.1f')} ({percent(low[1])} to {percent(high[1])}) "
+        f"| {percent(saved, '.1f')}"
     )
 
 
@@ -257,8 +260,9 @@ def threshold_table() -> str:
             assert scores is not None
             fitted, level = scores.of(goal), rate / rule.caution
             lines.append(
-                f"| {name} | {rate:g} | {len(fitted.scores)} | {fitted.n_sources} | {level:.2%} "
-                f"| {rule.threshold_score:.3g} | {fitted.held_out_rate(level):.1%} |"
+                f"| {name} | {rate:g} | {len(fitted.scores)} | {fitted.n_sources} "
+                f"| {percent(level, '.2f')} "
+                f"| {rule.threshold_score:.3g} | {percent(fitted.held_out_rate(level), '.1f')} |"
             )
     return "\n".join(lines)
 

@@ -21,6 +21,7 @@ from benchmarks.decisions.cases import OTHER_CASES_FILE, Case, read_cases
 from benchmarks.decisions.fitting import LONG, OTHERS_PRIOR, PRIOR, STRENGTH, held_out_probs
 from benchmarks.watched import write_table
 from hf_ftrisk.policy.parts.parts import part_names
+from hf_ftrisk.text import percent
 
 # Share of the good runs that a NO_GO is allowed to meet.
 _RATE = 0.05
@@ -48,7 +49,7 @@ def row(
     lowest = [probs[(runs == run) & good].min() for run in np.unique(runs[good])]
     refused = float(np.mean(probs < np.quantile(lowest, _RATE)))
     loss = float(log_loss(good, probs, sample_weight=weights))
-    return loss, f"| {name} | {roc_auc_score(good, probs):.3f} | {loss:.3f} | {refused:.0%} |"
+    return loss, f"| {name} | {roc_auc_score(good, probs):.3f} | {loss:.3f} | {percent(refused)} |"
 
 
 def choices_table(cases: Sequence[Case], prior: Mapping[str, float] = PRIOR) -> str:

@@ -42,6 +42,7 @@ from benchmarks.recording.models import minilm_classifier, minilm_tokenizer
 from benchmarks.recording.summary import replace_block
 from hf_ftrisk.probing.runner import preflight
 from hf_ftrisk.probing.trainer.workload import TrainerWorkload
+from hf_ftrisk.text import percent
 
 STEPS = 60
 EVAL_ROWS = 256
@@ -225,7 +226,8 @@ def _memory_row(method: str, memory_of: dict[str, float]) -> str:
 
 def _spent_rows(method: str, spent_of: dict[str, Any]) -> list[str]:
     return [
-        f"| {method} | {row['budget']:.0%} | {row['share']:.1%} | {row['seeds']} | "
+        f"| {method} | {percent(row['budget'])} | {percent(row['share'], '.1f')} "
+        f"| {row['seeds']} | "
         f"{row['depths']} | {row['rows']} | {row['seconds']:.1f} s | {row['signals']:.1f} s | "
         f"{row['predicted']:.1f} s | {spent_of['real']:.1f} s | "
         f"{100 * (row['predicted'] / spent_of['real'] - 1):+.0f} % | "

@@ -27,6 +27,7 @@ from benchmarks.watched import write_table
 from hf_ftrisk.policy.parts.parts import part_names, uses_inputs
 from hf_ftrisk.policy.parts.rule import PartsRule
 from hf_ftrisk.reference import table
+from hf_ftrisk.text import percent
 from hf_ftrisk.verdict import Verdict
 
 BUDGETS = (0.02, 0.05, 0.1)
@@ -121,7 +122,7 @@ def _everything(example: Example) -> list[float]:
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{part}/{whole} ({part / whole:.0%})" if whole else "-"
+    return f"{part}/{whole} ({percent(part / whole)})" if whole else "-"
 
 
 def summary(by_budget: dict[float, list[Judged]]) -> list[str]:
@@ -138,8 +139,8 @@ def summary(by_budget: dict[float, list[Judged]]) -> list[str]:
         no_go = [row for row in good if row.verdict is Verdict.NO_GO]
         poor = [row for row in go if not row.example.good]
         lines.append(
-            f"| {budget:.0%} | {len(rows)} | {_share(len(decided), len(rows))} | "
-            f"{_by_setting(rows):.0%} | {_share(len(no_go), len(good))} | "
+            f"| {percent(budget)} | {len(rows)} | {_share(len(decided), len(rows))} | "
+            f"{percent(_by_setting(rows))} | {_share(len(no_go), len(good))} | "
             f"{_share(len(poor), len(go))} | "
             f"{_auc(rows, lambda row: row.prob):.3f} |"
         )

@@ -27,6 +27,7 @@ from benchmarks.longruns.summary import goal_of, is_good
 from benchmarks.recording.summary import replace_block
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.pairs import Pair, pairs_of
+from hf_ftrisk.text import percent
 
 DEPTHS = (0.02, 0.05, 0.1)
 BLOCK = "probe kinds"
@@ -169,7 +170,7 @@ def markdown(pairs: Sequence[Pair]) -> str:
         f"{len(pairs)} runs, {good} end well, "
         f"{len({pair.run.settings['dataset'] for pair in pairs})} data sets.",
         "",
-        f"| score | probe | {' | '.join(f'{depth:.0%} of the steps' for depth in DEPTHS)} |",
+        f"| score | probe | {' | '.join(f'{percent(depth)} of the steps' for depth in DEPTHS)} |",
         f"| --- | --- | {' | '.join('---:' for _ in DEPTHS)} |",
     ]
     for feature, name, values, sign in rows:

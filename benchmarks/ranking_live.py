@@ -30,6 +30,7 @@ from benchmarks.selection.replay import Bench
 from benchmarks.watched import write_table
 from hf_ftrisk import Goal, RunRecord
 from hf_ftrisk.choosing import Ranking, rank
+from hf_ftrisk.text import percent
 
 DATA_SETS = {"trec6": 20, "customer_reviews": 24}  # name -> tokens a row is cut at
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
@@ -180,7 +181,7 @@ def summary_table(lives: list[Live]) -> str:
         others = " | ".join(f"{live.regret_of(name):.1f}" for name in OTHERS)
         rows.append(
             f"| {live.dataset} | {live.full_seconds:.0f} s | {live.seconds:.0f} s | "
-            f"{live.rest_seconds:.0f} s | {together:.0%} | {best.name} | {live.rest:.3f} | "
+            f"{live.rest_seconds:.0f} s | {percent(together)} | {best.name} | {live.rest:.3f} | "
             f"{max(live.ends.values()):.3f} | {live.regret:.1f} | {others} |"
         )
     return "\n".join(rows)
@@ -192,7 +193,7 @@ def candidate_table(lives: list[Live]) -> str:
     rows = [f"| candidate |{head}", "| --- | " + "---: | " * (3 * len(lives))]
     for name in lives[0].ends:
         cells = "".join(
-            f" {live.ranking[name].prob_best:.0%} | {live.ranking[name].share:.0%} | "
+            f" {percent(live.ranking[name].prob_best)} | {percent(live.ranking[name].share)} | "
             f"{live.ends[name]:.3f} |"
             for live in lives
         )

@@ -23,6 +23,7 @@ from benchmarks.paper.tables import table
 from benchmarks.record_long import record
 from benchmarks.recording.arguments import add_pack, add_record
 from benchmarks.watched import write_table
+from hf_ftrisk.text import percent
 
 PACKED = store.PACKED / "seeds"
 
@@ -42,7 +43,7 @@ def settings_table() -> str:
                 task.name,
                 f"{s.dataset}, {s.model}, {s.method}",
                 f"{s.learning_rate:g}",
-                f"{s.scheduler}, {s.warmup:.0%}",
+                f"{s.scheduler}, {percent(s.warmup)}",
                 str(s.max_steps),
                 str(s.train_rows),
                 task.expected,

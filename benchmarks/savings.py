@@ -35,6 +35,7 @@ from benchmarks.spending.measure import (
 from benchmarks.spending.methods import DEFAULTS, MEDIAN
 from benchmarks.spending.published import on_its_own_table
 from benchmarks.watched import write_table
+from hf_ftrisk.text import percent
 
 PAGE, FIGURE = "savings.md", "savings.png"
 # A pool for the money: candidate runs, hours of each, price of an hour.
@@ -45,7 +46,7 @@ HALVING, RESTART = "successive halving", "restart failed seeds"
 
 
 def _percent(value: float) -> str:
-    return "-" if np.isnan(value) else f"{100 * value:.0f}%"
+    return "-" if np.isnan(value) else percent(value)
 
 
 def _between(one: Measured, columns: Sequence[int]) -> str:
@@ -70,14 +71,14 @@ def methods_table(by_method: Found) -> str:
     """Every method as it comes, and where it keeps 95 % of good runs."""
     lines = []
     for name, settings in by_method.items():
-        knob = DEFAULTS.get(name, "5%")
+        knob = DEFAULTS.get(name, "5 %")
         lines.append((name, f"{knob} (as it comes)", *_cells(settings[knob])))
         chosen = at_kept(settings)
         if chosen is None:
-            lines.append((name, f"none keeps {KEPT_AIM:.0%}", *["-"] * 7))
+            lines.append((name, f"none keeps {percent(KEPT_AIM)}", *["-"] * 7))
         elif chosen[0] != knob:
-            lines.append((name, f"{chosen[0]} (keeps {KEPT_AIM:.0%})", *_cells(chosen[1])))
-    lines.append(("run everything", "", "100%", "100%", "0%", "0%", "0%", "2.00", "$0"))
+            lines.append((name, f"{chosen[0]} (keeps {percent(KEPT_AIM)})", *_cells(chosen[1])))
+    lines.append(("run everything", "", "100 %", "100 %", "0 %", "0 %", "0 %", "2.00", "$0"))
     head = ["method", "setting", "good kept", "kept, or goal reached", "of poor runs' compute"]
     head += ["of good runs'", "of all, half poor", "runs for a good one", "money saved"]
     return table(head, lines, left=2)
@@ -110,7 +111,7 @@ def rates_table(by_method: Found, names: Sequence[str]) -> str:
 def sources_table(rows: Sequence[Candidate], by_method: Found) -> str:
     """The callback at 5 % and patience, source by source, the worst kept first."""
     names = np.unique(sources_of(rows)).tolist()
-    ours = by_method[CALLBACK]["5%"].sources
+    ours = by_method[CALLBACK]["5 %"].sources
     others = by_method[PATIENCE][DEFAULTS[PATIENCE]].sources
     order = sorted(range(len(names)), key=lambda i: (ours[i, KEPT], -ours[i, POOR]))
     lines = [
@@ -125,11 +126,11 @@ def published_table() -> str:
     lines = [
         (
             one.regression,
-            f"{one.bar:.0%}",
+            percent(one.bar),
             _percent(one.good),
-            f"{one.kept:.1%}",
-            f"{one.refused:.1%}",
-            f"{one.poor:.1%}",
+            percent(one.kept, ".1f"),
+            percent(one.refused, ".1f"),
+            percent(one.poor, ".1f"),
         )
         for one in on_its_own_table()
     ]
@@ -144,14 +145,14 @@ def targets_table(groups: Mapping[str, Found]) -> str:
         for name in (PREFLIGHT, CALLBACK, "callback, the pool's runs known", BOTH):
             if name not in by_method:
                 continue
-            settings = {"5%": by_method[name]["5%"]}
+            settings = {"5 %": by_method[name]["5 %"]}
             chosen = at_kept(by_method[name])
             if chosen is not None:
                 settings |= {chosen[0]: chosen[1]}
             for knob, one in settings.items():
                 lines.append((group, f"{name}, {knob}", *_reached(one, by_method[PATIENCE])))
-    head = ["runs", "rule, allowed", "good kept (aim 95%)", "of poor runs' compute (aim 50%)"]
-    head += ["of all, half poor (aim 25%)", "patience at the same share kept (aim x 2)"]
+    head = ["runs", "rule, allowed", "good kept (aim 95 %)", "of poor runs' compute (aim 50 %)"]
+    head += ["of all, half poor (aim 25 %)", "patience at the same share kept (aim x 2)"]
     return table(head, lines, left=2)
 
 
@@ -186,7 +187,7 @@ def summary(groups: Mapping[str, Found]) -> str:
 
 
 def _told(by_method: Found, name: str) -> str:
-    one = by_method[name]["5%"]
+    one = by_method[name]["5 %"]
     return (
         f"{name} keeps {_percent(one.kept)} of good runs, gives back {_percent(one.poor)} of poor "
         f"runs' compute and {_percent(one.half)} of all in pools half poor"

@@ -27,6 +27,7 @@ from hf_ftrisk.policy import StoppingRule
 from hf_ftrisk.policy.calibration import conformal_threshold
 from hf_ftrisk.policy.packaged import SCORES_FILE
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 
 UNSTABLE = ("RTE adam-no-bias-correction", "STS-B adam-no-bias-correction")
 SPLITS, WARM_SPLITS, CALIBRATION = 200, 20, 40
@@ -144,8 +145,9 @@ def _result_row(cell: str, name: str, rate: float | None, splits: Sequence[Judge
     low, high = np.quantile(saved, [0.1, 0.9])
     allowed = "-" if rate is None else f"{rate:g}"
     return (
-        f"| {cell} | {name} | {allowed} | {kept:.1%} | {stopped:.1%} | {saved.mean():.1%} "
-        f"({low:.0%} to {high:.0%}) |"
+        f"| {cell} | {name} | {allowed} | {percent(kept, '.1f')} | {percent(stopped, '.1f')} "
+        f"| {percent(saved.mean(), '.1f')} "
+        f"({percent(low)} to {percent(high)}) |"
     )
 
 

@@ -20,6 +20,7 @@ from hf_ftrisk.policy import look_steps
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.columns import empty
 from hf_ftrisk.reference import load_reference
+from hf_ftrisk.text import percent
 from hf_ftrisk.watch.trace import Trace
 from hf_ftrisk.watch.watcher import Watcher
 
@@ -59,8 +60,8 @@ def main() -> None:
     for low, high in ((0.0, 0.12), (0.12, 0.35), (0.35, 0.7), (0.7, 1.0)):
         part = rows[(rows[:, 0] > low) & (rows[:, 0] <= high)]
         error = np.expm1(np.median(part[:, 2]))
-        shares = f"{part[:, 0].min():.0%} to {part[:, 0].max():.0%}"
-        print(f"| {shares} | {part[:, 1].mean():.0%} | {error:.0%} |")
+        shares = f"{percent(part[:, 0].min())} to {percent(part[:, 0].max())}"
+        print(f"| {shares} | {percent(part[:, 1].mean())} | {percent(error)} |")
 
 
 if __name__ == "__main__":

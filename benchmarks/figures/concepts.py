@@ -13,6 +13,7 @@ from hf_ftrisk.policy.calibration import conformal_threshold, easing, look_forec
 from hf_ftrisk.reference import load_reference
 from hf_ftrisk.report.plots import DARK, LIGHT, MIDDLE, WARM, finish, write_figure
 from hf_ftrisk.risk import tail_energy
+from hf_ftrisk.text import percent
 
 GOAL = Goal("eval_accuracy")
 RATE = 0.1
@@ -44,7 +45,7 @@ def guarantee(path: Path) -> Path:
     places = np.arange(1, order.size + 1)
     second.plot(places[~below], order[~below], "o", color=MIDDLE, mec="black", ms=6)
     second.plot(places[below], order[below], "X", color=WARM, mec="black", ms=8)
-    label = f"threshold: at most {RATE:.0%} lie below"
+    label = f"threshold: at most {percent(RATE)} lie below"
     second.axhline(threshold, color=WARM, lw=1.4, ls="--", label=label)
     second.set(xlabel="runs, by score", ylabel="worst eased P(good) of the run")
     finish(second, "2. The worst look of each, sorted")
@@ -56,7 +57,7 @@ def guarantee(path: Path) -> Path:
     if hits.size:
         at = hits[0]
         style = {"color": WARM, "mec": "black", "ms": 11, "zorder": 5}
-        third.plot([share[at]], [prob[at]], "X", label=f"stopped at {share[at]:.0%}", **style)
+        third.plot([share[at]], [prob[at]], "X", label=f"stopped at {percent(share[at])}", **style)
     quartile = np.argsort(scores)[len(scores) // 4]
     share, prob = good_runs[quartile]
     third.plot(share, prob, color=LIGHT, lw=1.6, marker="s", ms=3, label="a good run")

@@ -22,6 +22,7 @@ from benchmarks.watched import write_table
 from hf_ftrisk.diagnoses.exploded import beginning, exploded_loss
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 
 GOOD_TABLES = ("public", "plm", "bert_seeds", "peft_metamath")
 OWN_TABLES = ("reference", "recordings")
@@ -139,8 +140,8 @@ def table(every: Sequence[tuple[str, RunRecord]]) -> str:
     ):
         waited = np.array([one.waited() for one in blown])
         lines.append(
-            f"| {name} | {waited.size} | {np.isfinite(waited).mean():.1%} "
-            f"| {(waited <= SOON).mean():.1%} |"
+            f"| {name} | {waited.size} | {percent(np.isfinite(waited).mean(), '.1f')} "
+            f"| {percent((waited <= SOON).mean(), '.1f')} |"
         )
     return "\n".join(lines)
 

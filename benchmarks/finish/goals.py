@@ -20,6 +20,7 @@ from benchmarks.finish.cases import REAL, Case, cases
 from benchmarks.forecasting.held_out import fold_of, forecaster_without
 from benchmarks.watched import write_table
 from hf_ftrisk.forecast.gain import evaluations
+from hf_ftrisk.text import percent
 from hf_ftrisk.watch.finishing import KEEPS_TARGET, Finisher
 
 SHARES = (0.5, 0.8, 0.95)
@@ -89,7 +90,7 @@ def table(rows: Sequence[Ended]) -> str:
     """One row a group and target, where the rest lost the target most often first."""
     lines = [
         "| runs | target, share of the way to the best | number | ended "
-        f"| of these the rest keeps the target (claimed: {KEEPS_TARGET:.0%}) "
+        f"| of these the rest keeps the target (claimed: {percent(KEEPS_TARGET)}) "
         "| of all, last evaluation meets it | steps saved | steps after it was first met |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -100,10 +101,14 @@ def table(rows: Sequence[Ended]) -> str:
         kept = float(np.mean([row.kept for row in ended])) if ended else np.nan
         saved = np.mean([1.0 - (1.0 if row.ended is None else row.ended) for row in here])
         after = np.mean([1.0 - row.met for row in here])
-        cells = [f"{len(here)}", f"{len(ended) / len(here):.0%}"]
-        cells += ["-" if np.isnan(kept) else f"{kept:.0%}"]
-        cells += [f"{np.mean([row.kept for row in here]):.0%}", f"{saved:.0%}", f"{after:.0%}"]
-        rows_by_share.append((2.0 if np.isnan(kept) else kept, [group, f"{share:.0%}", *cells]))
+        cells = [f"{len(here)}", percent(len(ended) / len(here))]
+        cells += ["-" if np.isnan(kept) else percent(kept)]
+        cells += [
+            percent(np.mean([row.kept for row in here])),
+            percent(saved),
+            percent(after),
+        ]
+        rows_by_share.append((2.0 if np.isnan(kept) else kept, [group, percent(share), *cells]))
     rows_by_share.sort(key=lambda row: row[0])
     return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for _, cells in rows_by_share)])
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.finish.cases import Case
+from hf_ftrisk.text import percent
 
 # Number of the evaluation (of n) at which a run ends, None for one that goes on to its plan's end.
 # Tolerances above which a gain counts as more than the tolerance: rounded logs gain just one point.
@@ -110,4 +111,4 @@ class Row:
         return cls(len(ended), float((lost > MORE).mean()), float(saved.mean()), float(lost.mean()))
 
     def cells(self) -> str:
-        return f"{self.lost:.1%} | {self.saved:.1%} | {self.given_up:.2f}"
+        return f"{percent(self.lost, '.1f')} | {percent(self.saved, '.1f')} | {self.given_up:.2f}"

@@ -22,6 +22,7 @@ from hf_ftrisk.forecast.features import run_state
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 
 SHARES = (0.0, UNKNOWN_SHARE, 0.2, 1 / 3)
 PARTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -69,12 +70,12 @@ def main() -> None:
         if len(cases[part][source]) < PER_SOURCE:
             seen, before = draws(prefix, goal)
             cases[part][source].append([measured(seen, before, s, outcome) for s in SHARES])
-    print("| part of the run | sources | " + " | ".join(f"{s:.0%}" for s in SHARES) + " |")
+    print("| part of the run | sources | " + " | ".join(percent(s) for s in SHARES) + " |")
     print("|---|---|" + "---|" * len(SHARES))
     for part, by_source in sorted(cases.items()):
         means = np.mean([np.mean(np.array(runs), axis=0) for runs in by_source.values()], axis=0)
-        cells = [f"{holds:.0%}, {score:.2f}" for holds, score in means]
-        between = f"{PARTS[part]:.0%} to {PARTS[part + 1]:.0%}"
+        cells = [f"{percent(holds)}, {score:.2f}" for holds, score in means]
+        between = f"{percent(PARTS[part])} to {percent(PARTS[part + 1])}"
         print(f"| {between} | {len(by_source)} | {' | '.join(cells)} |")
 
 

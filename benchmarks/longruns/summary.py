@@ -14,6 +14,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.reference.pairs import Pair
 from hf_ftrisk.reference.table import RecordedRun
+from hf_ftrisk.text import percent
 
 GOALS = {
     "single": "eval_accuracy",
@@ -65,7 +66,7 @@ def markdown(runs: Sequence[RecordedRun]) -> str:
 def _headline(full: Sequence[RecordedRun], runs: Sequence[RecordedRun]) -> str:
     steps = [run.record.max_steps for run in full]
     seeds = Counter(run.setting_id for run in full)
-    probes = Counter(f"{run.probe} {run.depth:.0%}" for run in runs if run.probe is not None)
+    probes = Counter(f"{run.probe} {percent(run.depth)}" for run in runs if run.probe is not None)
     return (
         f"{len(full)} runs of {min(steps)} to {max(steps)} steps, "
         f"{sum(step >= 1500 for step in steps)} of them of 1,500 and more; "

@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.paper.risks import Replay, mean_errors, regression_errors
 from hf_ftrisk.risk import RiskDecomposition, fit_risk_curve
 from hf_ftrisk.risk.estimators import effective_count
+from hf_ftrisk.text import percent
 
 PRICES = (0.1, 0.3, 1.0, 3.0)
 FIXED = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5)
@@ -61,11 +62,11 @@ def regrets(replay: Replay, rng: np.random.Generator) -> Mapping[str, np.ndarray
     """Rule -> (n_prices,) mean regret on this task."""
     true = truth(replay)
     by_rule = {
-        f"always {share:.0%}": np.array([true.regret(share * true.horizon, p) for p in PRICES])
+        f"always {percent(share)}": np.array([true.regret(share * true.horizon, p) for p in PRICES])
         for share in FIXED
     }
     probed = [_from_probes(replay, rng) for _ in range(DRAWS)]
-    by_rule[f"c* from {PROBES} probes to {PROBED_TO:.0%}"] = _mean_regret(true, probed)
+    by_rule[f"c* from {PROBES} probes to {percent(PROBED_TO)}"] = _mean_regret(true, probed)
     for spread in (False, True):
         more = ", with their spread" if spread else ""
         for count in KNOWN:

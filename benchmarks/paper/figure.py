@@ -36,7 +36,7 @@ DASHES = {
     "dynamic-critical": "--",
     "unidentified": ":",
 }
-_NOT_DRAWN = ("always 1%", "c* from 7 known runs", "c* from 3 known runs")
+_NOT_DRAWN = ("always 1 %", "c* from 7 known runs", "c* from 3 known runs")
 _RULE_MARKS = "osD^v<>Ph*"
 # Where tasks are drawn whose decay is no power law.
 _NO_LAW = 2.5

@@ -12,6 +12,7 @@ from benchmarks.paper.forms import FORMS
 from benchmarks.paper.regimes import Naming
 from benchmarks.paper.signals import nearest
 from benchmarks.paper.tables import points, table
+from hf_ftrisk.text import percent
 
 NONE_YET = f"None of the {len(TASKS)} planned tasks has 8 recorded seeds yet."
 SHARES = (0.1, 0.3, 0.5)
@@ -47,7 +48,7 @@ def expected_table(evidence: Sequence[Evidence]) -> str:
                 "-" if one.named is None else seeds_that_name(one.named[1]),
             )
         )
-    head = ["task", "seeds", "mean end", "sd", *(f"U at {share:.0%}" for share in SHARES)]
+    head = ["task", "seeds", "mean end", "sd", *(f"U at {percent(share)}" for share in SHARES)]
     head += ["root of L_int", "expected", "found", "P", "seeds that name it"]
     return table(head, rows) if rows else NONE_YET
 

@@ -12,6 +12,7 @@ from benchmarks.paper.forms import FORMS, HeldOut
 from benchmarks.paper.regimes import Naming, Place
 from benchmarks.paper.risks import OURS, Replay, has_many_seeds
 from benchmarks.paper.signals import SEEDS, SHARES, Explained, ProbeSeeds, nearest, same_steps
+from hf_ftrisk.text import percent
 
 Names = Mapping[str, tuple[str, Sequence[Naming]]]
 Forms = Sequence[Mapping[str, Mapping[str, HeldOut]]]
@@ -48,7 +49,7 @@ def risk_table(replays: Sequence[Replay]) -> str:
             )
         )
     head = ["task", "best predictor", "seeds", "sd of the outcome"]
-    return table([*head, *(f"{s:.0%}" for s in shares), "by probe, 20%"], rows, left=2)
+    return table([*head, *(percent(s) for s in shares), "by probe, 20 %"], rows, left=2)
 
 
 def forms_table(replays: Sequence[Replay], forms: Forms) -> str:
@@ -92,9 +93,9 @@ def bound_table(bounds: Sequence[Mapping[str, Bound]]) -> str:
         rows.append(
             (
                 name,
-                f"{np.mean([b.below for b in bounds_of]):.1%}",
+                percent(np.mean([b.below for b in bounds_of]), ".1f"),
                 f"{100 * np.mean([b.excess for b in bounds_of]):+.1f}",
-                f"{np.mean([b.steeper for b in bounds_of]):.1%}",
+                percent(np.mean([b.steeper for b in bounds_of]), ".1f"),
                 f"{sum(b.falls > b.envelope for b in bounds_of)} of {len(bounds_of)}",
                 f"{np.median([b.falls for b in bounds_of]):.1f}",
             )
@@ -128,9 +129,10 @@ def phase_table(replays: Sequence[Replay], places: Sequence[Place]) -> str:
                 str(len(replay.task.runs)),
                 f"{points(replay, middle)} ({points(replay, low)} to {points(replay, high)})",
                 exponent,
-                f"{place.reducible[1]:.0%} ({place.reducible[0]:.0%} to {place.reducible[2]:.0%})",
+                f"{percent(place.reducible[1])} "
+                f"({percent(place.reducible[0])} to {percent(place.reducible[2])})",
                 f"{fit.regime}, {probability:.2f}",
-                f"{place.agree:.0%}",
+                percent(place.agree),
             )
         )
     head = ["task", "seeds", "root of L_int", "alpha", "reducible", "regime", "resamples agree"]
@@ -145,8 +147,8 @@ def naming_table(names: Names) -> str:
         cells = []
         for count in counts:
             one = by_count.get(count)
-            right = "" if one is None or np.isnan(one.right) else f", {one.right:.0%} right"
-            cells.append("-" if one is None else f"{one.named:.0%}{right}")
+            right = "" if one is None or np.isnan(one.right) else f", {percent(one.right)} right"
+            cells.append("-" if one is None else f"{percent(one.named)}{right}")
         rows.append((task, regime, *cells))
     return table(["task", "all seeds say", *(f"{c} seeds" for c in counts)], rows, left=2)
 
@@ -164,14 +166,14 @@ def explained_table(explained: Mapping[str, Explained]) -> str:
         (
             regime,
             str(one.tasks),
-            f"{one.between:.0%}",
-            f"{one.static:.0%}",
-            *(f"{share:.0%}" for share in one.dynamic),
+            percent(one.between),
+            percent(one.static),
+            *(percent(share) for share in one.dynamic),
         )
         for regime, one in explained.items()
     ]
     head = ["regime", "tasks", "between the tasks", "forecast before a step"]
-    return table([*head, *(f"after {s:.0%}" for s in SHARES)], rows)
+    return table([*head, *(f"after {percent(s)}" for s in SHARES)], rows)
 
 
 def seeds_table(tasks: Sequence[ProbeSeeds]) -> str:
@@ -183,7 +185,7 @@ def seeds_table(tasks: Sequence[ProbeSeeds]) -> str:
         for count, line in zip(SEEDS, other, strict=True)
     ]
     rows.append(("its own beginning", *(f"{v:.1f}" for v in own)))
-    return table(["probes", *(f"to {s:.0%}" for s in SHARES)], rows)
+    return table(["probes", *(f"to {percent(s)}" for s in SHARES)], rows)
 
 
 # --- sentences -----------------------------------------------------------------------------------
@@ -255,8 +257,9 @@ def _bound(bounds: Sequence[Mapping[str, Bound]]) -> str:
     verdict = "holds as a level" if excess[worst] <= LEVEL else "does not hold as a level"
     return (
         f"**(ii) The bound** {verdict}: on seeds that it was not fitted to, the envelope's own "
-        f"predictor is below it in {own:.1%} of the cases (an F test at {LEVEL:.0%}; errors have "
-        f"heavy tails), and of the others {worst} most often: {100 * excess[worst]:+.1f} points "
+        f"predictor is below it in {percent(own, '.1f')} of the cases (an F test at "
+        f"{percent(LEVEL)}; errors have heavy tails), and of the others {worst} most "
+        f"often: {100 * excess[worst]:+.1f} points "
         f"more than that in the same splits. As a slope it does not hold: in {steeper} of "
         f"{len(others)} pairs of task and predictor the risk falls by a larger factor than the "
         "envelope's, because it starts higher."
@@ -274,10 +277,10 @@ def _phase(places: Sequence[Place], names: Mapping[str, tuple[str, Sequence[Nami
         if namings:
             right = np.mean([o.named * (o.right if o.named else 0.0) for o in namings])
             wrong = np.mean([o.named * (1.0 - o.right if o.named else 0.0) for o in namings])
-            shares.append(f"{count} seeds {right:.0%} (and another one {wrong:.0%})")
+            shares.append(f"{count} seeds {percent(right)} (and another one {percent(wrong)})")
     return (
-        f"**(iii) Regimes**: {counts}. Resampling the seeds names the same in {agree:.0%}. The "
-        f"exponent alpha is a number on {exponents} of {len(places)} tasks. Where 40 seeds are "
+        f"**(iii) Regimes**: {counts}. Resampling the seeds names the same in {percent(agree)}. "
+        f"The exponent alpha is a number on {exponents} of {len(places)} tasks. Where 40 seeds are "
         f"known, and the best forecaster given, their regime is named by {', by '.join(shares)}."
     )
 
@@ -302,17 +305,17 @@ def _regret(regret: Mapping[str, np.ndarray]) -> str:
 def _static(explained: Mapping[str, Explained]) -> str:
     one = explained["all"]
     return (
-        f"**(v) Static against dynamic**: over {one.tasks} tasks {one.between:.0%} of the variance "
-        f"of the ends lies between the tasks; the forecast before a step explains "
-        f"{one.static:.0%}, after {SHARES[0]:.0%} of the run {one.dynamic[0]:.0%}, after "
-        f"{SHARES[-1]:.0%} {one.dynamic[-1]:.0%}."
+        f"**(v) Static against dynamic**: over {one.tasks} tasks {percent(one.between)} of the "
+        f"variance of the ends lies between the tasks; the forecast before a step explains "
+        f"{percent(one.static)}, after {percent(SHARES[0])} of the run {percent(one.dynamic[0])}, "
+        f"after {percent(SHARES[-1])} {percent(one.dynamic[-1])}."
     )
 
 
 def _worth(seeds: Sequence[ProbeSeeds]) -> str:
     ratios = ", ".join(
-        f"{count} to {SHARES[0]:.0%} leave {same_steps(seeds, count, share):.2f} times the error "
-        f"of one to {share:.0%}"
+        f"{count} to {percent(SHARES[0])} leave {same_steps(seeds, count, share):.2f} times the "
+        f"error of one to {percent(share)}"
         for count, share in ((2, 0.2), (3, 0.3), (5, 0.5))
     )
     return f"**(vi) Probe seeds**: for the same steps, {ratios} (geometric means over tasks)."

@@ -16,6 +16,7 @@ from benchmarks.recovery.seeds import logged_schedule
 from benchmarks.run_tables import Run, bert_seeds, mlperf, recordings, reference, seed_recordings
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.text import percent
 
 MIN_SEEDS = 8
 MANY_SEEDS = 40
@@ -135,7 +136,7 @@ def _steps(task: Task) -> str:
 
 
 def _warm(task: Task) -> str:
-    return f"warm-up {task.warmup:.0%}"
+    return f"warm-up {percent(task.warmup)}"
 
 
 def _setting(task: Task) -> str:
@@ -160,7 +161,7 @@ def _name(record: RunRecord) -> str:
     if s.get("train_rows"):
         parts.append(f"{int(s['train_rows'])} rows")
     if s.get("label_noise"):
-        parts.append(f"{float(s['label_noise']):.0%} noise")
+        parts.append(f"{percent(float(s['label_noise']))} noise")
     if s.get("fault"):
         parts.append(str(s["fault"]))
     if s.get("scheduler", "linear") != "linear":

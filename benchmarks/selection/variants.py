@@ -19,6 +19,7 @@ from benchmarks.selection.pools import OWN
 from benchmarks.selection.replay import Memory, rank_method
 from benchmarks.watched import write_table
 from hf_ftrisk.choosing import allocation, beliefs
+from hf_ftrisk.text import percent
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,12 @@ def variants_table(memory: Memory, quick: bool) -> str:
         cells = " | ".join(f"{value:.2f}" for value in regrets)
         rows.append((regrets[at], f"| {name} | {cells} | {low:.2f} to {high:.2f} |"))
     rows.sort(key=lambda row: row[0], reverse=True)
-    budgets = " | ".join(f"{budget:.0%}" for budget in BUDGETS)
+    budgets = " | ".join(percent(budget) for budget in BUDGETS)
     count = sum(len(pools) for pools in sources.values())
     return "\n".join(
         [
             f"{count} pools of {len(sources)} sources:\n",
-            f"| rule | {budgets} | at {AT:.0%}: 90 % interval |",
+            f"| rule | {budgets} | at {percent(AT)}: 90 % interval |",
             "| --- | " + "---: | " * (len(BUDGETS) + 1),
             *(line for _, line in rows),
         ]

@@ -26,6 +26,7 @@ from benchmarks.spending.measure import Measured, measured, run_method
 from benchmarks.spending.methods import METHODS, RATES, packaged_threshold
 from benchmarks.watched import stopped_by_packaged, watch
 from hf_ftrisk.policy.parts.watching import LAST_SHARE
+from hf_ftrisk.text import percent
 
 BUDGET = 0.05
 # Methods that need no other runs: of a data set there are one or two.
@@ -104,8 +105,8 @@ def on_long_runs() -> Mapping[str, Mapping[str, Measured]]:
         no_go = [0.0 if run.refused[rate] else None for run in runs]
         both = [_informed_callback(run, rate) if stop is None else stop
                 for run, stop in zip(runs, no_go, strict=True)]  # fmt: skip
-        by_method[PREFLIGHT][f"{rate:.0%}"] = measured(rows, no_go, costs)
-        by_method[BOTH][f"{rate:.0%}"] = measured(rows, both, costs)
+        by_method[PREFLIGHT][percent(rate)] = measured(rows, no_go, costs)
+        by_method[BOTH][percent(rate)] = measured(rows, both, costs)
     for name in ALONE:
         settings = METHODS[name]
         by_method[name] = {k: measured(rows, run_method(rows, m)) for k, m in settings.items()}

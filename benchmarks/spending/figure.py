@@ -49,7 +49,7 @@ def _panel(axes: Axes, by_method: Found) -> None:
         points = sorted(settings.values(), key=lambda one: -one.kept)
         shares = [100 * one.kept for one in points]
         axes.plot(shares, [100 * one.half for one in points], style, color=color, ms=4, label=name)
-        default = settings[DEFAULTS.get(name, "5%")]
+        default = settings[DEFAULTS.get(name, "5 %")]
         _cross(axes, default, color)
     axes.set(xlim=(101.5, 0), ylim=(-6, 75))
     axes.set_xlabel("good runs kept, %")

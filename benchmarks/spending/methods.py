@@ -16,6 +16,7 @@ from benchmarks.spending.candidates import Candidate
 from benchmarks.watched import stopped_at, stopped_by_packaged
 from hf_ftrisk.policy.calibration import conformal_threshold
 from hf_ftrisk.policy.packaged import family
+from hf_ftrisk.text import percent
 
 Stops = list[float | None]
 Method = Callable[[Sequence[Candidate]], Stops]
@@ -164,19 +165,19 @@ def _seen_by(one: Candidate, rung: float) -> int | None:
 
 
 METHODS: Mapping[str, Mapping[str, Method]] = {
-    "callback, no history": {f"{rate:.0%}": packaged(rate) for rate in RATES},
-    "callback, the pool's runs known": {f"{rate:.0%}": with_history(rate) for rate in RATES},
+    "callback, no history": {percent(rate): packaged(rate) for rate in RATES},
+    "callback, the pool's runs known": {percent(rate): with_history(rate) for rate in RATES},
     "patience": {str(n): patience(n) for n in PATIENCE},
     MEDIAN: {f"{p:g}": median_pruner(p) for p in PERCENTILES},
     "successive halving": {f"1/{eta:g}": halving(eta) for eta in (1.1, 1.25, 1.5, 2.0, 3.0)},
-    "restart failed seeds": {f"{s:.0%}": restart(s) for s in (0.7, 0.5, 0.3, 0.2, 0.1)},
+    "restart failed seeds": {percent(s): restart(s) for s in (0.7, 0.5, 0.3, 0.2, 0.1)},
 }
 # What people use as it comes.
 DEFAULTS = {
-    "callback, no history": "5%",
-    "callback, the pool's runs known": "5%",
+    "callback, no history": "5 %",
+    "callback, the pool's runs known": "5 %",
     "patience": "3",
     MEDIAN: "50",
     "successive halving": "1/2",
-    "restart failed seeds": "50%",
+    "restart failed seeds": "50 %",
 }

@@ -93,8 +93,8 @@ def test_equal_regret_is_read_off_the_best_asha() -> None:
     table = equal_regret_table(
         {"rank": {"a": ours}, "ASHA, 2": {"a": worse}, "ASHA, 3": {"a": theirs}}
     )
-    row = next(line for line in table.splitlines() if line.startswith("| 50%"))
-    assert row == "| 50% | ASHA, 3 | 6.00 | 50% | 25% | 50% | 50% to 50% |"
+    row = next(line for line in table.splitlines() if line.startswith("| 50 %"))
+    assert row == "| 50 % | ASHA, 3 | 6.00 | 50 % | 25 % | 50 % | 50 % to 50 % |"
 
 
 def test_signals_alone_are_played_where_all_candidates_have_them() -> None:
@@ -127,7 +127,7 @@ def test_a_live_ranking_is_held_against_its_full_runs(tmp_path: Path) -> None:
     runs = tuple(replace(run, group=name) for run, name in zip(full.runs, ends, strict=True))
     live = Live("trec6", ranking, 30.0, 20.0, 0.9, 200.0, Pool("trec6", runs, ""))
     assert (live.regret, live.regret_of("last value at 20 %")) == (0.0, 0.0)
-    assert "| trec6 | 200 s | 30 s | 20 s | 25% | best | 0.900 | 0.900 | 0.0 |" in summary_table(
+    assert "| trec6 | 200 s | 30 s | 20 s | 25 % | best | 0.900 | 0.900 | 0.0 |" in summary_table(
         [live]
     )
     assert candidate_table([live]).splitlines()[-1].startswith("| best | ")

@@ -34,7 +34,7 @@ def cells_of(rows: list[str]) -> dict[tuple[str, str], list[str]]:
 
 def test_forecasts_that_know_runs_of_the_task_err_less_and_hold(rows):
     cells = cells_of(rows)
-    for depth in ("20%", "50%"):
+    for depth in ("20 %", "50 %"):
         warm, last = cells[depth, "warm"], cells[depth, "last value"]
         assert warm[3] == str(known_runs.SPLITS * (24 - known_runs.KNOWN))
         assert float(warm[4]) < float(last[4])

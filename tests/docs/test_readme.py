@@ -83,7 +83,7 @@ def test_what_was_saved_is_what_its_page_says():
     evidence = ROOT / "docs" / "evidence"
     page = (evidence / "savings.md").read_text(encoding="utf-8")
     lines = {
-        name: re.search(rf"{name} keeps (\d+)% of good runs, gives back (\d+)%", page).groups()
+        name: re.search(rf"{name} keeps (\d+) % of good runs, gives back (\d+) %", page).groups()
         for name in ("pre-flight and callback", "callback, no history")
     }
     (both, alone) = lines.values()
@@ -103,5 +103,5 @@ def test_the_page_of_evidence_quotes_the_worst_of_its_pages():
     assert worst[0] == "own recordings of other tasks, scores"
     assert f"up to {max(worst[2].split(' / '))} times the error" in index
     at_five = rows_of(evidence / "preflight.md", "decisions")
-    wrong, goes = next(row[5] for row in at_five if row[0] == "5%").split(" ")[0].split("/")
+    wrong, goes = next(row[5] for row in at_five if row[0] == "5 %").split(" ")[0].split("/")
     assert f"{wrong} of {goes} GOs ended poor" in index
