@@ -32,7 +32,8 @@ from benchmarks.other_tasks import (
 from benchmarks.run_tables import Run
 from benchmarks.watched import Judged, Watched, measures, stopped_by_packaged, watch
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.packaged import family, pooled_threshold
+from hf_ftrisk.policy.calibration import conformal_threshold
+from hf_ftrisk.policy.packaged import family
 from hf_ftrisk.text import percent
 
 # Distance of a target from the outcome: of a share or correlation, or as a share of a loss.
@@ -158,7 +159,7 @@ def threshold_without(name: str, fold: str, targets: bool, rate: float) -> float
     """
     scores = packaged_scores(_alike(name, fold, targets))
     caution = scores.caution(rate) if scores.scores else None
-    return pooled_threshold(scores.scores, rate / caution) if caution else None
+    return conformal_threshold(scores.scores, None, rate / caution) if caution else None
 
 
 def stop_of(run: Watched, name: str, rate: float) -> float | None:

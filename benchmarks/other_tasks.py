@@ -22,7 +22,6 @@ from hf_ftrisk.policy.packaged import (
     CAUTIONS,
     ReferenceScores,
     family,
-    pooled_threshold,
     reference_rule,
     reference_scores,
 )
@@ -131,15 +130,15 @@ def martingale(run: Watched) -> np.ndarray:
 
 def half_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
     """The packaged rule's threshold."""
-    return pooled_threshold(list(scores), rate / CAUTIONS[0])
+    return conformal_threshold(scores, None, rate / CAUTIONS[0])
 
 
 def third_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
-    return pooled_threshold(list(scores), rate / 3)
+    return conformal_threshold(scores, None, rate / 3)
 
 
 def full_rate(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:
-    return pooled_threshold(list(scores), rate)
+    return conformal_threshold(scores, None, rate)
 
 
 def ville(scores: Sequence[float], groups: Sequence[str], rate: float) -> float | None:

@@ -42,7 +42,7 @@ Rule = Callable[[Sequence[Watched], float], Stop]
 def ours(calibration: Sequence[Watched], rate: float) -> Stop:
     """The stopping rule: the score below the conformal threshold, over all looks."""
     scores = [float(run.scores.min(initial=1.0)) for run in calibration if run.good]
-    threshold = conformal_threshold(scores, [str(i) for i in range(len(scores))], rate)
+    threshold = conformal_threshold(scores, None, rate)
     return lambda run: stopped_at(run, run.scores, threshold)
 
 
@@ -54,7 +54,7 @@ def last_value(calibration: Sequence[Watched], rate: float) -> Stop:
         return float(values[-1]) if values.size and np.isfinite(values[-1]) else -np.inf
 
     scores = [at_depth(run) for run in calibration if run.good]
-    threshold = conformal_threshold(scores, [str(i) for i in range(len(scores))], rate)
+    threshold = conformal_threshold(scores, None, rate)
     return lambda run: 0.3 if threshold is not None and at_depth(run) < threshold else None
 
 

@@ -11,6 +11,7 @@ Wasserman and Ramdas 2023).
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,14 +53,18 @@ def conformal_quantile(
     if not 0.0 < level < 1.0:
         raise ValueError(f"the level of an interval lies in (0, 1), got {level!r}")
     values = np.asarray(scores, dtype=np.float64)
-    names = [str(i) for i in range(values.size)] if groups is None else list(groups)
+    if groups is None:
+        place = max(math.ceil((level - _ROUNDING) * (values.size + 1)), 1)
+        enough = place <= values.size
+        return float(np.partition(values, place - 1)[place - 1]) if enough else math.inf
+    names = list(groups)
     if len(names) != values.size:
         raise ValueError(f"{values.size} scores need as many groups, got {len(names)}")
     sizes = Counter(names)
     order = np.argsort(values, kind="stable")
     share = 1.0 / ((len(sizes) + 1) * np.array([sizes[name] for name in names])[order])
-    enough = np.flatnonzero(np.cumsum(share) >= level - _ROUNDING)
-    return float(values[order[enough[0]]]) if enough.size else float("inf")
+    covering = np.flatnonzero(np.cumsum(share) >= level - _ROUNDING)
+    return float(values[order[covering[0]]]) if covering.size else math.inf
 
 
 def inflate(samples: np.ndarray, factors: Sequence[float] | np.ndarray) -> np.ndarray:

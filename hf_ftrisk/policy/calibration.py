@@ -116,21 +116,21 @@ def cross_fitted_scores(
 
 
 def conformal_threshold(
-    scores: Sequence[float], groups: Sequence[str], false_stop_rate: float
+    scores: Sequence[float] | np.ndarray, groups: Sequence[str] | None, false_stop_rate: float
 ) -> float | None:
     """Largest score x such that a new good run scores below x with probability <= the rate.
 
     A conformal quantile of the scores with their sign turned (`conformal_quantile`, which says what
-    groups do). When every run is a group of its own, x is the k-th smallest of n scores,
-    k = floor(rate (n + 1)).
+    groups do). Without groups x is the k-th smallest of n scores, k = floor(rate (n + 1)).
 
     Args:
         scores: (n_good,) scores of the good calibration runs.
-        groups: (n_good,) the group (task) of each.
+        groups: (n_good,) the group (task) of each; None: each run counts on its own.
         false_stop_rate: allowed chance, in (0, 1).
 
     Returns:
         The threshold, None when there are too few groups for any: fewer than 1 / rate - 1.
     """
-    quantile = conformal_quantile([-score for score in scores], 1.0 - false_stop_rate, groups)
+    turned = -np.asarray(scores, dtype=np.float64)
+    quantile = conformal_quantile(turned, 1.0 - false_stop_rate, groups)
     return None if math.isinf(quantile) else -quantile

@@ -12,8 +12,7 @@ by a target for all of it, or less where that is measured to stop too many.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import compress
@@ -25,6 +24,7 @@ from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import MetricKind
+from hf_ftrisk.policy.calibration import conformal_threshold
 from hf_ftrisk.policy.parts.rule import watch_rule
 from hf_ftrisk.policy.rule import StoppingRule
 from hf_ftrisk.record import RunRecord
@@ -39,7 +39,6 @@ TARGET_CAUTIONS = (1.0, 1.5, *CAUTIONS)
 # Fewer sources than this say nothing about one more.
 MIN_SOURCES = 8
 FEW_RUNS = 3
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class ReferenceScores:
         """`caution`, and the `held_out_rate` that was measured with it."""
         for caution in CAUTIONS if "baseline" in self.judged else TARGET_CAUTIONS:
             level = false_stop_rate / caution
-            if pooled_threshold(self.scores, level):
+            if conformal_threshold(self.scores, None, level):
                 measured = self.held_out_rate(level)
                 if measured <= false_stop_rate:
                     return caution, measured
@@ -103,7 +102,7 @@ class ReferenceScores:
         members = [of_group == number for number in range(self.n_sources)]
         below = np.zeros(scores.size, dtype=bool)
         for member in members:
-            threshold = pooled_threshold(scores[~member], level)
+            threshold = conformal_threshold(scores[~member], None, level)
             if threshold is not None:
                 below[member] = scores[member] < threshold
         rates = []
@@ -123,16 +122,6 @@ class ReferenceScores:
 def family(kind: MetricKind | None) -> str:
     """Metrics whose packaged scores are one set: ``"loss"``, or ``"score"`` for all others."""
     return "loss" if kind == "loss" else "score"
-
-
-def pooled_threshold(scores: Sequence[float] | np.ndarray, level: float) -> float | None:
-    """Threshold that a share `level` of good runs falls below, each run counted on its own.
-
-    The floor(level (n + 1))-th smallest of n scores (`conformal_threshold`); None where that is 0.
-    """
-    values = np.asarray(scores, dtype=np.float64)
-    place = math.floor((level + _ROUNDING) * (values.size + 1))
-    return float(np.partition(values, place - 1)[place - 1]) if place else None
 
 
 @cache

@@ -11,8 +11,7 @@ import pytest
 from hf_ftrisk import Forecaster, Goal, RunRecord
 from hf_ftrisk.policy import default_rule
 from hf_ftrisk.policy import packaged as module
-from hf_ftrisk.policy.calibration import conformal_threshold
-from hf_ftrisk.policy.packaged import ReferenceScores, pooled_threshold, reference_rule
+from hf_ftrisk.policy.packaged import ReferenceScores, reference_rule
 from hf_ftrisk.verdict import Verdict
 
 GOAL = Goal("accuracy", target=0.8)
@@ -58,21 +57,6 @@ def record(value: float, step: int = 30) -> RunRecord:
         evals={"eval_accuracy": np.full(steps.size, value)},
         baselines={"eval_accuracy": 0.5},
     )
-
-
-def test_the_threshold_is_one_that_a_share_of_good_runs_falls_below():
-    values = np.arange(1, 100) / 100
-    assert pooled_threshold(values.tolist(), 0.05) == 0.05  # the 5th smallest of 99: 0.05 x 100
-    assert pooled_threshold([0.5] * 18, 0.05) is None  # 1 / 19 > 0.05
-    assert pooled_threshold([0.5] * 19, 0.05) == 0.5
-
-
-@pytest.mark.parametrize("level", [0.01, 0.025, 0.05, 0.1, 0.2])
-@pytest.mark.parametrize("n", [9, 19, 39, 40, 400])
-def test_the_pooled_threshold_is_the_conformal_one_of_single_runs(level, n):
-    values = np.random.default_rng(n).random(n).tolist()
-    expected = conformal_threshold(values, [str(i) for i in range(n)], level)
-    assert pooled_threshold(values, level) == expected
 
 
 def test_by_the_baseline_the_threshold_is_set_for_half_the_rate_or_less_where_that_stops_too_many():

@@ -131,8 +131,7 @@ class FinishRule:
     @cached_property
     def threshold_score(self) -> float | None:
         """Eased chance below which a run is finished, None where there are too few known runs."""
-        groups = self.groups or tuple(str(i) for i in range(len(self.scores)))
-        return threshold_of(self.scores, groups, self.lost_rate)
+        return threshold_of(self.scores, self.groups or None, self.lost_rate)
 
     def threshold(self, record: RunRecord) -> float | None:
         """Chance of a gain strictly below which this run is finished here."""
@@ -202,8 +201,13 @@ class FinishRule:
         )
 
 
-def threshold_of(scores: Sequence[float], groups: Sequence[str], lost_rate: float) -> float | None:
-    """Eased chance that a share `lost_rate` of runs with these scores (n,) lies below."""
+def threshold_of(
+    scores: Sequence[float], groups: Sequence[str] | None, lost_rate: float
+) -> float | None:
+    """Eased chance that a share `lost_rate` of runs with these scores (n,) lies below.
+
+    As `conformal_threshold`, which says what `groups` (n,) do.
+    """
     return conformal_threshold([min(score, _NEVER) for score in scores], groups, lost_rate)
 
 
