@@ -31,6 +31,7 @@ from hf_ftrisk.probing.evidence import ProbeEvidence, known_baseline, summarize
 from hf_ftrisk.probing.options import SIGNAL_SECONDS, PreflightOptions
 from hf_ftrisk.probing.workload import Facts, Usage, Workload
 from hf_ftrisk.record import RunRecord
+from hf_ftrisk.record.columns import schedule_steps
 from hf_ftrisk.verdict import Diagnosis
 
 T = TypeVar("T")
@@ -92,7 +93,7 @@ class PreflightSession:
         schedule, depths = self.facts.schedule, self.options.depths
         if schedule is None or not schedule.size or not self._workload.can_jump or depths:
             return 0
-        peak = int(schedule.argmax())
+        peak = int(schedule_steps(self.facts.max_steps)[schedule.argmax()])
         probes = many_probes(self.options.seeds, self.options.budget)
         if peak <= _LONG_WARMUP * self.ledger.allowed / probes:
             return 0

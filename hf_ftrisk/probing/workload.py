@@ -85,7 +85,8 @@ class Facts:
 
     Args:
         max_steps: optimizer steps of the full run.
-        schedule: (max_steps,) planned learning rates, None if they cannot be told beforehand.
+        schedule: (n_rates,) planned learning rates of every step, or of the `schedule_steps` of a
+            long run; None if they cannot be told beforehand.
         steps_per_epoch: optimizer steps in one pass over the data, None if unknown.
         rows_per_step: training rows in one optimizer step over all ranks, None if unknown.
         eval: size of the evaluation set, None without one.

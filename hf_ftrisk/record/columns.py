@@ -65,6 +65,11 @@ def schedule_steps(max_steps: int) -> np.ndarray:
     return np.asarray((np.arange(n_rates) + 0.5) * (max_steps / n_rates), dtype=np.int64)
 
 
+def rate_sum(schedule: np.ndarray, max_steps: int) -> float:
+    """Sum of the learning rates of all planned steps, from those (n_rates,) that are kept."""
+    return float(schedule.sum()) * (max_steps / schedule.size)
+
+
 def kept_schedule(schedule: np.ndarray, max_steps: int) -> np.ndarray:
     """A schedule (n_rates,) as a record keeps it, from one of every step or one that is thinned.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_ftrisk.record.columns import rate_sum
 from hf_ftrisk.signals.dataset import dataset_signals
 from hf_ftrisk.signals.deadline import Deadline
 from hf_ftrisk.signals.model.batches import Batch, LossFunction
@@ -17,13 +18,8 @@ from hf_ftrisk.signals.model.compatibility import compatibility_signals
 from hf_ftrisk.signals.model.movement import PlannedSteps, Update, update_of
 from hf_ftrisk.signals.model.transfer import load_libraries
 from hf_ftrisk.signals.sample import DataSample, sample_rows
-from hf_ftrisk.trainers.facts import (
-    builds_own_loader,
-    length_of,
-    optimizer_name,
-    scheduler_rates,
-)
-from hf_ftrisk.trainers.shadow import bookkeeping_copy
+from hf_ftrisk.trainers.facts import builds_own_loader, length_of, optimizer_name
+from hf_ftrisk.trainers.shadow import bookkeeping_copy, planned_rates
 from hf_ftrisk.trainers.state import random_states_kept
 
 
@@ -233,7 +229,7 @@ def trainer_signals(
     max_gradient_batches: int = 12,
     seconds: float | None = 15.0,
     seed: int | None = None,
-    rates: np.ndarray | None = None,
+    summed_rates: float | None = None,
 ) -> dict[str, float]:
     """Data-set and compatibility signals of a Trainer before it trains; no trace is left on it.
 
@@ -248,7 +244,7 @@ def trainer_signals(
             limit is that one, or a batch that takes longer than expected. Several processes agree
             on each of these decisions. None: no limit.
         seed: seed of the sampling; None: the Trainer's ``data_seed`` or ``seed``.
-        rates: (max_steps,) planned learning rates; None: those of the Trainer's own arguments.
+        summed_rates: sum of the planned learning rates; None: by the Trainer's own arguments.
 
     Returns:
         Signals by name; those that the data or the model do not allow are missing. Every process
@@ -287,16 +283,16 @@ def trainer_signals(
         _with_targets(trainer, train.batches, held_out.batches)[:max_batches],
         loss=trainer_loss(trainer),
         learning_rate=trainer.args.learning_rate,
-        planned=_planned_steps(trainer, rates),
+        planned=_planned_steps(trainer, summed_rates),
         train_tokens=_token_count(train_rows),
         max_gradient_batches=max_gradient_batches,
         deadline=deadline,
     )
 
 
-def _planned_steps(trainer: Any, rates: np.ndarray | None) -> PlannedSteps:
+def _planned_steps(trainer: Any, total: float | None) -> PlannedSteps:
     return PlannedSteps(
-        planned_rates(trainer) if rates is None else rates,
+        planned_rate_sum(trainer) if total is None else total,
         first_update(trainer),
         max_grad_norm=trainer.args.max_grad_norm,
         momentum=_momentum(trainer.optimizer),
@@ -335,8 +331,8 @@ def _momentum(optimizer: Any) -> float:
     return 0.0 if optimizer is None else float(optimizer.param_groups[0].get("momentum", 0.0))
 
 
-def planned_rates(trainer: Any) -> np.ndarray | None:
-    """(max_steps,) learning rates by the Trainer's arguments; None where they cannot be told.
+def planned_rate_sum(trainer: Any) -> float | None:
+    """Sum of the learning rates by the Trainer's arguments; None where they cannot be told.
 
     Where a schedule was given, or the length of the run depends on what the data turn out to be,
     the run itself has to tell.
@@ -351,11 +347,8 @@ def planned_rates(trainer: Any) -> np.ndarray | None:
         max_steps = math.ceil(args.num_train_epochs * max(1, updates))
     if trainer.lr_scheduler is not None:
         return None
-    shadow = bookkeeping_copy(trainer)
-    optimizer = trainer.optimizer
-    rate = args.learning_rate if optimizer is None else float(optimizer.param_groups[0]["lr"])
-    dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
-    return scheduler_rates(shadow.create_scheduler(max_steps, optimizer=dummy), max_steps)
+    rates = planned_rates(bookkeeping_copy(trainer), max_steps)
+    return None if rates is None else rate_sum(rates, max_steps)
 
 
 def _min_over_ranks(trainer: Any) -> Callable[[int], int]:

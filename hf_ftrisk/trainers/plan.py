@@ -188,7 +188,7 @@ def plan_of(
         args: its TrainingArguments.
         model: what is trained.
         max_steps: planned optimizer steps.
-        schedule: (max_steps,) planned learning rates; None: unknown.
+        schedule: (n_rates,) learning rates at the `schedule_steps`; None: unknown.
         steps_per_epoch: optimizer steps in one pass over the data; None: unknown.
         loader: the training data loader, where the Trainer is not known.
         task: name under which runs are comparable; None: made from model and data.

@@ -19,6 +19,8 @@ import torch
 from torch import nn
 from torch.utils.data import IterableDataset
 
+from hf_ftrisk.trainers.facts import scheduler_rates
+
 _CONTAINERS = (dict, list, set, defaultdict, OrderedDict, deque)
 _GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
 # Data may be a list of a million rows; samplers and loaders only ever read it.
@@ -191,3 +193,25 @@ def clone_scheduler(scheduler: Any, optimizer: Any) -> Any:
         vars(duplicate)[name] = private_copy(value)
     duplicate.optimizer = optimizer
     return duplicate
+
+
+def planned_rates(shadow: Any, max_steps: int) -> np.ndarray | None:
+    """Learning rates (n_rates,) at the run's `schedule_steps`; None where they cannot be told.
+
+    Args:
+        shadow: a shadow copy of the Trainer: its scheduler may be replaced.
+        max_steps: planned optimizer steps.
+    """
+    optimizer = shadow.optimizer
+    groups = (
+        optimizer.param_groups if optimizer is not None else [{"lr": shadow.args.learning_rate}]
+    )
+    rate = float(groups[0].get("initial_lr", groups[0]["lr"]))
+    dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
+    own_scheduler = shadow.lr_scheduler if not shadow._created_lr_scheduler else None
+    if own_scheduler is None:
+        shadow.lr_scheduler = None
+        scheduler = shadow.create_scheduler(max_steps, optimizer=dummy)
+    else:
+        scheduler = clone_scheduler(own_scheduler, dummy)
+    return scheduler_rates(scheduler, max_steps, first=int(scheduler.last_epoch))

@@ -12,6 +12,7 @@ from hf_ftrisk.probing.budget import EvalSize, allowed_steps, depth_grid, make_p
 from hf_ftrisk.probing.cost import Ledger
 from hf_ftrisk.probing.options import PreflightOptions
 from hf_ftrisk.probing.session import PreflightSession
+from hf_ftrisk.record.columns import schedule_steps
 from tests.probing.simulated import SimulatedSetup
 
 
@@ -188,6 +189,15 @@ def test_a_warm_up_that_would_take_most_of_a_probe_is_jumped(warmup, first):
     session = probed(setup, 0.05)
     assert setup.begun_at == [first]
     assert any("where the learning rate peaks" in note for note in session.notes) == (first > 0)
+
+
+def test_the_peak_of_a_long_run_is_found_among_the_rates_that_are_kept():
+    max_steps, warmup = 40_000, 12_000
+    steps = schedule_steps(max_steps)
+    rates = np.where(steps < warmup, steps / warmup, (max_steps - steps) / (max_steps - warmup))
+    setup = SimulatedSetup(max_steps=max_steps, schedule=rates)
+    session = PreflightSession(setup, PreflightOptions(Goal("eval_accuracy"), 0.05))
+    assert session.first == pytest.approx(warmup, abs=max_steps / rates.size)
 
 
 def test_given_depths_are_those_of_the_runs_own_beginning():

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
-
 from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.probing.budget import EvalSize
 from hf_ftrisk.probing.trainer.sample import eval_size
 from hf_ftrisk.probing.workload import Facts
-from hf_ftrisk.trainers.facts import (
-    builds_own_loader,
-    generates_text,
-    rows_in_batch,
-    scheduler_rates,
-)
+from hf_ftrisk.trainers.facts import builds_own_loader, generates_text, rows_in_batch
 from hf_ftrisk.trainers.plan import eval_labels, evaluations, plan_of
-from hf_ftrisk.trainers.shadow import clone_scheduler
+from hf_ftrisk.trainers.shadow import planned_rates
 
 
 def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> Facts:
@@ -66,20 +58,3 @@ def trainer_facts(shadow: Any, eval_sets: Any, notes: tuple[str, ...] = ()) -> F
         settings=plan.settings,
         notes=notes,
     )
-
-
-def planned_rates(shadow: Any, max_steps: int) -> np.ndarray | None:
-    """(max_steps,) learning rates of the planned steps; None if they depend on what happens."""
-    optimizer = shadow.optimizer
-    groups = (
-        optimizer.param_groups if optimizer is not None else [{"lr": shadow.args.learning_rate}]
-    )
-    rate = float(groups[0].get("initial_lr", groups[0]["lr"]))
-    dummy = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
-    own_scheduler = shadow.lr_scheduler if not shadow._created_lr_scheduler else None
-    if own_scheduler is None:
-        shadow.lr_scheduler = None
-        scheduler = shadow.create_scheduler(max_steps, optimizer=dummy)
-    else:
-        scheduler = clone_scheduler(own_scheduler, dummy)
-    return scheduler_rates(scheduler, max_steps, first=int(scheduler.last_epoch))

@@ -17,6 +17,7 @@ from hf_ftrisk.probing.trainer.probe import ProbeEngine, TrainerProbe
 from hf_ftrisk.probing.trainer.reinit import Redrawn, redraw_fresh, redraw_from
 from hf_ftrisk.probing.trainer.sample import eval_sample
 from hf_ftrisk.probing.workload import SEED_STRIDE, Evaluation, Facts, OneRank, Processes
+from hf_ftrisk.record.columns import rate_sum
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.signals.collect import trainer_signals
 from hf_ftrisk.trainers.facts import begin_at, goal_sets
@@ -109,8 +110,11 @@ class TrainerWorkload:
 
     def signals(self, seconds: float) -> dict[str, float]:
         """Static signals of the untouched model."""
-        rates = self.facts().schedule
-        return self._untouched(lambda shadow: trainer_signals(shadow, seconds=seconds, rates=rates))
+        facts = self.facts()
+        total = None if facts.schedule is None else rate_sum(facts.schedule, facts.max_steps)
+        return self._untouched(
+            lambda shadow: trainer_signals(shadow, seconds=seconds, summed_rates=total)
+        )
 
     def _untouched(self, look: Callable[[Any], T]) -> T:
         """What `look` finds on a shadow copy of the trainer with the weights from before."""

@@ -24,8 +24,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 Update = Literal["sign", "gradient"]
 
 # Share of a gradient that batches are taken to agree on at least: the estimate is noisy.
@@ -54,14 +52,14 @@ class PlannedSteps:
     """The optimizer's steps as they are planned.
 
     Args:
-        rates: (max_steps,) planned learning rates; None: not known.
+        rate_sum: sum of the planned learning rates; None: not known.
         update: what a step follows; None: not known.
         max_grad_norm: norm that gradients are clipped to; None or 0: they are not. Adam's steps do
             not change with it.
         momentum: of SGD: a constant gradient is followed 1 / (1 - momentum) times as far.
     """
 
-    rates: np.ndarray | None = None
+    rate_sum: float | None = None
     update: Update | None = "sign"
     max_grad_norm: float | None = None
     momentum: float = 0.0
@@ -75,9 +73,9 @@ def movement_signals(l1: float, norm: float, planned: PlannedSteps) -> dict[str,
         norm: its 2-norm.
         planned: the optimizer's steps.
     """
-    if planned.rates is None or planned.rates.size == 0:
+    total = planned.rate_sum
+    if total is None:
         return {}
-    total = float(planned.rates.sum())
     signals = {"schedule_rates": total}
     if planned.update == "sign":
         signals["schedule_gain"] = total * l1
