@@ -18,6 +18,7 @@ from hf_ftrisk.report.wording import (
     happened,
     rows,
     share,
+    told_reasons,
     value,
 )
 from hf_ftrisk.verdict import Verdict
@@ -136,7 +137,7 @@ def _remarks(report: RiskReport) -> list[str]:
         f"{d.name.replace('_', ' ')} ({d.severity}): {d.message} {d.advice}"
         for d in report.diagnoses
     ]
-    every = [_plain(text) for text in (*diagnoses, *report.reasons[1:], *report.notes)]
+    every = [_plain(text) for text in (*diagnoses, *told_reasons(report)[1:], *report.notes)]
     if len(every) <= _REMARKS:
         return every
     return [*every[: _REMARKS - 1], f"{len(every) - _REMARKS + 1} more in the report."]

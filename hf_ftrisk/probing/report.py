@@ -24,7 +24,7 @@ from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.signals.dynamics import dynamics_signals
-from hf_ftrisk.text import percent, sentence
+from hf_ftrisk.text import sentence
 from hf_ftrisk.verdict import Diagnosis, Verdict
 
 _FEW_DEPTHS = 2
@@ -208,8 +208,7 @@ def _scope(session: PreflightSession) -> list[str]:
     behind = learned_share(facts, deepest)
     if deepest and behind is not None and behind < LITTLE_LEARNED:
         notes.append(
-            f"The probes end at step {deepest} of {facts.max_steps}, after "
-            f"{percent(behind, '.1f')} of the run's summed learning rate: the forecast mostly "
+            f"The deepest probe took {deepest} of {facts.max_steps} steps: the forecast mostly "
             "reflects what is usual for such runs. Give a larger budget to see more of this one."
         )
     depths = [depth for depth in session.evidence.by_depth if depth > 0]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_ftrisk.report.report import RiskReport
-from hf_ftrisk.report.wording import rows
+from hf_ftrisk.report.wording import rows, told_reasons
 from hf_ftrisk.text import printable
 from hf_ftrisk.verdict import Verdict
 
@@ -39,7 +39,7 @@ def render_report(report: RiskReport, title: str | None = None) -> RenderableTyp
         style = _COLORS[report.verdict] if row.part == "verdict" else ""
         table.add_row(row.label, Text(printable(row.text, _MAX_TEXT), style=style))
     parts: list[RenderableType] = [table]
-    parts += _bullets("Why", list(report.reasons))
+    parts += _bullets("Why", told_reasons(report))
     parts += _bullets(
         "Diagnoses", [f"{d.name}: {d.message} {d.advice}".strip() for d in report.diagnoses]
     )

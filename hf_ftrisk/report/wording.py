@@ -312,13 +312,19 @@ def _escape(text: str) -> str:
     return flat
 
 
+def told_reasons(report: Findings) -> list[str]:
+    """The reasons, without the advice that a diagnosis beside them gives."""
+    given = {diagnosis.advice for diagnosis in report.diagnoses}
+    return [reason for reason in report.reasons if reason not in given]
+
+
 def markdown(report: Findings) -> str:
     """The whole report as Markdown."""
     lines = [f"# Fine-tuning risk: {_escape(verdict_words(report))}", ""]
     lines += ["| | |", "|---|---|"]
     lines += [f"| {_escape(row.label)} | {_escape(row.text)} |" for row in rows(report)]
     sections = [
-        ("Why", list(report.reasons)),
+        ("Why", told_reasons(report)),
         ("Diagnoses", [f"{d.name}: {d.message} {d.advice}" for d in report.diagnoses]),
         ("Notes", list(report.notes)),
     ]

@@ -77,6 +77,20 @@ def test_what_commands_a_terminal_is_not_printed(full_report: RiskReport) -> Non
         assert "good over" in text
 
 
+def test_advice_that_a_diagnosis_gives_is_told_once(full_report: RiskReport) -> None:
+    advice = "Read 50 training rows."
+    report = replace(
+        full_report,
+        reasons=("It is predicted to end poor.", advice),
+        diagnoses=(Diagnosis("not_learning", "The loss stands still.", advice),),
+    )
+    shown = io.StringIO()
+    show_report(report, console=Console(file=shown, width=100))
+    for text in (shown.getvalue(), report.to_markdown()):
+        assert text.count(advice) == 1
+        assert "It is predicted to end poor." in text
+
+
 def test_report_is_standard_json_whatever_the_numbers(full_report: RiskReport) -> None:
     odd = replace(full_report, outcome=math.nan, signals={"a": math.inf})
     text = json.dumps(odd.to_dict(), allow_nan=False)
