@@ -45,7 +45,8 @@ def read_other_log(
 
     Raises:
         MissingExtraError: an event file, and the extra ``tensorboard`` is not installed.
-        ValueError: no step, or nothing that a Trainer logs; more than `MAX_BYTES` bytes.
+        ValueError: no step, nothing that a Trainer logs, or several runs; more than `MAX_BYTES`
+            bytes.
     """
     if file.stat().st_size > MAX_BYTES:
         raise ValueError(f"{file} has more than {MAX_BYTES:,} bytes")
@@ -89,6 +90,13 @@ def _read_csv(file: Path) -> list[dict[str, Any]]:
             f"{column_words}"
         )
     value_columns = [n for n in columns if n not in _STEP_COLUMNS and not n.endswith(_ADDED)]
+    # A chart of several runs has a column ``run - metric`` for each.
+    runs = sorted({run for run, dash, _ in (n.rpartition(" - ") for n in value_columns) if dash})
+    if len(runs) > 1:
+        raise ValueError(
+            f"{file} holds {len(runs)} runs, {', '.join(runs[:5])}: export the chart with one of "
+            "them selected"
+        )
     return list(
         _merged((row[step], {_name(n): row[n] for n in value_columns if row[n]}) for row in rows)
     )

@@ -61,6 +61,13 @@ def test_a_wandb_history_counts_optimizer_steps_not_its_own(tmp_path):
     assert record.evals["eval_accuracy"].tolist() == [0.6, 0.7]
 
 
+def test_a_chart_of_several_runs_is_refused_with_their_names(tmp_path):
+    file = tmp_path / "chart.csv"
+    file.write_text("Step,sun - eval/f1,sun - eval/f1__MIN,moon - eval/f1\n5,0.1,0.1,0.2\n")
+    with pytest.raises(ValueError, match=r"holds 2 runs, moon, sun: export the chart with one"):
+        read_other_log(file)
+
+
 def test_a_chart_that_wandb_exported_is_read_by_its_metric(tmp_path):
     file = tmp_path / "chart.csv"
     file.write_text(
