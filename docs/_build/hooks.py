@@ -21,6 +21,8 @@ _ABOVE = re.compile(rf"(?<=[\w)>])\^({_NESTED}|-?\w+)")
 _SECTION = re.compile(r"#+ `hf-ftrisk ([^`]+)`\n\n(.+?)\n\n", re.DOTALL)
 _CUT = re.compile(r"^\* `(\w+)`: .*\.\.\.$", re.MULTILINE)
 _CODE = re.compile(r"`[^`\n]+`")
+_MARKUP = re.compile(r"(<pre.*?</pre>|<code.*?</code>|<[^>]+>)", re.DOTALL)
+_PERCENT = re.compile(r"(\d)\s%")
 _BLOCK = re.compile(r"(?<=\n\n) {4}(\S.* = .*)(?=\n\n)")
 
 
@@ -37,6 +39,14 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if page.file.src_uri.startswith(_CONCEPTS):
         return formulas(markdown)
     return markdown.replace(_HERE, _help()) if _HERE in markdown else markdown
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Keep each percentage on one line."""
+    parts = _MARKUP.split(content)
+    return "".join(
+        part if k % 2 else _PERCENT.sub("\\1\u00a0%", part) for k, part in enumerate(parts)
+    )
 
 
 def formulas(markdown: str) -> str:

@@ -49,6 +49,14 @@ def test_code_and_addresses_stay_as_they_are(formulas, text):
     assert formulas(text) == text
 
 
+def test_a_percentage_stays_on_one_line_and_code_as_it_is(hooks):
+    page = '<p title="5 %">at most 5 %, or 2.5\n%</p><pre><code>f"{x} 5 %"</code></pre>'
+    set_page = (
+        '<p title="5 %">at most 5\u00a0%, or 2.5\u00a0%</p><pre><code>f"{x} 5 %"</code></pre>'
+    )
+    assert hooks.on_page_content(page) == set_page
+
+
 HELP = """
 **Commands**:
 
