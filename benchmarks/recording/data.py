@@ -20,16 +20,6 @@ from hf_ftrisk.demo.data import bbc_news
 
 T = TypeVar("T")
 
-TEXT_SETS = (
-    "banking77",
-    "clinc150",
-    "snips",
-    "hate_davidson",
-    "poem_sentiment",
-    "vader_nyt",
-    "vader_tweets",
-    "spam_assassin",
-)
 INSTRUCTION_SETS = ("gsm8k", "gpteacher_codegen", "mbpp", "self_instruct_human", "e2e_nlg")
 
 

@@ -19,7 +19,7 @@ from hf_ftrisk.signals.model.batches import row_classes
 from hf_ftrisk.signals.model.frozen import frozen
 from hf_ftrisk.signals.sample import IGNORED_LABEL, DataSample
 from hf_ftrisk.text import percent
-from hf_ftrisk.trainers.facts import builds_own_loader, class_labels, length_of
+from hf_ftrisk.trainers.facts import builds_own_loader, class_labels, length_of, sampling_seed
 from hf_ftrisk.verdict import Diagnosis
 
 MASKED_WARNING = 0.05
@@ -28,15 +28,12 @@ CUT_FATAL = 0.5
 MAX_LABELS = 500_000
 
 
-def check_wiring(
-    trainer: Any, *, max_rows: int = 256, seed: int | None = None
-) -> tuple[Diagnosis, ...]:
+def check_wiring(trainer: Any, *, max_rows: int = 256) -> tuple[Diagnosis, ...]:
     """Faults of a Trainer that has not trained yet; nothing on it is changed.
 
     Args:
         trainer: any Trainer.
         max_rows: rows of the training set that are looked at.
-        seed: seed of the sampling; None: the Trainer's ``data_seed`` or ``seed``.
 
     Returns:
         Diagnoses, the fatal ones first: ``no_trainable_parameter``,
@@ -45,8 +42,6 @@ def check_wiring(
         ``labels_out_of_range``, ``tokens_out_of_range``, ``non_finite_loss``,
         ``answers_cut``.
     """
-    if seed is None:
-        seed = trainer.args.data_seed if trainer.args.data_seed is not None else trainer.args.seed
     results = [
         check_trainable(trainer.model),
         check_optimizer(trainer.model, trainer.optimizer),
@@ -55,18 +50,18 @@ def check_wiring(
     if trainer.train_dataset is not None and not any(
         fault and fault.name == "empty_train_set" for fault in results
     ):
-        results += _check_data(trainer, max_rows, seed)
+        results += _check_data(trainer, max_rows)
     faults = [fault for fault in results if fault is not None]
     return tuple(sorted(faults, key=lambda fault: fault.severity != "fatal"))
 
 
-def _check_data(trainer: Any, max_rows: int, seed: int) -> list[Diagnosis | None]:
+def _check_data(trainer: Any, max_rows: int) -> list[Diagnosis | None]:
     sample = collated_sample(
         trainer,
         trainer.train_dataset,
         max_rows=max_rows,
         batch_size=trainer.args.per_device_train_batch_size,
-        seed=seed,
+        seed=sampling_seed(trainer.args),
     )
     rows = data_sample(trainer, sample)
     out_of_range = [

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.forecast.distribution import Predictor
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.policy.rule import GO_PROBABILITY, POOR_PROBABILITY, chance, no_threshold
+from hf_ftrisk.policy.rule import GO_PROBABILITY, POOR_PROBABILITY, chance, why_not_judged
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.verdict import Verdict
@@ -59,7 +59,7 @@ class PatienceRule:
             return Ruling(Verdict.NO_GO, failure.message, certain=True)
         baseline = record.baseline(self.goal)
         if self.goal.threshold(baseline) is None:
-            return Ruling(Verdict.UNDECIDED, no_threshold(self.goal))
+            return Ruling(Verdict.UNDECIDED, why_not_judged(self.goal))
         forecast = self.forecaster.predict(record, self.goal)
         prob = forecast.prob_meets(self.goal, baseline)
         poor = self._poor_in_a_row(record)
@@ -80,7 +80,7 @@ class PatienceRule:
     def why_silent(self, record: RunRecord) -> str | None:
         """Without a threshold nothing is poor."""
         has_threshold = self.goal.threshold(record.baseline(self.goal)) is not None
-        return None if has_threshold else no_threshold(self.goal)
+        return None if has_threshold else why_not_judged(self.goal)
 
     def _poor_in_a_row(self, record: RunRecord) -> int:
         """The latest evaluations, up to `evaluations` of them, that all foretold a poor outcome."""

@@ -16,7 +16,7 @@ from hf_ftrisk.policy.rule import (
     POOR_PROBABILITY,
     StoppingRule,
     chance,
-    no_threshold,
+    why_not_judged,
 )
 from hf_ftrisk.policy.ruling import Ruling
 from hf_ftrisk.record import RunRecord
@@ -66,7 +66,7 @@ def judge_preflight(
         reason = f"{len(failures)} of {len(probes)} probes failed: {failures[0].message}"
         return Ruling(Verdict.NO_GO, reason, certain=True)
     if goal.threshold(baseline) is None:
-        return Ruling(Verdict.UNDECIDED, no_threshold(goal))
+        return Ruling(Verdict.UNDECIDED, why_not_judged(goal))
     if not forecasts:
         return Ruling(Verdict.UNDECIDED, "No probe gave a forecast.")
     probs = [forecast.prob_meets(goal, baseline) for forecast in forecasts]

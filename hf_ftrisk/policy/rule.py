@@ -188,7 +188,7 @@ class StoppingRule:
         if failure is not None:
             return Ruling(Verdict.NO_GO, failure.message, certain=True)
         if self.goal.threshold(record.baseline(self.goal)) is None:
-            return Ruling(Verdict.UNDECIDED, no_threshold(self.goal))
+            return Ruling(Verdict.UNDECIDED, why_not_judged(self.goal))
         return self._rule(record)
 
     def judged_forecast(self, record: RunRecord) -> Forecast:
@@ -281,7 +281,7 @@ class StoppingRule:
     def why_silent(self, record: RunRecord) -> str | None:
         """Why the rule could stop this run at no look, None when it could have."""
         if self.goal.threshold(record.baseline(self.goal)) is None:
-            return no_threshold(self.goal)
+            return why_not_judged(self.goal)
         if self.parts is not None and watching.judges(record, self.goal):
             return None
         return None if self.can_stop else sentence(self.cannot_stop(record))
@@ -377,7 +377,7 @@ def chance(goal: Goal, baseline: float | None) -> str:
     return f"P({goal.metric} {sign}{equal} {threshold:.4g})"
 
 
-def no_threshold(goal: Goal) -> str:
+def why_not_judged(goal: Goal) -> str:
     """Why no run can be judged by this goal."""
     return (
         f"{goal.metric} has neither a target nor a known trivial baseline, so that no outcome "

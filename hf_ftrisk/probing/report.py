@@ -15,7 +15,7 @@ from hf_ftrisk.policy import default_rule, judge_preflight
 from hf_ftrisk.policy.parts.decision import Decision, decide, stands
 from hf_ftrisk.policy.parts.parts import task_kind
 from hf_ftrisk.policy.parts.rule import preflight_rules
-from hf_ftrisk.policy.rule import no_threshold
+from hf_ftrisk.policy.rule import why_not_judged
 from hf_ftrisk.policy.ruling import Ruling, held_if_unsure, held_without_value
 from hf_ftrisk.probing.cost import full_cost
 from hf_ftrisk.probing.evidence import LITTLE_LEARNED, learned_share
@@ -92,7 +92,7 @@ def _decide(session: PreflightSession, records: tuple[RunRecord, ...]) -> Decisi
     if session.options.make_rule is not default_rule:
         return Decision(_by_rule(session, records), None, by_parts=False)
     if goal.threshold(baseline) is None:
-        return Decision(Ruling(Verdict.UNDECIDED, no_threshold(goal)), None, by_parts=False)
+        return Decision(Ruling(Verdict.UNDECIDED, why_not_judged(goal)), None, by_parts=False)
     rate = session.options.false_stop_rate
     decision = decide(records, goal, baseline, preflight_rules(), rate, Forecaster.default())
     if decision is None:

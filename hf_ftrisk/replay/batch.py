@@ -96,16 +96,15 @@ class Replayer:
             raise ValueError(f"{file} has no log entry with a value: nothing to replay")
         return record, None
 
-    def replay(self, file: Path, name: str, shares: Sequence[float] | None = None) -> Replay:
+    def replay(self, file: Path, name: str) -> Replay:
         """The run of a file, replayed.
 
         Args:
             file: what `read` takes.
             name: what it is called.
-            shares: depths in place of the options'.
         """
         record, note = self.read(file)
-        one = self.replay_record(record, name, shares=shares, note=note)
+        one = self.replay_record(record, name, note=note)
         return replace(one, keep=keep_of(one.record, one.goal, file))
 
     def replay_record(

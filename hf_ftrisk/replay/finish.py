@@ -44,7 +44,6 @@ def replay_finish(
     history: tuple[RunRecord, ...] = (),
     *,
     tolerance: float | None = None,
-    lost_rate: float = 0.05,
 ) -> ReplayFinish:
     """Where the finishing rule would have ended a run.
 
@@ -53,17 +52,16 @@ def replay_finish(
         goal: what it is judged by.
         history: completed runs of the same task, without this one.
         tolerance: gain that matters, in the metric's units; None: `tolerance_of`.
-        lost_rate: allowed share of runs that lose more than the tolerance.
 
     Raises:
-        ValueError: a tolerance or a rate outside its range.
+        ValueError: a tolerance outside its range.
     """
     if not evaluations(record, goal)[0].size:
         record, goal = with_training_loss(record), TRAIN_LOSS
         history = tuple(with_training_loss(run) for run in history)
         tolerance = None
     goal, _ = record.goal_scale(goal)
-    rule = finish_rule(goal, history, tolerance=tolerance, lost_rate=lost_rate)
+    rule = finish_rule(goal, history, tolerance=tolerance)
     return _finished(record, rule)
 
 

@@ -103,13 +103,13 @@ def _legend(replay: Replay, limit: float | None, width: int, color: bool) -> str
     return text
 
 
-def sparkline(record: RunRecord, metric: str, length: int = _SPARK) -> str:
-    """A run's metric as a row of `length` blocks at most; empty where nothing was evaluated."""
+def sparkline(record: RunRecord, metric: str) -> str:
+    """A run's metric as a row of `_SPARK` blocks at most; empty where nothing was evaluated."""
     _, values = record.finite(metric)
     if not values.size:
         return ""
-    if values.size > length:
-        values = values[np.linspace(0, values.size - 1, length).round().astype(int)]
+    if values.size > _SPARK:
+        values = values[np.linspace(0, values.size - 1, _SPARK).round().astype(int)]
     low, span = float(values.min()), float(np.ptp(values)) or 1.0
     levels = ((values - low) / span * (len(_BLOCKS) - 1)).round().astype(int)
     return "".join(_BLOCKS[level] for level in levels.tolist())

@@ -295,9 +295,7 @@ def _draw(
     return CurveDraws(decay, decay.forms, form, level * (1.0 - share), level * share, exponent)
 
 
-def compute_posterior(
-    measurements: Measurements, prior: RiskPrior, decay: Decay, n_draws: int = N_DRAWS
-) -> Posterior:
+def compute_posterior(measurements: Measurements, prior: RiskPrior, decay: Decay) -> Posterior:
     """Posterior over all available forms, given at least one risk above zero."""
     forms = decay.forms
     grids = [_form_grid(measurements, prior, decay, form) for form in forms]
@@ -310,6 +308,6 @@ def compute_posterior(
     shares = np.exp(log_joint - total)
     return Posterior(
         weights={form: float(share) for form, share in zip(forms, shares, strict=True)},
-        draws=_draw(measurements, prior, decay, grids, log_prior, n_draws),
+        draws=_draw(measurements, prior, decay, grids, log_prior, N_DRAWS),
         log_bayes_decay=total - float(flat),
     )

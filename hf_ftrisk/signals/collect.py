@@ -18,9 +18,13 @@ from hf_ftrisk.signals.model.compatibility import compatibility_signals
 from hf_ftrisk.signals.model.movement import PlannedSteps, Update, update_of
 from hf_ftrisk.signals.model.transfer import load_libraries
 from hf_ftrisk.signals.sample import DataSample, sample_rows
-from hf_ftrisk.trainers.facts import builds_own_loader, length_of, optimizer_name
+from hf_ftrisk.trainers.facts import builds_own_loader, length_of, optimizer_name, sampling_seed
 from hf_ftrisk.trainers.shadow import bookkeeping_copy, planned_rates
 from hf_ftrisk.trainers.state import random_states_kept
+
+# Of either set: rows for the data-set signals, batches that the model sees.
+MAX_ROWS = 1000
+MAX_BATCHES = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,34 +228,24 @@ def first_eval_set(trainer: Any) -> Any:
 def trainer_signals(
     trainer: Any,
     *,
-    max_rows: int = 1000,
-    max_batches: int = 32,
-    max_gradient_batches: int = 12,
     seconds: float | None = 15.0,
-    seed: int | None = None,
     summed_rates: float | None = None,
 ) -> dict[str, float]:
     """Data-set and compatibility signals of a Trainer before it trains; no trace is left on it.
 
     Args:
         trainer: any Trainer whose model fits one process.
-        max_rows: rows of either set for the data-set signals.
-        max_batches: batches of either set that the model sees.
-        max_gradient_batches: batches of either set the gradient is taken on.
         seconds: time for all of it: a sixth at most to read and collate each set, a fifth of the
             rest for the data, what is left for the model. A batch is begun only if it is expected
             to end in time, judged by the one before; the first has two rows. So what can exceed the
             limit is that one, or a batch that takes longer than expected. Several processes agree
             on each of these decisions. None: no limit.
-        seed: seed of the sampling; None: the Trainer's ``data_seed`` or ``seed``.
         summed_rates: sum of the planned learning rates; None: by the Trainer's own arguments.
 
     Returns:
         Signals by name; those that the data or the model do not allow are missing. Every process
         computes the same rows and so the same values.
     """
-    if seed is None:
-        seed = trainer.args.data_seed if trainer.args.data_seed is not None else trainer.args.seed
     batch_size = trainer.args.per_device_train_batch_size
     several = trainer.accelerator.num_processes > 1
     deadline = Deadline(seconds, _agreement(trainer) if several else None)
@@ -261,9 +255,9 @@ def trainer_signals(
         return collated_sample(
             trainer,
             data,
-            max_rows=max_rows,
+            max_rows=MAX_ROWS,
             batch_size=batch_size,
-            seed=seed,
+            seed=sampling_seed(trainer.args),
             deadline=deadline.part(share),
             growing=True,
             min_over_ranks=_min_over_ranks(trainer) if several else None,
@@ -279,13 +273,12 @@ def trainer_signals(
     )
     return signals | compatibility_signals(
         trainer.model,
-        train.batches[:max_batches],
-        _with_targets(trainer, train.batches, held_out.batches)[:max_batches],
+        train.batches[:MAX_BATCHES],
+        _with_targets(trainer, train.batches, held_out.batches)[:MAX_BATCHES],
         loss=trainer_loss(trainer),
         learning_rate=trainer.args.learning_rate,
         planned=_planned_steps(trainer, summed_rates),
         train_tokens=_token_count(train_rows),
-        max_gradient_batches=max_gradient_batches,
         deadline=deadline,
     )
 

@@ -59,6 +59,7 @@ PERMUTATIONS = 128
 SEGMENT = 1000
 NGRAM = 4
 MAX_CHARACTERS = 1_000_000
+_SEED = 0  # of the sampling, by a local generator
 
 
 def dataset_signals(
@@ -67,7 +68,6 @@ def dataset_signals(
     *,
     max_rows: int = 2000,
     max_length: int | None = None,
-    seed: int = 0,
     seconds: float | None = 10.0,
     deadline: Deadline | None = None,
 ) -> dict[str, float]:
@@ -79,17 +79,16 @@ def dataset_signals(
         evaluation: evaluation rows, the same; None if there are none.
         max_rows: rows read of either set.
         max_length: length limit tokens were cut at; None: unknown, and no truncated_share.
-        seed: seed of the sampling (a local generator).
         seconds: time for all of it, a third at most to read each set; None: no limit. Looked at
             between rows: duplicates and repetition are then measured on those there was time for.
         deadline: the same, already begun; instead of `seconds`.
     """
     deadline = deadline or Deadline(seconds)
-    trained = _as_sample(train, max_rows, max_length, seed, deadline.part(1 / 3))
+    trained = _as_sample(train, max_rows, max_length, deadline.part(1 / 3))
     held_out = (
         None
         if evaluation is None
-        else _as_sample(evaluation, max_rows, max_length, seed, deadline.part(1 / 2))
+        else _as_sample(evaluation, max_rows, max_length, deadline.part(1 / 2))
     )
     signals: dict[str, float] = {"sampled_rows": float(len(trained))}
     if trained.n_rows is not None:
@@ -104,12 +103,10 @@ def dataset_signals(
     return signals
 
 
-def _as_sample(
-    data: Any, max_rows: int, max_length: int | None, seed: int, deadline: Deadline
-) -> DataSample:
+def _as_sample(data: Any, max_rows: int, max_length: int | None, deadline: Deadline) -> DataSample:
     if isinstance(data, DataSample):
         return data
-    rows, n_rows = sample_rows(data, max_rows, seed, deadline)
+    rows, n_rows = sample_rows(data, max_rows, _SEED, deadline)
     return DataSample.from_rows(rows, n_rows=n_rows, max_length=max_length)
 
 

@@ -65,6 +65,11 @@ def begin_at(scheduler: Any, step: int) -> None:
             scheduler.step()
 
 
+def sampling_seed(args: Any) -> int:
+    """Seed of what is drawn from the data: ``data_seed``, else ``seed``."""
+    return int(args.seed if args.data_seed is None else args.data_seed)
+
+
 def optimizer_name(args: Any) -> str:
     """What was given as ``optim``; transformers holds it as an enumeration, tests as a word."""
     return str(getattr(args.optim, "value", args.optim))

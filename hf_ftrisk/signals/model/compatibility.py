@@ -73,6 +73,8 @@ from hf_ftrisk.signals.sample import IGNORED_LABEL
 
 # Rows whose features are looked at: more would cost more than they tell.
 MAX_FEATURES = 512
+# Batches of either set that the gradient is taken on.
+MAX_GRADIENT_BATCHES = 12
 
 
 def compatibility_signals(
@@ -84,8 +86,6 @@ def compatibility_signals(
     learning_rate: float | None = None,
     planned: PlannedSteps | None = None,
     train_tokens: float | None = None,
-    max_gradient_batches: int = 12,
-    max_coordinates: int = MAX_COORDINATES,
     deadline: Deadline | None = None,
 ) -> dict[str, float]:
     """All signals of the module's table that the model and the batches allow.
@@ -99,9 +99,6 @@ def compatibility_signals(
         learning_rate: peak learning rate, for predicted_gain.
         planned: the optimizer's steps; None: those of Adam, at rates that are not known.
         train_tokens: tokens of the whole training set, for lora_parameters_per_token.
-        max_gradient_batches: batches of either list the gradient is taken on.
-        max_coordinates: gradient coordinates kept of each batch; of more parameters a random part
-            is kept, and sums over it are scaled up.
         deadline: when to stop looking at further batches: a sixth of its time goes to the
             zero-shot loss, five eighths to what the labels say of the model's representation (or
             a language model's targets of their inputs), the rest to gradients and what rests on
@@ -119,7 +116,7 @@ def compatibility_signals(
         signals |= feature_signals(train, held_out, time)
         signals |= input_signals(model, train_batches, deadline.part(2 / 3), pace)
         train_gradients, eval_gradients = (
-            batch_gradients(model, part[:max_gradient_batches], loss, max_coordinates, time, pace)
+            batch_gradients(model, part[:MAX_GRADIENT_BATCHES], loss, MAX_COORDINATES, time, pace)
             for part, time in (
                 (train_batches, deadline.part(0.5)),
                 (eval_batches, deadline.part(0.9)),
