@@ -8,6 +8,7 @@ dropped. `hf_ftrisk.record.RunRecord` is built from what this module returns.
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from hf_ftrisk.record.settings import declared
+from hf_ftrisk.text import printable
 
 _TRAIN_KEYS = ("loss", "grad_norm", "learning_rate")
 # What the summary of a whole `train` holds under this prefix. An evaluation of the training set
@@ -209,6 +211,12 @@ def _may_be_summary(entry: Any) -> bool:
 
 def _says_flops(entry: Mapping[Any, Any]) -> bool:
     return _may_be_summary(entry) and "total_flos" in entry
+
+
+def no_number(value: Any) -> str:
+    """What a metric's value is in place of a number, and what to do."""
+    shown = printable(reprlib.repr(value), 80)
+    return f"{shown}, which is no number: compute_metrics has to return one for each name"
 
 
 def evaluation_values(entry: Mapping[Any, Any]) -> dict[str, float]:

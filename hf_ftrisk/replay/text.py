@@ -171,7 +171,11 @@ def _notes(replay: Replay) -> list[str]:
         )
     elif _never_evaluated(replay):
         after = " before the end of training" if goal.metric in record.final else ""
-        notes.append(f"{goal.metric} was never evaluated{after}; forecasts rest on priors alone.")
+        have = ", ".join(sorted(record.evals, key=len)[:_SHOWN])
+        instead = f"; {have} was, choose with --goal" if have and not replay.goal_inferred else ""
+        notes.append(
+            f"{goal.metric} was never evaluated{after}; forecasts rest on priors alone{instead}."
+        )
     others = [name for name in sorted(record.evals, key=len) if name != goal.metric]
     if others and replay.goal_inferred:
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""

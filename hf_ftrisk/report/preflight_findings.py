@@ -69,15 +69,18 @@ class PreflightFindings:
         return replace(plan, static={**self.static, **plan.static}, baselines=baselines)
 
 
-# Trainer -> its findings, and the training rows that they are of.
-_kept: weakref.WeakKeyDictionary[Any, tuple[PreflightFindings, Any]] = weakref.WeakKeyDictionary()
+# The id of a Trainer -> the Trainer, its findings, and the training rows that they are of. By its
+# id: a class that says when two are equal (TRL's KTOTrainer) has no hash.
+_kept: dict[int, tuple[weakref.ref[Any], PreflightFindings, Any]] = {}
 
 
 def keep_findings(trainer: Any, report: RiskReport) -> None:
     """Keep what a pre-flight of this Trainer found until it trains, or for as long as it lives."""
     findings = PreflightFindings.of(report)
     if findings is not None:
-        _kept[trainer] = (findings, trainer.train_dataset)
+        key = id(trainer)
+        alive = weakref.ref(trainer, lambda _: _kept.pop(key, None))
+        _kept[key] = (alive, findings, trainer.train_dataset)
 
 
 def take_findings(trainer: Any) -> PreflightFindings | None:
@@ -86,8 +89,8 @@ def take_findings(trainer: Any) -> PreflightFindings | None:
     None where other training rows were given to it since: whoever mends the labels that a
     pre-flight complained about is not to be stopped for them.
     """
-    entry = _kept.pop(trainer, None)
+    entry = _kept.pop(id(trainer), None)
     if entry is None:
         return None
-    findings, rows = entry
+    _, findings, rows = entry
     return findings if trainer.train_dataset is rows else None

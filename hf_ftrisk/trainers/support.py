@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any
 
 from hf_ftrisk.errors import PreflightUnsupportedError
@@ -58,6 +59,11 @@ def check_trainer(trainer: Any) -> None:
         raise unsupported
     if trainer.train_dataset is None:
         raise ValueError("the trainer has no train_dataset: there is nothing to probe")
+    if isinstance(trainer.train_dataset, Sized) and len(trainer.train_dataset) == 0:
+        raise ValueError(
+            "the trainer's train_dataset has 0 rows: where rows are cut or dropped before "
+            "training, as TRL drops those without a token to learn, raise the maximum length"
+        )
 
 
 def deviations(trainer: Any) -> tuple[str, ...]:

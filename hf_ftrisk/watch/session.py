@@ -13,6 +13,7 @@ from hf_ftrisk.history.given import add_run, known_runs
 from hf_ftrisk.policy.finish import LOST_RATE
 from hf_ftrisk.record import Status
 from hf_ftrisk.record.settings import declared
+from hf_ftrisk.record.trainer_log import no_number
 from hf_ftrisk.report import RiskReport
 from hf_ftrisk.report.findings import Finish
 from hf_ftrisk.report.hints import hint_words
@@ -212,14 +213,16 @@ class WatchSession:
                 "does not report: the Trainer fails here. Name one that it reports."
             )
         if not self._has_metric and self._all_sets_evaluated(step):
-            self._tell_missing_metric(names)
+            self._tell_missing_metric(names, metrics)
 
-    def _tell_missing_metric(self, reported: tuple[str, ...]) -> None:
+    def _tell_missing_metric(self, reported: tuple[str, ...], metrics: Mapping[str, Any]) -> None:
         """That no evaluation reports the goal's metric, and what they report instead, once."""
         if not self.notices.is_first("missing metric"):
             return
         metric = self.watcher.goal.metric
-        if self._named_sets():
+        if metric in metrics:
+            self.notices.tell(f"the evaluation reports {metric} as {no_number(metrics[metric])}")
+        elif self._named_sets():
             names = ", ".join(sorted(self.watcher.trace.metrics)) or "no number"
             self.notices.tell(f"no set's evaluation reports {metric}; they report: {names}")
         else:

@@ -320,6 +320,15 @@ def test_other_metrics_are_named_where_nobody_chose_one(tmp_path):
     assert "choose with" not in run_replay(path, goal="b_f1")
 
 
+def test_of_a_goal_that_was_never_evaluated_those_that_were_are_named(tmp_path):
+    path = tmp_path / "trainer_state.json"
+    state = several_eval_sets() | {"max_steps": 200}  # a finished run is refused
+    path.write_text(json.dumps(state))
+    text = " ".join(run_replay(path, goal="a_Accuracy>=0.9").split())
+    assert "eval_a_Accuracy was never evaluated" in text
+    assert "eval_a_f1, eval_b_f1, eval_a_loss" in text
+
+
 def test_a_policy_gradient_run_is_not_forecast_from_its_loss():
     history = [{"step": s, "loss": 1e-3, "reward": 0.1 * s, "kl": 0.0} for s in range(1, 11)]
     record = RunRecord.from_trainer_state(

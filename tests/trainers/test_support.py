@@ -22,6 +22,12 @@ def refused(trainer, error, message, **settings):
     assert differences(before, state_of(trainer)) == []
 
 
+def test_a_training_set_without_a_row_is_refused(tmp_path):
+    trainer = bert_trainer(tmp_path, kind=FaultyTrainer)
+    trainer.train_dataset = []
+    refused(trainer, ValueError, "train_dataset has 0 rows")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -201,6 +201,16 @@ def test_a_metric_that_never_comes_is_said_once(tmp_path: Path, capsys: Any):
     assert callback.report.outcome is None
 
 
+@pytest.mark.parametrize("value", [{"accuracy": 0.9}, [0.9, 0.8], "90 %", None])
+def test_a_metric_that_is_no_number_is_told_as_such(tmp_path: Path, value: Any):
+    callback = FineTuneRiskCallback("eval_accuracy>=0.9", history=None)
+    settings = {"compute_metrics": lambda _: {"accuracy": value}, "max_steps": 12}
+    bert_trainer(tmp_path, callbacks=[callback], **settings).train()
+    [note] = [note for note in callback.report.notes if "number" in note]
+    assert note.startswith(f"The evaluation reports eval_accuracy as {value!r}, which is no number")
+    assert not any("reports no" in note for note in callback.report.notes)
+
+
 @pytest.mark.parametrize("goal", ["eval_loss", "eval_accuracy>=0.9"])
 @pytest.mark.parametrize("reason", ["no set", "no set and no metrics", "no strategy"])
 def test_without_evaluations_the_training_loss_is_forecast(

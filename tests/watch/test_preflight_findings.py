@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import BertForSequenceClassification
+from transformers import BertForSequenceClassification, Trainer
 
 from hf_ftrisk import preflight
+from hf_ftrisk.report import preflight_findings
 from hf_ftrisk.report.preflight_findings import PreflightFindings
 from hf_ftrisk.text import percent
 from hf_ftrisk.watch.callback import FineTuneRiskCallback
@@ -45,6 +47,30 @@ def test_signals_and_chance_of_the_same_trainer_are_taken_over(probed: Any, caps
     assert run.static["signal_score"] == report.probes[0].static["signal_score"]
     chance = report.forecast.prob_meets(report.goal, report.baseline)
     assert f"P(good) by its pre-flight {percent(chance)}" in capsys.readouterr().out
+
+
+class EqualTrainer(Trainer):
+    """Says when two are equal, as TRL's KTOTrainer does: it has no hash."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def test_a_trainer_without_a_hash_is_probed_and_its_findings_are_taken_over(tmp_path: Path):
+    trainer = pretrained_trainer(tmp_path, kind=EqualTrainer)
+    report = preflight(trainer, GOAL, budget=0.4, seeds=1, history=None, progress=False)
+    run = watched(trainer).report.run
+    assert run.static["signal_score"] == report.probes[0].static["signal_score"]
+
+
+def test_what_was_kept_of_a_trainer_goes_with_it(tmp_path: Path):
+    trainer = pretrained_trainer(tmp_path, kind=EqualTrainer)
+    preflight(trainer, GOAL, budget=0.4, seeds=1, history=None, progress=False)
+    key = id(trainer)
+    assert key in preflight_findings._kept
+    del trainer
+    gc.collect()
+    assert key not in preflight_findings._kept
 
 
 def test_a_second_training_begins_with_trained_weights_and_takes_nothing_over(probed: Any):
