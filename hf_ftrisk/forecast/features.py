@@ -169,8 +169,11 @@ def bounded(features: dict[str, float]) -> np.ndarray:
 
 
 def eval_rows(record: RunRecord) -> float | None:
-    """Rows of the evaluation set, None if not known."""
-    for source in (record.static, record.settings):
+    """Rows that the evaluations were measured on, None if not known.
+
+    The settings say what a probe saw of the set, the signals how many rows the whole set has.
+    """
+    for source in (record.settings, record.static):
         rows = source.get("eval_rows")
         if isinstance(rows, int | float) and math.isfinite(rows) and rows >= 1:
             return float(rows)

@@ -32,6 +32,7 @@ from hf_ftrisk.probing.options import SIGNAL_SECONDS, PreflightOptions
 from hf_ftrisk.probing.workload import Facts, Usage, Workload
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.columns import schedule_steps
+from hf_ftrisk.record.settings import declared
 from hf_ftrisk.verdict import Diagnosis
 
 T = TypeVar("T")
@@ -360,7 +361,10 @@ class PreflightSession:
                 evals.setdefault(0, untrained)
             record = item.probe.record(evals)
             static = {**record.static, **self.signals}
-            record = replace(record, task=self.task, static=static)
+            settings = dict(record.settings)
+            if self.eval_rows is not None:
+                settings |= declared(eval_rows=self.eval_rows)
+            record = replace(record, task=self.task, static=static, settings=settings)
             records.append(record.with_baseline(self.goal, baseline))
         return tuple(records)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,15 @@ def test_none_right_of_eighteen_rows_is_not_certain():
     upper = [Forecaster.default().predict(r, goal).interval(0.9)[1] for r in (few, many)]
     assert upper[0] > 1 / 18
     assert upper[0] > upper[1]
+
+
+def test_the_rows_that_a_probe_saw_count_and_not_those_of_the_whole_set():
+    whole = run([0.6, 0.7], static={"eval_rows": 20_000.0})
+    sample = replace(whole, settings={"eval_rows": 18})
+    spans = [
+        Forecaster.default().predict(r, Goal("accuracy")).interval(0.9) for r in (whole, sample)
+    ]
+    assert spans[1][1] - spans[1][0] > spans[0][1] - spans[0][0] + 0.01
 
 
 @pytest.mark.parametrize("goal", ["eval_bleu>=20", "eval_sacrebleu>=20", "eval_rouge1>=20"])

@@ -22,6 +22,13 @@ def probed(budget: float, goal: str = "eval_accuracy>=0.8", **options) -> RiskRe
     return preflight_report(session)
 
 
+def test_a_probe_says_how_many_evaluation_rows_it_saw() -> None:
+    report = probed(0.1)
+    seen = report.settings["eval_rows"]
+    assert 0 < seen < 400
+    assert {probe.settings["eval_rows"] for probe in report.probes} == {seen}
+
+
 @pytest.mark.parametrize("budget", [0.01, 0.015, 0.02, 0.03])
 def test_one_depth_gives_a_wide_forecast_and_no_split_of_its_uncertainty(budget) -> None:
     report = probed(budget)
