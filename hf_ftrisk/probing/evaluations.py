@@ -9,6 +9,7 @@ from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.probing.budget import FORWARD_SHARE, GENERATING_SHARE, EvalSize
 from hf_ftrisk.probing.cost import Ledger
 from hf_ftrisk.probing.workload import Evaluation, Probe, Workload
+from hf_ftrisk.record.trainer_log import no_number
 
 # Planned evaluations are taken to cost this much more than measured: clocks are noisy.
 _NOISE = 1.15
@@ -126,7 +127,7 @@ class Evaluations:
         limit = 0.0 if self._size.rows is None else None
         evaluation = self._workload.evaluate_untrained(probe, limit)
         self.dry_run_result = self._post(evaluation)
-        self._check(evaluation.metrics)
+        self._check(evaluation)
 
     def plan(self, cost: float) -> None:
         """From now on an evaluation may cost `cost` steps, and sees as many rows as that buys."""
@@ -154,7 +155,7 @@ class Evaluations:
             self._fit_rows(limit / min_cost if min_cost else float("inf"))
         seconds = limit * (self._ledger.step_seconds or 0.0)
         evaluation = self._post(item.probe.evaluate(seconds))
-        self._check(evaluation.metrics)
+        self._check(evaluation)
         item.evals[item.probe.step] = evaluation.metrics
         if evaluation.rows is not None and evaluation.rows != self.rows:
             if self._looked:
@@ -215,14 +216,19 @@ class Evaluations:
         self._ledger.post_evaluation(seconds, rows, batches)
         return replace(evaluation, seconds=seconds, rows=rows, batches=batches)
 
-    def _check(self, metrics: Mapping[str, float]) -> None:
+    def _check(self, evaluation: Evaluation) -> None:
+        metrics, unread = evaluation.metrics, evaluation.unread
         if self._metric not in metrics:
             timed = ("_runtime", "_per_second", "_preparation_time")
             have = sorted(m for m in metrics if m.startswith("eval_") and not m.endswith(timed))
-            wrong = PreflightArgumentError(
-                f"the evaluation reports no {self._metric!r}; it reports "
-                f"{', '.join(have) or 'nothing'}. "
-                "Check compute_metrics, or choose a goal among these."
-            )
+            if self._metric in unread:
+                what = f"the evaluation reports {self._metric} as {no_number(unread[self._metric])}"
+            else:
+                what = (
+                    f"the evaluation reports no {self._metric!r}; it reports "
+                    f"{', '.join(have) or 'nothing'}. "
+                    "Check compute_metrics, or choose a goal among these."
+                )
+            wrong = PreflightArgumentError(what)
             wrong.reported = tuple(have)
             raise wrong

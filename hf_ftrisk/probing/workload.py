@@ -71,12 +71,14 @@ class Evaluation:
         rows: rows it saw, always the first of the sample; None: the whole set, of unknown length.
         seconds: wall time.
         batches: what of it went by in batches; None: not known.
+        unread: names whose value is no number, with that value.
     """
 
     metrics: Mapping[str, float]
     rows: int | None
     seconds: float
     batches: Batches | None = None
+    unread: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

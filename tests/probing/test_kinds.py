@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from transformers import (
     set_seed,
 )
 
+from hf_ftrisk.errors import PreflightArgumentError
 from hf_ftrisk.probing.runner import preflight
 from tests.probing.models import arguments, bert, bert_trainer, comparable, llama, lora
 from tests.probing.traces import differences, state_of
@@ -74,6 +77,24 @@ class LossOnly(nn.Module):
 
     def forward(self, x, y):
         return {"loss": ((self.layer(x)[:, 0] - y) ** 2).mean()}
+
+
+@pytest.mark.parametrize("value", [{"accuracy": 0.9}, [0.9, 0.8], "90 %", None])
+def test_a_goal_that_is_no_number_is_refused_with_what_it_is(tmp_path, value) -> None:
+    trainer = bert_trainer(tmp_path)
+    trainer.compute_metrics = lambda _: {"accuracy": value}
+    message = rf"reports eval_accuracy as {re.escape(repr(value))}, which is no number"
+    with pytest.raises(PreflightArgumentError, match=message):
+        preflight(trainer, goal="eval_accuracy>=0.8", budget=0.5, seeds=1, signal_seconds=0)
+
+
+def test_a_number_in_letters_and_tables_beside_it_are_no_hindrance(tmp_path) -> None:
+    metrics = {"accuracy": "0.9", "report": {"0": {"f1": 0.5}}, "confusion": [[1, 2], [3, 4]]}
+    trainer = bert_trainer(tmp_path)
+    trainer.compute_metrics = lambda _: metrics
+    report = preflight(trainer, goal="eval_accuracy>=0.8", budget=0.5, seeds=1, signal_seconds=0)
+    assert report.probes[0].curve("eval_accuracy")[1].tolist()[-1] == 0.9
+    assert "eval_report" not in report.probes[0].evals
 
 
 def test_a_model_without_logits_is_judged_by_its_loss(tmp_path) -> None:

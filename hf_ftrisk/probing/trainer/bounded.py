@@ -16,6 +16,7 @@ from transformers.trainer_pt_utils import find_batch_size
 from transformers.trainer_utils import has_length
 
 from hf_ftrisk.probing.workload import Batches, Evaluation, Processes
+from hf_ftrisk.record.trainer_log import number
 from hf_ftrisk.signals.ordering import ORDERING, class_ordering
 from hf_ftrisk.trainers.facts import rows_in_batch
 from hf_ftrisk.trainers.state import RngState
@@ -165,7 +166,11 @@ def bounded_evaluation(trainer: Any, limit: float | None, ranks: Processes) -> E
     # Trainers such as TRL's add metrics where they log.
     for entry in log[before:]:
         metrics.update({k: v for k, v in entry.items() if k.startswith("eval_")})
-    return Evaluation({**_mean(orderings), **metrics}, clock.rows, seconds, clock.batches)
+    numbers = {k: value for k, raw in metrics.items() if (value := number(raw)) is not None}
+    unread = {k: raw for k, raw in metrics.items() if k not in numbers}
+    return Evaluation(
+        {**_mean(orderings), **numbers}, clock.rows, seconds, clock.batches, unread=unread
+    )
 
 
 @contextlib.contextmanager
