@@ -25,8 +25,8 @@ _DEFAULT_TOLERANCE: dict[MetricKind, float | None] = {
     "real": None,
 }
 _COMPARISON = re.compile(
-    r"""^\s*(?:(?P<quote>["'])(?P<quoted>.+?)(?P=quote)|(?P<bare>[^<>="']+?))\s*"""
-    r"""(?:(?P<sign>>=|<=|>|<)\s*(?P<number>[^\s<>=]+))?\s*$"""
+    r"""^\s*(?:(?P<quote>["'])(?P<quoted>.+?)(?P=quote)|(?P<bare>[^<>="'\u2265\u2264]+?))\s*"""
+    r"""(?:(?P<sign>>=|<=|[\u2265\u2264]|>|<)\s*(?P<number>[^\s<>=]+))?\s*$"""
 )
 
 
@@ -142,7 +142,7 @@ class Goal:
             target = float(number)
         except ValueError:
             raise ValueError(f"target in the goal {text!r} is not a number: {number!r}") from None
-        upward = comparison.startswith(">")
+        upward = comparison[0] in ">\u2265"
         inferred = infer_greater_is_better(metric)
         if inferred is not None and inferred != upward:
             better = "greater" if inferred else "smaller"

@@ -50,6 +50,8 @@ def test_an_unknown_metric_needs_its_direction():
         (" accuracy >= .85 ", "eval_accuracy", 0.85),
         ("loss<=0.7", "eval_loss", 0.7),
         ("loss < 7e-1", "eval_loss", 0.7),
+        ("accuracy\u22650.85", "eval_accuracy", 0.85),
+        ("loss \u2264 0.7", "eval_loss", 0.7),
         ("f1", "eval_f1", None),
         ("macro f1>=0.7", "eval_macro f1", 0.7),
         ("ndcg@10 > .4", "eval_ndcg@10", 0.4),
@@ -67,6 +69,7 @@ def test_a_goal_is_parsed_from_text(text, metric, target):
 def test_the_comparison_gives_an_unknown_metric_its_direction():
     assert Goal.parse("zorp>=3").greater_is_better
     assert not Goal.parse("zorp<=3").greater_is_better
+    assert Goal.parse("zorp\u22653").greater_is_better
 
 
 @pytest.mark.parametrize(
