@@ -9,7 +9,7 @@ bounded by anything but the forecaster's calibration: where that matters, take t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hf_ftrisk.diagnoses.certain import certain_failure
 from hf_ftrisk.forecast.distribution import Predictor
@@ -54,6 +54,9 @@ class PatienceRule:
 
     def judge(self, record: RunRecord) -> Ruling:
         """NO_GO after `evaluations` poor forecasts in a row, or for a certain failure."""
+        goal, _ = record.goal_scale(self.goal)
+        if goal is not self.goal:
+            return replace(self, goal=goal).judge(record)
         failure = certain_failure(record)
         if failure is not None:
             return Ruling(Verdict.NO_GO, failure.message, certain=True)

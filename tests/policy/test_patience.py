@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hf_ftrisk import Forecast, Goal, RunRecord
+from hf_ftrisk.forecast.forecaster import Forecaster
 from hf_ftrisk.policy import PatienceRule, default_rule, rule_maker
 from hf_ftrisk.policy.patience import patience_rule
 from hf_ftrisk.verdict import Verdict
@@ -47,6 +48,21 @@ def test_the_run_ends_at_the_third_poor_forecast_in_a_row():
     assert ruling.prob_good == pytest.approx(0.1)
     assert "P(eval_accuracy >= 0.8) = 0.100 at step 30" in ruling.reason
     assert "below 0.5 at the last 3 evaluations, and 3 in a row end the run" in ruling.reason
+
+
+@pytest.mark.parametrize(
+    ("target", "values", "verdict"),
+    [
+        (85.0, [0.8, 0.88, 0.9, 0.91], Verdict.GO),  # fractions, the target in percent
+        (0.95, [40.0, 50.0, 52.0, 53.0], Verdict.NO_GO),  # percent, the target a fraction
+    ],
+)
+def test_the_goal_is_read_on_the_scale_of_the_runs_values(target, values, verdict):
+    log = [{"step": 10 * (k + 1), "eval_accuracy": value} for k, value in enumerate(values)]
+    record = RunRecord.from_log_history(log, max_steps=100)
+    goal = Goal.parse(f"eval_accuracy>={target:g}")
+    patient = PatienceRule(goal, Forecaster.default())
+    assert patient.judge(record).verdict is verdict
 
 
 def test_the_untrained_model_is_no_evaluation_of_the_run():
