@@ -36,7 +36,13 @@ def follow(
         str | None, typer.Option(help="What makes a run good, such as 'eval_accuracy>=0.85'.")
     ] = None,
     kind: Kind = None,
-    history: Annotated[Path | None, typer.Option(help="Run history to forecast from.")] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Run history to forecast from: a file, the one kept by 'default', or 'off'.",
+        ),
+    ] = None,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 5.0,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each new state.")

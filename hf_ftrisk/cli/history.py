@@ -125,6 +125,7 @@ def import_runs(
     Example: `hf-ftrisk history import runs.db old-runs/ --task my-task`
     """
     from hf_ftrisk.history import RunHistory
+    from hf_ftrisk.history.storage import is_database
     from hf_ftrisk.history.trainer_state import has_states
     from hf_ftrisk.record.state_file import STATE_FILE
 
@@ -134,6 +135,12 @@ def import_runs(
     with told_errors():
         if not source.exists():
             raise FileNotFoundError(f"no such file or folder: {source}")
+        if source.is_file() and is_database(source):
+            raise ValueError(
+                f"{source} is a history itself, and the history to add to comes first: "
+                "hf-ftrisk history import HISTORY SOURCE. The runs of one go into another by way "
+                "of `hf-ftrisk history export`"
+            )
         if not has_states(source):
             raise ValueError(
                 f"no run in {source}: neither it nor a folder below it has a {STATE_FILE}. Give "

@@ -125,7 +125,7 @@ def run(
             finish=finish,
             tolerance=tolerance,
             report_dir=report_dir,
-            history=_history(history),
+            history="default" if history == "default" else Path(history),
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
@@ -173,9 +173,3 @@ def _output(ended: Ended) -> dict[str, Any]:
         for one in ended.trainings
     ]
     return {"status": ended.status, "trainings": trainings}
-
-
-def _history(given: str) -> Path | Literal["default"] | None:
-    if given == "off":
-        return None
-    return "default" if given == "default" else Path(given)

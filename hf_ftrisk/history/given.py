@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from hf_ftrisk.history.remembered import VARIABLE, Remembered, default_file
+from hf_ftrisk.history.remembered import VARIABLE, Remembered, default_file, is_off
 from hf_ftrisk.history.run_history import RunHistory
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.tasks import of_task
@@ -37,13 +37,18 @@ class KnownRuns(NamedTuple):
 def history_of(
     history: RunHistory | str | os.PathLike[str] | Iterable[Any] | None,
 ) -> Given:
-    """A history from whatever the user gave; one that is kept by default for ``"default"``.
+    """A history from whatever the user gave.
+
+    The one that is kept by default for ``"default"``, none for ``"off"`` (a file of that name is
+    ``"./off"``).
 
     Raises:
         TypeError: something that is neither a history, nor its file, nor completed runs.
     """
     if history is None or isinstance(history, RunHistory):
         return history
+    if isinstance(history, str | os.PathLike) and is_off(history):
+        return None
     if history == "default":
         file = default_file()
         return None if file is None else Remembered(file)

@@ -27,10 +27,15 @@ VARIABLE = "HF_FTRISK_HISTORY"
 _WAIT_SECONDS = 2.0
 
 
+def is_off(setting: str | os.PathLike[str]) -> bool:
+    """Whether a history is said to be none, as the variable and every ``history`` say it."""
+    return os.fspath(setting).strip().lower() == "off"
+
+
 def default_file() -> Path | None:
     """Where completed runs are remembered by default; None where that is switched off."""
     setting = os.environ.get(VARIABLE, "").strip()
-    if setting.lower() == "off":
+    if is_off(setting):
         return None
     if setting:
         return Path(setting).expanduser()

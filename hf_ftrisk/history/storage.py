@@ -99,6 +99,8 @@ class Storage:
                 f"the history {self.path} is damaged, and nothing may be written beside it: move "
                 "it away, or copy it to a folder of your own"
             )
+        if self.path.exists() and not _may_be_ours(self.path):
+            raise _foreign(self.path)  # before a lock is made beside it
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -224,10 +226,7 @@ class Storage:
     def _set_aside(self, error: Exception) -> None:
         """Rename the damaged file with its log; called with the lock held."""
         if not _may_be_ours(self.path):
-            raise HistoryError(
-                f"{self.path} is not a run history ({error}); nothing was changed. "
-                "Choose another file, or move this one away."
-            )
+            raise _foreign(self.path)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         copy = self.path.with_name(f"{self.path.name}.damaged-{stamp}-{os.getpid()}")
         number = 0
@@ -409,8 +408,21 @@ def _is_damage(error: Exception) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+def _foreign(path: Path) -> HistoryError:
+    return HistoryError(
+        f"{path} is not a run history (file is not a database); nothing was changed. Choose "
+        "another file, or move this one away."
+    )
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file begins as SQLite's databases do."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
 def _may_be_ours(path: Path) -> bool:
     """Whether an unreadable file was a database: a person's text file is not renamed."""
-    with path.open("rb") as file:
-        magic = file.read(len(_MAGIC))
-    return magic == _MAGIC or path.suffix in _DATABASE_SUFFIXES or Path(f"{path}-wal").exists()
+    if path.stat().st_size == 0 or is_database(path):
+        return True
+    return path.suffix in _DATABASE_SUFFIXES or Path(f"{path}-wal").exists()

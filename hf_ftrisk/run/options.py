@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hf_ftrisk.forecast.gain.tolerance import check_finish
 from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import MetricKind
+from hf_ftrisk.history.remembered import is_off
 from hf_ftrisk.policy import rule_maker
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class RunOptions:
             point of a rate, 2 % of a loss.
         report_dir: folder the reports are written to, created at once; None: none are written.
         history: file of the run history, created at once; ``"default"``: the one that is kept by
-            default; None: none is used.
+            default; None, ``"off"``, or the False that YAML reads that word as: none is used.
 
     Raises:
         ValueError: a value outside its range, a folder or history that cannot be written.
@@ -56,9 +57,11 @@ class RunOptions:
     finish: Literal["gain", "goal", "anneal"] | None = None
     tolerance: float | None = None
     report_dir: Path | None = None
-    history: Path | Literal["default"] | None = "default"
+    history: Path | Literal["default", False] | None = "default"
 
     def __post_init__(self) -> None:
+        if self.history is False or (self.history is not None and is_off(self.history)):
+            object.__setattr__(self, "history", None)
         if not 0.0 < self.budget <= 1.0:
             raise ValueError(f"budget is a share of the full run in (0, 1], got {self.budget!r}")
         if self.seeds < 1:
@@ -101,8 +104,10 @@ class RunOptions:
 
     def open_history(self) -> RunHistory | Literal["default"] | None:
         """The run history as callback and pre-flight take it; None when none is used."""
-        if self.history is None or self.history == "default":
-            return self.history
+        if not self.history:
+            return None
+        if self.history == "default":
+            return "default"
         from hf_ftrisk.history import RunHistory
 
         return RunHistory(self.history)

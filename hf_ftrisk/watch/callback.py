@@ -60,7 +60,7 @@ class FineTuneRiskCallback(TrainerCallback):
         history: completed runs: a `RunHistory` or its file, from which those of the same task are
             taken and to which this run is added; or the runs of this task themselves;
             ``"default"``: those that are remembered by default (docs/guides/history.md), unless
-            ``HF_FTRISK_HISTORY=off``; None: none, and this run is not remembered.
+            ``HF_FTRISK_HISTORY=off``; None or ``"off"``: none, and this run is not remembered.
         report_dir: folder the report is written to at every look, ``watch.json``; None: nowhere.
         false_stop_rate: allowed chance that a good run is stopped, in (0, 1).
         rule: what ends a run: ``"calibrated"`` (`StoppingRule`), another name of

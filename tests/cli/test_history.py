@@ -129,3 +129,13 @@ def test_without_a_file_the_default_one_is_shown(run, tmp_path, monkeypatch, com
     shown = run(*command)
     assert str(file) in shown
     assert "1  sst2  (recorded here)" in shown
+
+
+def test_swapped_arguments_of_an_import_are_told_and_leave_nothing(run, tmp_path):
+    write_state(tmp_path / "outputs" / "a", 30)
+    RunHistory("runs.db").add(make_record())
+    state = "outputs/a/trainer_state.json"
+    words = " ".join(run("import", state, "runs.db", status=2).replace("\u2502", " ").split())
+    assert "runs.db is a history itself, and the history to add to comes first" in words
+    assert "not a run history" in run("import", state, "outputs", status=2)
+    assert [file.name for file in (tmp_path / "outputs" / "a").iterdir()] == ["trainer_state.json"]

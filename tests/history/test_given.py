@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hf_ftrisk.history import RunHistory, given
-from hf_ftrisk.history.given import KnownRuns, known_runs
+from hf_ftrisk.history.given import KnownRuns, history_of, known_runs
 from tests.history.records import make_record
 
 METRIC = "eval_accuracy"
@@ -51,3 +53,10 @@ def test_the_latest_are_used_and_it_is_known_that_there_are_more(of, monkeypatch
 
 def test_without_a_history_nothing_is_known():
     assert known_runs(None, "t", METRIC) == KnownRuns((), more=False)
+
+
+@pytest.mark.parametrize("off", ["off", "OFF", Path("off")])
+def test_a_history_that_is_off_is_none_and_no_file(tmp_path, monkeypatch, off):
+    monkeypatch.chdir(tmp_path)
+    assert history_of(off) is None
+    assert not list(tmp_path.iterdir())

@@ -159,6 +159,7 @@ def test_what_axolotls_yaml_leaves_out_is_as_for_hf_ftrisk_run(axolotl):
     assert axolotl.run_options({}) == RunOptions()
     assert axolotl.run_options({"history": "default"}).history == "default"
     assert axolotl.run_options({"history": "runs.db"}).history == Path("runs.db")
+    assert axolotl.run_options({"history": False}).history is None
 
 
 TRAINED = """\
@@ -237,3 +238,10 @@ def test_unsloths_example_adds_a_plain_callback():
     assert imports.index("unsloth") < imports.index("trl")
     called = {getattr(node.func, "id", "") for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert "FineTuneRiskCallback" in called
+
+
+@pytest.mark.parametrize("off", [None, False, "off"])  # YAML reads off as False
+def test_a_history_that_is_off_is_none(tmp_path, monkeypatch, off):
+    monkeypatch.chdir(tmp_path)
+    assert RunOptions(history=off).history is None
+    assert not list(tmp_path.iterdir())
