@@ -46,7 +46,11 @@ def told_errors(missing: str = "") -> Iterator[None]:
         name = error.filename
         text = str(error) if name is None else f"no such file or folder: {name}"
         raise typer.BadParameter(f"{text}. {missing}" if missing else text) from error
-    except (ValueError, OSError, MissingExtraError) as error:
+    except OSError as error:
+        named = error.filename is not None and error.strerror is not None
+        text = f"{error.strerror}: {error.filename}" if named else str(error)
+        raise typer.BadParameter(text) from error
+    except (ValueError, MissingExtraError) as error:
         raise typer.BadParameter(str(error)) from error
     except RuntimeError as error:
         # The Hub's client takes its time to load: only where something was asked of the Hub.

@@ -21,7 +21,7 @@ from hf_ftrisk.replay.replay import Replay
 from hf_ftrisk.replay.screen import plot_text
 from hf_ftrisk.replay.summary import summarize
 from hf_ftrisk.replay.text import comparison_text, poor_first, replay_text, summary_text
-from hf_ftrisk.text import visible
+from hf_ftrisk.text import printable, visible
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -86,6 +86,10 @@ def run_replay(
         MissingExtraError: a page or an event file was asked for without its extra.
         ValueError: no run there, or a goal, depth or rate that cannot be.
     """
+    if html is not None and html.is_dir():  # known before all its runs are replayed
+        raise IsADirectoryError(
+            f"{html} is a folder: --html takes the file to write, such as {html / 'replay.html'}"
+        )
     replayer = Replayer(ReplayOptions(**how))
     replays = _found(place, example, revision, replayer)
     compared = None
@@ -189,7 +193,6 @@ def _write_page(
     from hf_ftrisk.atomic import write_atomically
     from hf_ftrisk.replay.page import page
 
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, page(found.replays, replayer, compared).encode())
 
 
@@ -209,7 +212,7 @@ def _words(
     found: _Found, compared: Comparison | None, screen: Screen | None, html: Path | None
 ) -> str:
     lines = [visible(line) for line in found.about]
-    skipped = [f"left out {name}: {reason}" for name, reason in found.refused]
+    skipped = [f"left out {printable(name)}: {printable(why)}" for name, why in found.refused]
     if len(found.replays) == 1:
         (one,) = found.replays
         if screen is not None:
@@ -221,7 +224,7 @@ def _words(
         summary = summarize(found.replays)
         lines.append(visible("\n".join([summary_text(found.replays, summary), *skipped])))
     if html is not None:
-        lines += ["", f"page written to {html}"]
+        lines += ["", f"page written to {printable(html)}"]
     return "\n".join(lines)
 
 

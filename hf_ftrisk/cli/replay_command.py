@@ -65,7 +65,12 @@ def replay(
         bool, typer.Option("--load-best", help="The run keeps its best checkpoint, not its last.")
     ] = False,
     history: Annotated[
-        Path | None, typer.Option(help="Run history to forecast and to stop from.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Run history to forecast and to stop from: a file, the one kept by 'default', or "
+            "'off'.",
+        ),
     ] = None,
     task: Annotated[
         str | None, typer.Option(help="Task of the history's runs, if it holds several.")
@@ -92,7 +97,7 @@ def replay(
     ] = None,
     max_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Planned steps, for CSV and event files that do not say them."),
+        typer.Option(min=1, help="Planned steps, for files that do not say them, such as CSV."),
     ] = None,
     revision: Annotated[
         str | None, typer.Option(help="Branch or commit on the Hub; main if not given.")

@@ -128,11 +128,19 @@ class RunRecord:
     # --- reading -----------------------------------------------------------------------------
 
     @classmethod
-    def from_trainer_state(cls, path: str | Path | Mapping[str, Any], **fields: Any) -> RunRecord:
+    def from_trainer_state(
+        cls,
+        path: str | Path | Mapping[str, Any],
+        *,
+        planned_steps: int | None = None,
+        **fields: Any,
+    ) -> RunRecord:
         """Record from a Trainer's ``trainer_state.json``.
 
         Args:
             path: the file, the checkpoint folder that holds it, or its parsed content.
+            planned_steps: optimizer steps of a state that does not say how many were planned;
+                None: as many as it holds.
             fields: any other field of the record (task, seed, load_best, ...).
 
         A log without steps gets them from its epochs. A run that went beyond the steps its state
@@ -144,7 +152,7 @@ class RunRecord:
             ValueError: not JSON, not a trainer state (no ``log_history``), or a log of which no
                 entry has a step or an epoch.
         """
-        return cls(**state_fields(path, fields))
+        return cls(**state_fields(path, fields, planned_steps))
 
     @classmethod
     def from_log_history(

@@ -18,7 +18,9 @@ STATE_FILE = "trainer_state.json"
 
 
 def state_fields(
-    source: str | Path | Mapping[str, Any], given: Mapping[str, Any]
+    source: str | Path | Mapping[str, Any],
+    given: Mapping[str, Any],
+    planned: int | None = None,
 ) -> dict[str, Any]:
     """The fields of a record from a Trainer's state, besides those that are given.
 
@@ -26,6 +28,7 @@ def state_fields(
         source: the file in any encoding of JSON, the checkpoint folder that holds it, or its
             parsed content.
         given: fields of the record; they count before what the state says.
+        planned: optimizer steps of a state that does not say how many were planned.
 
     Raises:
         FileNotFoundError: no such file.
@@ -36,11 +39,11 @@ def state_fields(
     state, name = _read_state(source)
     log = read_log(_with_steps(state, name))
     last_step = max(_step_count(state.get("global_step")), log.last_step)
-    stated = _step_count(state.get("max_steps"))
+    stated = _step_count(state.get("max_steps")) or (planned or 0)
     max_steps = max(stated, last_step, 1)
     if max_steps > MAX_STEPS:
-        planned = reprlib.repr(max_steps)  # hundreds of digits are cut
-        raise ValueError(f"{name} plans {planned} steps: expected 2**53 at most")
+        too_many = reprlib.repr(max_steps)  # hundreds of digits are cut
+        raise ValueError(f"{name} plans {too_many} steps: expected 2**53 at most")
     ended = "stopped" if log.ended else "running"
     told: dict[str, Any] = {"status": "finished" if last_step >= max_steps else ended}
     if log.steps_per_epoch is None and (per_epoch := _steps_per_epoch(state, last_step)):

@@ -14,6 +14,7 @@ from hf_ftrisk.goal import Goal
 from hf_ftrisk.goal.metric_names import MetricKind
 from hf_ftrisk.history import RunHistory
 from hf_ftrisk.history.given import MAX_RUNS
+from hf_ftrisk.history.remembered import default_file, is_off
 from hf_ftrisk.policy import Rule, rule_maker
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.other_logs import is_other_log, read_other_log
@@ -31,9 +32,10 @@ class ReplayOptions:
         kind: range of the goal's metric; None: from its name and values.
         shares: depths to forecast at, as shares of the run; None: `SHARES`.
         load_best: the runs keep their best checkpoint.
-        max_steps: planned steps of a log that does not say them; None: as far as it goes.
+        max_steps: planned steps of a log that does not say them; None: as far as it goes. A log
+            that says others is read by those, with a note.
         history: run history to forecast and to stop from; a run that is in it is replayed without
-            itself.
+            itself. ``default`` is the one kept by default, ``off`` none.
         task: task of the history's runs to use, needed when it holds several.
         false_stop_rate: allowed chance that a good run is stopped.
         rule: name of the stopping rule, of `hf_ftrisk.policy.RULES`.
@@ -75,7 +77,8 @@ class Replayer:
         self._asked = None if options.goal is None else Goal.parse(options.goal, kind=options.kind)
         if options.tolerance is not None:
             checked_tolerance(options.tolerance)
-        self._past = () if options.history is None else _past(options.history, options.task)
+        history = None if options.history is None else _named_file(options.history)
+        self._past = () if history is None else _past(history, options.task)
         self._make_rule = rule_maker(options.rule)
 
     def read(self, file: Path) -> tuple[RunRecord, str | None]:
@@ -88,13 +91,14 @@ class Replayer:
             FileNotFoundError: no such file.
             ValueError: none of these, or one without a logged value.
         """
-        best = self.options.load_best
+        best, asked = self.options.load_best, self.options.max_steps
         if is_other_log(file):
-            return read_other_log(file, max_steps=self.options.max_steps, load_best=best)
-        record = RunRecord.from_trainer_state(file, load_best=best)
+            record, note = read_other_log(file, max_steps=asked, load_best=best)
+            return record, note or _length_note(record, asked)
+        record = RunRecord.from_trainer_state(file, planned_steps=asked, load_best=best)
         if record.last_step == 0 and not record.evals and not record.final:
             raise ValueError(f"{file} has no log entry with a value: nothing to replay")
-        return record, None
+        return record, _length_note(record, asked)
 
     def replay(self, file: Path, name: str) -> Replay:
         """The run of a file, replayed.
@@ -164,6 +168,17 @@ class Replayer:
         return self._rules[goal]
 
 
+def _length_note(record: RunRecord, asked: int | None) -> str | None:
+    """What is to be said where a run is not as long as it was said to be."""
+    if asked is None or asked == record.max_steps:
+        return None
+    said = "holds" if asked < record.last_step else "plans"
+    return (
+        f"the file {said} {record.max_steps} steps, and is read as a run of as many: --max-steps "
+        f"{asked} is for files that do not say how long the run was to be."
+    )
+
+
 def _check_evaluated(record: RunRecord, metric: str) -> None:
     """Refuse a metric that a finished run never evaluated, where it has others."""
     evaluated = {*record.evals, *record.final, *record.nan_steps}
@@ -171,6 +186,13 @@ def _check_evaluated(record: RunRecord, metric: str) -> None:
         raise ValueError(
             f"this run never evaluated {metric!r}: choose one of {sorted(evaluated)} with --goal"
         )
+
+
+def _named_file(history: Path) -> Path | None:
+    """The file of a history, by the words that every ``history`` knows; None: none is used."""
+    if is_off(history):
+        return None
+    return default_file() if history == Path("default") else history
 
 
 def _past(history: Path, task: str | None) -> tuple[RunRecord, ...]:

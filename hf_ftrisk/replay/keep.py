@@ -22,6 +22,8 @@ class Keep:
         last_step: step of that.
         checkpoint: folder to keep, such as ``checkpoint-300``; None where none is known.
         checkpoint_value: the goal metric at that checkpoint, None where it was not evaluated.
+        beats_baseline: whether the best evaluation is better than the trivial baseline, None where
+            that is not known.
     """
 
     step: int
@@ -30,6 +32,7 @@ class Keep:
     last_step: int
     checkpoint: str | None = None
     checkpoint_value: float | None = None
+    beats_baseline: bool | None = None
 
 
 def keep_of(record: RunRecord, goal: Goal, file: Path | None = None) -> Keep | None:
@@ -43,6 +46,7 @@ def keep_of(record: RunRecord, goal: Goal, file: Path | None = None) -> Keep | N
     steps, values = record.finite(goal.metric)
     if not steps.size:
         return None
+    baseline = record.baseline(goal)
     better = values if goal.greater_is_better else -values
     best = int(np.argmax(better))
     saved = [] if file is None else _saved(file)
@@ -64,6 +68,7 @@ def keep_of(record: RunRecord, goal: Goal, file: Path | None = None) -> Keep | N
         last_step=int(steps[-1]),
         checkpoint=name,
         checkpoint_value=at,
+        beats_baseline=None if baseline is None else goal.is_better(float(values[best]), baseline),
     )
 
 

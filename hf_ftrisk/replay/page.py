@@ -85,7 +85,7 @@ def _run(
         "outcome": _number(replay.outcome),
         "outcomeWords": "-" if replay.outcome is None else value(replay.outcome, goal),
         "verdict": verdict,
-        "keep": None if replay.keep is None else replay.keep.step,
+        "keep": _kept_step(replay),
         "looks": dense,
         "lead": _unbroken(_lead(replay)),
         "goal": visible(f"{how_far(record)}; goal: {goal_words(replay)}"),
@@ -94,6 +94,12 @@ def _run(
         "compared": "" if compared is None else visible(comparison_text(compared, goal)),
         "diagnoses": ", ".join(diagnosis.name for diagnosis in replay.diagnoses),
     }
+
+
+def _kept_step(replay: Replay) -> int | None:
+    """Step of the evaluation to keep; None where none is worth it."""
+    keep = replay.keep
+    return None if keep is None or keep.beats_baseline is False else keep.step
 
 
 def _unbroken(text: str) -> str:

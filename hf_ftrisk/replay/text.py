@@ -15,6 +15,7 @@ from hf_ftrisk.replay.replay import Replay, ReplayLook
 from hf_ftrisk.replay.screen import sparkline
 from hf_ftrisk.replay.summary import Summary
 from hf_ftrisk.report.wording import share, value
+from hf_ftrisk.text import printable
 
 _WIDTH = 100
 # Metrics named besides the goal's, and the longest name of a run in a table.
@@ -25,7 +26,7 @@ _NAME = 44
 def replay_text(replay: Replay) -> str:
     """One run: what was known, the forecasts by depth, the stop, the outcome, the diagnoses."""
     lines = [
-        f"{replay.name}: {how_far(replay.record)}",
+        f"{printable(replay.name)}: {how_far(replay.record)}",
         *_entry("goal", goal_words(replay)),
         "",
     ]
@@ -54,17 +55,28 @@ def findings(replay: Replay) -> list[tuple[str, str]]:
         labeled.append(("finished", _finish_words(replay.finish, replay)))
     labeled.append(("outcome", _outcome_words(replay)))
     if replay.keep is not None:
-        labeled.append(("keep", keep_words(replay.keep, replay.goal)))
+        labeled.append(("keep", keep_words(replay.keep, replay.goal, replay.baseline)))
     labeled += [(one.name, f"{one.message} {one.advice}") for one in replay.diagnoses]
     return labeled + [("note", note) for note in _notes(replay)]
 
 
-def keep_words(keep: Keep, goal: Goal) -> str:
-    """Which checkpoint to keep, and what it is worth beside the last."""
+def keep_words(keep: Keep, goal: Goal, baseline: float | None = None) -> str:
+    """Which checkpoint to keep, and what it is worth beside the last and the trivial baseline.
+
+    Args:
+        keep: the best evaluation and its checkpoint.
+        goal: what the run is judged by.
+        baseline: trivial baseline of the goal's metric, None if unknown.
+    """
     best = f"{goal.metric} {value(keep.value, goal)}"
     last = "" if keep.step == keep.last_step else f"; the last has {value(keep.last, goal)}"
     if keep.step == 0:
         return f"none: no evaluation was better than the untrained model's, {best}{last}"
+    if keep.beats_baseline is False:
+        return (
+            f"none: no evaluation was better than the trivial baseline, {value(baseline, goal)}; "
+            f"the best was {best} at step {keep.step}{last}"
+        )
     if keep.checkpoint is None:
         return f"the checkpoint of step {keep.step}, the best evaluation: {best}{last}"
     if keep.checkpoint == f"checkpoint-{keep.step}":
@@ -105,7 +117,8 @@ def comparison_text(comparison: Comparison, goal: Goal) -> str:
             )
         )
     lines = [
-        f"compared with {comparison.name}, at equal shares of the planned steps, this run first:",
+        f"compared with {printable(comparison.name)}, at equal shares of the planned steps, this "
+        "run first:",
         *_aligned(rows),
         "",
     ]
@@ -266,12 +279,12 @@ def _outcome_words(replay: Replay) -> str:
 def _run_row(replay: Replay) -> tuple[str, ...]:
     looks = [look for look in replay.looks if look.share == 0.3]
     words = {None: "-", True: "yes", False: "no"}
-    name = replay.name
+    name = printable(replay.name)
     if len(name) > _NAME:
         name = f"{name[: _NAME // 2 - 2]}...{name[-(_NAME // 2 - 1) :]}"
     return (
         name,
-        str(replay.goal),
+        printable(replay.goal),
         sparkline(replay.record, replay.goal.metric),
         f"{replay.record.last_step}/{replay.record.max_steps}",
         value(looks[0].median, replay.goal) if looks else "-",

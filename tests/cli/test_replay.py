@@ -148,3 +148,77 @@ def test_paragraphs_of_a_help_text_fill_their_lines(command):
 def test_the_command_that_needs_a_file_alone_stands_first():
     box = CliRunner().invoke(app, ["--help"]).output.partition("Commands")[2]
     assert re.findall(r"^│ (\w+) ", box, re.MULTILINE)[:3] == ["replay", "follow", "run"]
+
+
+def flat(output):
+    """The text of a command without its frame and line ends."""
+    return " ".join(re.sub(r"[\u2500-\u257f]", " ", output).split())
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"), [(1000, "the file plans 500 steps"), (100, "the file holds 500 steps")]
+)
+def test_planned_steps_that_a_state_contradicts_are_told_and_not_used(checkpoint, asked, words):
+    output = flat(run(checkpoint, "--max-steps", asked).output)
+    assert "step 500 of 500" in output
+    assert f"{words}, and is read as a run of as many: --max-steps {asked}" in output
+
+
+def test_planned_steps_of_a_state_that_does_not_say_them_are_those_given(checkpoint):
+    file = checkpoint / STATE_FILE
+    state = json.loads(file.read_text())
+    file.write_text(json.dumps({"log_history": state["log_history"]}))
+    output = flat(run(file, "--max-steps", 1000).output)
+    assert "running, step 500 of 1000" in output
+    assert "--max-steps" not in output
+
+
+def test_planned_steps_below_those_of_a_table_are_told(tmp_path):
+    file = tmp_path / "run.csv"
+    file.write_text("step,loss,eval_accuracy\n50,1.0,0.5\n100,0.9,0.6\n")
+    assert "the file holds 100 steps" in flat(run(file, "--max-steps", 40).output)
+    assert "--max-steps" not in flat(run(file, "--max-steps", 400).output)
+
+
+def test_a_folder_in_place_of_the_page_is_named_with_what_to_give(checkpoint, tmp_path):
+    result = run(checkpoint, "--html", tmp_path)
+    assert result.exit_code == 2
+    words = re.sub(r"\s", "", flat(result.output))
+    assert f"{tmp_path}isafolder:--htmltakesthefiletowrite" in words
+    assert "Errno" not in words
+
+
+def test_a_page_below_a_file_is_told_by_its_own_name(checkpoint):
+    target = checkpoint / STATE_FILE / "page.html"
+    words = re.sub(r"\s", "", flat(run(checkpoint, "--html", target).output))
+    assert str(target) in words
+    assert ".tmp" not in words
+    assert "Errno" not in words
+
+
+def test_a_line_end_in_the_name_of_a_run_breaks_no_table(checkpoint):
+    for name in ("a\nb", "c\x1b[31md"):
+        folder = checkpoint.parent.parent / name
+        folder.mkdir()
+        (folder / STATE_FILE).write_bytes((checkpoint / STATE_FILE).read_bytes())
+    (checkpoint.parent.parent / "e\nf.json").write_text("{}")
+    result = run(checkpoint.parent.parent)
+    table = result.output.split("\n\n")[0].splitlines()
+    assert len(table) == 4
+    assert {line.split("eval_")[0].strip() for line in table[1:]} >= {
+        f"a b/{STATE_FILE}",
+        f"c[31md/{STATE_FILE}",
+    }
+    assert "left out e f.json: e f.json is not a trainer state" in result.output
+
+
+@pytest.mark.parametrize("off", ["off", "OFF"])
+def test_a_history_that_is_off_is_none(checkpoint, off):
+    assert run(checkpoint, "--history", off).output == run(checkpoint).output
+
+
+def test_the_history_kept_by_default_is_named_by_default(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_FTRISK_HISTORY", str(tmp_path / "mine.db"))
+    assert "mine.db" in flat(run(checkpoint, "--history", "default").output)
+    monkeypatch.setenv("HF_FTRISK_HISTORY", "off")
+    assert run(checkpoint, "--history", "default").exit_code == 0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from hf_ftrisk import Goal, RunRecord
 from hf_ftrisk.cli.replay import run_replay
 from hf_ftrisk.replay.batch import Replayer, ReplayOptions
 from hf_ftrisk.replay.compare import compare
 from hf_ftrisk.replay.examples import load_example
 from hf_ftrisk.replay.keep import keep_of
-from hf_ftrisk.replay.text import keep_words
+from hf_ftrisk.replay.text import findings, keep_words
 
 GOAL = Goal("accuracy")
 RUN = RunRecord(
@@ -88,3 +90,19 @@ def test_the_command_sets_a_run_beside_a_file(tmp_path):
     assert "compared with good.json, at equal shares" in text
     data = json.loads(run_replay(None, example="stopped", other=good, as_json=True))
     assert data["compared"]["behind_at"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("best", "words"),
+    [(0.9, "the checkpoint of step 200"), (0.5, "none: no evaluation was better")],
+)
+def test_nothing_is_kept_of_a_run_that_never_beat_its_trivial_baseline(best, words):
+    run = RunRecord(
+        max_steps=300,
+        eval_step=[100, 200, 300],
+        evals={"eval_accuracy": [0.45, best, 0.4]},
+        baselines={"eval_accuracy": 0.5},
+    )
+    told = dict(findings(replayed(run)))["keep"]
+    assert told.startswith(words)
+    assert ("than the trivial baseline, 0.500; the best was" in told) is (best == 0.5)
