@@ -28,7 +28,7 @@ from hf_ftrisk.text import printable, visible
 _STOPS, _STOPS_OF_MANY = 60, 20
 # Values of a curve that are drawn.
 _MAX_POINTS = 2000
-_PERCENT = re.compile(r"(\d) %")
+_PERCENT = re.compile(r"(?<=\d) (?=%)")
 
 
 def page(
@@ -104,7 +104,7 @@ def _kept_step(replay: Replay) -> int | None:
 
 def _unbroken(text: str) -> str:
     """Text whose percentages stay on one line."""
-    return _PERCENT.sub("\\1\u00a0%", text)
+    return _PERCENT.sub("\u00a0", text)
 
 
 def _lead(replay: Replay) -> str:
