@@ -23,6 +23,7 @@ from hf_ftrisk.goal import Goal
 
 OWN, PUBLIC = "own recordings", "other people's runs"
 LONG = 500  # steps from which on own recordings are a pool of their own
+HISTORY_FOLDS = 10  # of a pool whose runs are each forecast with the others known
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,8 @@ class Candidate:
         pool: what competes: runs of one source judged by one kind of goal.
         goal: what the run is judged by.
         watched: the run as the stopping rule sees it.
+        known: the same looks, forecast with a history of nine tenths of the runs of its source
+            that are as long; None: that was not forecast.
         at: (n,) share of the run at each evaluation, those before the first step left out.
         values: (n,) the goal metric there, greater is better.
         level: value that the goal asks for, greater is better.
@@ -54,6 +57,7 @@ class Candidate:
     values: np.ndarray
     level: float
     baseline: float | None
+    known: Watched | None = None
 
     @property
     def good(self) -> bool:
@@ -67,23 +71,44 @@ class Candidate:
 
 @cache
 def candidates() -> tuple[Candidate, ...]:
-    """All candidates of all sources."""
-    sources = _sources()
-    fit_without(fold for _, _, fold, _ in sources)
-    places = [(i, k) for i, (*_, runs) in enumerate(sources) for k in range(len(runs))]
-    return tuple(one for of_run in in_parallel(_of_run, places) for one in of_run)
+    """All candidates of all sources, in the order of sources and runs."""
+    fit_without(fold for _, _, fold, _ in _sources())
+    every = [one for part in in_parallel(_of_part, _parts()) for one in part]
+    names = [source for _, source, _, _ in _sources()]
+    return tuple(sorted(every, key=lambda one: (names.index(one.source), one.number)))
 
 
-def _of_run(place: tuple[int, int]) -> list[Candidate]:
-    """One run by all its goals, given the number of its source and its own."""
-    kind, source, fold, runs = _sources()[place[0]]
-    run = runs[place[1]]
-    goals = pool_goals(run, runs)
-    watched = watch(run, forecaster_without(fold), goals)
+def _parts() -> list[tuple[int, tuple[int, ...], tuple[int, ...]]]:
+    """Number of a source, numbers of some of its runs, and of those that are their history."""
+    parts = []
+    for i, (*_, runs) in enumerate(_sources()):
+        alike: dict[tuple[str, str], list[int]] = {}
+        for k, run in enumerate(runs):
+            alike.setdefault((_length(run), run.goal.metric), []).append(k)
+        for members in alike.values():
+            for fold in range(min(HISTORY_FOLDS, len(members))):
+                mine = tuple(members[fold::HISTORY_FOLDS])
+                parts.append((i, mine, tuple(k for k in members if k not in mine)))
+    return parts
+
+
+def _of_part(part: tuple[int, tuple[int, ...], tuple[int, ...]]) -> list[Candidate]:
+    """Some runs of a source by all their goals, with and without a history."""
+    kind, source, fold, runs = _sources()[part[0]]
+    cold = forecaster_without(fold)
+    warm = cold.refit([runs[k].record for k in part[2]])
     return [
-        candidate(kind, source, fold, place[1], run, goal, one)
-        for (_, goal), one in zip(goals, watched, strict=True)
+        candidate(kind, source, fold, k, runs[k], goal, one, known)
+        for k in part[1]
+        for goals in [pool_goals(runs[k], runs)]
+        for (_, goal), one, known in zip(
+            goals, watch(runs[k], cold, goals), watch(runs[k], warm, goals), strict=True
+        )
     ]
+
+
+def _length(run: Run) -> str:
+    return "long" if run.record.max_steps >= LONG else "short"
 
 
 def pool_goals(run: Run, runs: Sequence[Run]) -> list[tuple[str, Goal]]:
@@ -104,7 +129,14 @@ def pool_goals(run: Run, runs: Sequence[Run]) -> list[tuple[str, Goal]]:
 
 
 def candidate(
-    kind: str, source: str, fold: str, number: int, run: Run, goal: Goal, watched: Watched
+    kind: str,
+    source: str,
+    fold: str,
+    number: int,
+    run: Run,
+    goal: Goal,
+    watched: Watched,
+    known: Watched | None = None,
 ) -> Candidate:
     """A watched run with its evaluations."""
     sign = 1.0 if goal.greater_is_better else -1.0
@@ -113,7 +145,6 @@ def candidate(
     baseline = run.record.baseline(run.goal)
     level = goal.threshold(baseline)
     assert level is not None
-    length = "long" if run.record.max_steps >= LONG else "short"
     # A baseline has to be beaten, a target met.
     beaten = np.nextafter(sign * level, np.inf) if goal.target is None else sign * level
     return Candidate(
@@ -121,13 +152,14 @@ def candidate(
         source=source,
         fold=fold,
         number=number,
-        pool=f"{source} {length} {run.goal.metric} {watched.judged}",
+        pool=f"{source} {_length(run)} {run.goal.metric} {watched.judged}",
         goal=goal,
         watched=watched,
         at=steps[trained] / run.record.max_steps,
         values=sign * values[trained],
         level=float(beaten),
         baseline=None if baseline is None else sign * baseline,
+        known=known,
     )
 
 

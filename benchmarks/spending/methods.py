@@ -13,9 +13,10 @@ import numpy as np
 
 from benchmarks.all_sources import threshold_without
 from benchmarks.spending.candidates import Candidate
-from benchmarks.watched import stopped_at, stopped_by_packaged
+from benchmarks.watched import Watched, stopped_at, stopped_by_packaged
 from hf_ftrisk.policy.calibration import conformal_threshold
 from hf_ftrisk.policy.packaged import family
+from hf_ftrisk.policy.rule import POOR_PROBABILITY
 from hf_ftrisk.text import percent
 
 Stops = list[float | None]
@@ -39,9 +40,15 @@ def packaged(rate: float) -> Method:
     return stops
 
 
-def _packaged_stop(candidate: Candidate, rate: float) -> float | None:
+def _packaged_stop(
+    candidate: Candidate, rate: float, agreeing: Watched | None = None
+) -> float | None:
+    """Where it ends; with a forecast that has to agree, where that calls it poor as well."""
     threshold = packaged_threshold(candidate, rate)
-    return stopped_by_packaged(candidate.watched, candidate.watched.scores, threshold)
+    scores = candidate.watched.scores
+    if agreeing is not None:
+        scores = np.where(agreeing.prob < POOR_PROBABILITY, scores, np.inf)
+    return stopped_by_packaged(candidate.watched, scores, threshold)
 
 
 def packaged_threshold(candidate: Candidate, rate: float) -> float | None:
@@ -54,21 +61,33 @@ def packaged_threshold(candidate: Candidate, rate: float) -> float | None:
 
 
 def with_history(rate: float) -> Method:
-    """The callback with the pool's other runs as its history: each left out in turn."""
+    """The callback with the pool's other runs as its history, as `default_rule` has it.
+
+    Their good runs set the threshold, each run forecast with others known. Where they are too few
+    for one, runs of other tasks do, and the forecast with a history has to agree.
+    """
 
     def stops(pool: Sequence[Candidate]) -> Stops:
-        lowest = np.array([float(one.watched.scores.min(initial=1.0)) for one in pool])
+        lowest = np.array([float(_known(one).scores.min(initial=1.0)) for one in pool])
         good = np.array([one.good for one in pool])
         ended: Stops = []
         for i, one in enumerate(pool):
             scores = lowest[good & (np.arange(len(pool)) != i)]
-            threshold = conformal_threshold(
-                scores.tolist(), [str(k) for k in range(scores.size)], rate
-            )
-            ended.append(stopped_at(one.watched, one.watched.scores, threshold))
+            groups = [str(k) for k in range(scores.size)]
+            threshold = conformal_threshold(scores.tolist(), groups, rate)
+            if threshold is None:
+                ended.append(_packaged_stop(one, rate, agreeing=_known(one)))
+            else:
+                ended.append(stopped_at(_known(one), _known(one).scores, threshold))
         return ended
 
     return stops
+
+
+def _known(one: Candidate) -> Watched:
+    if one.known is None:
+        raise ValueError(f"run {one.number} of {one.source} was not forecast with a history")
+    return one.known
 
 
 # --- what people have ----------------------------------------------------------------------------

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from benchmarks.spending import methods
 from benchmarks.spending.candidates import OWN, Candidate
 from benchmarks.spending.measure import GOOD, KEPT, POOR, REACHED, at_kept, measured, poor_at
 from benchmarks.spending.methods import halving, median_pruner, patience, restart, with_history
@@ -25,7 +28,7 @@ def run(*values: float, source: str = "a", prob: float = 0.5, level: float = 0.8
     )
     goal = Goal("accuracy", target=level)
     return Candidate(
-        OWN, source, "a fold", 0, source, goal, watched, at, np.array(values), level, 0.5
+        OWN, source, "a fold", 0, source, goal, watched, at, np.array(values), level, 0.5, watched
     )
 
 
@@ -65,6 +68,19 @@ def test_a_known_pool_bounds_the_good_runs_stopped_by_the_allowed_rate():
     stops = with_history(0.1)([*good, *poor])
     assert sum(stop is not None for stop in stops[:60]) <= 6
     assert all(stop is not None for stop in stops[60:])
+
+
+def test_a_pool_of_too_few_good_runs_is_judged_by_other_tasks_and_its_own_forecast(monkeypatch):
+    monkeypatch.setattr(methods, "packaged_threshold", lambda candidate, rate: 0.3)
+    poor = run(0.5, 0.5, 0.5, prob=0.01)
+    promising = replace(poor, known=replace(poor.watched, prob=np.full(2, 0.9)))
+    stops = with_history(0.1)([run(0.5, 0.7, 0.9, prob=0.9), poor, promising])
+    assert stops == [None, pytest.approx(1 / 3), None]
+
+
+def test_a_run_that_was_not_forecast_with_a_history_is_refused_with_its_name():
+    with pytest.raises(ValueError, match="run 0 of a was not forecast with a history"):
+        with_history(0.1)([replace(run(0.5, 0.9), known=None)])
 
 
 def test_the_measure_weighs_sources_alike_and_charges_what_a_probe_costs():
