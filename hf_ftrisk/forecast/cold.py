@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
@@ -11,19 +13,23 @@ from hf_ftrisk.forecast.change_model import ChangeModel, Ending
 from hf_ftrisk.forecast.features import RunState, eval_rows
 from hf_ftrisk.forecast.scale import Scale
 from hf_ftrisk.goal import Goal
-from hf_ftrisk.goal.metric_names import metric_facts
 from hf_ftrisk.record import RunRecord
 
 # Rows of an evaluation set whose sampling noise the known runs' own changes already show.
 _USUAL_ROWS = 1000.0
 # z that rounding alone sets apart.
 _SAME = 1e-9
-# A share that is no greater yet has not begun to move; later in the run it mostly never does.
-FLOOR, FLOOR_UNTIL = 0.02, 0.3
-# Of 10 sources whose scores stay there for a tenth of the run or more intervals hold in 66 to 72 of
-# 100. As in `conformal_quantile` a further source may do anything, and weighs like each of them:
-# then they hold in 85 to 91 (`python -m benchmarks.forecasting.floor`).
+# A share of the range: a score no farther than this from where untrained models are has not begun
+# to move, and says little of the end until a share of the run.
+NOT_MOVED = 0.02
+Start = Literal["trivial", "floor"]
+_UNTIL: Mapping[Start, float] = {"trivial": 0.7, "floor": 0.5}
+# As in `conformal_quantile` a further source may do anything, and weighs like each of 10 known
+# ones: intervals that held in 75 of 100 hold in 90 then (`benchmarks.forecasting.floor`).
 UNKNOWN_SHARE = 1 / 11
+# At the beginning of a run what was known before it counts as much as a first evaluation that shows
+# no more than the trivial predictor; so much less from a tenth of the run on.
+_FIRST_SHARE, _FIRST_PART = 0.5, 0.1
 
 
 def cold_values(
@@ -59,31 +65,57 @@ def cold_values(
     return np.asarray(np.where(at_most, worst(values, trivial), values))
 
 
-def has_not_moved(state: RunState, record: RunRecord, goal: Goal) -> bool:
-    """Whether an overlap of generated text with a reference is still where untrained models are.
+def share_before(state: RunState, record: RunRecord, goal: Goal) -> float:
+    """Share of the draws that come from the forecast before any evaluation.
 
-    Such a value says little of the end, and few known runs are of such a metric.
+    0 unless the best evaluation is still where untrained models are: early in a run such a value
+    says little of the end, whatever known runs did from there.
+
+    Args:
+        state: the record's evaluations, at least one.
+        record: the run so far.
+        goal: what is forecast, on the scale of its values.
     """
-    facts = metric_facts(goal.metric)
-    return (
-        facts is not None
-        and facts.begins_near_zero
-        and state.scale.shape == "rate"
-        and record.progress <= FLOOR_UNTIL
-        and float(state.evaluations.max()) <= FLOOR * state.scale.unit
-    )
+    where = stands_at(state, record, goal)
+    if where is None or record.progress > _UNTIL[where]:
+        return 0.0
+    first = _FIRST_SHARE * (1.0 - record.progress / _FIRST_PART) if where == "trivial" else 0.0
+    return max(UNKNOWN_SHARE, first)
 
 
-def or_unknown(values: np.ndarray, unknown: np.ndarray) -> np.ndarray:
-    """Draws (n,) of which `UNKNOWN_SHARE` are from another distribution.
+def stands_at(state: RunState, record: RunRecord, goal: Goal) -> Start | None:
+    """Where untrained models stand, if a score's best evaluation is hardly better; None if it is.
+
+    ``"trivial"``: beside a known trivial predictor; ``"floor"``: near 0.
+
+    Args:
+        state: the record's evaluations, at least one.
+        record: the run so far.
+        goal: what is forecast, on the scale of its values.
+    """
+    if state.scale.shape not in ("rate", "correlation"):
+        return None
+    sign, trivial = state.scale.sign, record.baseline(goal)
+    best = float(np.max(sign * state.evaluations))
+    if trivial is not None:
+        room = max(sign * bound for bound in goal.bounds) - sign * trivial
+        if best - sign * trivial <= NOT_MOVED * room:
+            return "trivial"
+    rises = state.scale.shape == "rate" and sign > 0.0
+    return "floor" if rises and best <= NOT_MOVED * state.scale.unit else None
+
+
+def mixed(values: np.ndarray, others: np.ndarray, share: float) -> np.ndarray:
+    """Draws (n,) of which a share is from another distribution.
 
     Args:
         values: (n,) draws.
-        unknown: (m,) draws of the other.
+        others: (m,) draws of the other.
+        share: of the other's, in [0, 1].
     """
-    count = round(UNKNOWN_SHARE * values.size)
-    parts = ((values, values.size - count), (unknown, count))
-    return np.concatenate([np.quantile(x, (np.arange(k) + 0.5) / k) for x, k in parts])
+    count = round(share * values.size)
+    parts = ((values, values.size - count), (others, count))
+    return np.concatenate([np.quantile(x, (np.arange(k) + 0.5) / k) for x, k in parts if k])
 
 
 def within(values: np.ndarray, scale: Scale, goal: Goal, evaluated: np.ndarray) -> np.ndarray:

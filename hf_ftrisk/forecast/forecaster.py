@@ -14,7 +14,7 @@ import numpy as np
 
 from hf_ftrisk.forecast.before import BeforeModel, known_before, load_before_model
 from hf_ftrisk.forecast.change_model import ChangeModel, Family, family_of, load_change_model
-from hf_ftrisk.forecast.cold import cold_values, has_not_moved, keeps_best, or_unknown, within
+from hf_ftrisk.forecast.cold import cold_values, keeps_best, mixed, share_before, within
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.forecast.features import run_state
 from hf_ftrisk.forecast.forms import Form, form_of, range_of
@@ -133,9 +133,10 @@ class Forecaster:
             return self._unseen(record, goal)
         model = self._model(family_of(state.scale))
         values = cold_values(state, record, goal, model, _SAMPLES)
-        if has_not_moved(state, record, goal):
+        share = share_before(state, record, goal)
+        if share:
             before, _ = self._unseen(record, goal)
-            values = _at_least_reached(or_unknown(values, before), record, goal)
+            values = _at_least_reached(mixed(values, before, share), record, goal)
         calibration = model.outcomes["end"].calibration
         source = (
             f"{model.runs} runs of {model.sources} sources, none of this task; calibrated on "

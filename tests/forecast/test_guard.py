@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_ftrisk.forecast.change_model import family_of, load_change_model
+from hf_ftrisk.forecast.cold import UNKNOWN_SHARE, share_before
 from hf_ftrisk.forecast.conformal import DEPTHS
 from hf_ftrisk.forecast.features import RANGES, run_state
 from hf_ftrisk.forecast.forecaster import Forecaster
@@ -121,10 +122,31 @@ def test_an_overlap_that_has_not_moved_yet_may_still_take_off(goal):
     assert not np.array_equal(moving.samples, early.samples)
 
 
-def test_a_share_of_right_answers_is_forecast_from_its_evaluations_alone():
-    goal = Goal.parse("eval_accuracy>=0.5")
-    early = Forecaster.default().predict(run([0.002, 0.005], goal.metric), goal)
-    assert early.interval(0.9)[1] < 0.5
+def test_a_score_below_its_trivial_predictor_early_in_a_run_is_not_forecast_to_stay_there():
+    goal = Goal("accuracy")
+    first = run([0.129], total=200, baselines={goal.metric: 0.16})  # a run that ended at 0.984
+    bare = run([0.129], total=200)
+    with_trivial, without = (Forecaster.default().predict(r, goal) for r in (first, bare))
+    assert with_trivial.prob_meets(goal.with_target(0.9), 0.16) > 0.01
+    assert with_trivial.interval(0.9)[1] > 0.6
+    assert with_trivial.point > without.point
+
+
+def test_what_was_known_before_counts_less_from_evaluation_to_evaluation():
+    goal = Goal("accuracy")
+    parts = [
+        share_before(run_state(record, goal), record, goal)
+        for n in (1, 2, 5, 15)
+        for record in [run([0.2] * n, total=200, baselines={goal.metric: 0.25})]
+    ]
+    assert parts == pytest.approx([0.25, UNKNOWN_SHARE, UNKNOWN_SHARE, 0.0])
+
+
+@pytest.mark.parametrize("values", [[0.3], [0.2, 0.3]])
+def test_a_score_that_has_left_its_trivial_predictor_is_forecast_from_its_evaluations(values):
+    goal = Goal("accuracy")
+    record = run(values, baselines={goal.metric: 0.25})
+    assert share_before(run_state(record, goal), record, goal) == 0.0
 
 
 def test_what_an_overlap_has_reached_is_kept_where_the_best_checkpoint_is():
