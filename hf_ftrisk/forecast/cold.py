@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Literal
 
@@ -20,10 +19,9 @@ _USUAL_ROWS = 1000.0
 # z that rounding alone sets apart.
 _SAME = 1e-9
 # A share of the range: a score no farther than this from where untrained models are has not begun
-# to move, and says little of the end until a share of the run.
-NOT_MOVED = 0.02
+# to move, and says little of the end in the first half of a run.
+NOT_MOVED, UNTIL = 0.02, 0.5
 Start = Literal["trivial", "floor"]
-_UNTIL: Mapping[Start, float] = {"trivial": 0.7, "floor": 0.5}
 # As in `conformal_quantile` a further source may do anything, and weighs like each of 10 known
 # ones: intervals that held in 75 of 100 hold in 90 then (`benchmarks.forecasting.floor`).
 UNKNOWN_SHARE = 1 / 11
@@ -77,7 +75,7 @@ def share_before(state: RunState, record: RunRecord, goal: Goal) -> float:
         goal: what is forecast, on the scale of its values.
     """
     where = stands_at(state, record, goal)
-    if where is None or record.progress > _UNTIL[where]:
+    if where is None or record.progress > UNTIL:
         return 0.0
     first = _FIRST_SHARE * (1.0 - record.progress / _FIRST_PART) if where == "trivial" else 0.0
     return max(UNKNOWN_SHARE, first)
