@@ -12,12 +12,16 @@ from hf_ftrisk.atomic import write_atomically
 from hf_ftrisk.choosing.entries import Entry, Ranked
 from hf_ftrisk.choosing.figure import write_ranking
 from hf_ftrisk.choosing.wording import lines, markdown
+from hf_ftrisk.errors import CardError
 from hf_ftrisk.forecast.distribution import Forecast
 from hf_ftrisk.goal import Goal
+from hf_ftrisk.hub_repo.card import Marks, line_ending, parts, set_section
 from hf_ftrisk.jsonfile import check_format, read_json
 from hf_ftrisk.report import Look
 
 _FORMAT_VERSION = 1
+# Around the section of a card.
+_MARKS = Marks("ftrisk-ranking")
 
 
 class Ranking(Ranked):
@@ -86,6 +90,29 @@ class Ranking(Ranked):
     def to_markdown(self) -> str:
         """A section with the table, for a report or a model card."""
         return markdown(self)
+
+    def write_card(self, path: str | Path) -> None:
+        """Put the section into a model card's file; every other byte of it stays as it was.
+
+        A section that was put there before is replaced where it stands.
+
+        Args:
+            path: the card, such as ``out/README.md``; made where there is none.
+
+        Raises:
+            CardError: the file is no text in UTF-8, or the section cannot be put into it.
+        """
+        card = Path(path)
+        try:
+            old = card.read_bytes().decode("utf-8") if card.exists() else ""
+        except UnicodeDecodeError as error:
+            raise CardError(
+                f"{card} is no text in UTF-8 (byte {error.start}); it was left as it is: save it "
+                "in UTF-8, or give another file"
+            ) from error
+        cut = parts(old)
+        body = set_section(cut.body, self.to_markdown(), _MARKS, line_ending(old))
+        write_atomically(card, "".join(cut._replace(body=body)).encode())
 
     def plot(self, path: str | Path) -> Path:
         """Write the figure: the candidates' forecasts over the depth they were seen to.

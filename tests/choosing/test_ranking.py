@@ -11,6 +11,7 @@ import pytest
 
 from hf_ftrisk.choosing import Ranking, rank
 from hf_ftrisk.choosing.figure import plot_fans
+from hf_ftrisk.errors import CardError
 from tests.choosing.simulated import Curves
 
 ENDS: dict[str, float | None] = {"a|b": 0.62, "b": 0.9, "c": None}
@@ -59,6 +60,36 @@ def test_the_card_says_among_how_many_and_by_probes_of_which_depth(ranking: Rank
     text = ranking.to_markdown()
     assert "b chosen among 3 by probes of" in text
     assert r"a\|b" in text
+
+
+def test_a_card_gets_the_section_once_and_keeps_every_other_byte(
+    ranking: Ranking, tmp_path: Path
+) -> None:
+    card = tmp_path / "README.md"
+    before = "---\r\ntags: [mine]  # kept\r\n---\r\n# Mine\r\n"
+    card.write_bytes(before.encode())
+    ranking.write_card(card)
+    once = card.read_bytes()
+    assert once.startswith(before.encode())
+    assert once.count(b"chosen among 3") == 1
+    assert b"\n" not in once.replace(b"\r\n", b"")
+    below = b"Below.\r\n"
+    card.write_bytes(once + below)
+    ranking.write_card(card)
+    assert card.read_bytes() == once + below
+
+
+def test_a_card_is_made_where_there_is_none(ranking: Ranking, tmp_path: Path) -> None:
+    ranking.write_card(tmp_path / "README.md")
+    assert "### Choice among candidates" in (tmp_path / "README.md").read_text()
+
+
+def test_a_card_that_is_no_text_is_left_as_it_is(ranking: Ranking, tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_bytes(b"\xff\xfe")
+    with pytest.raises(CardError, match="is no text in UTF-8"):
+        ranking.write_card(card)
+    assert card.read_bytes() == b"\xff\xfe"
 
 
 def test_the_card_keeps_paths_and_tokens_of_faults_back(ranking: Ranking) -> None:
