@@ -16,7 +16,6 @@ from hf_ftrisk.signals.deadline import Deadline
 from hf_ftrisk.signals.model.batches import Batch, LossFunction
 from hf_ftrisk.signals.model.compatibility import compatibility_signals
 from hf_ftrisk.signals.model.movement import PlannedSteps, Update, update_of
-from hf_ftrisk.signals.model.transfer import load_libraries
 from hf_ftrisk.signals.sample import DataSample, sample_rows
 from hf_ftrisk.trainers.facts import builds_own_loader, length_of, optimizer_name, sampling_seed
 from hf_ftrisk.trainers.shadow import bookkeeping_copy, planned_rates
@@ -249,7 +248,6 @@ def trainer_signals(
     batch_size = trainer.args.per_device_train_batch_size
     several = trainer.accelerator.num_processes > 1
     deadline = Deadline(seconds, _agreement(trainer) if several else None)
-    load_libraries()
 
     def collated(data: Any, share: float) -> CollatedSample:
         return collated_sample(

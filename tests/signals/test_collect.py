@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -226,3 +228,19 @@ def test_no_batch_has_a_single_row_where_the_runs_have_more(tmp_path):
     )
     assert "gradient_consistency" in trainer_signals(trainer, seconds=None)
     assert set(seen) == {2, 4}
+
+
+def test_libraries_for_the_labels_of_rows_are_loaded_where_rows_have_labels_alone():
+    """They take seconds to load, which a policy-gradient run's signals then cost for nothing."""
+    code = (
+        "import sys, tempfile\n"
+        "from tests.signals.test_collect import *\n"
+        "rows = [{'prompt': 'a b'}] * 8\n"
+        "unread = trainer_of(llama(), rows, tempfile.mkdtemp(), data_collator=lambda rows: rows)\n"
+        "before = 'sklearn.covariance' in sys.modules\n"
+        "signals = trainer_signals(unread)\n"
+        "assert signals['train_rows'] == 8.0\n"
+        "print(before, 'sklearn.covariance' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+    assert done.stdout.split()[-2:] == ["False", "False"], done.stderr
