@@ -127,7 +127,8 @@ def _measured(report: RiskReport, answers: Sequence[Row], summary: Set[str]) -> 
     if report.forecast is not None and report.forecast.source:
         table.append(("What the forecast rests on", report.forecast.source))
     for name, setting in report.settings.items():
-        table.append((_setting_words(name), _listed(setting)))
+        told = _trained_words(report.settings) if name == "method" else _listed(setting)
+        table.append((_setting_words(name), told))
     return [(name, _plain(text)) for name, text in table[:_MEASURED_ROWS]]
 
 
@@ -183,6 +184,15 @@ def _setting_words(name: str) -> str:
         else setting.meaning.partition(",")[0].partition(":")[0]
     )
     return words[:1].upper() + words[1:]
+
+
+def _trained_words(settings: Mapping[str, Any]) -> str:
+    """Which weights a run trains; a kind that another release names is told as it stands."""
+    method = settings["method"]
+    adapter = settings.get("peft_type")
+    if method == "partial" and adapter is not None:
+        return f"{'LoRA' if str(adapter).lower() == 'lora' else adapter} adapter"
+    return {"full": "all weights", "partial": "some of the weights"}.get(method, _listed(method))
 
 
 def _listed(setting: Any) -> str:

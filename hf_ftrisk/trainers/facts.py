@@ -158,6 +158,7 @@ def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[st
         parameters=sum(p.numel() for p in parameters),
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         method="full" if all(p.requires_grad for p in parameters) else "partial",
+        **_adapter_kind(model),
         max_steps=max_steps,
         batch_size=args.per_device_train_batch_size,
         gradient_accumulation_steps=args.gradient_accumulation_steps,
@@ -169,6 +170,15 @@ def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[st
         max_grad_norm=args.max_grad_norm,
         precision="bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
     )
+
+
+def _adapter_kind(model: Any) -> dict[str, str]:
+    """The setting ``peft_type``, such as ``lora``; empty without an adapter of PEFT's."""
+    from peft import PeftModel
+
+    if not isinstance(model, PeftModel):
+        return {}
+    return {"peft_type": str(model.peft_config[model.active_adapters[0]].peft_type.value).lower()}
 
 
 def is_pretrained(model: torch.nn.Module) -> bool | None:

@@ -212,3 +212,17 @@ def test_a_setting_stands_in_a_card_by_words_that_say_what_it_is():
     words = {name: section._setting_words(name) for name in SETTINGS}
     assert {name for name, label in words.items() if " " not in label} == {"num_labels"}
     assert words["method"] == "What is trained"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "full"}, "all weights"),
+        ({"method": "partial"}, "some of the weights"),
+        ({"method": "partial", "peft_type": "lora"}, "LoRA adapter"),
+        ({"method": "a later kind"}, "a later kind"),
+    ],
+)
+def test_a_card_says_in_words_which_weights_are_trained(make_report, settings, words):
+    text = section.render_section(dataclasses.replace(make_report(), settings=settings))
+    assert f"| What is trained | {words} |" in text

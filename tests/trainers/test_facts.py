@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, TrainingArguments
 
 from hf_ftrisk.trainers.facts import (
     class_labels,
@@ -16,7 +16,9 @@ from hf_ftrisk.trainers.facts import (
     is_pretrained,
     known_targets,
     rows_in_batch,
+    run_settings,
 )
+from tests.signals.tiny import llama
 from tests.watch.tiny import bert
 
 
@@ -129,3 +131,14 @@ def test_a_batch_of_completions_holds_as_many_rows_as_prompts(tmp_path: Path):
     plain = SFTConfig(str(tmp_path), bf16=False, use_cpu=True)
     assert rows_in_batch(plain, 16, "eval") == 16
     assert not generates_text(plain)
+
+
+def test_a_lora_adapter_is_named_and_other_models_have_none(tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    args = TrainingArguments(str(tmp_path))
+    plain = run_settings(args, llama(), "Trainer", 10)
+    assert (plain["method"], "peft_type" in plain) == ("full", False)
+    model = get_peft_model(llama(), LoraConfig(r=2, target_modules=["q_proj"]))
+    adapted = run_settings(args, model, "Trainer", 10)
+    assert (adapted["method"], adapted["peft_type"]) == ("partial", "lora")
