@@ -21,6 +21,11 @@ from hf_ftrisk.verdict import Diagnosis, Verdict
 from hf_ftrisk.watch.finishing import marked
 from hf_ftrisk.watch.watcher import NO_EVALUATION, Watcher
 
+_LOST = (
+    "No risk curve and no optimal depth c*: the last evaluation gave NaN for {metric}, and of what "
+    "is no number there is no spread."
+)
+
 
 @dataclass
 class Clock:
@@ -128,7 +133,9 @@ def watch_report(watcher: Watcher, clock: Clock, progress: Progress) -> RiskRepo
         record = marked(record, watcher.goal, progress.finish)
     goal, last = watcher.goal, watcher.last
     at_goal = last is not None and not last.of_train_loss
-    risk = watcher.risk(anew=progress.status != "running") if at_goal else None
+    lost = _value_is_lost(record, goal)
+    known = at_goal and not lost
+    risk = watcher.risk(anew=progress.status != "running") if known else None
     outcome = record.outcome(goal) if record.has_outcome(goal) else None
     verdict, reasons = _verdict(watcher, record, progress)
     return RiskReport(
@@ -160,9 +167,22 @@ def watch_report(watcher: Watcher, clock: Clock, progress: Progress) -> RiskRepo
         },
         notes=(
             *progress.notes,
-            *_notes(watcher, reasons, at_goal, risk is not None, outcome, progress),
+            *_notes(watcher, reasons, known, risk is not None, outcome, progress),
+            *([_LOST.format(metric=goal.metric)] if at_goal and lost else []),
         ),
     )
+
+
+def _value_is_lost(record: RunRecord, goal: Goal) -> bool:
+    """Whether the last evaluation gave no number: then the goal's metric has no spread either.
+
+    A correlation that is NaN is that of a constant prediction, and counts as 0.
+    """
+    lost = record.nan_steps.get(goal.metric)
+    if lost is None or not lost.size or goal.kind == "correlation":
+        return False
+    steps, _ = record.curve(goal.metric)
+    return not steps.size or bool(lost[-1] > steps[-1])
 
 
 def _verdict(
@@ -243,7 +263,7 @@ def _training_loss(watcher: Watcher, progress: Progress) -> dict[str, float]:
 def _notes(
     watcher: Watcher,
     reasons: tuple[str, ...],
-    at_goal: bool,
+    known: bool,
     has_risk: bool,
     outcome: float | None,
     progress: Progress,
@@ -263,7 +283,7 @@ def _notes(
         if "train_loss_end" in loss:
             text += f" It ended at {loss['train_loss_end']:.4g}."
         notes.append(text)
-    if at_goal and not has_risk:
+    if known and not has_risk:
         notes.append(
             "No risk curve and no optimal depth c*: they need 8 completed runs of this task in the "
             "history, or 3 forecasts of this run."

@@ -65,6 +65,7 @@ class WatchSession:
         self._untold: tuple[int, dict[str, Any]] | None = None
         self._unlooked = self._has_metric = False
         self._sets_at: tuple[int, int] = (-1, 0)
+        self._metric_at = -1
         self._looked_at = -1
         self._told_poor = False
         self._scale_notes = 0
@@ -205,6 +206,8 @@ class WatchSession:
             self.watcher.choose(names)
         self._tell_scale()
         self._has_metric = self.watcher.goal.metric in names
+        if self._has_metric:
+            self._tell_shared_name(step)
         selection = self.watcher.plan.selection
         lacks = selection is not None and selection.metric not in names
         if names and selection is not None and lacks and not self._named_sets():
@@ -214,6 +217,21 @@ class WatchSession:
             )
         if not self._has_metric and self._all_sets_evaluated(step):
             self._tell_missing_metric(names, metrics)
+
+    def _tell_shared_name(self, step: int) -> None:
+        """That several named sets report the goal's metric by one name (TRL's rewards), once."""
+        again, self._metric_at = self._metric_at == step, step
+        if not again or self.trainer is None or not self._named_sets():
+            return
+        metric, sets = self.watcher.goal.metric, sorted(map(str, self.trainer.eval_dataset))
+        if any(metric.startswith(f"eval_{name}_") for name in sets):
+            return  # evaluated once more at this step
+        if self.notices.is_first("shared name"):
+            self.notices.tell(
+                f"the evaluation of each named set ({', '.join(sets)}) reports {metric} by the "
+                "same name: the value of the last one counts. Give the Trainer the one set that "
+                f"is to judge the run, or a goal that names its set, such as eval_{sets[0]}_loss"
+            )
 
     def _tell_missing_metric(self, reported: tuple[str, ...], metrics: Mapping[str, Any]) -> None:
         """That no evaluation reports the goal's metric, and what they report instead, once."""

@@ -194,3 +194,22 @@ def test_a_run_without_a_step_is_neither_watched_nor_probed(tmp_path: Path, capl
     trainer.train()
     assert callback.report is None
     assert "there is nothing to watch" in caplog.text
+
+
+class LostAtTheEnd(Trainer):
+    """The last evaluations have a loss of NaN."""
+
+    def prediction_step(self, *args, **kwargs):
+        loss, logits, labels = super().prediction_step(*args, **kwargs)
+        return loss * (float("nan") if self.state.global_step > 30 else 1.0), logits, labels
+
+
+def test_of_a_value_that_is_no_number_in_the_end_no_spread_and_no_depth_are_told(tmp_path: Path):
+    trainer = bert_trainer(tmp_path, kind=LostAtTheEnd, max_steps=36, eval_steps=6)
+    callback = FineTuneRiskCallback("eval_loss", action="warn", history=None)
+    trainer.add_callback(callback)
+    trainer.train()
+    report = callback.report
+    assert (report.decomposition, report.optimal_depth, report.risk_curve) == (None, None, ())
+    assert "the last evaluation gave NaN for eval_loss" in " ".join(report.notes)
+    assert "Best probing depth" not in report.to_markdown()

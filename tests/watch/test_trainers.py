@@ -213,3 +213,32 @@ def test_setfits_embedding_trainer(tmp_path: Path, tokenizer: PreTrainedTokenize
     trainer.train()
     assert callback._fault is None
     assert callback.report.run.train_step.tolist() == list(range(1, 7))
+
+
+def test_a_metric_that_named_sets_report_by_one_name_is_told_once(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+):
+    from transformers import LlamaForSequenceClassification
+    from trl import RewardConfig, RewardTrainer
+
+    config = llama().config
+    config.num_labels = 1
+    names = ("chosen", "rejected")
+    data = Dataset.from_dict({name: sentences(24, seed) for seed, name in enumerate(names)})
+    trainer = RewardTrainer(
+        model=LlamaForSequenceClassification(config),
+        args=RewardConfig(
+            str(tmp_path), bf16=False, gradient_checkpointing=False, report_to="none",
+            max_steps=8, eval_strategy="steps", eval_steps=4, use_cpu=True,
+        ),
+        train_dataset=data,
+        eval_dataset={"easy": data.select(range(8)), "hard": data.select(range(8, 16))},
+        processing_class=tokenizer,
+    )  # fmt: skip
+    callback = FineTuneRiskCallback("eval_accuracy>=0.6", action="warn", history=None)
+    trainer.add_callback(callback)
+    trainer.train()
+    told = [note for note in callback.report.notes if "by the same name" in note]
+    assert len(told) == 1
+    assert "each named set (easy, hard) reports eval_accuracy" in told[0]
+    assert "such as eval_easy_loss" in told[0]
