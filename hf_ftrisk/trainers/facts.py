@@ -172,13 +172,14 @@ def run_settings(args: Any, model: Any, trainer: str, max_steps: int) -> dict[st
     )
 
 
-def _adapter_kind(model: Any) -> dict[str, str]:
+def _adapter_kind(model: Any) -> dict[str, Any]:
     """The setting ``peft_type``, such as ``lora``; empty without an adapter of PEFT's."""
-    from peft import PeftModel
+    from peft import PeftModel, PeftType
 
     if not isinstance(model, PeftModel):
         return {}
-    return {"peft_type": str(model.peft_config[model.active_adapters[0]].peft_type.value).lower()}
+    kind = model.peft_config[model.active_adapters[0]].peft_type
+    return {} if kind is None else declared(peft_type=PeftType(kind).value.lower())
 
 
 def is_pretrained(model: torch.nn.Module) -> bool | None:
