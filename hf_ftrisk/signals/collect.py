@@ -13,9 +13,10 @@ import torch
 from hf_ftrisk.record.columns import rate_sum
 from hf_ftrisk.signals.dataset import dataset_signals
 from hf_ftrisk.signals.deadline import Deadline
-from hf_ftrisk.signals.model.batches import Batch, LossFunction
+from hf_ftrisk.signals.model.batches import Batch, LossFunction, row_classes
 from hf_ftrisk.signals.model.compatibility import compatibility_signals
 from hf_ftrisk.signals.model.movement import PlannedSteps, Update, update_of
+from hf_ftrisk.signals.model.transfer import load_libraries
 from hf_ftrisk.signals.sample import DataSample, sample_rows
 from hf_ftrisk.trainers.facts import builds_own_loader, length_of, optimizer_name, sampling_seed
 from hf_ftrisk.trainers.shadow import bookkeeping_copy, planned_rates
@@ -262,6 +263,8 @@ def trainer_signals(
         )
 
     train = collated(trainer.train_dataset, 1 / 6)
+    if any(row_classes(batch) is not None for batch in train.batches[:1]):
+        load_libraries()  # for the labels of rows: other runs do without
     held_out = collated(first_eval_set(trainer), 1 / 5)
     train_rows, held_out_rows = data_sample(trainer, train), data_sample(trainer, held_out)
     signals = dataset_signals(

@@ -66,7 +66,6 @@ from hf_ftrisk.signals.model.transfer import (
     fit_seconds,
     h_score,
     linear_probe_accuracy,
-    load_libraries,
     log_me,
     svd_seconds,
 )
@@ -276,10 +275,7 @@ def _transfer_signals(
 ) -> dict[str, float]:
     features, labels = train.pooled, train.classes
     classes = np.unique(labels).size
-    if labels.size < 2 or classes < 2:
-        return {}
-    load_libraries()
-    if not deadline.allows(svd_seconds(features)):
+    if labels.size < 2 or classes < 2 or not deadline.allows(svd_seconds(features)):
         return {}
     signals = {"log_me": log_me(features, labels), "h_score": h_score(features, labels)}
     if held_out.classes.size and deadline.allows(fit_seconds(features, classes)):
