@@ -133,6 +133,37 @@ class RngState:
             torch.mps.set_rng_state(self.mps)
 
 
+# Where mixed precision may be on.
+_AUTOCAST = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class TorchModes:
+    """Whether torch records gradients and computes in mixed precision, in this thread.
+
+    A Ctrl-C at the very moment at which ``no_grad`` or ``autocast`` ends leaves it on for good.
+
+    Args:
+        grad: whether gradients are recorded.
+        autocast: the same of mixed precision, by type of device.
+    """
+
+    grad: bool
+    autocast: Mapping[str, bool]
+
+    @classmethod
+    def capture(cls) -> TorchModes:
+        """The modes now."""
+        autocast = {device: torch.is_autocast_enabled(device) for device in _AUTOCAST}
+        return cls(torch.is_grad_enabled(), autocast)
+
+    def restore(self) -> None:
+        """Put the modes back."""
+        torch.set_grad_enabled(self.grad)
+        for device, enabled in self.autocast.items():
+            torch.set_autocast_enabled(device, enabled)
+
+
 @contextmanager
 def random_states_kept() -> Iterator[None]:
     """What happens inside draws no random number of the training's."""

@@ -144,6 +144,27 @@ def test_ctrl_c_at_any_time_leaves_no_trace(subject) -> None:
     assert interrupted > 10
 
 
+def test_ctrl_c_where_no_grad_ends_does_not_leave_gradients_off(subject, monkeypatch) -> None:
+    trainer, before, _ = subject
+    _with_fault(Fault())
+    leave = torch.no_grad.__exit__
+    left: list[bool] = []
+
+    def interrupted_once(context, *error) -> None:
+        left.append(torch.is_grad_enabled())
+        if len(left) == 1:
+            raise KeyboardInterrupt
+        leave(context, *error)
+
+    monkeypatch.setattr(torch.no_grad, "__exit__", interrupted_once)
+    with pytest.raises(KeyboardInterrupt):
+        _preflight(trainer)
+    after = differences(before, state_of(trainer))
+    torch.set_grad_enabled(True)
+    assert left[0] is False
+    assert after == []
+
+
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_it_is_put_back_waits_until_it_has_been(subject, monkeypatch) -> None:
     trainer, before, _ = subject

@@ -81,6 +81,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
         "python random": digest(random.getstate()),
         "numpy random": (numpy_state[0], numpy_state[1].tobytes(), numpy_state[2:]),
         "torch random": tensor_digest(torch.get_rng_state()),
+        "torch modes": (torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")),
         "state": (id(trainer.state), repr(trainer.state)),
         "control": (id(trainer.control), repr(trainer.control)),
         "callbacks": [id(callback) for callback in trainer.callback_handler.callbacks],

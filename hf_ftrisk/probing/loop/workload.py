@@ -27,7 +27,7 @@ from hf_ftrisk.probing.workload import (
 from hf_ftrisk.record import RunRecord
 from hf_ftrisk.record.settings import declared
 from hf_ftrisk.trainers.memory import peak_memory
-from hf_ftrisk.trainers.state import AccelerateSnapshot, RngState, Storage, restore_all
+from hf_ftrisk.trainers.state import AccelerateSnapshot, RngState, Storage, TorchModes, restore_all
 from hf_ftrisk.verdict import Diagnosis
 
 
@@ -147,6 +147,7 @@ class LoopWorkload:
         self._loop = loop
         self._storage = storage
         self._rng = RngState.capture()
+        self._modes = TorchModes.capture()
         self._accelerate = (
             None if loop.accelerator is None else AccelerateSnapshot(loop.accelerator)
         )
@@ -275,7 +276,7 @@ class LoopWorkload:
             probe.close()
         self._probes.clear()
         self._active = None
-        steps: list[Callable[[], None]] = [self._load]
+        steps: list[Callable[[], None]] = [self._modes.restore, self._load]
         if self._accelerate is not None:
             steps.append(self._accelerate.restore)
         restore_all([*steps, self._rng.restore])

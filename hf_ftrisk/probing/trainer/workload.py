@@ -28,6 +28,7 @@ from hf_ftrisk.trainers.state import (
     Storage,
     StructureSnapshot,
     TensorSnapshot,
+    TorchModes,
     restore_all,
     trainable_tensors,
 )
@@ -66,6 +67,7 @@ class TrainerWorkload:
         self._attributes = dict(vars(trainer))
         roots = [m for m in vars(trainer).values() if isinstance(m, nn.Module)]
         self._rng = RngState.capture()
+        self._modes = TorchModes.capture()
         self._structure = StructureSnapshot(roots)
         self._accelerate = AccelerateSnapshot(trainer.accelerator)
         self._roots = roots
@@ -291,6 +293,7 @@ class TrainerWorkload:
         self._probes.clear()
         restore_all(
             (
+                self._modes.restore,
                 self._structure.restore,
                 self._weights.restore,
                 self._accelerate.restore,
