@@ -190,8 +190,8 @@ def summary(groups: Mapping[str, Found]) -> str:
 def _told(by_method: Found, name: str) -> str:
     one = by_method[name]["5 %"]
     return (
-        f"{name}: {_percent(one.kept)} of good runs kept, {_percent(one.poor)} of poor runs' compute "
-        f"given back, {_percent(one.half)} of all in pools half poor"
+        f"{name}: {_percent(one.kept)} of good runs kept, {_percent(one.poor)} of poor runs' "
+        f"compute given back, {_percent(one.half)} of all in pools half poor"
     )
 
 
