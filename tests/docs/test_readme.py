@@ -83,7 +83,7 @@ def test_what_was_saved_is_what_its_page_says():
     evidence = ROOT / "docs" / "evidence"
     page = (evidence / "savings.md").read_text(encoding="utf-8")
     lines = {
-        name: re.search(rf"{name} keeps (\d+) % of good runs, gives back (\d+) %", page).groups()
+        name: re.search(rf"{name}: (\d+) % of good runs kept, (\d+) % of", page).groups()
         for name in ("pre-flight and callback", "callback, no history")
     }
     (both, alone) = lines.values()
