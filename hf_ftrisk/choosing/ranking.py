@@ -112,7 +112,7 @@ class Ranking(Ranked):
             ) from error
         cut = parts(old)
         body = set_section(cut.body, self.to_markdown(), _MARKS, line_ending(old))
-        write_atomically(card, "".join(cut._replace(body=body)).encode())
+        write_atomically(card, "".join((*cut[:-1], body)).encode())
 
     def plot(self, path: str | Path) -> Path:
         """Write the figure: the candidates' forecasts over the depth they were seen to.

@@ -152,7 +152,7 @@ def test_the_report_can_be_asked_for_on_the_way(tmp_path: Path):
 
 
 def test_evaluation_by_epoch_is_one_look_an_epoch(tmp_path: Path):
-    callback = FineTuneRiskCallback("eval_accuracy>=0.9")
+    callback = FineTuneRiskCallback("eval_accuracy>=0.9", action="warn")
     trainer = bert_trainer(
         tmp_path, max_steps=-1, num_train_epochs=3, eval_strategy="epoch", callbacks=[callback]
     )
