@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.forecasting.held_out import (
-    before_without,
     fit_without,
     fold_of,
     forecaster_without,
@@ -119,8 +118,6 @@ def table() -> str:
     """Rows of each kind of start and part of the run; in each cell what a share comes to."""
     folds = sorted({fold_of(case.source) for case in cases()})
     fit_without(folds)
-    for fold in folds:
-        before_without(fold)
     found = in_parallel(_measured, range(len(cases())))
     by_row: dict[tuple[str, int], dict[str, list[list[list[float]]]]] = {}
     for case, measured in zip(cases(), found, strict=True):
